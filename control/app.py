@@ -84,7 +84,7 @@ async def serve(
             gauges["live_refusals"] = lambda: float(live.refused)
             gauges["deletions_suspended"] = lambda: float(plane.deletions.are_suspended)
             gauges |= _company(plane) | _told_to(plane.postman)
-            with metrics.follow(partial(_by_presence, plane), gauges):
+            with metrics.follow(partial(_by_state, plane), gauges):
                 async with telling(
                     plan, metrics.families, tracing, now=world.now, sleep=world.sleep
                 ):
@@ -147,8 +147,8 @@ async def _listen(
     )
 
 
-def _by_presence(plane: Plane) -> dict[str, int]:
-    return {str(presence): count for presence, count in plane.watch.counts().items()}
+def _by_state(plane: Plane) -> dict[str, int]:
+    return {str(state): count for state, count in plane.watch.counts().items()}
 
 
 def _gauges(door: Door | None) -> dict[str, Callable[[], float]]:

@@ -54,10 +54,10 @@ class _Live(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Agents by presence, and each gauge."""
-        family = GaugeMetricFamily("control_agents", "Agents by presence", labels=["presence"])
-        for presence, count in self._agents().items():
-            family.add_metric([presence], count)
+        """Active agents by state, and each gauge."""
+        family = GaugeMetricFamily("control_agents", "Active agents by state", labels=["state"])
+        for state, count in self._agents().items():
+            family.add_metric([state], count)
         yield family
         for name, read in self._gauges.items():
             yield GaugeMetricFamily(f"control_{name}", name.replace("_", " "), value=read())

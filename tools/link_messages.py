@@ -6,7 +6,7 @@ WALL = 1_790_000_000_000
 UP, DOWN = b"\x01", b"\x02"
 NONCES = (b"n" * 16, b"m" * 16)
 
-SECOND = ("policy_replay", "replay_result")  # messages that came with version 2
+SINCE = {"policy_replay": 2, "replay_result": 2, "conditions": 3}  # the others: 1
 
 
 def _actor(name: str, level: int, *, queued: int = 0, bound: int = 0) -> dict[str, Any]:
@@ -20,7 +20,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
         UP,
         0,
         {
-            "versions": [1, 2],
+            "versions": [1, 2, 3],
             "org": "acme",
             "nonce": NONCES[0],
             "stream": b"u" * 16,
@@ -32,7 +32,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
         DOWN,
         0,
         {
-            "version": 2,
+            "version": 3,
             "agent_nonce": NONCES[0],
             "nonce": NONCES[1],
             "stream": b"d" * 16,
@@ -188,6 +188,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
             "expires_at": WALL + 3_600_000,
         },
     ),
+    "conditions": (UP, 0, {"codes": ["audit_sink_failed", "sealed"]}),
     "replay_result": (
         UP,
         0,

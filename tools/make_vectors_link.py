@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tools.link_messages import DOWN, MESSAGES, NONCES, SECOND, UP, WALL
+from tools.link_messages import DOWN, MESSAGES, NONCES, SINCE, UP, WALL
 
 TARGET = Path(__file__).parent.parent / "tests" / "vectors" / "link.json"
 AGENT, CONTROL, POLICY = (Ed25519PrivateKey.from_private_bytes(c * 32) for c in (b"a", b"c", b"p"))
@@ -81,7 +81,7 @@ def sign(key: Ed25519PrivateKey, way: bytes, envelope: bytes) -> bytes:
 
 def envelope(message_type: str, payload: Any, **changes: Any) -> dict[str, Any]:
     """An envelope as a map; its payload is in place."""
-    version = 2 if message_type in SECOND else 1
+    version = SINCE.get(message_type, 1)
     session = session_id(version)
     base = {"version": version, "timestamp": WALL, "vault_id": "prod", "session": session, "seq": 1}
     return {**base, "ack": 0, "id": 0, "message_type": message_type, "payload": payload, **changes}
@@ -95,7 +95,7 @@ def frames() -> list[Case]:
         data = pack(envelope(name, payload, id=id_, **greeting))
         frame = sign(AGENT if way == UP else CONTROL, way, data)
         case = _frame(f"a {name}", "success", way, frame) | {"payload": pack(payload).hex()}
-        cases.append(case | ({"version": 2} if name in SECOND else {}))
+        cases.append(case | ({"version": SINCE[name]} if name in SINCE else {}))
     ping = envelope("ping", {"number": 7})
     good = pack(ping)
     number = pack("number")

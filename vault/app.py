@@ -133,7 +133,9 @@ async def serve(
             metrics.count(spans_dropped=lambda: float(tracing.dropped))
         listening(handle.port)
         with metrics.follow(
-            active_connections=handle.connections, sealed=lambda: float(not gate.is_open)
+            active_connections=handle.connections,
+            sealed=lambda: float(not gate.is_open),
+            clock_behind_seconds=lambda: (world.now() - min(world.wall(), world.now())) / SECOND,
         ):
             async with (
                 telling(plan, metrics.families, tracing, now=world.now, sleep=world.sleep),

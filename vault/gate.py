@@ -53,6 +53,8 @@ class SealStatus(Struct, frozen=True, kw_only=True):
     progress: int = 0
     nonce: str = ""
     vault: str = ""
+    refusing: str = ""
+    """Why an open vault serves nothing; empty while it serves, or is sealed."""
 
 
 class Initialised(Struct, frozen=True, kw_only=True):
@@ -74,6 +76,8 @@ class Unit(Struct, frozen=True):
 
     pipeline: Pipeline
     mounts: MountBook
+    refusal: Callable[[], str] = str
+    """Why nothing is served though the vault is open; empty while it is."""
 
 
 class SystemTable(Protocol):
@@ -196,6 +200,7 @@ class Gate:
             progress=progress.progress,
             nonce=progress.nonce,
             vault=record.vault,
+            refusing="" if self._unit is None else self._unit.refusal(),
         )
 
     async def load(self) -> None:

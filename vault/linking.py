@@ -59,10 +59,15 @@ _MENDED: Final = {
     "uplink_version": f"use that version again, or move {DATABASE}* elsewhere",
 }
 """What a person has to do before a restart, by the error's code; whatever else it is may pass."""
+SYSLOG_DOWN: Final = 60.0
+"""Seconds: no request waits for syslog, and it is restarted now and then."""
+CLOCK_BEHIND: Final = 60.0
+"""Seconds: clocks are set back a little now and then."""
 _TROUBLES: Final = {
     "audit_sinks_failing": AlertCode.AUDIT_SINK_FAILED,
     "audit_damaged": AlertCode.AUDIT_TAMPERED,
     "anchor_failing": AlertCode.STORE_FAILED,
+    "store_failing": AlertCode.STORE_FAILED,
 }
 _STATES: Final = {
     SyncPhase.OFFLINE: 0.0,
@@ -223,6 +228,8 @@ class Linking:
             key_holder=KeyHolder(kind),
             world=self._world,
             troubles=self._troubles,
+            refusing=lambda: bool(gate.status().refusing),
+            sinks_failing=lambda: self._metrics.value("audit_sinks_failing"),
             actors=self._actors,
         )
         if self._book is not None and self._keys is not None:
@@ -267,7 +274,12 @@ class Linking:
 
     def _troubles(self) -> frozenset[AlertCode]:
         """What the agent's own gauges say."""
-        return frozenset(code for name, code in _TROUBLES.items() if self._metrics.value(name) > 0)
+        found = {code for name, code in _TROUBLES.items() if self._metrics.value(name) > 0}
+        if self._metrics.sinks().get("syslog", 0) > SYSLOG_DOWN:
+            found.add(AlertCode.AUDIT_SINK_FAILED)
+        if self._metrics.value("clock_behind_seconds") > CLOCK_BEHIND:
+            found.add(AlertCode.CLOCK_SET_BACK)
+        return frozenset(found)
 
     def _actors(self) -> Node | None:
         return None if self._metrics.actors is None else self._metrics.actors()
@@ -304,6 +316,7 @@ class Linking:
     def _followed(self) -> AbstractContextManager[None]:
         status = self._status
         return self._metrics.follow(
+            control_plane_enabled=lambda: 1.0,
             control_plane_closed=lambda: float(bool(self._trouble)),
             control_plane_state=lambda: _STATES[SyncPhase(status().state)],
             control_plane_connected=lambda: float(status().connected),

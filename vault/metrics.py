@@ -30,6 +30,9 @@ MAX_SERIES: Final = 1_000
 """Label sets a metric may grow to; what comes later is counted under `other`. The agent has about
 100 routes with 2 methods and 60 operations with 9 outcomes."""
 OTHER: Final = "other"
+REASONS: Final = ("sealed", "audit_unavailable", "store_unavailable", "overloaded")
+"""Of refused requests, those that are shown before there is one."""
+MAX_REASONS: Final = 64  # codes of errors; the agent has some 30 of this type
 BOUNDS: Final = (*Histogram.DEFAULT_BUCKETS,)
 """Seconds. A duration is in the first bucket whose bound it does not exceed; the last: inf."""
 
@@ -39,10 +42,14 @@ GAUGES: Final[Mapping[str, str]] = {
     "cache_bytes": "Bytes of sealed rows in the cache",
     "sealed": "1 while the agent is sealed, 0 while it serves",
     "audit_records": "Records in the audit log of this agent since it was made",
-    "audit_sinks_failing": "Audit sinks that did not accept the last record",
+    "audit_sinks_failing": "Audit sinks that do not accept records, or only on their last room",
+    "refusing": "1 while the agent is open and serves nothing: no audit sink accepts records",
+    "store_failing": "1 when the last change of the database could not be stored",
     "audit_damaged": "1 when the last reading of the whole audit log found damage",
     "anchor_failing": "1 while the anchor outside the database cannot be written",
     "retention_suspended": "1 while the clock is too far ahead to delete anything by age",
+    "clock_behind_seconds": "Seconds that the machine's clock is behind a time it has shown before",
+    "control_plane_enabled": "1 when the agent is to be linked to a control plane",
     "control_plane_state": "0 offline, 1 queueing, 2 syncing, 3 online",
     "control_plane_connected": "1 while a session with the control plane is open",
     "control_plane_closed": "1 when the link's own files kept it from being opened at this start",
@@ -58,6 +65,8 @@ GAUGES: Final[Mapping[str, str]] = {
 
 COUNTERS: Final[Mapping[str, str]] = {
     "requests_shed": "Requests turned away because too many were in hand",
+    "syslog_dropped": "Audit records that could not be forwarded to syslog",
+    "worker_restarts": "Worker processes that have ended and were replaced",
     "spans_dropped": "Spans of traces that found no place in the queue to the receiver",
 }
 """The same, of what is counted elsewhere; Prometheus adds `_total`."""
@@ -71,6 +80,8 @@ class Metrics:
         self.enabled = enabled
         self.actors: Callable[[], Node] | None = None
         """The tree of actors, while there is one."""
+        self.sinks: Callable[[], Mapping[str, float]] = dict
+        """The audit sinks, as in `follow_sinks`."""
         self._registry = CollectorRegistry()
         self._requests = RequestCollector()
         self._registry.register(self._requests)
@@ -82,6 +93,7 @@ class Metrics:
         self._registry.register(self._counts)
         self.operation = self._requests.operation
         self.request = self._requests.request
+        self.refuse = self._requests.refuse
         self.drain = self._requests.drain
         self.add = self._requests.add
         self.totals = self._requests.totals
@@ -123,6 +135,21 @@ class Metrics:
             self.actors = None
             self._registry.unregister(collector)
 
+    @contextmanager
+    def follow_sinks(self, sinks: Callable[[], Mapping[str, float]]) -> Iterator[None]:
+        """Show every audit sink for as long as the block runs.
+
+        `sinks`: of each how many seconds it has not accepted records, 0 while it does.
+        """
+        collector = SinkCollector(sinks)
+        self._registry.register(collector)
+        self.sinks = sinks
+        try:
+            yield
+        finally:
+            self.sinks = dict
+            self._registry.unregister(collector)
+
     def families(self) -> list[Metric]:
         """All of it as it is now, for other encoders."""
         return list(self._registry.collect())
@@ -159,6 +186,7 @@ class RequestCollector(Collector):
     def __init__(self) -> None:
         self._operations: dict[tuple[str, str], int] = {}
         self._durations: dict[tuple[str, str], Durations] = {}
+        self._refused = dict.fromkeys(REASONS, 0)
 
     def operation(self, operation: str, status: str) -> None:
         """Count one operation; `status` is `ok` or the type of its error."""
@@ -177,12 +205,19 @@ class RequestCollector(Collector):
         series.counts[bisect_left(BOUNDS, seconds)] += 1
         series.total += seconds
 
-    def drain(self) -> tuple[list[Operations], list[Requests]]:
+    def refuse(self, reason: str) -> None:
+        """Count one request that was refused because nothing can be served, by the error's code."""
+        if reason not in self._refused and len(self._refused) >= MAX_REASONS:
+            reason = OTHER
+        self._refused[reason] = self._refused.get(reason, 0) + 1
+
+    def drain(self) -> tuple[list[Operations], list[Requests], dict[str, int]]:
         """All of it, for another's `add`; here counting begins anew."""
         operations = [(*labels, count) for labels, count in self._operations.items()]
         requests = [(*key, one.counts, one.total) for key, one in self._durations.items()]
-        self._operations, self._durations = {}, {}
-        return operations, requests
+        refused = self._refused
+        self._operations, self._durations, self._refused = {}, {}, {}
+        return operations, requests, refused
 
     def totals(self) -> Totals:
         """Everything counted so far."""
@@ -194,8 +229,12 @@ class RequestCollector(Collector):
             seconds=sum(one.total for one in series),
         )
 
-    def add(self, operations: list[Operations], requests: list[Requests]) -> None:
+    def add(
+        self, operations: list[Operations], requests: list[Requests], refused: Mapping[str, int]
+    ) -> None:
         """Count what another process has counted."""
+        for reason, count in refused.items():
+            self._refused[reason] = self._refused.get(reason, 0) + count
         for operation, status, count in operations:
             self._operations[operation, status] = (
                 self._operations.get((operation, status), 0) + count
@@ -232,7 +271,38 @@ class RequestCollector(Collector):
             sums = zip(BOUNDS, accumulate(series.counts), strict=True)
             buckets = [("+Inf" if bound == inf else str(bound), count) for bound, count in sums]
             durations.add_metric(labels, buckets, series.total)
-        yield from (operations, durations)
+        refused = CounterMetricFamily(
+            "vault_requests_refused_total",
+            "Requests refused because nothing can be served now, by the error's code",
+            labels=["reason"],
+        )
+        for reason, count in self._refused.items():
+            refused.add_metric([reason], count)
+        yield from (operations, durations, refused)
+
+
+class SinkCollector(Collector):
+    """The audit sinks, read when Prometheus asks."""
+
+    def __init__(self, sinks: Callable[[], Mapping[str, float]]) -> None:
+        self._sinks = sinks
+
+    def describe(self) -> list[Metric]:
+        """Nothing: the names below are no one else's."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Whether each fails, and for how long it has."""
+        failing = GaugeMetricFamily(
+            "vault_audit_sink_failing", "1 while it does not accept records", labels=["sink"]
+        )
+        seconds = GaugeMetricFamily(
+            "vault_audit_sink_failing_seconds", "For how long it has not", labels=["sink"]
+        )
+        for name, since in self._sinks().items():
+            failing.add_metric([name], float(since > 0))
+            seconds.add_metric([name], since)
+        yield from (failing, seconds)
 
 
 class CountCollector(Collector):

@@ -157,7 +157,11 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001  # the same
             raise await self._failed(trail, error) from None  # 5
         if trail.handler.recorded:
-            await self._audit.record(trail.succeeded(result))  # 5
+            try:
+                await self._audit.record(trail.succeeded(result))  # 5
+            except VaultError as refused:
+                self._count(op.name, refused.type)
+                raise
         self._count(op.name, "ok")
         return result  # 6
 
@@ -276,13 +280,14 @@ class Pipeline:
     async def _failed(self, trail: Trail, error: Exception) -> VaultError:
         """Record that the operation was refused or failed; returns what to tell the caller."""
         told = trail.told(error)
-        self._count(trail.op.name, told.type)
         if not isinstance(told, TooManyFailuresError) and trail.tells(told) and self._tells(trail):
             with trio.CancelScope(shield=True):
                 try:
                     await self._audit.record(trail.failed(told))
                 except VaultError as refused:
+                    self._count(trail.op.name, refused.type)
                     raise unrecorded(told, refused) from None
+        self._count(trail.op.name, told.type)
         return told
 
     def _tells(self, trail: Trail) -> bool:

@@ -24,7 +24,7 @@ from vault.audit.layout import Layout
 from vault.audit.proving import proving
 from vault.audit.sinks.database import Index, open_index
 from vault.audit.sinks.file import FileSink
-from vault.audit.sinks.syslog import SyslogConfig, open_syslog
+from vault.audit.sinks.syslog import Syslog, SyslogConfig, open_syslog
 from vault.audit.verification import verifying
 from vault.audit.writer import AuditConfig
 from vault.authn.api_keys import ApiKeys
@@ -201,7 +201,7 @@ async def open_unit(
                     audit, Mutations(wired.secrets, wired.following), wired.access, wired.usage,
                 )  # fmt: skip
                 async with parts.beside.opened(opening):
-                    yield Unit(wired.pipeline, wired.mounts.mounts)
+                    yield Unit(wired.pipeline, wired.mounts.mounts, audit.refusal)
 
 
 @dataclass(frozen=True)
@@ -401,14 +401,18 @@ async def _open_audit(
             open_index(store, AUDIT, sink.layout, keyring.vault, world, end=end)
         )
         followers: list[Follower] = [footing.keeper, index, *parts.seam.followers]
+        syslog: Syslog | None = None
         if settings.audit.forward_to_syslog:
-            syslog = SyslogConfig(hostname=socket.gethostname())
-            followers.append(await stack.enter_async_context(open_syslog(syslog, world)))
+            to = SyslogConfig(hostname=socket.gethostname())
+            syslog = await stack.enter_async_context(open_syslog(to, world))
+            followers.append(syslog)
+            dropped = syslog.statistics
+            parts.metrics.count(syslog_dropped=lambda: float(dropped().dropped))
         keys = audit_keys(keyring)
         opening = open_audit(
             config, keys, keyring.vault, [sink], world,
             followers=followers, retention=footing.retention,
-            commits=lambda: footing.marker.commits, end=end,
+            commits=lambda: footing.marker.commits, end=end, syslog=syslog,
         )  # fmt: skip
         yield await stack.enter_async_context(opening), index
 
@@ -449,8 +453,11 @@ def _followed(
             cache_hit_rate=lambda: store.statistics().cache.hit_rate,
             cache_bytes=lambda: store.statistics().cache.bytes,
             audit_records=lambda: audit.state().size,
-            audit_sinks_failing=lambda: sum(bool(s.error) for s in audit.state().sinks),
+            audit_sinks_failing=lambda: sum(s.failing for s in audit.state().sinks if s.durable),
+            refusing=lambda: float(bool(audit.refusal())),
+            store_failing=lambda: float(store.failing),
         ),
+        metrics.follow_sinks(lambda: {s.label: s.failing_for for s in audit.state().sinks}),
         metrics.follow_actors(tree),
     ):
         yield

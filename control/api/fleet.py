@@ -7,13 +7,13 @@ from msgspec import Meta, Struct
 from control.api import views
 from control.api.endpoint import CREATED, NO_CONTENT, Call, Endpoints
 from control.errors import NotFoundError
-from control.model.agents import AgentFilter, Life, Presence
+from control.model.agents import AgentFilter, Life, Presence, State
 from control.model.names import Limit, Prose, Slug, Tags
 from control.model.people import Role
 from control.model.records import Severity
 from control.services.witness import accept
 from control.store import records
-from control.store.records import Narrow
+from control.store.alerts import Narrow
 from protocols.instant import rfc3339
 from protocols.link.vocabulary import CommandName
 
@@ -31,6 +31,7 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     tag: Annotated[str, Meta(max_length=64, pattern="^[a-z0-9._:=/-]*$")] = ""
     life: Life | None = None
     presence: Presence | None = None
+    state: State | None = None
     release: Annotated[str, Meta(max_length=32, pattern=r"^[0-9A-Za-z.+-]*$")] = ""
     """Of Freehold, as the agent said when it connected."""
     after: Name = ""
@@ -92,9 +93,9 @@ class AlertsWanted(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     vault: Name = ""
+    state: Literal["firing", "acknowledged", "resolved", "open"] | None = None
+    """`open`: firing or acknowledged. What does not end by itself is over once acknowledged."""
     severity: Severity | None = None
-    unacknowledged: bool = False
-    acknowledged: bool = False
     text: Annotated[str, Meta(max_length=128)] = ""
     before: Seconds = 0
     after: Name = ""
@@ -135,6 +136,7 @@ async def find(call: Call, org: str, *, query: Wanted) -> list[views.AgentView]:
         tag=query.tag,
         life=query.life,
         presence=query.presence,
+        state=query.state,
         release=query.release,
         after=query.after,
         limit=query.limit,
@@ -276,12 +278,9 @@ async def list_(call: Call, org: str, *, query: AlertsWanted) -> list[views.Aler
     found = await call.plane.alerts.page(
         org,
         vault=query.vault,
-        unacknowledged=query.unacknowledged,
         before=query.before * 10**9,
         limit=query.limit,
-        narrow=Narrow(
-            severity=query.severity or "", acknowledged=query.acknowledged, text=query.text
-        ),
+        narrow=Narrow(state=query.state or "", severity=query.severity or "", text=query.text),
         after=query.after,
     )
     return [views.alert(row) for row in found]

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from control.model.agents import Agent, Life, Presence
+from control.model.agents import Agent, Health, Life, Presence, State
 from control.model.links import Command
 from control.model.people import Membership, Organization, Role, Token, TokenKind, User
 from control.model.policies import (
@@ -18,9 +18,9 @@ from control.model.policies import (
     Standing,
     Target,
 )
-from control.model.records import Alert, AuditEvent, Sample, Severity
+from control.model.records import Alert, AlertState, AuditEvent, Sample, Severity
 from control.services.rollout import Progress
-from protocols.instant import rfc3339, rfc3339_or_none
+from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 
 
 class OrganizationView(Struct, frozen=True):
@@ -80,18 +80,20 @@ class AgentView(Struct, frozen=True):
     life: Life
     reason: str
     tags: tuple[str, ...]
+    state: State
+    """Of life, presence and health what counts most."""
     presence: Presence
     last_seen: str | None
     facts: dict[str, str | int]
-    health: str
-    """`serving`, `sealed` or `refusing`, as it said last; empty before it ever did."""
+    health: Health
+    """As it said last; empty before it ever did."""
     sync: str
     """Its own view of its link, as it said last: `online`, `queueing`, `offline`."""
     created_at: str
 
 
 class TallyView(Struct, frozen=True):
-    """An organization's agents: how many, but for retired ones, and how many of them are online."""
+    """An organization's agents: how many, but for retired ones, and how many of them serve."""
 
     organization: str
     agents: int
@@ -160,14 +162,22 @@ class CommandView(Struct, frozen=True):
 
 
 class AlertView(Struct, frozen=True):
-    """An alert."""
+    """A condition from its start (`at`) to its end, however often it was reported (`count`).
+
+    `duration`: seconds that it lasted; null while it fires.
+    """
 
     id: str
     vault: str
     code: str
     severity: Severity
+    state: AlertState
     message: str
     at: str
+    last_at: str
+    ended_at: str | None
+    duration: int | None
+    count: int
     acknowledged_by: str
     acknowledged_at: str | None
     subject: str
@@ -242,10 +252,11 @@ def agent(row: Agent) -> AgentView:
         life=row.life,
         reason=row.reason,
         tags=row.tags,
+        state=row.state,
         presence=row.presence,
         last_seen=rfc3339_or_none(row.last_seen),
         facts=row.facts,
-        health=str(row.facts.get("health", "")),
+        health=row.health,
         sync=str(row.facts.get("sync", "")),
         created_at=rfc3339(row.created_at),
     )
@@ -314,8 +325,13 @@ def alert(row: Alert) -> AlertView:
         vault=row.vault,
         code=row.code,
         severity=row.severity,
+        state=row.state,
         message=row.message,
         at=rfc3339(row.at),
+        last_at=rfc3339(row.last_at),
+        ended_at=rfc3339_or_none(row.ended_at),
+        duration=(row.ended_at - row.at) // SECOND if row.ended_at else None,
+        count=row.count,
         acknowledged_by=row.acknowledged_by,
         acknowledged_at=rfc3339_or_none(row.acknowledged_at),
         subject=row.subject,

@@ -132,7 +132,7 @@ class Schedules:
         if not await self._store.write(change):
             told = f"the scheduled report {row.title!r} was left out: too many wait or are held"
             alert = self._alerts.make(row.org, "", "report_left_out", Severity.WARNING, told)
-            await self._alerts.raise_(alert)
+            await self._alerts.fire(alert)
 
 
 def _require(tx: Tx, org: str, schedule_id: str) -> Schedule:

@@ -195,7 +195,7 @@ class Notify(Section):
 
 
 class Retention(Section):
-    """How long figures and acknowledged alerts are kept."""
+    """How long figures and resolved alerts are kept."""
 
     metrics_raw: Duration = 6 * HOUR
     metrics_minutes: Duration = 14 * DAY

@@ -17,6 +17,7 @@ from control.errors import ControlError
 from control.gateway.audience import Audience
 from control.gateway.deadlines import Deadlines
 from control.gateway.paces import Paces
+from control.model.agents import Health
 from control.model.links import Link
 from control.services.presence import Watch
 from protocols.link import events as e
@@ -29,6 +30,7 @@ from protocols.link.pipe import Pipe
 from protocols.link.session import Session
 from protocols.link.states import SENDABLE
 from protocols.link.vocabulary import ByeReason, SkipReason, SyncPhase
+from protocols.link.vocabulary import Health as Words
 from protocols.pki.chain import Agent as Peer
 from protocols.pki.names import AgentName
 
@@ -69,7 +71,9 @@ class Durable(Protocol):
         """See `Ends`."""
         ...
 
-    async def said(self, name: AgentName, health: str, sync: str) -> None:
+    async def said(
+        self, name: AgentName, health: str, sync: str, codes: frozenset[str] | None
+    ) -> Health:
         """See `Ends`."""
         ...
 
@@ -97,6 +101,7 @@ class LiveAgent:
         *(
             "_around",
             "_asked",
+            "_codes",
             "_epoch",
             "_expires",
             "_failure",
@@ -133,7 +138,8 @@ class LiveAgent:
         self._wake = trio.Event()
         self._watched = False
         self._writing = False
-        self._noted = ("", "")
+        self._codes: frozenset[str] | None = None
+        self._noted: tuple[str, str, frozenset[str] | None] | None = None
         self._paces = Paces.begin(around.world.monotonic())
         self._session = Session.control(end, self._now())
 
@@ -298,6 +304,8 @@ class LiveAgent:
             case e.Received(id=id_, message=message):
                 self._heard()
                 await self._around.ends.apply(self.name, self._session.peer_stream, id_, message)
+                if isinstance(message, m.Alert):
+                    self._noted = None  # it may be of long ago: what is so now is told by the next
                 self._applied(id_)
                 self._around.audience.heard(*self.name, message)
             case e.Missed(first=first, last=last, reason=reason):
@@ -330,6 +338,8 @@ class LiveAgent:
             case m.Registration():
                 self._paces.registrations.demand(now)
                 await self._around.ends.registered(self.name, message, self.acknowledged)
+            case m.Conditions():
+                self._codes = frozenset(map(str, message.codes))
             case m.Heartbeat():
                 await self._note(str(message.health), self.sync)
             case m.SyncState():
@@ -342,18 +352,21 @@ class LiveAgent:
         self._around.audience.heard(*self.name, message)
 
     async def _note(self, health: str, sync: str) -> None:
-        """How it says it is, on record once it is complete and at rest.
+        """How it says it is, on record once it is complete, and at rest unless something is wrong.
 
         Every connection begins by syncing, which is told while it lasts and not worth a write. Nor
         is what changes faster than its pace: what is so still is on record with a later word.
         """
         self.health, self.sync = health, sync
-        state = (health, sync)
-        if not (health and sync) or sync == SyncPhase.SYNCING or state == self._noted:
+        state = (health, sync, self._codes)
+        if not (health and sync) or state == self._noted:
+            return
+        if sync == SyncPhase.SYNCING and health == Words.SERVING and not self._codes:
             return
         if self._paces.notes.take(self._around.world.monotonic()):
             self._noted = state
-            await self._around.ends.said(self.name, health, sync)
+            found = await self._around.ends.said(self.name, health, sync, self._codes)
+            self._around.watch.said(*self.name, found)
 
     def _applied(self, id_: int) -> None:
         if not self._session.ended:

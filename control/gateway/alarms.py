@@ -1,10 +1,12 @@
 """An agent that breaks the protocol, or knows more of us than we do, is an alert.
 
-At most one of each kind an hour for each agent, however often it comes.
+At most one of each kind is reported an hour for each agent, with how often it came.
 """
 
 from collections import OrderedDict
 from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from actors import World
 from control.model.records import Severity
@@ -64,6 +66,5 @@ class Alarms:
         self._told.move_to_end(key)
         if len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
-        more = f"; {before} more times since the last alert" if before else ""
-        made = self._alerts.make(*name, code, severity, text + more)
-        await self._alerts.raise_(made)
+        made = self._alerts.make(*name, code, severity, text)
+        await self._alerts.fire(replace(made, count=before + 1))

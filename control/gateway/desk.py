@@ -139,7 +139,7 @@ class Desk:
         if before is None or now - before >= ALARM_EVERY:
             self._alarmed[org] = now
             made = self._alerts.make(org, "", BEHIND, Severity.CRITICAL, message)
-            await self._alerts.raise_(made)
+            await self._alerts.fire(made)
 
     async def _record(self, way: str, grant: Grant, asked: Asked, request_id: str) -> None:
         """Once for each certificate: who asks for it again and again writes no more."""

@@ -11,9 +11,11 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from actors import World
+from control.model.agents import Health
 from control.model.links import Link
-from control.services import outbox, registry, replays
+from control.services import outbox, replays
 from control.services.events import Bus, Event, Topic
+from control.services.health import health_of, note_health
 from control.services.intake import Arrived, Effect, Intake, Told
 from control.services.intake import fresh_id as fresh_id
 from control.services.together import in_pieces
@@ -95,10 +97,17 @@ class Ends:
         else:
             await self._store.write(Joint(_acknowledge, (*name, through)))
 
-    async def said(self, name: AgentName, health: str, sync: str) -> None:
-        """Note how the agent says it is; a write only if that is new."""
-        said = Said(name, {"health": health, "sync": sync}, self._world.now())
-        await self._store.write(Joint(_said, said))
+    async def said(
+        self, name: AgentName, health: str, sync: str, codes: frozenset[str] | None
+    ) -> Health:
+        """Note how the agent says it is; the word for it.
+
+        `codes`: what is wrong with it by its `Conditions`; None for one that has no such message.
+        """
+        said = health_of(name, health, sync, codes, self._world)
+        events = await self._store.write(Joint(note_health, said))
+        self._bus.publish(*events)
+        return said.health
 
     async def replayed(self, name: AgentName, told: ReplayResult) -> None:
         """Note what the agent found out about a candidate."""
@@ -118,23 +127,6 @@ class Newcomer(NamedTuple):
 
     name: AgentName
     fresh: bytes
-
-
-class Said(NamedTuple):
-    """What an agent says of itself, and when."""
-
-    name: AgentName
-    facts: dict[str, str | int]
-    now: int
-
-
-def _said(tx: Tx, said: Sequence[Said]) -> Sequence[None]:
-    def note(tx: Tx, org: str, places: Sequence[int]) -> Sequence[None]:
-        facts = {said[place].name.vault: said[place].facts for place in places}
-        registry.registered(tx, org, facts, now=said[places[0]].now)
-        return [None] * len(places)
-
-    return in_pieces(tx, [each.name for each in said], note)
 
 
 def _begin(tx: Tx, newcomers: Sequence[Newcomer]) -> Sequence[Link]:

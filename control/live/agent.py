@@ -42,7 +42,7 @@ class OneAgent(Projection):
     """See `docs/spec/live.md`, topic `agent`."""
 
     TOPICS: ClassVar = frozenset(
-        {Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.OUTBOX, Topic.TRAIL}
+        {Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.HEALTH, Topic.OUTBOX, Topic.TRAIL}
     )
 
     def __init__(self, around: Around, org: str, of: str) -> None:
@@ -99,7 +99,7 @@ class OneAgent(Projection):
             "link": {
                 "connected": live is not None,
                 "since": 0 if live is None else seconds(live.since),
-                "health": "" if live is None else live.health,
+                "health": "" if found.seen is None else found.seen.health,
                 "sync": "" if live is None else live.sync,
                 **_sent(found.link, live),
                 "received": found.link.applied if found.link else 0,

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, ClassVar, Final
 
 from control.live.projection import Around, Columns, Projection, seconds
-from control.model.agents import Presence
+from control.model.agents import Health, Life, Presence, State, state_of
 from control.services.events import Event, Topic
 from control.store import fleet
 from control.store.fleet import Seen
@@ -34,7 +34,9 @@ class Fleet(Projection):
     ten thousand rows at once would hold up all that this process does.
     """
 
-    TOPICS: ClassVar = frozenset({Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.TRAIL})
+    TOPICS: ClassVar = frozenset(
+        {Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.HEALTH, Topic.TRAIL}
+    )
 
     def __init__(self, around: Around, org: str, of: str) -> None:
         super().__init__(around, org, of)
@@ -98,7 +100,7 @@ class Fleet(Projection):
             if not str(event.subject).startswith(_BY_TARGET):
                 return False
             return self._due(event.vault.partition("/")[0])
-        if event.topic is Topic.PRESENCE:
+        if event.topic in (Topic.PRESENCE, Topic.HEALTH):
             return self._live(event.vault)
         return event.topic in self.TOPICS and self._due(event.vault)
 
@@ -136,7 +138,7 @@ def agent_row(around: Around, org: str, seen: Seen) -> Columns:
         "version": seen.facts.get("release", ""),
         "life": seen.life,
         "reason": seen.reason,
-        "state": seen.presence,
+        "state": str(state_of(Life(seen.life), Presence(seen.presence), Health(seen.health))),
         "linked": False,
         "heard": seconds(seen.last_seen),
         "policy": seen.outcome,
@@ -148,12 +150,12 @@ def agent_row(around: Around, org: str, seen: Seen) -> Columns:
 
 
 def live_columns(around: Around, org: str, vault: str, life: str) -> Columns:
-    """What is in memory: presence, link and figures."""
+    """What is in memory: state, link and figures."""
     columns: dict[str, Any] = {"linked": around.links.link(org, vault) is not None}
-    live = around.watch.presence(org, vault)
+    live = around.watch.state(org, vault)
     if live is not None and life == "active":
         columns["state"], columns["heard"] = str(live[0]), seconds(live[1])
     figures = around.rates.of(org, vault, around.world.monotonic())
-    if live is not None and live[0] is Presence.OFFLINE:
+    if live is not None and live[0] is State.OFFLINE:
         figures = dict.fromkeys(figures) | {"secrets": figures["secrets"]}
     return columns | figures

@@ -16,7 +16,7 @@ from control.live.keeper import Keeper
 from control.live.projection import Around
 from control.live.rates import Rates
 from control.live.topics import TOPICS
-from control.model.agents import Presence
+from control.model.agents import SERVING
 from control.services.events import Bus, Topic
 from control.services.presence import Watch
 from control.store.store import Store
@@ -169,8 +169,8 @@ class Hub:
         """Make a point of each organization's curves."""
         now, at = self._world.monotonic(), round(self._world.now() / SECOND)
         online: dict[str, int] = {}
-        for org, presence in self._watch.presences():
-            online[org] = online.get(org, 0) + (presence is Presence.ONLINE)
+        for org, state in self._watch.states():
+            online[org] = online.get(org, 0) + (state in SERVING)
         for org in {*online, *self.rates.organizations(), *self._points}:
             point = self.rates.total(org, now) | {"online": online.get(org, 0)}
             self._points.setdefault(org, deque(maxlen=POINTS)).append((at, point))

@@ -35,6 +35,50 @@ class Presence(StrEnum):
     OFFLINE = "offline"
 
 
+class Health(StrEnum):
+    """How an agent says that it is; what it said last stands while it is silent."""
+
+    UNSAID = ""
+    SERVING = "serving"
+    DEGRADED = "degraded"
+    """It serves, and something is wrong with it."""
+    SEALED = "sealed"
+    REFUSING = "refusing"
+    """It is open and serves nothing: no audit sink accepts records."""
+
+
+class State(StrEnum):
+    """The one word for an agent that pages, API, CLI, metrics and reports show."""
+
+    PENDING = "pending"
+    LOCKED = "locked"
+    RETIRED = "retired"
+    UNKNOWN = "unknown"
+    OFFLINE = "offline"
+    SEALED = "sealed"
+    REFUSING = "refusing"
+    LATE = "late"
+    DEGRADED = "degraded"
+    ONLINE = "online"
+
+
+SERVING: Final = frozenset({State.ONLINE, State.DEGRADED})
+"""States of agents that are heard and give out secrets."""
+
+
+def state_of(life: Life, presence: Presence, health: Health) -> State:
+    """What counts most comes first: who may not be linked, who is not heard, who does not serve."""
+    if life is not Life.ACTIVE:
+        return State(life.value)
+    if presence in (Presence.UNKNOWN, Presence.OFFLINE):
+        return State(presence.value)
+    if health in (Health.SEALED, Health.REFUSING):
+        return State(health.value)
+    if presence is Presence.LATE:
+        return State.LATE
+    return State.DEGRADED if health is Health.DEGRADED else State.ONLINE
+
+
 class Agent(Struct, frozen=True):
     """One vault of one organization. `last_seen` is 0 before the first word."""
 
@@ -49,6 +93,12 @@ class Agent(Struct, frozen=True):
     """What its registration said: release, platform, backend and so on."""
     created_at: int
     changed_at: int
+    health: Health = Health.UNSAID
+
+    @property
+    def state(self) -> State:
+        """The one word for it."""
+        return state_of(self.life, self.presence, self.health)
 
 
 class Member(NamedTuple):
@@ -64,7 +114,10 @@ class Member(NamedTuple):
 def living(agent: Agent, life: Life, reason: str, *, now: int) -> Agent:
     """The agent in another life. Nobody listens for one that is not active: its last word stays."""
     presence = agent.presence if life is Life.ACTIVE else Presence.UNKNOWN
-    return replace(agent, life=life, reason=reason, presence=presence, changed_at=now)
+    health = agent.health if life is Life.ACTIVE else Health.UNSAID
+    return replace(
+        agent, life=life, reason=reason, presence=presence, health=health, changed_at=now
+    )
 
 
 def newcomer(org: str, vault: str, life: Life, *, now: int, tags: tuple[str, ...] = ()) -> Agent:
@@ -89,6 +142,7 @@ class AgentFilter(Struct, frozen=True, kw_only=True):
     tag: str = ""
     life: Life | None = None
     presence: Presence | None = None
+    state: State | None = None
     release: str = ""
     after: str = ""
     limit: int = 100

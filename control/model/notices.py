@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from control.model.conditions import end_of
 from control.model.records import Alert, Severity
 
 INVITATION: Final = "invitation"
@@ -25,20 +26,6 @@ class Kind(StrEnum):
     TEST = "test"
 
 
-ENDS: Final = {
-    "agent_online": ("agent_offline", Severity.CRITICAL),
-    "unsealed": ("sealed", Severity.INFO),
-}
-"""Alerts that say that another one is over: its code, and how severe that one is."""
-
-_RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
-
-
-def covers(least: Severity, severity: Severity) -> bool:
-    """Whether `severity` is at least as severe as `least`."""
-    return _RANKS[severity] >= _RANKS[least]
-
-
 class Notice(Struct, frozen=True):
     """One thing to be told. It is made of closed lists of words, names and ids: no secret."""
 
@@ -54,24 +41,29 @@ class Notice(Struct, frozen=True):
     at: int
     repeated: int = 0
     """How often the same was not told since it was told last."""
-
-    @property
-    def origin(self) -> tuple[str, Severity]:
-        """Code and severity of the alert that it is about."""
-        if self.kind is Kind.RESOLVED:
-            return ENDS.get(self.code, (self.code, self.severity))
-        return self.code, self.severity
+    began_at: int = 0
+    """When the condition began."""
+    ended_at: int = 0
+    """When it was over; 0 while it fires."""
 
     @property
     def key(self) -> str:
-        """The same for notices of the same alert."""
-        return "/".join((self.origin[0], self.vault, self.subject))
+        """The same for notices of the same condition."""
+        return f"{self.code}/{self.vault}/{self.subject}"
+
+    @property
+    def urgency(self) -> Severity:
+        """How much it matters now: what is over wakes nobody."""
+        return Severity.INFO if self.kind is Kind.RESOLVED else self.severity
+
+
+def resolution_of(alert: Alert) -> Notice:
+    """What is to be told of an alert that is over."""
+    return notice_of(alert, Kind.RESOLVED, end_of(alert), alert.ended_at)
 
 
 def notice_of(alert: Alert, kind: Kind = Kind.RAISED, message: str = "", at: int = 0) -> Notice:
     """What is to be told of an alert; `message` and `at` are the alert's own unless given."""
-    if kind is Kind.RAISED and alert.code in ENDS:
-        kind = Kind.RESOLVED
     return Notice(
         id=alert.id,
         org=alert.org,
@@ -82,6 +74,8 @@ def notice_of(alert: Alert, kind: Kind = Kind.RAISED, message: str = "", at: int
         subject=alert.subject,
         message=message or alert.message,
         at=at or alert.at,
+        began_at=alert.at,
+        ended_at=alert.ended_at,
     )
 
 

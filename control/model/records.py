@@ -1,7 +1,7 @@
 """What is only ever added: figures, alerts, what people did, and what was witnessed."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -25,8 +25,34 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+_RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+def covers(least: Severity, severity: Severity) -> bool:
+    """Whether `severity` is at least as severe as `least`."""
+    return _RANKS[severity] >= _RANKS[least]
+
+
+def worst(one: Severity, other: Severity) -> Severity:
+    """The more severe of two."""
+    return one if covers(other, one) else other
+
+
+class AlertState(StrEnum):
+    """Where an alert is. An acknowledged one still fires; a resolved one is over."""
+
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
 class Alert(Struct, frozen=True):
-    """Something that a person should know. `vault` is empty for what concerns no single agent."""
+    """One condition that a person should know, from its start to its end.
+
+    A condition is named by organization, agent, code and subject. While it lasts there is one alert
+    of it, however often it is reported. `vault` is empty for what concerns no single agent. Times
+    are Unix nanoseconds, 0: not yet.
+    """
 
     id: str
     org: str
@@ -41,6 +67,27 @@ class Alert(Struct, frozen=True):
     """What it is about by the agent's own random id, in hexadecimal; empty for nothing."""
     note: str = ""
     """What the person who acknowledged it had to say. It is told to nobody by a channel."""
+    count: int = 1
+    """How often it was reported."""
+    last_at: int = 0
+    """When it was reported last, by the control plane's clock."""
+    ended_at: int = 0
+    reopened: int = 0
+    """How often it came back shortly after its end."""
+    resolve_at: int = 0
+    """When its end is to be notified; 0 once it was, and while it fires."""
+
+    @property
+    def state(self) -> AlertState:
+        """Firing, acknowledged or resolved."""
+        if self.ended_at:
+            return AlertState.RESOLVED
+        return AlertState.ACKNOWLEDGED if self.acknowledged_at else AlertState.FIRING
+
+    @property
+    def condition(self) -> tuple[str, str, str, str]:
+        """What it is about: alerts with the same one are about the same thing."""
+        return self.org, self.vault, self.code, self.subject
 
 
 class AuditEvent(Struct, frozen=True):

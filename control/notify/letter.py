@@ -5,8 +5,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from control.model.notices import Kind, Notice, covers
-from control.model.records import Severity
+from control.model.notices import Kind, Notice
+from control.model.records import Severity, covers
 from protocols.instant import SECOND
 
 MAX_WORDS: Final = 500  # characters of one notice's text
@@ -65,7 +65,7 @@ def title(letter: Letter) -> str:
 
 def severest(letter: Letter) -> Severity:
     """Of all that it tells."""
-    found = (s for s in _SEVEREST if any(covers(s, n.severity) for n in letter.notices))
+    found = (s for s in _SEVEREST if any(covers(s, n.urgency) for n in letter.notices))
     return next(found, Severity.INFO)
 
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from control.model.notices import Notice
+from control.model.notices import Kind, Notice
 from control.model.records import Severity
 from control.notify.letter import Letter, moment, more, plain, sentence, title, word
 from protocols.instant import SECOND
@@ -18,6 +18,7 @@ _COLOURS: Final = {
     Severity.WARNING: "#975a16",
     Severity.CRITICAL: "#c53030",
 }
+_OVER: Final = "#276749"
 _CELL: Final = "padding:8px 12px 8px 0;border-bottom:1px solid #d4d4d8;vertical-align:top"
 _PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -101,7 +102,7 @@ def _table(letter: Letter) -> str:
 
 
 def _row(notice: Notice) -> str:
-    colour = _COLOURS[notice.severity]
+    colour = _OVER if notice.kind is Kind.RESOLVED else _COLOURS[notice.severity]
     about = " · ".join(escape(plain(each)) for each in (notice.code, notice.vault) if each)
     return (
         f'<tr><td style="{_CELL};color:{colour};font-weight:bold">{escape(word(notice))}</td>'

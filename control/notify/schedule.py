@@ -5,8 +5,8 @@ from datetime import datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from control.model.notices import Notice, Quiet, Terms, Told, covers
-from control.model.records import Severity
+from control.model.notices import Kind, Notice, Quiet, Terms, Told
+from control.model.records import Severity, covers
 from protocols.instant import SECOND
 
 FIRST: Final = 5.0  # seconds after the first failure
@@ -16,14 +16,27 @@ ATTEMPTS: Final = 12  # about an hour, all in all
 
 def wants(terms: Terms, notice: Notice, tags: frozenset[str]) -> bool:
     """Whether a channel tells it; `tags` are those of the agent that it is about."""
-    code, severity = notice.origin
-    if notice.kind not in terms.kinds or not covers(terms.severity, severity):
+    if notice.kind not in terms.kinds:
         return False
-    if terms.events and code not in terms.events and notice.code not in terms.events:
+    if notice.kind is Kind.RESOLVED and Kind.RAISED in terms.kinds:
+        return True  # if it was told the start, see `is_news`
+    if not covers(terms.severity, notice.severity):
+        return False
+    if terms.events and notice.code not in terms.events:
         return False
     if not terms.tags and not terms.vaults:
         return True
     return notice.vault in terms.vaults or not tags.isdisjoint(terms.tags)
+
+
+def is_news(terms: Terms, last: Told | None, notice: Notice) -> bool:
+    """Whether it belongs on a channel that was told `last` of the same condition.
+
+    An end goes where the start went. A channel that tells ends alone gets each.
+    """
+    if notice.kind is not Kind.RESOLVED or Kind.RAISED not in terms.kinds:
+        return True
+    return last is not None and last.kind is not Kind.RESOLVED
 
 
 def is_known(last: Told | None, notice: Notice, window: int) -> bool:
@@ -41,7 +54,7 @@ def is_urgent(terms: Terms, severity: Severity) -> bool:
 def due_at(terms: Terms, notice: Notice, now: int, waiting: int | None) -> int:
     """When it is told; `waiting`: when what waits already is."""
     due = now
-    if terms.digest and not is_urgent(terms, notice.severity):
+    if terms.digest and not is_urgent(terms, notice.urgency):
         due = now + terms.digest * SECOND
         due = due if waiting is None or waiting <= now else min(due, waiting)
     return not_before(terms, (notice,), due)
@@ -49,7 +62,7 @@ def due_at(terms: Terms, notice: Notice, now: int, waiting: int | None) -> int:
 
 def not_before(terms: Terms, notices: Iterable[Notice], at: int) -> int:
     """`at`, or the end of quiet hours for what is not urgent."""
-    if terms.quiet is None or any(is_urgent(terms, notice.severity) for notice in notices):
+    if terms.quiet is None or any(is_urgent(terms, notice.urgency) for notice in notices):
         return at
     return quiet_until(terms.quiet, at)
 

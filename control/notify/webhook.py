@@ -14,7 +14,7 @@ import msgspec
 from control.crypto import mac, random_bytes
 from control.model.notices import Kind
 from control.notify.letter import Letter
-from protocols.instant import rfc3339
+from protocols.instant import rfc3339, rfc3339_or_none
 
 KEY_BYTES: Final = 32
 PREFIX: Final = "whsec_"
@@ -48,6 +48,8 @@ def body_of(letter: Letter) -> bytes:
                 "message": notice.message,
                 "at": rfc3339(notice.at),
                 "repeated": notice.repeated,
+                "began_at": rfc3339_or_none(notice.began_at),
+                "ended_at": rfc3339_or_none(notice.ended_at),
             }
             for notice in letter.notices
         ],

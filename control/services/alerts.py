@@ -1,29 +1,42 @@
-"""Alerts: raised once, told by channels, seen and acknowledged by people."""
+"""Alerts: fired by what goes wrong, ended when it is over, seen and acknowledged by people."""
+
+from collections.abc import Collection
 
 from msgspec.structs import replace
 
 from actors import World
 from control.errors import NotFoundError
+from control.model.conditions import ends_by_itself
 from control.model.notices import Kind, notice_of
 from control.model.records import Alert, Severity
 from control.services.events import Bus, Event, Topic
-from control.store import notices, records
-from control.store.records import ANY, Narrow
+from control.store import alerts, notices
+from control.store.alerts import ANY, Narrow
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
 
 
 class Alerts:
-    """Raise, list, acknowledge."""
+    """Fire, resolve, list, acknowledge."""
 
     def __init__(self, store: Store, bus: Bus, world: World) -> None:
         self._store = store
         self._bus = bus
         self._world = world
 
-    def make(self, org: str, vault: str, code: str, severity: Severity, message: str) -> Alert:
+    def make(
+        self,
+        org: str,
+        vault: str,
+        code: str,
+        severity: Severity,
+        message: str,
+        *,
+        subject: str = "",
+    ) -> Alert:
         """An alert of now, not yet stored."""
+        now = self._world.now()
         return Alert(
             id=self._world.new_id(),
             org=org,
@@ -31,26 +44,37 @@ class Alerts:
             code=code,
             severity=severity,
             message=message,
-            at=self._world.now(),
+            at=now,
             acknowledged_by="",
             acknowledged_at=0,
+            subject=subject,
+            last_at=now,
         )
 
-    async def raise_(self, *alerts: Alert) -> None:
-        """Store them, then tell."""
-        await self._store.write(lambda tx: records.add_alerts(tx, *alerts))
-        self.tell(*alerts)
+    async def fire(self, *rows: Alert) -> None:
+        """Report conditions: store them, then publish."""
+        self.tell(*await self._store.write(lambda tx: alerts.fire(tx, *rows)))
 
-    def tell(self, *alerts: Alert) -> None:
+    async def resolve(
+        self, org: str, codes: Collection[str], vault: str = "", *, subject: str | None = None
+    ) -> None:
+        """End what fires of these codes, then publish."""
+        now = self._world.now()
+        self.tell(
+            *await self._store.write(
+                lambda tx: alerts.resolve(tx, org, codes, [vault], now=now, subject=subject)
+            )
+        )
+
+    def tell(self, *rows: Alert) -> None:
         """Publish alerts that are stored."""
-        self._bus.publish(*(Event(Topic.ALERT, a.org, a.vault, a.id) for a in alerts))
+        self._bus.publish(*map(changed, rows))
 
     async def page(
         self,
         org: str,
         *,
         vault: str,
-        unacknowledged: bool,
         before: int,
         limit: int,
         narrow: Narrow = ANY,
@@ -60,20 +84,16 @@ class Alerts:
 
         def read(tx: Tx) -> list[Alert]:
             behind = _known(tx, org, after) if after else None
-            return records.alerts_of(
-                tx,
-                org,
-                vault=vault,
-                unacknowledged=unacknowledged,
-                before=before,
-                limit=limit,
-                narrow=replace(narrow, behind=behind),
-            )
+            narrowed = replace(narrow, behind=behind)
+            return alerts.page(tx, org, vault=vault, before=before, limit=limit, narrow=narrowed)
 
         return await self._store.read(read)
 
     async def acknowledge(self, org: str, alert_id: str, by: str, note: str = "") -> Alert:
-        """Somebody has seen it; the first to do so stays on record. Raises `NotFoundError`."""
+        """Somebody has seen it; the first to do so stays on record. Raises `NotFoundError`.
+
+        What does not end by itself is over with this.
+        """
         now = self._world.now()
 
         def change(tx: Tx) -> Alert:
@@ -81,22 +101,37 @@ class Alerts:
             if alert.acknowledged_at:
                 return alert
             seen = replace(alert, acknowledged_by=by, acknowledged_at=now, note=note)
-            records.put_alert(tx, seen)
+            alerts.put_alert(tx, seen)
             notices.post(
                 tx, notice_of(seen, Kind.ACKNOWLEDGED, f"{seen.message} (seen by {by})", now)
             )
-            return seen
+            if seen.ended_at or ends_by_itself(seen.code):
+                return seen
+            return alerts.end(tx, seen, now)
 
-        return await self._store.write(change)
+        seen = await self._store.write(change)
+        self.tell(seen)
+        return seen
+
+    async def settle(self) -> None:
+        """Notify the ends of conditions that came and went, once they have held."""
+        now = self._world.now()
+        if await self._store.read(lambda tx: alerts.owes(tx, now)):
+            await self._store.write(lambda tx: alerts.settle(tx, now))
 
     async def sweep(self, days: int) -> None:
-        """Remove acknowledged alerts after so many days."""
+        """Remove alerts that were over so many days ago."""
         before = self._world.now() - days * 86_400 * SECOND
-        await self._store.write(lambda tx: records.sweep_alerts(tx, before))
+        await self._store.write(lambda tx: alerts.sweep(tx, before))
+
+
+def changed(alert: Alert) -> Event:
+    """The event of an alert that fires, or is over."""
+    return Event(Topic.ALERT, alert.org, alert.vault, alert.id)
 
 
 def _known(tx: Tx, org: str, alert_id: str) -> Alert:
-    found = records.alert(tx, org, alert_id)
+    found = alerts.alert(tx, org, alert_id)
     if found is None:
         raise NotFoundError("not_found", "there is no such alert")
     return found

@@ -24,6 +24,7 @@ class Topic(StrEnum):
     POLICY = "policy"
     ALERT = "alert"
     PRESENCE = "presence"
+    HEALTH = "health"
     OUTBOX = "outbox"
     TRAIL = "trail"
     OWNER = "owner"
@@ -32,7 +33,7 @@ class Topic(StrEnum):
 
 
 class Event(Struct, frozen=True):
-    """`subject`: the new life or presence, a bundle's version, an alert's or a message's id.
+    """`subject`: the new life, presence or health, a bundle's version, an alert's or message's id.
 
     Of a life also `replaced` (`control.ca.revocation`): a connection is to end, but one by a
     certificate of `generation` or a later one. 0, as of a process that is older: every one.

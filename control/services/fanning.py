@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from control.model.notices import MAIL, Channel, Entry, Kind, Notice, Told
-from control.notify.schedule import due_at, is_known, is_urgent, wants
+from control.notify.schedule import due_at, is_known, is_news, is_urgent, wants
 from control.store import agents, channels, notices
 from control.store.rows import Tx
 
@@ -79,11 +79,13 @@ class _Queue:
         terms, here = self._channel.terms, (self._channel.org, self._channel.id)
         for notice in wanted:
             last = told.get(notice.key)
+            if not is_news(terms, last, notice):
+                continue
             if last is not None and is_known(last, notice, terms.window):
                 told[notice.key] = replace(last, count=last.count + 1)
                 self._known += 1
                 continue
-            room = QUEUE + (RESERVE if is_urgent(terms, notice.severity) else 0)
+            room = QUEUE + (RESERVE if is_urgent(terms, notice.urgency) else 0)
             if self._count >= room:
                 self._omitted += 1
                 continue

@@ -131,7 +131,7 @@ class Heads:
             return
         self._told.add(org)
         alert = self._alerts.make(org, "", "trail_broken", Severity.CRITICAL, message)
-        await self._alerts.raise_(alert)
+        await self._alerts.fire(alert)
 
     def base(self, org: str, size: int, digest: bytes) -> Head:
         """What a trail may begin behind, signed as such: of records that are still there."""

@@ -16,21 +16,24 @@ from msgspec.structs import replace
 from actors import World
 from control.crypto import sha256
 from control.errors import ConflictError, UnavailableError, ValidationError
-from control.model.claims import passed
+from control.model.claims import counted, passed
+from control.model.conditions import SEALED, sealed
 from control.model.links import Link
 from control.model.policies import Outcome, Standing
 from control.model.records import Alert, Severity
 from control.services import keys, metrics, outbox, registry, usage
+from control.services.alerts import changed
 from control.services.events import Event, Topic
 from control.services.policies import Policies, Report
 from control.services.together import in_pieces
 from control.services.witness import Fault, Head, Shown, StaleProofError, Witness, name_log, parse
-from control.store import links, policies, records
+from control.store import alerts, links, policies
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link.vocabulary import (
     BUCKETS_US,
+    AlertCode,
     NotificationCode,
     PolicyPhase,
     PolicyReason,
@@ -319,7 +322,7 @@ def fresh_id(world: World) -> bytes:
 
 def _not_issued(tx: Tx, row: Standing, now: int) -> Events:
     name = AgentName(row.org, row.vault)
-    if records.count_alerts(tx, *name, NOT_ISSUED_ALERT, now - DAY):
+    if alerts.count(tx, *name, NOT_ISSUED_ALERT, now - DAY):
         return ()
     mark = Mark(now, _another(f"{row.org}/{row.vault}/{now}"))
     told = (
@@ -417,12 +420,28 @@ def _percentile(counts: Sequence[int], percent: int) -> int:
 
 
 def _alerted(tx: Tx, link: Link, told: m.Alert, mark: Mark) -> Events:
-    times = f" ({told.count} times)" if told.count > 1 else ""
+    """The agent's word for when it began counts, as far as that is over."""
+    at = max(passed(told.raised_at * _MILLI, mark.now), mark.now - keys.AWAY)
+    if told.code is AlertCode.UNSEALED:
+        over = alerts.resolve(tx, link.org, [SEALED], [link.vault], now=mark.now, before=at)
+        return tuple(map(changed, over))
     subject = told.subject.hex() if any(told.subject) else ""
     what = f" of {subject}" if subject else ""
-    said = f"agent {link.vault} reports {told.code.replace('_', ' ')}{what}{times}"
+    said = f"agent {link.vault} reports {told.code.replace('_', ' ')}{what}"
     severity = Severity(str(told.severity))
-    return _raise(tx, link, mark, str(told.code), said, severity=severity, subject=subject)
+    if told.code is AlertCode.SEALED:  # as of an agent that calls it information
+        severity, said = Severity.CRITICAL, sealed(link.vault)
+    return _raise(
+        tx,
+        link,
+        mark,
+        str(told.code),
+        said,
+        severity=severity,
+        subject=subject,
+        at=at,
+        count=told.count,
+    )
 
 
 def _commanded(tx: Tx, link: Link, told: m.CommandResult, now: int) -> Events:
@@ -443,16 +462,30 @@ def _raise(
     *,
     severity: Severity = Severity.CRITICAL,
     subject: str = "",
+    at: int = 0,
+    count: int = 1,
 ) -> Events:
     org, vault = agent.org, agent.vault
-    raised = records.count_alerts(tx, org, vault, code, mark.now - DAY)
+    raised = alerts.count(tx, org, vault, code, mark.now - DAY)
     if raised >= MOST_ALERTS:
         return ()
     if raised == MOST_ALERTS - 1:
         told += " (the last of these that is put on record within a day)"
-    alert = Alert(mark.id, org, vault, code, severity, told, mark.now, "", 0, subject)
-    records.add_alerts(tx, alert)
-    return (Event(Topic.ALERT, org, vault, mark.id),)
+    alert = Alert(
+        id=mark.id,
+        org=org,
+        vault=vault,
+        code=code,
+        severity=severity,
+        message=told,
+        at=at or mark.now,
+        acknowledged_by="",
+        acknowledged_at=0,
+        subject=subject,
+        count=counted(count),
+        last_at=mark.now,
+    )
+    return tuple(map(changed, alerts.fire(tx, alert)))
 
 
 def _offered(link: Link) -> Events:

@@ -1,29 +1,24 @@
 """Last words and changes of presence, as they are stored: judged against what is there by then.
 
 Several processes hear agents, and one of them judges silence. Whoever stores something compares it
-with the row in the same transaction, so that each change is made once, with its one alert, and
+with the row in the same transaction, so that each change is made once, with its alert, and
 nobody becomes offline whom another process has heard meanwhile.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from operator import itemgetter
 from typing import Final, NamedTuple
 
 from control.model.agents import Presence
+from control.model.conditions import OFFLINE
 from control.model.history import Aspect, Turn, presence_of
 from control.model.records import Alert, Severity
-from control.store import agents, history, records
+from control.store import agents, alerts, history
 from control.store.rows import Tx
 
 SILENT: Final = frozenset({Presence.LATE, Presence.OFFLINE})
 
-GONE: Final = "agent_offline"
-BACK: Final = "agent_online"
-
 Name = tuple[str, str]
-
-_NOBODY: Final = (Presence.OFFLINE, 0)
 
 
 class Word(NamedTuple):
@@ -54,10 +49,11 @@ class Found(NamedTuple):
 def stored(words: Sequence[Word], tx: Tx) -> Found:
     """Store them."""
     rows = _rows(tx, [word for word in words if word.alert])
-    missed = _missed(tx, words, rows)
     found = Found([], [], [])
     written: list[tuple[str, str, Presence, int]] = []
     turns: list[Turn] = []
+    gone: list[Alert] = []
+    back: dict[str, list[Word]] = {}
     for word in words:
         if not word.alert:
             written.append((word.org, word.vault, word.presence, word.heard))
@@ -69,12 +65,17 @@ def stored(words: Sequence[Word], tx: Tx) -> Found:
             written.append((word.org, word.vault, word.presence, word.heard))
             if before is not word.presence:
                 found.changed.append((word.org, word.vault, word.presence))
-                told = Presence.OFFLINE if (word.org, word.vault) in missed else before
-                found.alerts.extend(_alerts(word, told))
+                if word.presence is Presence.OFFLINE:
+                    gone.append(_offline(word))
+                elif word.presence is Presence.ONLINE:
+                    back.setdefault(word.org, []).append(word)
                 turns.append(_turn(word))
     agents.heard(tx, written)
     history.note(tx, turns)
-    records.add_alerts(tx, *found.alerts)
+    found.alerts.extend(alerts.fire(tx, *gone))
+    for org, some in back.items():
+        vaults = [word.vault for word in some]
+        found.alerts.extend(alerts.resolve(tx, org, [OFFLINE], vaults, now=some[0].at))
     return found
 
 
@@ -87,20 +88,6 @@ def _rows(tx: Tx, words: Sequence[Word]) -> dict[Name, tuple[Presence, int]]:
     return rows
 
 
-def _missed(tx: Tx, words: Sequence[Word], rows: Mapping[Name, tuple[Presence, int]]) -> set[Name]:
-    """Who is heard for the first time in this life, and was offline when the last one ended.
-
-    A lock leaves nobody's presence, but the alert stands: people wait for the one that ends it.
-    """
-    names = {(word.org, word.vault) for word in words if word.presence is Presence.ONLINE}
-    new = sorted(name for name in names if rows.get(name, _NOBODY)[0] is Presence.UNKNOWN)
-    missed = set()
-    for org, some in groupby(new, key=itemgetter(0)):
-        last = records.newest_among(tx, org, [vault for _, vault in some], (GONE, BACK))
-        missed |= {(org, vault) for vault, code in last.items() if code == GONE}
-    return missed
-
-
 def _turn(word: Word) -> Turn:
     """Silence began with the last word: what was heard until then is known."""
     silent = word.presence is Presence.OFFLINE
@@ -109,22 +96,17 @@ def _turn(word: Word) -> Turn:
     return Turn(org=word.org, aspect=Aspect.PRESENCE, subject=word.vault, at=at, value=value)
 
 
-def _alerts(word: Word, before: Presence) -> list[Alert]:
-    """Offline, and back from it. Being late for a while is shown, but wakes nobody."""
-    if Presence.OFFLINE not in (before, word.presence):
-        return []
-    gone = word.presence is Presence.OFFLINE
-    told = "has not been heard any more" if gone else "is heard again"
-    return [
-        Alert(
-            id=word.alert,
-            org=word.org,
-            vault=word.vault,
-            code=GONE if gone else BACK,
-            severity=Severity.CRITICAL if gone else Severity.INFO,
-            message=f"agent {word.vault} {told}",
-            at=word.at,
-            acknowledged_by="",
-            acknowledged_at=0,
-        )
-    ]
+def _offline(word: Word) -> Alert:
+    """Being late for a while is shown, but wakes nobody."""
+    return Alert(
+        id=word.alert,
+        org=word.org,
+        vault=word.vault,
+        code=OFFLINE,
+        severity=Severity.CRITICAL,
+        message=f"agent {word.vault} has not been heard any more",
+        at=word.at,
+        acknowledged_by="",
+        acknowledged_at=0,
+        last_at=word.at,
+    )

@@ -4,11 +4,12 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from control.model.conditions import CHANNEL_FAILING
 from control.model.notices import MAIL, Delivery, State
 from control.model.records import Alert
 from control.notify.errors import FailedError, RefusedError
 from control.notify.schedule import ATTEMPTS, not_before, retry_in
-from control.store import channels, records
+from control.store import alerts, channels
 from control.store.rows import Tx
 from protocols.instant import SECOND
 
@@ -32,15 +33,16 @@ class Failure(NamedTuple):
     raised: bool
 
 
-def delivered(tx: Tx, attempt: Attempt, remark: str) -> None:
-    """It was taken."""
+def delivered(tx: Tx, attempt: Attempt, remark: str) -> list[Alert]:
+    """It was taken; the alerts that are over with it."""
     row = _current(tx, attempt)
     if row is None:
-        return
+        return []
     now = attempt.now
     sent = replace(row, state=State.SENT, attempts=row.attempts + 1, finished_at=now, reason=remark)
     channels.put_delivery(tx, sent)
     channels.note(tx, row.org, row.channel, sent_at=now, failures=0, reason=remark)
+    return alerts.resolve(tx, row.org, [CHANNEL_FAILING], [""], now=now, subject=row.channel)
 
 
 def undelivered(tx: Tx, attempt: Attempt, error: FailedError | RefusedError) -> Failure:
@@ -55,7 +57,7 @@ def undelivered(tx: Tx, attempt: Attempt, error: FailedError | RefusedError) -> 
     if counts.get((row.channel, State.DEAD), 0) >= DEAD:
         channels.drop_oldest_dead(tx, row.org, row.channel)
     if raised:
-        records.add_alerts(tx, attempt.alert)
+        alerts.fire(tx, attempt.alert)
     channels.put_delivery(tx, made)
     found = channels.channel(tx, row.org, row.channel)
     if found is not None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from actors import World
 from actors.periodic import Bell
 from control.errors import NotFoundError, ValidationError
+from control.model.conditions import BUNDLE_FULL
 from control.model.documents import Document, checked
 from control.model.names import MAX_PAGE, slug
 from control.model.policies import Assignment, Outcome, Policy, PolicyVersion, Standing, Target
@@ -22,7 +23,7 @@ from control.services.bundles import Terms, assign, renew
 from control.services.events import Bus, Event, Topic
 from control.services.room import HOLDS
 from control.services.wanting import contents
-from control.store import agents, bodies, marks, policies, records
+from control.store import agents, alerts, bodies, marks, policies
 from control.store.policies import Since
 from control.store.rows import Tx
 from control.store.store import Store
@@ -41,8 +42,6 @@ MAX_AHEAD: Final = 1_000_000
 given more, and who is believed them leaves no version for the next bundle."""
 NOT_ISSUED: Final = "not_issued"
 """Why it is unknown which bundle an agent enforces."""
-FULL: Final = "bundle_full"
-FULL_EVERY: Final = 86_400 * SECOND  # an agent's alert of that code
 MOST_COMPARED: Final = 400_000  # pairs of equal lines of two documents; difflib takes 1 s for them
 MAX_POLICIES: Final = 200  # of one organization; an agent's bundle holds at most 500 documents
 
@@ -165,6 +164,7 @@ class Policies:
             turn = await self._turn(org)
             stale, steering = await self._store.read(partial(_stale, org))
             changed, vaults = 0, list(stale)
+            full: set[str] = set()
             for start in range(0, len(vaults), CHUNK):
                 some = {vault: stale[vault] for vault in vaults[start : start + CHUNK]}
                 piece = Piece(org, some, steering, turn)
@@ -175,9 +175,18 @@ class Policies:
                     self.due(org)
                     break
                 changed += len(done.made)
+                full.update(done.full)
                 self.tell(*done.made)
                 self._alerts.tell(*done.alerts)
+            else:
+                await self._fits(org, full)
         return changed
+
+    async def _fits(self, org: str, full: set[str]) -> None:
+        """End the alerts of agents whose policies fit into a bundle again."""
+        firing = await self._store.read(lambda tx: alerts.firing(tx, org, BUNDLE_FULL))
+        for vault in sorted(firing - full):
+            await self._alerts.resolve(org, [BUNDLE_FULL], vault)
 
     async def try_again(self) -> None:
         """Sign anew what agents have refused for its time. Raises `UnavailableError`.
@@ -263,27 +272,23 @@ class Policies:
         if piece.turn and marks.mark(tx, f"refresh/{org}") != str(piece.turn):
             return None
         if policies.steering(tx, org) != piece.steering:
-            return Assigned([], [], late=True)
+            return Assigned([], [], [], late=True)
         made, full = assign(tx, self._terms, org, piece.wanted, now=now)
-        return Assigned(made, self._full(tx, org, full))
+        return Assigned(made, self._full(tx, org, full), full)
 
     def _full(self, tx: Tx, org: str, vaults: Sequence[str]) -> list[Alert]:
-        """An alert for each of these agents that had none lately."""
-        since = self._world.now() - FULL_EVERY
-        known = records.raised_by(tx, org, vaults, FULL, since)
-        raised = [
+        """An alert for each of these agents that has none."""
+        made = (
             self._alerts.make(
                 org,
                 vault,
-                FULL,
+                BUNDLE_FULL,
                 Severity.WARNING,
                 f"the policies that {vault} should have are {HOLDS}: it keeps those it has",
             )
             for vault in vaults
-            if vault not in known
-        ]
-        records.add_alerts(tx, *raised)
-        return raised
+        )
+        return alerts.fire(tx, *made, repeat=False)
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -300,6 +305,7 @@ class Assigned(msgspec.Struct, frozen=True):
 
     made: list[Assignment]
     alerts: list[Alert]
+    full: Sequence[str]
     late: bool = False
     """Nothing was made: what they should have was halted, taken back or changed meanwhile."""
 

@@ -17,6 +17,7 @@ from cachetools import LRUCache
 
 from actors import CircuitOpen, World
 from actors.breaker import Breaker, Circuit
+from control.model.conditions import CHANNEL_FAILING
 from control.model.notices import MAIL, Channel, Delivery, State
 from control.model.records import Alert, Severity
 from control.notify.errors import FailedError, RefusedError, UndeliveredError
@@ -122,6 +123,7 @@ class Postman:
     async def tick(self) -> None:
         """Do what is due, and begin to send. Raises what the store raises."""
         now = self._world.now()
+        await self._alerts.settle()
         seen = await self._store.read(partial(_look, now))
         if seen.notices:
             await self._fan_out(now)
@@ -199,7 +201,7 @@ class Postman:
             return True
         self.figures.sent += 1
         attempt = self._attempt(row, delivery)
-        await self._store.write(lambda tx: delivered(tx, attempt, remark))
+        self._alerts.tell(*await self._store.write(lambda tx: delivered(tx, attempt, remark)))
         return True
 
     def _route(self, key: Key) -> Route:
@@ -254,9 +256,10 @@ class Postman:
         alert: Alert = self._alerts.make(
             delivery.org,
             "",
-            "channel_failing",
+            CHANNEL_FAILING,
             Severity.WARNING,
             f"the channel {name} does not deliver: its dead letters can be looked at and replayed",
+            subject=delivery.channel,
         )
         return Attempt(delivery, self._world.now(), self._world.jitter(), alert)
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.model.agents import Agent, Presence
+from control.model.agents import Agent, Health, Life, Presence, State, state_of
 from control.services.events import Bus, Event, Topic
 from control.services.lastwords import Found, Name, Word, stored
 from control.store import agents
@@ -30,6 +30,7 @@ SHARED_FLUSH: Final = 10 * SECOND
 """The same with other processes, which learn by it whom we have heard."""
 COMPARE_EVERY: Final = 5 * SECOND
 """10,000 agents are some 20 ms in a thread."""
+_COUNTED: Final = tuple(state for state in State if state not in {*Life})
 BATCH: Final = 2000  # agents of one transaction: the writer must not be held for long
 
 
@@ -61,15 +62,27 @@ def judge(rule: Rule, before: Presence, silence: int) -> Presence:
 class Pulse:
     """What is known of one agent."""
 
-    __slots__ = ("dirty", "heard", "here", "presence", "since", "stored")
+    __slots__ = ("dirty", "health", "heard", "here", "presence", "since", "stored")
 
-    def __init__(self, presence: Presence, heard: int, since: float) -> None:
+    def __init__(
+        self,
+        presence: Presence,
+        heard: int,
+        since: float,
+        health: Health = Health.UNSAID,
+    ) -> None:
         self.presence = presence
+        self.health = health  # as it said last, and as it is stored
         self.heard = heard  # Unix ns of the last word, 0 for none
         self.since = since  # from when on its silence counts, on the monotonic clock
         self.stored = heard  # what the database has as its last word
         self.here = False  # whether its last word was heard by this process
         self.dirty = False
+
+    @property
+    def state(self) -> State:
+        """Of an agent that is active: others are not watched."""
+        return state_of(Life.ACTIVE, self.presence, self.health)
 
 
 class Watch:
@@ -98,8 +111,8 @@ class Watch:
     async def load(self) -> None:
         """Go on where the last process ended. Silence counts from now: we could not have heard."""
         now = self._world.monotonic()
-        for org, vault, presence, heard in await self._store.read(agents.pulses):
-            self._pulses[org, vault] = Pulse(presence, heard, now)
+        for org, vault, presence, heard, health in await self._store.read(agents.pulses):
+            self._pulses[org, vault] = Pulse(presence, heard, now, health)
         self._flushed = self._compared = now
 
     def heard(self, org: str, vault: str) -> None:
@@ -118,32 +131,37 @@ class Watch:
         if (org, vault) in self._pulses:
             self.heard(org, vault)
 
+    def said(self, org: str, vault: str, health: Health) -> None:
+        """How this agent says that it is, once that is stored."""
+        if (pulse := self._pulses.get((org, vault))) is not None:
+            pulse.health = health
+
     def forget(self, org: str, vault: str) -> None:
         """An agent that is locked or retired is neither late nor missed."""
         self._pulses.pop((org, vault), None)
         self._changed.discard((org, vault))
 
-    def presence(self, org: str, vault: str) -> tuple[Presence, int] | None:
+    def state(self, org: str, vault: str) -> tuple[State, int] | None:
         """As of this moment, and when the last word came; None for one that is not watched."""
         pulse = self._pulses.get((org, vault))
-        return None if pulse is None else (pulse.presence, pulse.heard)
+        return None if pulse is None else (pulse.state, pulse.heard)
 
     def over(self, agent: Agent) -> Agent:
         """The agent as of this moment: what is known here, unless what is stored is newer."""
         pulse = self._pulses.get((agent.org, agent.vault))
         if pulse is None or (self._lease.shared and pulse.heard <= agent.last_seen):
             return agent
-        return replace(agent, presence=pulse.presence, last_seen=pulse.heard)
+        return replace(agent, presence=pulse.presence, last_seen=pulse.heard, health=pulse.health)
 
-    def presences(self) -> Iterator[tuple[str, Presence]]:
-        """Organization and presence of every agent that is watched."""
-        return ((name[0], pulse.presence) for name, pulse in self._pulses.items())
+    def states(self) -> Iterator[tuple[str, State]]:
+        """Organization and state of every agent that is watched."""
+        return ((name[0], pulse.state) for name, pulse in self._pulses.items())
 
-    def counts(self) -> dict[Presence, int]:
-        """How many agents are what."""
-        counts = dict.fromkeys(Presence, 0)
+    def counts(self) -> dict[State, int]:
+        """How many of the active agents are in each state."""
+        counts = dict.fromkeys(_COUNTED, 0)
         for pulse in self._pulses.values():
-            counts[pulse.presence] += 1
+            counts[pulse.state] += 1
         return counts
 
     def excuse(self) -> None:
@@ -238,11 +256,13 @@ class Watch:
         except Exception:
             self._blind = True
             raise
-        for org, vault, presence, heard in rows:
+        for org, vault, presence, heard, health in rows:
             pulse = self._pulses.get((org, vault))
             if pulse is None:
-                self._pulses[org, vault] = Pulse(presence, heard, began)
-            elif heard != pulse.stored:
+                self._pulses[org, vault] = Pulse(presence, heard, began, health)
+                continue
+            pulse.health = health
+            if heard != pulse.stored:
                 self._adopt(pulse, presence, heard)
             elif not pulse.dirty:
                 pulse.presence = presence

@@ -12,7 +12,7 @@ from control.model.agents import NEXT, Agent, AgentFilter, Life, living, newcome
 from control.model.names import slug, tags
 from control.services.events import Bus, Event, Topic
 from control.services.presence import Watch
-from control.store import agents, people
+from control.store import agents, alerts, people
 from control.store.ledger import SqlLedgerTx
 from control.store.rows import Tx
 from control.store.store import Store
@@ -96,6 +96,7 @@ def moved(tx: Tx, org: str, vault: str, to: Life, reason: str, *, now: int) -> A
         raise ConflictError("not_enrolled", "an agent becomes active by enrolling")
     changed = living(agent, to, reason, now=now)
     agents.put_agent(tx, changed)
+    alerts.resolve_agent(tx, org, vault, now)
     ledger = SqlLedgerTx(tx)
     enrolled = ledger.agent(AgentName(org, vault))
     if enrolled is not None:

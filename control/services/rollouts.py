@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from actors import World
 from control.errors import ConflictError, NotFoundError
 from control.model.agents import Member
+from control.model.conditions import ROLLOUT_HALTED
 from control.model.policies import UNSETTLED, Outcome, Plan, Policy, Rollout, RolloutState
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
@@ -17,7 +18,7 @@ from control.services.policies import Policies, require_policy, require_version
 from control.services.rollout import Next, Progress, added, judge, reach, reached, steps, tally
 from control.services.room import HOLDS, full_among, need_room
 from control.services.wanting import HAVING, is_away, is_silent, targeted
-from control.store import agents, policies, records
+from control.store import agents, alerts, policies
 from control.store.rows import Tx
 from control.store.store import Store
 
@@ -201,10 +202,11 @@ class Rollouts:
         alert = self._alerts.make(
             rollout.org,
             "",
-            "rollout_halted",
+            ROLLOUT_HALTED,
             Severity.WARNING,
             f"the roll-out of policy {rollout.policy} version {rollout.version} halted: "
             + _reason(full),
+            subject=rollout.id,
         )
 
         def change(tx: Tx) -> Alert | None:
@@ -222,16 +224,20 @@ class Rollouts:
     ) -> Rollout:
         now = self._world.now()
 
-        def change(tx: Tx) -> Rollout:
+        def change(tx: Tx) -> tuple[Rollout, list[Alert]]:
             rollout = _rollout(tx, org, rollout_id)
             if rollout.state not in OPEN and rollout.state is not also:
                 raise ConflictError("rollout_over", f"this roll-out is {rollout.state}")
             changed = replace(step(tx, rollout), changed_at=now)
             policies.put_rollout(tx, changed)
-            return changed
+            if changed.state is RolloutState.HALTED:
+                return changed, []
+            over = alerts.resolve(tx, org, [ROLLOUT_HALTED], [""], now=now, subject=rollout_id)
+            return changed, over
 
-        changed = await self._store.write(change)
+        changed, over = await self._store.write(change)
         self._policies.due(org)
+        self._alerts.tell(*over)
         return changed
 
 
@@ -244,8 +250,7 @@ def settle(tx: Tx, rollout: Rollout, alert: Alert, now: int) -> Alert | None:
                 rollout, state=RolloutState.HALTED, reason=_reason(full), changed_at=now
             )
             policies.put_rollout(tx, halted)
-            records.add_alerts(tx, alert)
-            return alert
+            return next(iter(alerts.fire(tx, alert)), None)
         case Next.FINISH:
             policies.put_rollout(tx, _done(tx, rollout, now))
         case Next.ADVANCE:

@@ -1,23 +1,49 @@
 """Agents, their tags, and when they were last heard."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 import sqlalchemy as sa
 
-from control.model.agents import Agent, AgentFilter, Life, Member, Presence
+from control.model.agents import (
+    SERVING,
+    Agent,
+    AgentFilter,
+    Health,
+    Life,
+    Member,
+    Presence,
+    State,
+    state_of,
+)
 from control.model.history import Aspect, Turn, presence_of
 from control.store.history import note
 from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
 from control.store.tables import agent_tags, agents
 
-_PULSES: Final = sa.select(agents.c.vault, agents.c.presence, agents.c.last_seen).where(
-    agents.c.life == Life.ACTIVE
-)
+_PULSES: Final = sa.select(
+    agents.c.vault, agents.c.presence, agents.c.last_seen, agents.c.health
+).where(agents.c.life == Life.ACTIVE)
 _ALL: Final = sa.select(agents)
 _ACTIVE: Final = sa.select(agents.c.org, agents.c.vault).where(agents.c.life == Life.ACTIVE)
-_IS_ONLINE: Final = sa.and_(agents.c.life == Life.ACTIVE, agents.c.presence == Presence.ONLINE)
+
+
+def _in_state(*states: State) -> sa.ColumnElement[bool]:
+    """Whether a row is in one of them: `state_of`, for all that an agent can be."""
+    t = agents.c
+    return sa.tuple_(t.life, t.presence, t.health).in_(
+        [
+            (str(life), str(presence), str(health))
+            for life in Life
+            for presence in Presence
+            for health in Health
+            if state_of(life, presence, health) in states
+        ]
+    )
+
+
+_SERVES: Final = _in_state(*SERVING)
 _AGENT: Final = key_of(agents)
 _AMONG: Final = sa.select(agents).where(
     agents.c.org == sa.bindparam("org"), among(agents.c.vault, "vaults")
@@ -32,6 +58,7 @@ _MEMBERS: Final = (
 )
 _HEARD: Final = update_of(agents, "presence", "last_seen").where(agents.c.life == Life.ACTIVE)
 _FACTS: Final = update_of(agents, "facts", "changed_at")
+_HEALTH: Final = update_of(agents, "health").where(agents.c.life == Life.ACTIVE)
 
 
 def add_agent(tx: Tx, agent: Agent) -> None:
@@ -68,6 +95,16 @@ def put_facts(tx: Tx, *rows: Agent) -> None:
         tx.execute(_FACTS, values)
 
 
+def put_health(tx: Tx, org: str, said: Mapping[str, Health]) -> None:
+    """Note how these agents say that they are; only of who is active by now."""
+    values = [
+        {"of_org": org, "of_vault": vault, "to_health": str(health)}
+        for vault, health in said.items()
+    ]
+    if values:
+        tx.execute(_HEALTH, values)
+
+
 def find(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
     """Those of the organization that the filter lets through, by name."""
     t = agents.c
@@ -76,6 +113,8 @@ def find(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
         chosen = chosen.where(t.life == wanted.life)
     if wanted.presence is not None:
         chosen = chosen.where(t.presence == wanted.presence)
+    if wanted.state is not None:
+        chosen = chosen.where(_in_state(wanted.state))
     if wanted.release:
         facts = sa.type_coerce(t.facts, sa.Text)
         said = msgspec.json.encode(wanted.release).decode()
@@ -89,9 +128,9 @@ def find(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
 
 
 def tallies(tx: Tx, limit: int) -> list[tuple[str, int, int]]:
-    """Of each organization that has some: its agents and those that are heard, the most first."""
+    """Of each organization that has some: its agents and those that serve, the most first."""
     t = agents.c
-    count, heard_now = sa.func.count(), sa.func.sum(sa.case((_IS_ONLINE, 1), else_=0))
+    count, heard_now = sa.func.count(), sa.func.sum(sa.case((_SERVES, 1), else_=0))
     chosen = sa.select(t.org, count, heard_now).where(t.life != Life.RETIRED).group_by(t.org)
     rows = tx.execute(chosen.order_by(count.desc(), t.org).limit(limit))
     return [(org, all_of, int(online)) for org, all_of, online in rows]
@@ -121,16 +160,19 @@ def active(tx: Tx) -> frozenset[tuple[str, str]]:
     return frozenset((row.org, row.vault) for row in tx.execute(_ACTIVE))
 
 
-def pulses(tx: Tx) -> list[tuple[str, str, Presence, int]]:
-    """Of every active agent: organization, vault, presence, and last word in Unix nanoseconds."""
+def pulses(tx: Tx) -> list[tuple[str, str, Presence, int, Health]]:
+    """Of every active agent: organization, vault, presence, last word (Unix ns), health."""
     rows = tx.execute(_PULSES.add_columns(agents.c.org))
-    return [(org, vault, Presence(presence), seen) for vault, presence, seen, org in rows]
+    return [
+        (org, vault, Presence(presence), seen, Health(health))
+        for vault, presence, seen, health, org in rows
+    ]
 
 
 def pulses_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[tuple[str, Presence, int]]:
     """Of those of these agents that are active: vault, presence, last word."""
     chosen = _PULSES.where(agents.c.org == org, agents.c.vault.in_(vaults))
-    return [(vault, Presence(presence), seen) for vault, presence, seen in tx.execute(chosen)]
+    return [(vault, Presence(presence), seen) for vault, presence, seen, _ in tx.execute(chosen)]
 
 
 def heard(tx: Tx, changes: Iterable[tuple[str, str, Presence, int]]) -> None:

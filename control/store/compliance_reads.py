@@ -112,21 +112,11 @@ def alerts_between(tx: Tx, org: str, since: int, until: int) -> list[Alert]:
 
 
 def critical_alerts_before(tx: Tx, org: str, until: int) -> list[Alert]:
-    """Critical ones that were raised before, the newest first; of any age.
-
-    Without those of silent agents that were heard again since.
-    """
-    a, later = alerts.c, alerts.alias()
-    heard = sa.exists().where(
-        later.c.org == a.org,
-        later.c.vault == a.vault,
-        later.c.code == "agent_online",
-        later.c.at > a.at,
-        later.c.at < until,
-    )
-    over = sa.and_(a.code == "agent_offline", heard)
-    mine = a.org == org, a.severity == Severity.CRITICAL, a.at < until
-    chosen = sa.select(alerts).where(*mine, sa.not_(over))
+    """Critical ones that were raised before and not over by then, the newest first; of any age."""
+    a = alerts.c
+    lasts = sa.or_(a.ended_at == 0, a.ended_at >= until)
+    mine = a.org == org, a.severity == Severity.CRITICAL, a.at < until, lasts
+    chosen = sa.select(alerts).where(*mine)
     return every(tx, Alert, chosen.order_by(a.at.desc(), a.id).limit(MOST))
 
 

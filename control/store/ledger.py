@@ -11,7 +11,7 @@ from control.crypto import sha256
 from control.model.agents import Life, living, newcomer
 from control.model.history import Aspect, Turn
 from control.model.records import Alert
-from control.store import agents, people, records
+from control.store import agents, alerts, people
 from control.store.history import note
 from control.store.holds import is_held
 from control.store.rows import Tx, key_of, plain, shaped, upsert
@@ -99,6 +99,8 @@ class SqlLedgerTx:
             agents.add_agent(self._tx, newcomer(*agent.name, life, now=agent.changed_at))
         elif known.life is not life:
             agents.put_agent(self._tx, living(known, life, agent.reason, now=agent.changed_at))
+            if life is not Life.ACTIVE:
+                alerts.resolve_agent(self._tx, *agent.name, agent.changed_at)
 
     def certificate(self, serial: str) -> Issued | None:
         """By serial."""
@@ -190,7 +192,7 @@ class SqlLedgerTx:
 
     def raise_alert(self, alert: Alert) -> None:
         """With the notices of it."""
-        records.add_alerts(self._tx, alert)
+        alerts.fire(self._tx, alert)
 
     def forget(self, before: int) -> int:
         """Remove what expired before; what an agent may come back by stays."""

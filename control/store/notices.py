@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from control.model.notices import Entry, Notice, Told
 from control.store.notice_tables import entries, notices, told
-from control.store.rows import Tx, add, among, delete_of, every, put
+from control.store.rows import Tx, among, delete_of, every, put
+from control.store.tables import alerts
 
 
 class Posted(Struct, frozen=True):
@@ -28,7 +29,7 @@ _TOLD: Final = sa.select(told).where(
 )
 _OLDEST: Final = (
     sa.select(notices)
-    .order_by(notices.c.at, notices.c.id)
+    .order_by(notices.c.at, notices.c.id, notices.c.kind)
     .limit(sa.bindparam("most", type_=sa.Integer()))
 )
 _DUE_CHANNELS: Final = (
@@ -40,8 +41,8 @@ _DUE_CHANNELS: Final = (
 
 
 def post(tx: Tx, *rows: Notice) -> None:
-    """Have them told, if this transaction is committed."""
-    add(tx, notices, *(Posted(row.id, str(row.kind), row.org, row.at, row) for row in rows))
+    """Have them told, if this transaction is committed; of one alert and kind the newest."""
+    put(tx, notices, *(Posted(row.id, str(row.kind), row.org, row.at, row) for row in rows))
 
 
 def oldest(tx: Tx, limit: int) -> list[Notice]:
@@ -69,8 +70,12 @@ def put_told(tx: Tx, rows: Iterable[Told]) -> None:
 
 
 def sweep_told(tx: Tx, before: int) -> int:
-    """Forget what was told before; how many."""
-    return tx.execute(told.delete().where(told.c.at < before)).rowcount
+    """Forget what was told before, but of conditions whose end is still to be told; how many."""
+    a = alerts.c
+    key = a.code + "/" + a.vault + "/" + a.subject
+    lasts = sa.or_(a.ended_at == 0, a.resolve_at > 0)
+    open_ = sa.exists().where(a.org == told.c.org, key == told.c.key, lasts)
+    return tx.execute(told.delete().where(told.c.at < before, sa.not_(open_))).rowcount
 
 
 def put_entries(tx: Tx, rows: Iterable[Entry]) -> None:

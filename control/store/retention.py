@@ -43,7 +43,7 @@ def _samples_old(org: str, before: int) -> sa.ColumnElement[bool]:
 
 def _alerts_old(org: str, before: int) -> sa.ColumnElement[bool]:
     t = alerts.c
-    return sa.and_(t.org == org, t.at < before, t.acknowledged_at > 0)
+    return sa.and_(t.org == org, t.ended_at > 0, t.ended_at < before, t.resolve_at == 0)
 
 
 def _counts_old(org: str, before: int) -> sa.ColumnElement[bool]:

@@ -157,6 +157,7 @@ agents: Final = _table(
     name("presence"),
     big("last_seen"),
     Json.column("facts"),
+    name("health"),
     big("created_at"),
     big("changed_at"),
 )
@@ -251,8 +252,15 @@ alerts: Final = _table(
     big("acknowledged_at"),
     name("subject"),
     prose("note"),
+    big("count"),
+    big("last_at"),
+    big("ended_at"),
+    big("reopened"),
+    big("resolve_at"),
     sa.Index("ix_alerts_at", "org", "at"),
     sa.Index("ix_alerts_vault", "org", "vault", "at"),
+    sa.Index("ix_alerts_condition", "org", "code", "vault", "ended_at"),
+    index_of("ix_alerts_owed", "resolve_at", where="resolve_at > 0"),
 )
 audit: Final = _table(
     "audit",

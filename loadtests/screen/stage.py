@@ -104,7 +104,7 @@ class Stage:
     async def alert(self, vault: str, code: str, severity: Severity, message: str) -> None:
         """Raise one, as a service of the control plane does."""
         alerts = self.plane.alerts
-        await alerts.raise_(alerts.make(ORG, vault, code, severity, message))
+        await alerts.fire(alerts.make(ORG, vault, code, severity, message))
 
     async def live(self, seconds: float) -> None:
         """Every agent once a minute, evenly."""

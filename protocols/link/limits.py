@@ -6,7 +6,7 @@ KIB: Final = 1024
 
 FIRST: Final = 1
 """The oldest version of the link: greetings are in it, so that they are read by whoever comes."""
-VERSIONS: Final = (1, 2)
+VERSIONS: Final = (1, 2, 3)
 """All that this code speaks; `Hello` offers them, and the highest that both know is spoken."""
 SUBPROTOCOL: Final = "freehold-link-v1"
 PATH: Final = "/link/v1"
@@ -22,6 +22,8 @@ MAX_FIRST_VERSION: Final = 2**53
 """Of a bundle that an agent takes while it has none: its control plane may be far ahead of it."""
 MAX_RULES: Final = 500
 """Policy documents of a bundle."""
+MAX_CONDITIONS: Final = 16
+"""Codes of a `conditions`."""
 MAX_INT: Final = 2**63 - 1
 """Numbers are 0 to this: what a BIGINT of every database holds."""
 

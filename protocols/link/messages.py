@@ -33,7 +33,7 @@ from protocols.link.figures import GaugeValue as GaugeValue
 from protocols.link.figures import Glimpse as Glimpse
 from protocols.link.figures import HistogramValue as HistogramValue
 from protocols.link.figures import Metrics as Metrics
-from protocols.link.limits import FIRST, MAX_OBSERVED
+from protocols.link.limits import FIRST, MAX_CONDITIONS, MAX_OBSERVED
 from protocols.link.message import Message as Message
 from protocols.link.policy_replay import PolicyReplay as PolicyReplay
 from protocols.link.policy_replay import ReplayChange as ReplayChange
@@ -139,6 +139,12 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     secrets: Number
     outbox_messages: Number
     outbox_bytes: Number
+
+
+class Conditions(Message, frozen=True, kw_only=True):
+    """What is wrong with the agent now, all of it. What is not listed is over."""
+
+    codes: Annotated[tuple[words.AlertCode, ...], Meta(max_length=MAX_CONDITIONS)]
 
 
 class Alert(Message, frozen=True, kw_only=True):
@@ -294,6 +300,7 @@ class MessageType(StrEnum):
     USAGE = "usage"
     POLICY_REPLAY = "policy_replay"
     REPLAY_RESULT = "replay_result"
+    CONDITIONS = "conditions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +337,7 @@ _TABLE: Final = (
     Kind(_T.SYNC_STATE, SyncState, _UP, _D.EPHEMERAL),
     Kind(_T.GLIMPSE, Glimpse, _UP, _D.EPHEMERAL),
     Kind(_T.REPLAY_RESULT, ReplayResult, _UP, _D.EPHEMERAL, since=2),
+    Kind(_T.CONDITIONS, Conditions, _UP, _D.EPHEMERAL, since=3),
     Kind(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
     Kind(_T.USAGE, Usage, _UP, _D.DROPPABLE),
     Kind(_T.ALERT, Alert, _UP, _D.EVIDENCE),

@@ -20,29 +20,58 @@ def alerts(window: Visit, code: str, vault: str) -> Locator:
 
 
 def test_an_agent_that_dies_is_told_at_once(visit: Visiting, estate: Estate) -> None:
-    """Without a reload; acknowledged by a person, told again when it is back, narrowed."""
+    """Without a reload: one row, which fires, is acknowledged by a person, and is over."""
     with visit() as window:
         page = window.page
-        window.open("/alerts?state=open")
+        window.open("/alerts?q=offline&vault=two")
         window.see("Live")
-        dead, back = alerts(window, "Agent offline", "two"), alerts(window, "Agent online", "two")
-        deaths, returns = dead.count(), back.count()
         estate.agents["two"].kill()
-        expect(dead).to_have_count(deaths + 1)
-        dead.first.get_by_role("button", name="Acknowledge").click()
+        row = alerts(window, "Agent offline", "two").filter(has_text="still so")
+        expect(row).to_have_count(1)
+        expect(row).to_contain_text("Firing")
+        row.get_by_role("button", name="Acknowledge").click()
         page.get_by_label("Note").fill("pulled the plug")
         page.get_by_role("button", name="Acknowledge", exact=True).click()
-        expect(dead).to_have_count(deaths)
+        expect(row).to_contain_text("Acknowledged")
         estate.agents["two"].start()
-        expect(back).to_have_count(returns + 1)
-        page.get_by_label("State").select_option("seen")
-        expect(dead.first).to_contain_text("acme/admin")
-        expect(dead.first).to_contain_text("pulled the plug")
-        page.get_by_role("searchbox", name="Find alerts").fill("offline")
-        page.wait_for_url("**q=offline**")
+        over = alerts(window, "Agent offline", "two").filter(has_text="pulled the plug")
+        expect(over).to_contain_text("Resolved")
+        expect(over).to_contain_text("lasted")
+        expect(over).to_contain_text("acme/admin")
+        expect(alerts(window, "Agent online", "two")).to_have_count(0)
+        page.get_by_label("State").select_option("open")
+        expect(over).to_have_count(0)
+        page.get_by_label("State").select_option("resolved")
+        expect(over).to_have_count(1)
         page.get_by_label("Severity").select_option("info")
         window.see("No alert fits")
         assert window.findings() == []
+
+
+def test_a_sealed_agent_is_not_online(visit: Visiting, estate: Estate) -> None:
+    """Its state on both pages, its figure, and a critical alert until it is unsealed."""
+    agent = estate.agents["two"]
+    with visit() as window:
+        page = window.page
+        window.open("/")
+        row = page.get_by_role("row").filter(has_text="two")
+        firing = page.locator(".figure").filter(has_text="Alerts firing")
+        expect(row).to_contain_text("Online")
+        before = int(firing.locator("strong, .value").first.inner_text())
+        assert agent.call("POST", "/api/v1/system/seal").status == 204
+        expect(row).to_contain_text("Sealed")
+        expect(page.locator(".figure").filter(has_text="Sealed")).to_contain_text("1")
+        expect(firing).to_contain_text(str(before + 1))
+        page.get_by_role("link", name="two", exact=True).click()
+        expect(page.locator(".page-head")).to_contain_text("Sealed")
+        assert window.findings() == []
+        window.open("/alerts?state=firing&vault=two")
+        sealed = alerts(window, "Sealed", "two")
+        expect(sealed).to_contain_text("Critical")
+        assert agent.call("PUT", "/v1/sys/unseal", {}, token="").status == 200
+        expect(sealed).to_have_count(0)
+        window.open("/agents/two")
+        expect(page.locator(".page-head")).to_contain_text("Online")
 
 
 def test_what_an_agent_says_is_text(visit: Visiting, estate: Estate) -> None:
@@ -50,7 +79,8 @@ def test_what_an_agent_says_is_text(visit: Visiting, estate: Estate) -> None:
     row = {
         "org": "acme", "id": "b" * 32, "vault": "one", "code": "policy_alert", "severity": "info",
         "message": SCRIPT, "at": 1_000_000_000, "acknowledged_by": SCRIPT, "acknowledged_at": 2,
-        "note": SCRIPT, "subject": "",
+        "note": SCRIPT, "subject": "", "count": 1, "last_at": 2, "ended_at": 3, "reopened": 0,
+        "resolve_at": 0,
     }  # fmt: skip
     path = estate.plane.data / "control.db"
     with closing(sqlite3.connect(path, timeout=30)) as database, database:
@@ -68,13 +98,14 @@ def test_older_ones_are_reached_as_they_are_narrowed(visit: Visiting, estate: Es
     path = estate.plane.data / "control.db"
     rows = [
         ("vast", f"{n:032x}", f"vault-{n % 2:05d}", "c", "critical" if n % 3 else "info", f"m{n}",
-         (1_000 - n // 300) * 10**9, "", 0, "", "")
+         (1_000 - n // 300) * 10**9, "", 0, "", "", 1, 1, 10**12, 0, 0)
         for n in range(900)
     ]  # fmt: skip
-    columns = "org, id, vault, code, severity, message, at, acknowledged_by, acknowledged_at, note"
+    columns = "org, id, vault, code, severity, message, at, acknowledged_by, acknowledged_at, note,"
+    columns += " subject, count, last_at, ended_at, reopened, resolve_at"
     with closing(sqlite3.connect(path, timeout=30)) as database, database:
         marks = ", ".join("?" * len(rows[0]))
-        database.executemany(f"INSERT INTO alerts ({columns}, subject) VALUES ({marks})", rows)  # noqa: S608 - names
+        database.executemany(f"INSERT INTO alerts ({columns}) VALUES ({marks})", rows)  # noqa: S608 - names
     with visit(org="platform") as window:
         page = window.page
         window.open("/alerts?org=vast&severity=critical&vault=vault-00001&q=M8")

@@ -216,7 +216,7 @@ class RealFleet:
 
     def _online(self, name: str) -> None:
         plane = self.control_half.plane
-        known = None if plane is None else plane.watch.presence(ORG, name)
+        known = None if plane is None else plane.watch.state(ORG, name)
         if known is None or known[0] != "online":
             broken("presence", f"{name} is {known} in a healthy world")
 

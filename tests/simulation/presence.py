@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import trio
 
-from control.model.agents import Presence
+from control.model.agents import State
 from control.services.presence import Watch
 from tests.simulation.oracle import broken
 
@@ -42,17 +42,17 @@ class Attendance:
         """Raises `BrokenError` where the rule is broken by more than `SLACK`."""
         now = trio.current_time()
         for agent in agents:
-            known = self.watch.presence(org, agent)
-            if known is None or known[0] is Presence.UNKNOWN:
+            known = self.watch.state(org, agent)
+            if known is None or known[0] is State.UNKNOWN:
                 continue
             silence = now - self.heard.get(agent, self.since)
             self._judge(agent, known[0], silence, spoke=agent in self.heard)
 
     @staticmethod
-    def _judge(agent: str, said: Presence, silence: float, *, spoke: bool) -> None:
-        if silence > OFFLINE + SLACK and said is not Presence.OFFLINE:
+    def _judge(agent: str, said: State, silence: float, *, spoke: bool) -> None:
+        if silence > OFFLINE + SLACK and said is not State.OFFLINE:
             broken("presence", f"{agent} is {said} after {silence:.0f} s of silence")
-        if spoke and silence < LATE - SLACK and said is not Presence.ONLINE:
+        if spoke and silence < LATE - SLACK and said is not State.ONLINE:
             broken("presence", f"{agent} is {said} {silence:.0f} s after a word")
-        if spoke and silence < OFFLINE - SLACK and said is Presence.OFFLINE:
+        if spoke and silence < OFFLINE - SLACK and said is State.OFFLINE:
             broken("presence", f"{agent} is {said} {silence:.0f} s after a word")

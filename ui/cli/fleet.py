@@ -47,10 +47,10 @@ app.command("pending")(fleet_entry.pending)
 app.command("approve")(fleet_entry.approve)
 app.command("refuse")(fleet_entry.refuse)
 
-COLUMNS: Final = ("vault", "life", "presence", "health", "sync", "last_seen", "policy", "tags")
+COLUMNS: Final = ("vault", "state", "sync", "last_seen", "policy", "tags")
 _SAID: Final = ("health", "sync")
 _HEARD: Final = ("online", "late")
-ALERTS: Final = ("at", "severity", "vault", "code", "message", "id")
+ALERTS: Final = ("at", "state", "severity", "vault", "code", "count", "message", "id")
 Vault = Annotated[str, typer.Argument(help="Name of the agent's vault.")]
 Reason = Annotated[str, typer.Option(help="Kept with the agent and in the audit trail.")]
 
@@ -143,12 +143,15 @@ def list_(
     context: typer.Context,
     tag: Annotated[str, typer.Option(help="Only those with this tag.")] = "",
     life: Annotated[str, typer.Option(help="pending, active, locked, retired")] = "",
-    presence: Annotated[str, typer.Option(help="online, late, offline, unknown")] = "",
+    state: Annotated[
+        str,
+        typer.Option(help="online, degraded, late, sealed, refusing, offline, unknown, locked, …"),
+    ] = "",
     release: Annotated[str, typer.Option(help="Of Freehold, as the agents say.")] = "",
 ) -> None:
-    """List the agents: who is live, and whether the policy that each should have is applied."""
+    """List the agents: the state of each, and whether the policy that it should have is applied."""
     current = fleet(context)
-    wanted = {"tag": tag, "life": life, "presence": presence, "release": release}
+    wanted = {"tag": tag, "life": life, "state": state, "release": release}
     policies = {row["vault"]: row for row in current.pages("assignments")}
     rows = [
         {**row, **_of_now(current, row), "policy": _policy(policies.get(row["vault"]))}
@@ -200,11 +203,14 @@ def retire(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
 def alerts(
     context: typer.Context,
     vault: Annotated[str, typer.Option(help="Only of this agent.")] = "",
-    every: Annotated[bool, typer.Option("--all", help="Also those that were seen.")] = False,
+    state: Annotated[
+        str, typer.Option(help="firing, acknowledged, resolved; open: what is not resolved.")
+    ] = "open",
+    every: Annotated[bool, typer.Option("--all", help="Whatever their state.")] = False,
 ) -> None:
-    """List the newest alerts."""
+    """List the newest alerts, as a rule those that are not resolved."""
     current = fleet(context)
-    query = given(vault=vault) | {"unacknowledged": "false" if every else "true"}
+    query = given(vault=vault, state="" if every else state)
     current.show(current.call("GET", "alerts", query=query), ALERTS)
 
 
@@ -213,7 +219,7 @@ def alerts(
 def acknowledge(
     context: typer.Context, alert: Annotated[str, typer.Argument(help="Its id.")]
 ) -> None:
-    """Say that an alert was seen."""
+    """Acknowledge an alert; what does not end by itself, such as a lockout, is resolved by it."""
     current = fleet(context)
     current.show(current.call("POST", "alerts", alert, "acknowledge"))
 

@@ -6,8 +6,8 @@ that is the appender's part.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -21,26 +21,37 @@ from vault.audit.hashing import ValueHasher
 from vault.audit.keys import AuditKeys
 from vault.audit.opening import open_sinks
 from vault.audit.record import AuditEvent
-from vault.audit.replica import DurableSink, Replica
+from vault.audit.replica import RETRY_EVERY, DurableSink, Replica
 from vault.audit.retention import Retention
 from vault.audit.sharing import await_alone, sharing
+from vault.audit.sinks.syslog import Syslog, SyslogStats
 from vault.audit.writer import AuditConfig, Shared, Writer, unavailable
 from vault.errors import UnavailableError, VaultError
 from vault.model.operation import Capability
 
 _MAX_VAULT_ID: Final = 64  # so that a signed head fits into a disk sector
+_LEAST: Final = 0.001  # seconds: what fails has failed for some time
+FULL: Final = "the audit log's disk is full"
 _READS: Final = frozenset({Capability.READ, Capability.READ_METADATA, Capability.LIST})
 
 
 @dataclass(frozen=True, slots=True)
 class SinkState:
-    """One durable sink. `error` is that of its last attempt, empty when it works."""
+    """One sink. `error` is that of its last attempt, empty when it works."""
 
     name: str
-    size: int  # records it holds
+    size: int  # records it holds, or has forwarded
     behind: bool  # left behind until the next start
     on_reserve: bool
     error: str
+    durable: bool = True  # whether a request may be answered once it has its record
+    failing_for: float = 0.0  # seconds since it does not accept records; 0 while it does
+    label: str = ""  # for figures: no path
+
+    @property
+    def failing(self) -> bool:
+        """Whether somebody should look after it."""
+        return self.failing_for > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,10 @@ class Broker:
         hasher: ValueHasher,
         world: World,
         config: AuditConfig,
+        *,
+        syslog: Syslog | None = None,
     ) -> None:
+        self._syslog = syslog
         self._tree = tree
         self._ref: Ref[Draft | list[Draft]] = tree.ref("writer")
         self._shared = shared
@@ -101,16 +115,49 @@ class Broker:
 
     def state(self) -> BrokerState:
         """For health, metrics and people."""
-        sinks = tuple(
-            SinkState(r.sink.name, self._size_of(r), r.behind, r.sink.on_reserve, r.error)
+        now = self._world.monotonic()
+        sinks = [
+            SinkState(
+                name=r.sink.name,
+                size=self._size_of(r),
+                behind=r.behind,
+                on_reserve=r.sink.on_reserve,
+                error=r.error,
+                failing_for=_since(r.failing_since, now),
+            )
             for r in self._shared.replicas
-        )
-        lost = tuple(
-            SinkState(name, 0, behind=True, on_reserve=False, error=why)
+        ]
+        sinks += [
+            SinkState(name, 0, behind=True, on_reserve=False, error=why, failing_for=_LEAST)
             for name, why in self._shared.failed.items()
-        )
+        ]
+        labels = ("file", *(f"file-{number}" for number in range(2, len(sinks) + 1)))
+        sinks = [replace(sink, label=name) for sink, name in zip(sinks, labels, strict=False)]
+        if self._syslog is not None:
+            sinks.append(_forwarding(self._syslog.statistics(), now))
         trouble = "; ".join(filter(None, (self._shared.trouble, self._shared.feed.trouble)))
-        return BrokerState(self._shared.acknowledged, sinks + lost, trouble)
+        return BrokerState(self._shared.acknowledged, tuple(sinks), trouble)
+
+    def refusal(self) -> str:
+        """Why nothing is served now; empty while records are accepted."""
+        if self.is_on_reserve():
+            return FULL
+        replicas = self._shared.replicas
+        if not replicas or not all(each.error for each in replicas):
+            return ""
+        return f"no audit sink accepts records ({replicas[0].error})"
+
+    async def watch(self) -> None:
+        """Find out by itself that the log can be written again, until cancelled.
+
+        Who refuses everything is sent no requests, and nobody else would try.
+        """
+        end = self._shared.end
+        while True:
+            await self._world.sleep(RETRY_EVERY)
+            if self.refusal() or (end is not None and end.is_broken):
+                with suppress(VaultError):
+                    await self._write([])
 
     def _size_of(self, replica: Replica) -> int:
         """What others wrote is in the one copy that there is then, whether we looked or not."""
@@ -138,7 +185,25 @@ def begins_work(event: AuditEvent, essential: frozenset[str]) -> bool:
 
 def disk_full() -> UnavailableError:
     """The error for what is not begun."""
-    return unavailable("the audit log's disk is full")
+    return unavailable(FULL)
+
+
+def _since(instant: float | None, now: float) -> float:
+    """Seconds since then, at least a moment; 0 for never."""
+    return 0.0 if instant is None else max(now - instant, _LEAST)
+
+
+def _forwarding(stats: SyslogStats, now: float) -> SinkState:
+    return SinkState(
+        name="syslog",
+        size=stats.sent,
+        behind=False,
+        on_reserve=False,
+        error=stats.error,
+        durable=False,
+        failing_for=_since(stats.failing_since, now),
+        label="syslog",
+    )
 
 
 @asynccontextmanager
@@ -153,13 +218,14 @@ async def open_audit(
     retention: Retention | None = None,
     commits: Callable[[], int] = int,
     end: SharedEnd | None = None,
+    syslog: Syslog | None = None,
 ) -> AsyncIterator[Broker]:
     """The broker of one log for the length of the block; on exit the log's end is signed.
 
     At least one of `sinks` must take each record; `followers` are told afterwards. `retention` says
     which old segments go, None that all stay. `commits` is the
     store's count of durable commits, which every signed head carries. `end`: where other processes
-    write, too; then there is one sink. Raises
+    write, too; then there is one sink. `syslog`: one of the followers, to be shown. Raises
     `ValueError` for a vault id that cannot stand in a checkpoint's first line, `TamperedError` when
     a log is damaged, `UnavailableError` when none can be opened.
     """
@@ -176,4 +242,8 @@ async def open_audit(
         factory = partial(Writer, shared, keys, vault_id, world, config)
         child = Child("writer", factory, mailbox=config.queue, stop_grace=config.deadline)
         async with supervise("audit", [child], world=world) as tree:
-            yield Broker(tree, shared, ValueHasher(keys.mac), world, config)
+            broker = Broker(tree, shared, ValueHasher(keys.mac), world, config, syslog=syslog)
+            async with trio.open_nursery() as watching:
+                watching.start_soon(broker.watch)
+                yield broker
+                watching.cancel_scope.cancel()

@@ -81,6 +81,8 @@ class Replica:
         self.durable = size  # records that it is known to hold
         self.error = ""  # of its last attempt; the type and the system's words, no content
         self.behind = False
+        self.failing_since: float | None = None
+        """On the monotonic clock: since when it does not take records as it should."""
         self.idle = True  # nothing is being tried
         self.ended = trio.Event()
         self._changed = changed
@@ -97,6 +99,7 @@ class Replica:
         if len(self._backlog) >= MAX_BACKLOG:
             self.behind = True
             self._backlog.clear()
+            self._judge()
             return
         self._backlog.append(batch)
         self.retry()
@@ -105,6 +108,22 @@ class Replica:
         """Another process has written since; nothing of ours is under way."""
         self.sink.resume(end)
         self.durable = end.size
+
+    @property
+    def failing(self) -> bool:
+        """Whether it does not take records, or only on its last room."""
+        return bool(self.error) or self.behind or self.sink.on_reserve
+
+    def fail(self, error: str) -> None:
+        """Its owner could not open it again."""
+        self.error = error
+        self._judge()
+
+    def _judge(self) -> None:
+        if not self.failing:
+            self.failing_since = None
+        elif self.failing_since is None:
+            self.failing_since = self._world.monotonic()
 
     def retry(self) -> None:
         """Try again to write what is missing."""
@@ -163,6 +182,7 @@ class Replica:
                 await self._thread.run(self.sink.regain)
         except OSError as error:
             self.error = f"{type(error).__name__}: {error.strerror}"
+        self._judge()
         self.idle = not self._work.is_set()
         self._changed()
 

@@ -116,10 +116,12 @@ class Writer(BatchActor[Draft | list[Draft]]):
     async def _receive(self, batch: Sequence[Draft | list[Draft]]) -> Sequence[object]:
         if not await self._write_pending():
             return _refused(batch)
+        drafts = _drafts(batch)
+        if not drafts:
+            return [None] * len(batch)
         now = self._world.now()
         is_due = self._world.uptime() >= self._next_sweep
         step = await self._look_at_retention() if is_due else None
-        drafts = _drafts(batch)
         if step is not None and step.event is not None:
             drafts.append(Draft(now, "event", record.encode_body(step.event)))
         if step is not None and step.released is not None:
@@ -192,7 +194,7 @@ class Writer(BatchActor[Draft | list[Draft]]):
             opened = await self._open_sinks()
         except UnavailableError as error:
             log.error("%s", error)  # noqa: TRY400  # one line tells all
-            self._replicas[0].error = error.message
+            self._replicas[0].fail(error.message)
             return False
         await self._open(opened)
         self._lost = False

@@ -55,6 +55,8 @@ class Edge:
         await trio.lowlevel.cancel_shielded_checkpoint()  # what was done is told
         await send_reply(send, reply)
         elapsed = self._world.monotonic() - started
+        if reply.refused:
+            self._metrics.refuse(reply.refused)
         self._metrics.request(scope["method"], endpoint, elapsed)
 
     def refuse(self, status: int, code: str, message: str) -> tuple[Headers, bytes]:
@@ -65,6 +67,8 @@ class Edge:
     def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
         """How the dialect of this path tells what failed a request outside of it."""
         reply = self._dialect(path).failure(error)
+        if reply.refused:
+            self._metrics.refuse(reply.refused)
         return reply.status, headers_of(reply), reply.body
 
     def turn_away(self, target: bytes) -> tuple[Headers, bytes] | None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 import trio
+from msgspec.structs import replace
 
 from actors.world import World
 from vault.door import Door
@@ -144,6 +145,8 @@ class Dialect:
 
     def _refusal(self, error: VaultError, request_id: str) -> Reply:
         reply = self.error(error, request_id)
+        if isinstance(error, UnavailableError):
+            reply = replace(reply, refused=error.code)
         wait = error.details.get("retry_after")
         if wait is None and isinstance(error, UnavailableError) and is_undone(error):
             wait = RETRY_AFTER

@@ -49,8 +49,11 @@ async def live(_ops: Ops, _request: Request) -> Reply:
 
 @_router.add("GET", template="health/ready", public=True)
 async def ready(ops: Ops, _request: Request) -> Reply:
-    """200 when operations are served, 503 with the reason (uninitialised, sealed) when not."""
+    """200 when operations are served, 503 when not: uninitialized, sealed, or refusing and why."""
     status = ops.gate.status()
+    if status.refusing:
+        body = {"status": "refusing", "reason": status.refusing}
+        return Reply(503, msgspec.json.encode(body))
     state = "ready" if not status.sealed else "sealed" if status.initialized else "uninitialized"
     return Reply(200 if state == "ready" else 503, msgspec.json.encode({"status": state}))
 

@@ -24,12 +24,14 @@ class Reply(Struct, frozen=True):
     body: bytes = b""
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    refused: str = ""
+    """The code of what could not be done now, to be counted; empty for every other answer."""
 
     def with_header(self, name: bytes, value: str) -> "Reply":
         """The reply with this header, in place of one of that name."""
         headers = self.headers and tuple(h for h in self.headers if h[0] != name)
         added = (*headers, (name, value.encode()))
-        return Reply(self.status, self.body, self.content_type, added)
+        return Reply(self.status, self.body, self.content_type, added, self.refused)
 
 
 async def send_reply(send: Send, reply: Reply) -> None:

@@ -67,9 +67,12 @@ class Counts:
         self.changes = 0
         self.largest = 0
         self.endings = Endings()
+        self.failing = False
+        """Whether the last transaction could not be stored."""
 
     def add(self, changes: int) -> None:
         """One more transaction is durable."""
+        self.failing = False
         self.transactions += 1
         self.changes += changes
         self.largest = max(self.largest, changes)
@@ -217,6 +220,7 @@ class Committer:
             self._backend.write(apply)
         except BaseException as error:
             known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
+            self._counts.failing |= isinstance(error, BackendError)
             for batch in batches:  # stored or not: nobody may answer from memory what they are now
                 touched = batch.written()
                 self._cache.forget([*touched, *batch.counted()])

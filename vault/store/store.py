@@ -243,6 +243,11 @@ class Store:
             self._cache.statistics(), counts.transactions, counts.changes, counts.largest
         )
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last transaction could not be stored."""
+        return self._counts.failing
+
     def tree(self) -> Node:
         """Writer and loader as actors: mailbox depth, restarts, time per message."""
         return self._tree.snapshot()

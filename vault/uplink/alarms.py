@@ -9,9 +9,11 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from actors import World
-from protocols.link.vocabulary import AlertCode, Severity
+from protocols.link.limits import MAX_CONDITIONS
+from protocols.link.messages import Conditions
+from protocols.link.vocabulary import AlertCode, Health, Severity
 from vault.uplink import reporting
-from vault.uplink.host import Host
+from vault.uplink.host import Facts, Host
 from vault.uplink.outbox import SqlOutbox
 
 
@@ -25,8 +27,14 @@ class Alarms:
         world: World,
         raised: Callable[[], None],
         queued: Callable[[], None],
+        *,
+        expiring: Callable[[], bool] = bool,
     ) -> None:
-        """`raised` is called when there is something for `owe`, `queued` when it is owed."""
+        """`raised` is called when there is something for `owe`, `queued` when it is owed.
+
+        `expiring`: whether the certificate is about to expire, and was not renewed.
+        """
+        self._expiring = expiring
         self._host = host
         self._outbox = outbox
         self._world = world
@@ -57,12 +65,29 @@ class Alarms:
         """Raise what is seen rather than told: sealed, unsealed, trouble, a bundle that expired."""
         is_open, facts = self._host.is_open, self._host.facts()
         if self._was_open not in (None, is_open):
-            self.raise_alert(AlertCode.UNSEALED if is_open else AlertCode.SEALED, Severity.INFO)
+            if is_open:
+                self.raise_alert(AlertCode.UNSEALED, Severity.INFO)
+            else:
+                self.raise_alert(AlertCode.SEALED, Severity.CRITICAL)
         self._was_open = is_open
         for code in sorted(facts.troubles - self._troubles):
             self.raise_alert(code, Severity.CRITICAL)
         self._troubles = facts.troubles
-        now = self._world.now() // reporting.MILLI
-        if 0 < facts.policy_expires <= now and self._expired_told != facts.policy.version:
+        if self._has_expired(facts) and self._expired_told != facts.policy.version:
             self._expired_told = facts.policy.version
             self.raise_alert(AlertCode.POLICY_EXPIRED, Severity.WARNING)
+
+    def conditions(self) -> Conditions:
+        """All that is wrong now, so that the control plane knows what is over."""
+        facts = self._host.facts()
+        codes = set(facts.troubles)
+        if facts.health is Health.SEALED:
+            codes.add(AlertCode.SEALED)
+        if self._has_expired(facts):
+            codes.add(AlertCode.POLICY_EXPIRED)
+        if self._expiring():
+            codes.add(AlertCode.CERTIFICATE_EXPIRING)
+        return Conditions(codes=tuple(sorted(codes)[:MAX_CONDITIONS]))
+
+    def _has_expired(self, facts: Facts) -> bool:
+        return 0 < facts.policy_expires <= self._world.now() // reporting.MILLI

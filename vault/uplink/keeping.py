@@ -94,6 +94,15 @@ class Keeper:
             return Standing.PENDING
         return standing_of(self.held, self._world.wall())
 
+    @property
+    def expiring(self) -> bool:
+        """Whether little is left of the certificate's life, and it could not be renewed."""
+        held = self.held
+        return held is not None and bool(self.trouble) and self._is_short(held)
+
+    def _is_short(self, held: Credential) -> bool:
+        return held.expires - self._world.wall() < (held.expires - held.begins) * SHORT
+
     def renew_now(self) -> None:
         """Somebody wants a new certificate before it is due."""
         self._asked.set()
@@ -155,8 +164,7 @@ class Keeper:
 
     def _warn(self, held: Credential) -> None:
         """Once for each certificate, when little is left of its life."""
-        left = held.expires - self._world.wall()
-        if left < (held.expires - held.begins) * SHORT and self._warned != held.fingerprint:
+        if self._is_short(held) and self._warned != held.fingerprint:
             self._warned = held.fingerprint
             self._alert(AlertCode.CERTIFICATE_EXPIRING, Severity.WARNING)
 

@@ -57,6 +57,8 @@ class LocalHost:
     keys: Callable[[], KeyState | None] = field(default=lambda: None)
     """The same; asked while the vault is open."""
     troubles: Callable[[], frozenset[words.AlertCode]] = field(default=frozenset)
+    refusing: Callable[[], bool] = field(default=bool)
+    sinks_failing: Callable[[], float] = field(default=float)
     actors: Callable[[], Node | None] = field(default=lambda: None)
     sizes: dict[words.GaugeName, int] = field(default_factory=dict)
     """As last measured; whoever measures sets it."""
@@ -74,7 +76,7 @@ class LocalHost:
         """See `Host`."""
         held = self.policies()
         return Facts(
-            health=words.Health.SERVING if self.is_open else words.Health.SEALED,
+            health=self._health(),
             release=self.release,
             platform=machine(),
             backend=words.Backend.SQLITE,
@@ -88,6 +90,11 @@ class LocalHost:
             secrets=self.secrets,
             troubles=self.troubles(),
         )
+
+    def _health(self) -> words.Health:
+        if not self.is_open:
+            return words.Health.SEALED
+        return words.Health.REFUSING if self.refusing() else words.Health.SERVING
 
     def figures(self) -> Figures:
         """See `Host`."""
@@ -105,6 +112,7 @@ class LocalHost:
                 words.GaugeName.ACTIVE_CONNECTIONS: int(self.connections()),
                 words.GaugeName.SECRETS: self.secrets,
                 words.GaugeName.MEMORY_BYTES: usage.ru_maxrss * 1024,
+                words.GaugeName.AUDIT_SINKS_FAILING: int(self.sinks_failing()),
                 **self.sizes,
                 **gauges,
             },

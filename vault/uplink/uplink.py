@@ -13,8 +13,8 @@ from typing import Final
 import trio
 
 from protocols.errors import where
-from protocols.link.messages import Message, Notification, PolicyReplay
-from protocols.link.vocabulary import AlertCode, CommandName, Severity
+from protocols.link.messages import Conditions, Message, Notification, PolicyReplay, kind_of
+from protocols.link.vocabulary import AlertCode, CommandName, Health, Severity
 from protocols.pki.errors import PkiError
 from vault.errors import VaultError
 from vault.model.instant import of_millis
@@ -39,6 +39,8 @@ RETRY: Final = 5.0
 """Seconds until a task that failed is begun again, or what could not be done is tried again."""
 IDLE: Final = 30.0
 """Seconds between looks at the vault when nothing has stirred."""
+WATCH: Final = 2.0
+"""Seconds between looks at the vault's health, in memory."""
 GLIMPSE_EVERY: Final = 5.0
 """Seconds between two glimpses while somebody looks: each is some 3 KiB on the egress ledger."""
 DRAIN: Final = 5.0
@@ -65,7 +67,15 @@ class Uplink:
         self._bundle_gone = False
         self._outbox = SqlOutbox(database, world, config.outbox_bytes)
         self._inbox = SqlInbox(database, self._stir)
-        self._alarms = Alarms(parts.host, self._outbox, world, self._stir, self._queued)
+        self._alarms = Alarms(
+            parts.host,
+            self._outbox,
+            world,
+            self._stir,
+            self._queued,
+            expiring=lambda: self._keeper.expiring,
+        )
+        self._told: tuple[Health, Conditions] | None = None
         self._phase = Phase(world, self._tell_phase)
         self._bundles = Bundles(
             database=database,
@@ -115,6 +125,7 @@ class Uplink:
                 self._keeper.run,
                 self._connector.run,
                 self._effects,
+                self._watch,
                 partial(self._every, self._config.heartbeat, self._beat),
                 partial(self._every, self._config.metrics, self._report),
                 partial(self._every, self._config.checkpoints, self._checkpoint),
@@ -213,9 +224,30 @@ class Uplink:
             pause = IDLE if done else RETRY
             await heard(self._stirred, pause)
 
+    async def _watch(self) -> None:
+        """Say at once what has changed of the vault's health, whatever the disk takes."""
+        while True:
+            await self._world.sleep(WATCH)
+            before, now = self._told, (self._host.facts().health, self._alarms.conditions())
+            if now == before:
+                continue
+            self._tell_health(self._connector.conversation)
+            if before is not None:
+                self._stir()
+
     async def _beat(self) -> None:
+        self._tell_health(self._connector.conversation)  # first, as it needs no disk
         await self._look()
-        self._say(reporting.heartbeat(self._host.facts(), self._backlog))
+
+    def _tell_health(self, conversation: Conversation | None) -> None:
+        """How the vault is, and what is wrong with it if the control plane can hear that."""
+        facts, conditions = self._host.facts(), self._alarms.conditions()
+        self._told = facts.health, conditions
+        if conversation is None:
+            return
+        if kind_of(conditions).since <= conversation.session.version:
+            conversation.send(conditions)
+        conversation.send(reporting.heartbeat(facts, self._backlog))
 
     async def _report(self) -> None:
         now = self._world.now()
@@ -284,7 +316,7 @@ class Uplink:
         self._told_of_dropped = False
         conversation.send(reporting.registration(facts))
         self._tell_phase()
-        conversation.send(reporting.heartbeat(facts, self._backlog))
+        self._tell_health(conversation)
 
     def _observed(self) -> None:
         self._looked_at.set()

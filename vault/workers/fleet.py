@@ -74,6 +74,8 @@ class Fleet:
         self._gone = trio.Event()
         self._life = trio.CancelScope()
         self._shed_before = 0
+        self._replaced = 0
+        metrics.count(worker_restarts=lambda: float(self._replaced))
         self.port = 0
 
     # What the leader's own data path is built with.
@@ -221,6 +223,7 @@ class Fleet:
                     text = f"worker {number} ends again and again"
                     raise UnavailableError("workers_failing", text)
                 log.error("worker %d has ended and is replaced", number)
+                self._replaced += 1
                 delay = verdict.delay
             if self._grace is None:
                 await self._world.sleep(delay)
@@ -306,7 +309,7 @@ class Fleet:
 
     def _counted(self, number: int, counts: Counts) -> None:
         self._counts[number] = counts
-        self._metrics.add(counts.operations, counts.requests)
+        self._metrics.add(counts.operations, counts.requests, counts.refused)
         if self._opening is not None:
             self._opening.access.add(counts.access)
             self._opening.usage.add(counts.usage)

@@ -88,6 +88,7 @@ class Counts(Struct, frozen=True, tag="counts"):
     usage: dict[str, tuple[int, int]]  # uses and last time by credential
     operations: list[tuple[str, str, int]]
     requests: list[tuple[str, str, list[int], float]]
+    refused: dict[str, int]
     connections: int  # open now
     shed: int  # turned away since the worker began
 

@@ -266,13 +266,14 @@ class Worker:
 
     def _send_counts(self) -> None:
         reading = self._reading
-        operations, requests = self._parts.metrics.drain()
+        operations, requests, refused = self._parts.metrics.drain()
         self.control.post(
             Counts(
                 access=[] if reading is None else reading.access.drain(),
                 usage={} if reading is None else reading.usage.drain(),
                 operations=operations,
                 requests=requests,
+                refused=refused,
                 connections=self.handle.connections(),
                 shed=int(self.handle.shed()),
             )

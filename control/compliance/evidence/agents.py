@@ -1,6 +1,6 @@
 """Agents: whether they are heard, their certificates, what holds their keys, what was cut off."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from control.compliance.evidence.common import (
@@ -25,7 +25,7 @@ from control.compliance.evidence.timeline import (
     within,
     without,
 )
-from control.model.agents import Agent, Life
+from control.model.agents import Agent, Life, State
 from control.model.compliance import Evidence, Proof, ReportedProof, Result
 from control.model.history import HEARD, SILENT, Aspect
 from control.store import compliance_reads as reads
@@ -45,7 +45,7 @@ def collect(tx: Tx, span: Span) -> list[Evidence]:
     active = [agent for agent in everybody if agent.life is Life.ACTIVE]
     course = course_of(tx, span)
     return [
-        _presence(span, course),
+        _presence(span, course, active),
         _certificates(span, course),
         _keys(active),
         _releases(active),
@@ -58,7 +58,13 @@ def _said(agent: Agent, name: str) -> ReportedProof:
     return ReportedProof(vault=agent.vault, name=name, value=value, at=agent.changed_at)
 
 
-def _presence(span: Span, course: Course) -> Evidence:
+def _presence(span: Span, course: Course, agents: Sequence[Agent]) -> Evidence:
+    """Who is sealed, or refuses everything, is heard and of no use: that counts as it is now."""
+    shut = {
+        agent.vault: str(agent.state)
+        for agent in agents
+        if agent.state in (State.SEALED, State.REFUSING) and span.until >= span.now
+    }
     wrong: dict[str, Timeline | None] = {}
     fine: dict[str, Timeline | None] = {}
     silence = 0
@@ -67,7 +73,7 @@ def _presence(span: Span, course: Course) -> Evidence:
         silent = within(active, line.where(SILENT)) if line else []
         silence += length(silent)
         ends = bool(active and active[-1][1] == span.end and line and line.end == SILENT)
-        bad = line is None or ends or longest(silent) > DAY
+        bad = line is None or ends or longest(silent) > DAY or vault in shut
         (wrong if bad else fine)[vault] = line
     unsure = unknown(line for vault, line in course.presence.items() if vault in course.active)
     total = len(course.active)
@@ -77,12 +83,13 @@ def _presence(span: Span, course: Course) -> Evidence:
         judged(len(fine), total, unsure),
         f"{len(fine)} of {plural(total, 'agent')} that were active in the period were heard all "
         "the time but for at most a day at a stretch, and at its end; "
-        f"{plural(silence // HOUR, 'hour')} of silence in all.",
-        figures={"active": total, "silent": len(wrong), "hours_silent": silence // HOUR,
-                 "unknown": len(unsure)},
+        f"{plural(silence // HOUR, 'hour')} of silence in all."
+        + f" {plural(len(shut), 'agent')} sealed or refusing every request now." * bool(shut),
+        figures={"active": total, "silent": len(wrong) - len(shut.keys() & wrong.keys()),
+                 "hours_silent": silence // HOUR, "unknown": len(unsure), "shut": len(shut)},
         wrong=[proof(Aspect.PRESENCE, s) for s in _worst(wrong.values())],
         fine=[proof(Aspect.PRESENCE, line.stretches[-1]) for line in fine.values() if line],
-        exceptions=wrong,
+        exceptions=[f"{v}: {shut[v]}" if v in shut else v for v in wrong],
         lacking=lacking_of(unsure),
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from protocols.instant import SECOND
 
 FRESH: Final = 24 * 3600 * SECOND
 SOON: Final = 24 * 3600 * SECOND
-"""Within which somebody should have acknowledged a critical alert."""
+"""Within which a critical alert should be acknowledged, or its condition over."""
 
 
 def collect(tx: Tx, span: Span, verdict: Verdict, witness: Witness) -> list[Evidence]:
@@ -94,21 +94,25 @@ def _alerts(tx: Tx, span: Span) -> Evidence:
     critical = [row for row in rows if row.severity is Severity.CRITICAL]
     late = [
         row for row in critical
-        if (row.acknowledged_at or max(span.now, row.at)) - row.at > SOON
+        if min(filter(None, (row.acknowledged_at, row.ended_at, max(span.now, row.at)))) - row.at
+        > SOON
     ]  # fmt: skip
     seen = sum(1 for row in rows if row.acknowledged_at)
+    over = sum(1 for row in rows if row.ended_at)
     fine, total = recorded(tx, span, "alerts.acknowledge", phase="outcome", result="ok")
     setting = SettingProof(
-        "alerts", "made for lost agents, refused policies, faulty logs, failures"
+        "alerts",
+        "raised for lost, sealed and refusing agents, refused policies, faulty logs, failures",
     )
     return evidence(
         "audit.alerts",
         "Alarms are raised, and somebody looks at them",
         share(len(critical) - len(late), len(critical)) if critical else Result.MET,
-        f"{plural(len(rows), 'alert')} in the period, {seen} of them acknowledged; "
-        f"{len(late)} of {plural(len(critical), 'critical one')} were not within a day.",
-        figures={"alerts": len(rows), "acknowledged": seen, "critical": len(critical),
-                 "late": len(late)},
+        f"{plural(len(rows), 'alert')} in the period, {seen} of them acknowledged, {over} "
+        f"resolved; {len(late)} of {plural(len(critical), 'critical one')} were neither within a "
+        "day.",
+        figures={"alerts": len(rows), "acknowledged": seen, "resolved": over,
+                 "critical": len(critical), "late": len(late)},
         fine=[setting, *fine],
         total=total + 1,
         exceptions=[f"{row.code} {row.vault}".strip() for row in late],

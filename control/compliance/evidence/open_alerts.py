@@ -34,7 +34,9 @@ BEARS_ON: Final[Mapping[str, tuple[str, ...]]] = {
     "link_lost": ("agents.presence",),
     "lockout": ("people.refusals",),
     "policy_expired": ("policies.in-force",),
+    "policy_not_issued": ("policies.in-force",),
     "policy_refused": ("policies.in-force",),
+    "refusing": ("agents.presence", *_LOG),
     "rotation_failed": ("upkeep.rotations", "upkeep.keys"),
     "sealed": ("agents.presence",),
     "secret_expired": ("upkeep.rotations",),
@@ -54,8 +56,8 @@ def open_alerts(tx: Tx, span: Span) -> list[Alert]:
 
 
 def is_open(alert: Alert, at: int) -> bool:
-    """Whether it was raised by then, and nobody had dealt with it (`at`: Unix nanoseconds)."""
-    return alert.at < at and not 0 < alert.acknowledged_at < at
+    """Whether it was raised by then and was not over (`at`: Unix nanoseconds)."""
+    return alert.at < at and not 0 < alert.ended_at < at
 
 
 def contradicted(found: Iterable[Evidence], alerts: Sequence[Alert]) -> list[Evidence]:

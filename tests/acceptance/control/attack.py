@@ -219,7 +219,8 @@ def _alert(plane: Plane, row: tuple[str | int, ...]) -> None:
     with closing(sqlite3.connect(plane.data / "control.db", timeout=30)) as database, database:
         database.execute(
             "INSERT INTO alerts (org, id, vault, code, severity, message, at, subject,"
-            " acknowledged_by, acknowledged_at, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0, '')",
+            " acknowledged_by, acknowledged_at, note, count, last_at, ended_at, reopened,"
+            " resolve_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0, '', 1, 1, 0, 0, 0)",
             row,
         )
 

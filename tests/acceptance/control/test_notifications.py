@@ -38,7 +38,7 @@ def alert(plane: Plane, message: str) -> None:
         world = SystemWorld()
         async with open_store(f"sqlite:///{plane.data}/control.db", world) as store:
             alerts = Alerts(store, Bus(), world)
-            await alerts.raise_(alerts.make("acme", "", "test_alert", Severity.CRITICAL, message))
+            await alerts.fire(alerts.make("acme", "", "test_alert", Severity.CRITICAL, message))
 
     trio.run(raised)
 

@@ -3,7 +3,7 @@
 Run by `test_full_disk.py` in a mount namespace of its own, so that the mount is gone with this
 process, however that ends.
 
-`python -m tests.acceptance.faults.disk data|audit|workers FOLDER`
+`python -m tests.acceptance.faults.disk data|audit|workers|linked FOLDER`
 """
 
 import subprocess
@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.acceptance.agent import Agent, Answer, running, served_agent
+from tests.acceptance.control.plane import Plane, dev_plane
+from tests.acceptance.link.test_agent import enrolled
 
 SIZE = "96m"  # more than the audit log's reserve of 64 MiB
 PAYLOAD = "x" * 2000
@@ -31,6 +33,9 @@ def main(what: str, folder: Path) -> None:
         ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "tmpfs", str(small)], check=True
     )
     agent = _agent(what, folder, small)
+    if what == "linked":
+        _linked(agent, folder, small / "filler")
+        return
     with running(agent):
         _furnish(agent)
         kept = [n for n in range(10) if _write(agent, n).status == 200]
@@ -38,7 +43,9 @@ def main(what: str, folder: Path) -> None:
         _fill(small / "filler")
         kept += _until_refused(agent)
         _full(agent, reads_go_on=what == "data")
+        _seen(agent, what)
         (small / "filler").unlink()
+        _recovers(agent, what)
         kept.append(_until_served(agent))
         _need_kept(agent, kept)
         if workers:
@@ -49,18 +56,51 @@ def main(what: str, folder: Path) -> None:
     assert "Traceback" not in agent.output()
 
 
+def _linked(agent: Agent, folder: Path, filler: Path) -> None:
+    """The control plane has an alert while the agent refuses, though its outbox is full, too."""
+    (folder / "plane").mkdir()
+    plane = dev_plane(folder / "plane")
+    with running(plane):
+        plane.sign_in()
+        plane.organization("acme")
+        enrolled(plane, "v", "--config", str(folder / "vault.yaml"))
+        with running(agent):
+            _furnish(agent)
+            _eventually(lambda: _state(plane) == "online")
+            _fill(filler)
+            _until_refused(agent)
+            _eventually(lambda: _state(plane) == "refusing")
+            _eventually(lambda: ("refusing", "firing", "critical") in _alerts(plane))
+            filler.unlink()
+            _eventually(lambda: _state(plane) == "online")
+            _eventually(lambda: not any(state == "firing" for _, state, _ in _alerts(plane)))
+            assert ("refusing", "resolved", "critical") in _alerts(plane)
+
+
+def _state(plane: Plane) -> str:
+    return str(plane.want(200, "GET", "organizations/acme/agents/v")["state"])
+
+
+def _alerts(plane: Plane) -> list[tuple[str, str, str]]:
+    found = plane.want(200, "GET", "organizations/acme/alerts?vault=v")
+    return [(row["code"], row["state"], row["severity"]) for row in found]
+
+
 def _agent(what: str, folder: Path, small: Path) -> Agent:
     data, log = (small, folder) if what == "data" else (folder, small)
+    if what == "linked":  # all of it on one disk, its outbox too
+        data = small
     agent = served_agent(
         folder,
         {
             "storage": {"type": "sqlite", "connection_string": f"sqlite:///{data}/vault.db"},
             "audit": {"enabled": True, "log_file": f"{log}/audit.log"},
+            "control_plane": {"enabled": what == "linked", "heartbeat_interval": "1s"},
             "encryption": {"key_management": "file", "key_file": f"{folder}/root.key"},
             "server": {
                 "listen": "127.0.0.1:0",
                 "tls": {"enabled": False},
-                "workers": 2 if what == "workers" else 1,
+                "workers": 2 if what in {"workers", "linked"} else 1,
             },
         },
     )
@@ -116,6 +156,46 @@ def _full(agent: Agent, *, reads_go_on: bool) -> None:
             _need_clear(answer)
             assert PAYLOAD.encode() not in answer.body
     assert agent.call("GET", "/health/live").status == 200
+
+
+def _seen(agent: Agent, what: str) -> None:
+    """Load balancers and monitoring see it, and the agent's pages say why."""
+    if what == "data":
+        _eventually(lambda: "vault_store_failing 1.0" in _metrics(agent))
+        assert agent.call("GET", "/health/ready").status == 200
+        assert "vault_refusing 0.0" in _metrics(agent)
+        return
+    _eventually(lambda: agent.call("GET", "/health/ready").status == 503)
+    ready = agent.call("GET", "/health/ready").json
+    assert ready == {"status": "refusing", "reason": "the audit log's disk is full"}
+    health = agent.call("GET", "/v1/sys/health")
+    assert (health.status, health.json["sealed"]) == (503, False)
+    assert agent.call("GET", "/v1/sys/health?sealedcode=204").status == 204
+    assert "disk is full" in agent.call("GET", "/v1/sys/seal-status").json["refusing"]
+    for said in (
+        "vault_refusing 1.0",
+        "vault_audit_sinks_failing 1.0",
+        'vault_audit_sink_failing{sink="file"} 1.0',
+        'vault_secret_operations_total{operation="secret.read",status="unavailable"}',
+        'vault_requests_refused_total{reason="audit_unavailable"}',
+    ):
+        _eventually(lambda said=said: said in _metrics(agent))
+    assert 'vault_audit_sink_failing_seconds{sink="file"} 0.0\n' not in _metrics(agent)
+
+
+def _recovers(agent: Agent, what: str) -> None:
+    """By itself: who is not ready is sent no request that would try."""
+    if what == "data":
+        return
+    _eventually(lambda: agent.call("GET", "/health/ready").status == 200)
+    shown = _metrics(agent)
+    assert "vault_refusing 0.0" in shown
+    assert "vault_audit_sinks_failing 0.0" in shown
+    assert 'vault_audit_sink_failing_seconds{sink="file"} 0.0\n' in shown
+
+
+def _metrics(agent: Agent) -> str:
+    return agent.call("GET", "/metrics").body.decode()
 
 
 def _full_under_load(agent: Agent, filler: Path) -> list[int]:

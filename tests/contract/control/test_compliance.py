@@ -11,6 +11,7 @@ from control.model.compliance import Note, Schedule, State
 from control.model.history import Aspect, Turn
 from control.model.retention import Hold, Kind
 from control.services.deliveries import State as Sent
+from control.store import alerts as alert_rows
 from control.store import (
     bases,
     channels,
@@ -72,7 +73,7 @@ def filled(tx: Tx) -> None:
                 sampled.insert(),
                 [row(sampled, series=number + 1, resolution=resolution, at=seconds)],
             )
-        tx.execute(alerts.insert(), [row(alerts, **mark, vault="v1", at=OLD, acknowledged_at=OLD)])
+        tx.execute(alerts.insert(), [row(alerts, **mark, vault="v1", at=OLD, ended_at=OLD)])
         tx.execute(
             commands.insert(),
             [row(commands, **mark, vault="v1", created_at=OLD, expires_at=OLD)],
@@ -118,7 +119,7 @@ def swept(tx: Tx) -> None:
     """Everything that deletes by age, as of long after."""
     for resolution in (0, 60, 3600):
         samples.sweep(tx, resolution, NOW // SECOND)
-    records.sweep_alerts(tx, NOW)
+    alert_rows.sweep(tx, NOW)
     links.sweep_commands(tx, NOW)
     invitations.sweep(tx, NOW)
     SqlLedgerTx(tx).forget(NOW)
@@ -225,7 +226,7 @@ async def test_what_names_no_agent_is_held_with_any(store: Store) -> None:
 
     def change(tx: Tx) -> None:
         for name, vault in (("ours", ""), ("other", "v1")):
-            told = {"org": "acme", "id": name, "vault": vault, "at": OLD, "acknowledged_at": OLD}
+            told = {"org": "acme", "id": name, "vault": vault, "at": OLD, "ended_at": OLD}
             tx.execute(alerts.insert(), [row(alerts, **told)])
         holds.add_hold(tx, hold(vault="v2"))
         assert retention.delete(tx, Kind.ALERTS, "acme", NOW, 9) == 1
@@ -234,16 +235,16 @@ async def test_what_names_no_agent_is_held_with_any(store: Store) -> None:
     await store.write(change)
 
 
-async def test_an_alert_that_nobody_has_seen_stays(store: Store) -> None:
-    """However old: a rule takes what was acknowledged."""
+async def test_an_alert_that_still_fires_stays(store: Store) -> None:
+    """However old: a rule takes what is over."""
 
     def change(tx: Tx) -> None:
-        for name, seen in (("seen", OLD), ("unseen", 0)):
-            told = {"org": "acme", "id": name, "at": OLD, "acknowledged_at": seen}
+        for name, ended in (("over", OLD), ("firing", 0)):
+            told = {"org": "acme", "id": name, "at": OLD, "acknowledged_at": OLD, "ended_at": ended}
             tx.execute(alerts.insert(), [row(alerts, **told)])
         assert retention.count(tx, Kind.ALERTS, "acme", NOW) == (1, 0)
         assert retention.delete(tx, Kind.ALERTS, "acme", NOW, 9) == 1
-        assert tx.execute(sa.select(alerts.c.id)).scalars().all() == ["unseen"]
+        assert tx.execute(sa.select(alerts.c.id)).scalars().all() == ["firing"]
 
     await store.write(change)
 

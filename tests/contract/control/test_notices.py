@@ -18,7 +18,8 @@ from control.services.channels import Draft
 from control.services.events import Bus
 from control.services.fanning import fan_out
 from control.services.telling import Means, Telling, telling
-from control.store import channels, notices, records
+from control.store import alerts as alert_rows
+from control.store import channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
 from tests.unit.control.notify.receiving import receiver
@@ -51,13 +52,13 @@ async def test_an_alert_and_its_notice_are_one(store: Store) -> None:
     one = alerts.make("acme", "v", "c", Severity.INFO, "m")
 
     def halfway(tx: Tx) -> None:
-        records.add_alerts(tx, one)
+        alert_rows.fire(tx, one)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await store.write(halfway)
     assert await store.read(lambda tx: notices.oldest(tx, 9)) == []
-    await alerts.raise_(one)
+    await alerts.fire(one)
     (found,) = await store.read(lambda tx: notices.oldest(tx, 9))
     assert (found.id, found.kind) == (one.id, Kind.RAISED)
 
@@ -116,7 +117,7 @@ async def test_the_whole_way(store: Store) -> None:
         draft = Draft("hook", Type.WEBHOOK, enabled=True, terms=Terms(), url=hook.url())
         held, _ = await one.channels.create("acme", draft)
         alerts = Alerts(store, Bus(), SystemWorld())
-        await alerts.raise_(alerts.make("acme", "v", "c", Severity.CRITICAL, "m"))
+        await alerts.fire(alerts.make("acme", "v", "c", Severity.CRITICAL, "m"))
         async with one.postman.working(), two.postman.working():
             await one.postman.tick()
             await one.postman.settled()

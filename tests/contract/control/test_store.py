@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from actors import SystemWorld
 from control.errors import ConflictError, UnavailableError
-from control.model.agents import Agent, AgentFilter, Life, Presence
+from control.model.agents import Agent, AgentFilter, Health, Life, Presence
 from control.model.people import Organization, Role, Token, TokenKind, User
 from control.model.policies import (
     Assignment,
@@ -23,7 +23,7 @@ from control.model.policies import (
     Target,
 )
 from control.model.records import Alert, Sample, Severity, Witnessed
-from control.store import agents, marks, people, policies, records, samples
+from control.store import agents, alerts, marks, people, policies, records, samples
 from control.store.faults import StoreError
 from control.store.rows import Tx
 from control.store.store import Store, open_store
@@ -270,26 +270,25 @@ async def test_samples_are_added_up(store: Store) -> None:
 
 
 async def test_alerts_and_checkpoints(store: Store) -> None:
-    """Newest first; what was acknowledged can be left out, and is swept when old."""
+    """Newest first; what is over can be left out, and is swept when old."""
     first = Alert("1", "acme", "v", "offline", Severity.CRITICAL, "gone", 1, "", 0)
     second = replace(first, id="2", vault="w", at=2)
-    await store.write(lambda tx: records.add_alerts(tx, first, second))
-    acknowledged = replace(first, acknowledged_by="ann", acknowledged_at=3)
-    await store.write(lambda tx: records.put_alert(tx, acknowledged))
+    await store.write(lambda tx: alerts.fire(tx, first, second))
+    acknowledged = replace(first, acknowledged_by="ann", acknowledged_at=3, ended_at=4)
+    await store.write(lambda tx: alerts.put_alert(tx, acknowledged))
 
-    async def ids(vault: str = "", *, unacknowledged: bool = False, before: int = 0) -> list[str]:
+    async def ids(vault: str = "", *, state: str = "", before: int = 0) -> list[str]:
+        narrow = alerts.Narrow(state=state)
         found = await store.read(
-            lambda tx: records.alerts_of(
-                tx, "acme", vault=vault, unacknowledged=unacknowledged, before=before, limit=9
-            )
+            lambda tx: alerts.page(tx, "acme", vault=vault, before=before, limit=9, narrow=narrow)
         )
         return [alert.id for alert in found]
 
     assert await ids() == ["2", "1"]
-    assert await ids(unacknowledged=True) == ["2"]
+    assert await ids(state="open") == ["2"]
     assert await ids(vault="v") == ["1"]
     assert await ids(before=2) == ["1"]
-    assert await store.write(lambda tx: records.sweep_alerts(tx, 10)) == 1
+    assert await store.write(lambda tx: alerts.sweep(tx, 10)) == 1
     seen = Witnessed("acme", "v", 2**40, b"r" * 32, "note", 1, "", b"k" * 32)
     await store.write(lambda tx: records.put_checkpoint(tx, seen))
     assert await store.read(lambda tx: records.checkpoint(tx, "acme", "v")) == seen
@@ -332,7 +331,7 @@ async def test_pulses_are_those_of_active_agents(store: Store) -> None:
     rows = (agent("on", presence=Presence.ONLINE, last_seen=7), agent("off", life=Life.LOCKED))
     for row in rows:
         await store.write(partial(_add, row))
-    assert await store.read(agents.pulses) == [("acme", "on", Presence.ONLINE, 7)]
+    assert await store.read(agents.pulses) == [("acme", "on", Presence.ONLINE, 7, Health.UNSAID)]
     among = await store.read(lambda tx: agents.pulses_among(tx, "acme", ["on", "off", "x"]))
     assert among == [("on", Presence.ONLINE, 7)]
 

@@ -11,7 +11,7 @@ def test_requests_and_live_gauges() -> None:
     with metrics.follow(lambda: {"online": 3}, {"connections": lambda: 2.0}):
         text = metrics.render().decode()
     assert 'control_requests_total{method="GET",status="200"} 1.0' in text
-    assert 'control_agents{presence="online"} 3.0' in text
+    assert 'control_agents{state="online"} 3.0' in text
     assert "control_connections 2.0" in text
     assert "CANARY" not in text
     assert "control_agents" not in metrics.render().decode()

@@ -43,11 +43,11 @@ def exposed() -> set[str]:
     metrics, control = Metrics(), ControlMetrics()
     metrics.operation("secret.read", "ok")
     metrics.request("GET", "x", 0.1)
-    metrics.count(requests_shed=lambda: 1.0)
+    metrics.count(requests_shed=lambda: 1.0, worker_restarts=lambda: 1.0)
     box = MailboxStats(1, 2, "refuse", 0, 0, 0, 0, 0)
     node = Node(name="a", kind="k", state="running", restarts=0, last_failure="", handled=1,
                 mean_time=0.1, max_time=0.1, mailbox=box, children=())  # fmt: skip
-    with metrics.follow_actors(lambda: node):
+    with metrics.follow_actors(lambda: node), metrics.follow_sinks(lambda: {"file": 0.0}):
         text = metrics.render().decode()
     control.request("GET", 200)
     source = Path("control/app.py").read_text()

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.tree import MailboxStats, Node
-from vault.metrics import GAUGES, MAX_SERIES, Metrics
+from vault.metrics import GAUGES, MAX_REASONS, MAX_SERIES, Metrics
 
 
 def samples(metrics: Metrics) -> Mapping[str, float]:
@@ -77,7 +77,9 @@ def test_an_unknown_gauge_is_refused() -> None:
         pytest.fail("the block must not run")
     assert samples(metrics)["vault_sealed{}"] == 0.0
     assert set(GAUGES) == {
-        name.removeprefix("vault_").removesuffix("{}") for name in samples(metrics)
+        name.removeprefix("vault_").removesuffix("{}")
+        for name in samples(metrics)
+        if name.endswith("{}")
     }
 
 
@@ -137,3 +139,33 @@ def test_totals_are_all_that_was_counted() -> None:
     assert totals.operations == {("secret.read", "ok"): 1}
     assert (totals.counts[0], totals.counts[-1], len(totals.counts)) == (1, 1, 15)
     assert totals.seconds == 100.001
+
+
+def test_refused_requests_are_counted_by_reason_and_bounded() -> None:
+    """Also those of other processes; the usual reasons are there before the first one."""
+    one, other = Metrics(), Metrics()
+    assert samples(one)["vault_requests_refused_total{reason=audit_unavailable}"] == 0
+    one.refuse("audit_unavailable")
+    other.refuse("audit_unavailable")
+    for n in range(MAX_REASONS):
+        other.refuse(f"reason-{n}")
+    one.add(*other.drain())
+    one.add(*other.drain())
+    found = samples(one)
+    assert found["vault_requests_refused_total{reason=audit_unavailable}"] == 2
+    assert found["vault_requests_refused_total{reason=other}"] == 4
+    counted = [name for name in found if name.startswith("vault_requests_refused_total")]
+    assert len(counted) == MAX_REASONS + 1
+
+
+def test_each_audit_sink_is_shown_while_it_is_followed() -> None:
+    """Whether it fails, and for how long."""
+    metrics = Metrics()
+    with metrics.follow_sinks(lambda: {"file": 0.0, "syslog": 61.5}):
+        found = samples(metrics)
+        assert metrics.sinks()["syslog"] == 61.5
+    assert found["vault_audit_sink_failing{sink=file}"] == 0
+    assert found["vault_audit_sink_failing{sink=syslog}"] == 1
+    assert found["vault_audit_sink_failing_seconds{sink=syslog}"] == 61.5
+    assert not any("sink_failing" in name for name in samples(metrics))
+    assert not metrics.sinks()

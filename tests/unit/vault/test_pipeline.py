@@ -275,11 +275,15 @@ async def test_no_intent_no_change(parts: Parts) -> None:
 
 
 async def test_no_record_no_value(parts: Parts) -> None:
-    """Where the outcome of a read cannot be recorded the caller gets 503 and nothing else."""
+    """Where the outcome of a read cannot be recorded the caller gets 503 and nothing else.
+
+    It is counted as what the caller was told.
+    """
     parts.refuse = lambda _: True
     with pytest.raises(UnavailableError, match="audit_unavailable") as caught:
         await parts.pipeline(op=handler(parts, "the value")).run(op())
     assert "the value" not in repr(caught.value.__dict__)
+    assert [status for _, status in parts.counts] == ["unavailable"]
 
 
 async def test_a_refusal_that_cannot_be_recorded(parts: Parts) -> None:

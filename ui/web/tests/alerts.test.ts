@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Keyed } from "../src/lib/collection";
 import type { AlertRow } from "../src/lib/types";
-import { queryOf, together } from "../src/pages/alerts/rows";
+import { narrowed, queryOf, together } from "../src/pages/alerts/rows";
 
 const row = (key: string, at: number, note = "") => ({ key, at, note }) as Keyed<AlertRow>;
 const ANY = { text: "", severity: "", state: "", vault: "" };
@@ -14,8 +14,7 @@ test("the server is asked for what is shown, and for no more", () => {
     severity: "info",
     vault: "one",
   });
-  assert.deepEqual(queryOf({ ...ANY, state: "open" }), { unacknowledged: true });
-  assert.deepEqual(queryOf({ ...ANY, state: "seen" }), { acknowledged: true });
+  assert.deepEqual(queryOf({ ...ANY, state: "open" }), { state: "open" });
 });
 
 test("each alert is there once, as the live feed has it, the newest first", () => {
@@ -28,4 +27,17 @@ test("each alert is there once, as the live feed has it, the newest first", () =
       ["c", ""],
     ],
   );
+});
+
+test("what is not resolved comes first, and is found by its state", () => {
+  const rows = [
+    { ...row("a", 3), state: "resolved" },
+    { ...row("b", 2), state: "acknowledged" },
+    { ...row("c", 1), state: "firing" },
+  ] as Keyed<AlertRow>[];
+  const keys = (state: string) => narrowed(rows, { ...ANY, state }).map(({ key }) => key);
+  assert.deepEqual(keys(""), ["b", "c", "a"]);
+  assert.deepEqual(keys("open"), ["b", "c"]);
+  assert.deepEqual(keys("firing"), ["c"]);
+  assert.deepEqual(keys("resolved"), ["a"]);
 });

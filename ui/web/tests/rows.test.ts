@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AgentRow } from "../src/lib/types";
-import { type Listed, narrowed, outcomeOf, ranked, stateOf, summed } from "../src/pages/fleet/rows";
+import { isHeard, type Listed, narrowed, outcomeOf, ranked, summed } from "../src/pages/fleet/rows";
 
 function agent(key: string, columns: Partial<AgentRow> = {}): Listed {
   const row = { tags: [], version: "1.0", life: "active", state: "online", policy: "applied" };
@@ -11,15 +11,15 @@ function agent(key: string, columns: Partial<AgentRow> = {}): Listed {
 const FLEET = [
   agent("pay-1", { tags: ["prod", "eu"], secrets: 3 }),
   agent("pay-2", { tags: ["prod"], state: "offline", policy: "failed" }),
-  agent("web-1", { version: "1.1", life: "locked", secrets: 4 }),
+  agent("web-1", { version: "1.1", life: "locked", state: "locked", secrets: 4 }),
 ];
 const ANY = { text: "", state: "", tag: "", version: "" };
 const names = (filter: Partial<typeof ANY>) =>
   narrowed(FLEET, { ...ANY, ...filter }).map(row => row.key);
 
-test("an agent that may not connect is told as that, not as heard or not", () => {
-  assert.equal(stateOf({ life: "active", state: "late" }), "late");
-  assert.equal(stateOf({ life: "locked", state: "online" }), "locked");
+test("a sealed agent is heard, a late one is not", () => {
+  assert.equal(isHeard({ state: "sealed" }), true);
+  assert.equal(isHeard({ state: "late" }), false);
 });
 
 test("an agent that may not connect is not waited for", () => {

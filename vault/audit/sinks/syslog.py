@@ -42,6 +42,7 @@ class SyslogStats(Struct, frozen=True):
     sent: int
     dropped: int
     error: str  # of the last attempt; empty when it went well
+    failing_since: float | None = None  # on the monotonic clock
 
 
 def message(entry: Record, line: bytes, hostname: str) -> bytes:
@@ -65,6 +66,7 @@ class Syslog:
         self._wire: Wire | None = None
         self._sent = self._dropped = 0
         self._error = ""
+        self._failing_since: float | None = None
 
     def begin(self, size: int) -> None:
         """What was logged before is not sent again."""
@@ -83,7 +85,7 @@ class Syslog:
 
     def statistics(self) -> SyslogStats:
         """A frozen count."""
-        return SyslogStats(self._sent, self._dropped, self._error)
+        return SyslogStats(self._sent, self._dropped, self._error, self._failing_since)
 
     async def run(self) -> None:
         """Send what is offered until cancelled."""
@@ -108,10 +110,12 @@ class Syslog:
         except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
             self._error = type(error).__name__
         else:
-            self._error = ""
+            self._error, self._failing_since = "", None
         self._sent += done
         self._dropped += len(lines) - done
         if self._error:
+            if self._failing_since is None:
+                self._failing_since = self._world.monotonic()
             await self._hang_up()
             await self._world.sleep(BACK_OFF)
 

@@ -35,6 +35,8 @@ class SealBody(Struct, frozen=True, kw_only=True):
     cluster_name: str | UnsetType = UNSET
     cluster_id: str | UnsetType = UNSET
     storage_type: str = STORAGE
+    refusing: str | UnsetType = UNSET
+    """Why an unsealed agent serves nothing. Not in OpenBao."""
 
     @classmethod
     def of(cls, status: SealStatus) -> "SealBody":
@@ -49,6 +51,7 @@ class SealBody(Struct, frozen=True, kw_only=True):
             nonce=status.nonce,
             cluster_name=UNSET if status.sealed else _cluster_name(status),
             cluster_id=UNSET if status.sealed else status.vault,
+            refusing=status.refusing or UNSET,
         )
 
 
@@ -64,14 +67,22 @@ class HealthBody(Struct, frozen=True, kw_only=True):
     version: str = API_VERSION
     cluster_name: str | UnsetType = UNSET
     cluster_id: str | UnsetType = UNSET
+    refusing: str | UnsetType = UNSET
+    """Why an unsealed agent serves nothing. Not in OpenBao."""
 
 
 @routes.add("GET", template="sys/health", public=True)
 async def health(dialect: Dialect, request: Request) -> Reply:
-    """200 open, 503 sealed, 501 uninitialised, or what the query sets in their place."""
+    """200 open, 503 sealed or refusing, 501 uninitialised, or what the query sets in their place.
+
+    OpenBao has no code for a server whose audit devices all fail, though it serves nothing then. To
+    a load balancer that is what sealed is, and whoever asks for another code for a sealed server,
+    so that it is not restarted, does not want this one restarted either.
+    """
     status = dialect.gate.status()
-    state = "activecode" if not status.sealed else "sealedcode"
-    state, code = (state, 503 if status.sealed else 200) if status.initialized else _UNINITIALISED
+    serves = not status.sealed and not status.refusing
+    state = "activecode" if serves else "sealedcode"
+    state, code = (state, 200 if serves else 503) if status.initialized else _UNINITIALISED
     asked = {name: request.query[name] for name in _STATES if request.query.get(name)}
     for text in asked.values():
         if not text.isascii() or not text.isdigit() or int(text[:4]) not in _CODES:
@@ -86,6 +97,7 @@ async def health(dialect: Dialect, request: Request) -> Reply:
         server_time_utc=dialect.world.now() // SECOND,
         cluster_name=UNSET if status.sealed else _cluster_name(status),
         cluster_id=UNSET if status.sealed else status.vault,
+        refusing=status.refusing or UNSET,
     )
     return bare(body, int(asked.get(state, code)))
 

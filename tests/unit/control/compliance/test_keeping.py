@@ -146,7 +146,7 @@ async def test_heads_know_a_shortened_trail(plane: Plane, world: FakeWorld, tmp_
     await plane.keeping.tick()
     assert (await trail(plane))[0].seq == 4
     await old.keep()
-    alerts = await plane.alerts.page("acme", vault="", unacknowledged=True, before=0, limit=9)
+    alerts = await plane.alerts.page("acme", vault="", before=0, limit=9)
     assert [alert.code for alert in alerts] == []
 
 
@@ -156,7 +156,7 @@ async def test_a_hold_stays_deletion_until_an_owner_lifts_it(
     """Of everything in its span; who, why and when stay known."""
     await aged(plane, world)
     alert = plane.alerts.make("acme", "", "x", Severity.INFO, "old")
-    await plane.alerts.raise_(alert)
+    await plane.alerts.fire(alert)
     await plane.alerts.acknowledge("acme", alert.id, "acme/ann")
     hold = await plane.keeping.hold("acme", "", (0, 0), "case 7", "acme/ann")
     world.advance(31 * 86_400)
@@ -173,7 +173,7 @@ async def test_a_hold_stays_deletion_until_an_owner_lifts_it(
     world.advance(86_401)
     await plane.keeping.tick()
     assert (await trail(plane))[0].seq == 6
-    gone = await plane.alerts.page("acme", vault="", unacknowledged=False, before=0, limit=9)
+    gone = await plane.alerts.page("acme", vault="", before=0, limit=9)
     assert gone == []
     [known] = await plane.keeping.holds("acme")
     assert (known.created_by, known.lifted_by, known.lifted_why) == (

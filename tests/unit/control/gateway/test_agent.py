@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from control.errors import UnavailableError
 from control.gateway.paces import ANSWERS_A_MINUTE, NOTES_A_MINUTE
+from control.model.agents import Health
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.limits import DEAD_SECONDS
@@ -43,7 +44,7 @@ async def test_nothing_is_acknowledged_that_is_not_stored(
     assert len(one.outbox.entries) == 1
     async with hub.connected(one) as talk:
         await talk.delivered()
-    assert await alerts(hub) == ["disk_low"]
+    assert await alerts(hub) == [("disk_low", 1)]
 
 
 async def test_a_backlog_is_taken_in_order_and_once(hub: Hub) -> None:
@@ -55,7 +56,7 @@ async def test_a_backlog_is_taken_in_order_and_once(hub: Hub) -> None:
         await talk.until(lambda: len(one.outbox.entries) < 70)
     async with hub.connected(one) as talk:
         await talk.delivered()
-    assert len(await alerts(hub)) == 100
+    assert await alerts(hub) == [("disk_low", 100)]
 
 
 async def test_health_and_phase_are_at_hand(hub: Hub) -> None:
@@ -73,17 +74,22 @@ async def test_health_and_phase_are_at_hand(hub: Hub) -> None:
 async def test_health_and_phase_are_on_record_at_rest(hub: Hub) -> None:
     """For who looks at the fleet, also when the agent is gone; syncing alone is worth no write."""
     one = await hub.enrolled("one")
+    serving = replace(BEAT, health=words.Health.SERVING)
 
     async def told() -> tuple[object, object]:
-        facts = (await hub.plane.registry.get("acme", "one")).facts
-        return facts.get("health"), facts.get("sync")
+        agent = await hub.plane.registry.get("acme", "one")
+        return agent.health, agent.facts.get("sync")
 
     async with hub.connected(one) as talk:
         await talk.say(m.SyncState(phase=words.SyncPhase.SYNCING, since=1, pending=0, dropped=0))
-        await talk.say(BEAT)
+        await talk.say(serving)
         await talk.say(alert())
         await talk.delivered()
-        assert await told() == (None, None)
+        assert await told() == ("", None)
+        await talk.say(BEAT)  # what is wrong is not waited with
+        await talk.say(alert())
+        await talk.delivered()
+        assert await told() == ("sealed", "syncing")
         await talk.say(m.SyncState(phase=words.SyncPhase.ONLINE, since=1, pending=0, dropped=0))
         await talk.say(alert())
         await talk.delivered()
@@ -184,8 +190,9 @@ async def test_health_that_changes_all_the_time_is_written_at_a_pace(
     one = await hub.enrolled("one")
     said: list[str] = []
 
-    async def note(_: AgentName, health: str, sync: str) -> None:
+    async def note(_: AgentName, health: str, sync: str, codes: frozenset[str] | None) -> Health:
         said.append(health)
+        return Health(health)
 
     monkeypatch.setattr(hub.ends, "said", note)
     serving = replace(BEAT, health=words.Health.SERVING)
@@ -227,8 +234,8 @@ async def test_the_last_words_of_one_that_was_ended_count_not(hub: Hub) -> None:
     async with hub.connected(one) as talk:
         await talk.say(alert())
         await talk.delivered()
-        assert hub.plane.watch.presence("acme", "one") is not None
+        assert hub.plane.watch.state("acme", "one") is not None
         hub.plane.watch.forget("acme", "one")  # as it is locked, before its connection is cut
         await talk.say(alert())
         await talk.delivered()
-    assert hub.plane.watch.presence("acme", "one") is None
+    assert hub.plane.watch.state("acme", "one") is None

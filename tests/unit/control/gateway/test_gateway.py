@@ -21,7 +21,7 @@ from protocols.link.limits import VERSIONS
 from protocols.pki.names import AgentName
 from tests.unit.control.gateway.wired import Hub
 
-NEW: Final[dict[str, Any]] = {"vault": "one", "unacknowledged": False, "before": 0, "limit": 9}
+NEW: Final[dict[str, Any]] = {"vault": "one", "before": 0, "limit": 9}
 RULE = Rule(effect="allow", paths=("secret/*",), capabilities=("read",))
 
 
@@ -199,10 +199,10 @@ async def test_who_is_locked_while_it_connects_is_not_missed(hub: Hub) -> None:
     hub.ends.begin = locked  # type: ignore[method-assign]
     async with hub.connected(one) as talk:
         await hub.live("one")
-        assert hub.plane.watch.presence("acme", "one") is not None
+        assert hub.plane.watch.state("acme", "one") is not None
         await hub.gateway.check_lives()
         await talk.until(lambda: talk.ended)
-    assert hub.plane.watch.presence("acme", "one") is None
+    assert hub.plane.watch.state("acme", "one") is None
 
 
 async def test_who_was_replaced_elsewhere_is_found(hub: Hub, world: FakeWorld) -> None:

@@ -98,9 +98,7 @@ class Hub:
 
     async def alerted(self) -> list[str]:
         """Codes of all alerts."""
-        found = await self.plane.alerts.page(
-            "acme", vault="", unacknowledged=True, before=0, limit=99
-        )
+        found = await self.plane.alerts.page("acme", vault="", before=0, limit=99)
         return [alert.code for alert in found]
 
     @asynccontextmanager

@@ -60,7 +60,7 @@ async def test_who_is_locked_is_seen_online_no_more(
     heard = page.rows[1]["v1"]["heard"]
     await plane.registry.move("acme", "v1", Life.LOCKED, "lost")
     await page.until(lambda: page.rows[1]["v1"]["life"] == "locked")
-    assert (page.rows[1]["v1"]["state"], page.rows[1]["v1"]["heard"]) == ("unknown", heard)
+    assert (page.rows[1]["v1"]["state"], page.rows[1]["v1"]["heard"]) == ("locked", heard)
 
 
 async def test_what_people_do_to_an_agent_is_seen(
@@ -72,7 +72,7 @@ async def test_what_people_do_to_an_agent_is_seen(
     await page.until(lambda: "v1" in page.rows.get(1, {}))
     await plane.registry.move("acme", "v1", Life.LOCKED, "lost")
     await page.until(lambda: page.rows[1]["v1"]["life"] == "locked")
-    assert page.said[-1]["rows"] == {"v1": {"life": "locked", "reason": "lost"}}
+    assert page.said[-1]["rows"] == {"v1": {"life": "locked", "reason": "lost", "state": "locked"}}
     await plane.registry.tag("acme", "v1", ("west",))
     plane.bus.publish(Event(Topic.TRAIL, "acme", "v1", "agents.tag"))
     await page.until(lambda: page.rows[1]["v1"]["tags"] == ["west"])

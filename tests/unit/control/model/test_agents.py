@@ -1,8 +1,18 @@
-"""The table of an agent's life."""
+"""The table of an agent's life, and the one word for it."""
 
+import pytest
 from msgspec.structs import replace
 
-from control.model.agents import NEXT, Life, Presence, living, newcomer
+from control.model.agents import (
+    NEXT,
+    Health,
+    Life,
+    Presence,
+    State,
+    living,
+    newcomer,
+    state_of,
+)
 
 
 def test_retired_is_for_good_and_pending_is_only_the_beginning() -> None:
@@ -27,3 +37,33 @@ def test_nobody_listens_for_one_that_is_not_active() -> None:
     assert (locked.presence, locked.last_seen, locked.reason) == (Presence.UNKNOWN, 8, "lost")
     assert living(locked, Life.ACTIVE, "", now=10).presence is Presence.UNKNOWN
     assert living(heard, Life.ACTIVE, "", now=10).presence is Presence.ONLINE
+
+
+@pytest.mark.parametrize(
+    ("life", "presence", "health", "state"),
+    [
+        (Life.LOCKED, Presence.ONLINE, Health.SERVING, State.LOCKED),
+        (Life.PENDING, Presence.UNKNOWN, Health.UNSAID, State.PENDING),
+        (Life.ACTIVE, Presence.UNKNOWN, Health.UNSAID, State.UNKNOWN),
+        (Life.ACTIVE, Presence.OFFLINE, Health.SEALED, State.OFFLINE),
+        (Life.ACTIVE, Presence.ONLINE, Health.SEALED, State.SEALED),
+        (Life.ACTIVE, Presence.LATE, Health.SEALED, State.SEALED),
+        (Life.ACTIVE, Presence.ONLINE, Health.REFUSING, State.REFUSING),
+        (Life.ACTIVE, Presence.LATE, Health.DEGRADED, State.LATE),
+        (Life.ACTIVE, Presence.ONLINE, Health.DEGRADED, State.DEGRADED),
+        (Life.ACTIVE, Presence.ONLINE, Health.SERVING, State.ONLINE),
+        (Life.ACTIVE, Presence.ONLINE, Health.UNSAID, State.ONLINE),
+    ],
+)
+def test_an_agent_has_one_state(
+    life: Life, presence: Presence, health: Health, state: State
+) -> None:
+    """Who serves nothing is not online, whoever hears it."""
+    assert state_of(life, presence, health) is state
+
+
+def test_what_a_locked_agent_said_of_itself_is_forgotten() -> None:
+    """Enrolled anew it may be another one."""
+    said = replace(newcomer("acme", "v", Life.ACTIVE, now=5), health=Health.SEALED)
+    assert living(said, Life.LOCKED, "lost", now=9).health is Health.UNSAID
+    assert living(said, Life.ACTIVE, "", now=9).health is Health.SEALED

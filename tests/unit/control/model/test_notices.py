@@ -2,8 +2,10 @@
 
 from msgspec.structs import replace
 
-from control.model.notices import Kind, covers, notice_of
-from control.model.records import Alert, Severity
+from control.model.conditions import lasted
+from control.model.notices import Kind, notice_of, resolution_of
+from control.model.records import Alert, AlertState, Severity, covers
+from protocols.instant import SECOND
 
 ALERT = Alert(
     "1", "acme", "v", "agent_offline", Severity.CRITICAL, "agent v is gone", 7, "", 0, "0f"
@@ -19,14 +21,35 @@ def test_a_notice_of_an_alert() -> None:
     assert seen.key == made.key
 
 
-def test_an_end_has_the_key_of_what_it_ends() -> None:
-    """`agent_online` resolves `agent_offline`, and is as severe; of another agent it does not."""
-    back = notice_of(replace(ALERT, code="agent_online", severity=Severity.INFO))
-    assert back.kind is Kind.RESOLVED
+def test_an_end_has_the_key_of_its_start() -> None:
+    """It says how long it lasted and wakes nobody; of another agent it is another one."""
+    over = replace(ALERT, ended_at=7 + 90 * SECOND)
+    back = resolution_of(over)
+    assert (back.kind, back.at, back.began_at) == (Kind.RESOLVED, over.ended_at, 7)
+    assert back.message == "agent v is heard again (after 1 min 30 s)"
+    assert (back.severity, back.urgency) == (Severity.CRITICAL, Severity.INFO)
     assert back.key == notice_of(ALERT).key
-    assert back.origin == ("agent_offline", Severity.CRITICAL)
     assert replace(back, vault="w").key != back.key
     assert replace(back, subject="10").key != back.key
+
+
+def test_the_end_of_what_has_no_words_of_its_own() -> None:
+    """Its message, as over."""
+    over = replace(ALERT, code="lockout", message="5 wrong passwords", ended_at=8)
+    assert resolution_of(over).message == "over: 5 wrong passwords (after less than a second)"
+
+
+def test_lengths_have_two_units() -> None:
+    """The largest that are not 0."""
+    lengths = (59, 3600, 90_061, 86_401)
+    assert [lasted(n * SECOND) for n in lengths] == ["59 s", "1 h", "1 d 1 h", "1 d 1 s"]
+
+
+def test_an_alert_is_firing_acknowledged_or_resolved() -> None:
+    """Over counts more than seen."""
+    seen = replace(ALERT, acknowledged_at=8)
+    states = [one.state for one in (ALERT, seen, replace(seen, ended_at=9))]
+    assert states == [AlertState.FIRING, AlertState.ACKNOWLEDGED, AlertState.RESOLVED]
 
 
 def test_severities_are_ordered() -> None:

@@ -9,7 +9,15 @@ from msgspec.structs import replace
 from control.model.notices import Kind, Notice, Quiet, Terms, Told
 from control.model.records import Severity
 from control.notify import schedule
-from control.notify.schedule import due_at, is_known, not_before, quiet_until, retry_in, wants
+from control.notify.schedule import (
+    due_at,
+    is_known,
+    is_news,
+    not_before,
+    quiet_until,
+    retry_in,
+    wants,
+)
 from protocols.instant import SECOND
 
 NIGHT = Quiet("22:00", "07:00", "Europe/Berlin")
@@ -42,12 +50,21 @@ def test_wants() -> None:
     assert not wants(Terms(tags=("prod",)), replace(ALERT, vault=""), NOBODY)
 
 
-def test_an_end_is_as_severe_as_what_it_ends() -> None:
-    """`agent_online` is told where `agent_offline` was, though itself it is but information."""
-    back = replace(ALERT, kind=Kind.RESOLVED, code="agent_online", severity=Severity.INFO)
-    assert back.key == ALERT.key
-    assert wants(Terms(severity=Severity.CRITICAL, events=("agent_offline",)), back, NOBODY)
+def test_an_end_goes_where_the_start_went() -> None:
+    """Whatever the channel wants by now; one that tells ends alone gets those that it wants."""
+    back = replace(ALERT, kind=Kind.RESOLVED)
+    told = Told("acme", "c", ALERT.key, Kind.RAISED, 1000, 0)
+    strict = Terms(severity=Severity.CRITICAL, events=("disk_low",), tags=("prod",))
+    assert wants(strict, back, NOBODY)
+    assert is_news(strict, told, back)
+    assert is_news(strict, replace(told, kind=Kind.ACKNOWLEDGED), back)
+    assert not is_news(strict, None, back)
+    assert not is_news(strict, replace(told, kind=Kind.RESOLVED), back)
     assert not wants(Terms(kinds=(Kind.RAISED,)), back, NOBODY)
+    ends = Terms(kinds=(Kind.RESOLVED,))
+    assert wants(ends, back, NOBODY)
+    assert is_news(ends, None, back)
+    assert not wants(replace(ends, events=("disk_low",)), back, NOBODY)
 
 
 def test_known_within_the_window_until_something_else_is() -> None:

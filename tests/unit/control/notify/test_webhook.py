@@ -38,6 +38,7 @@ def test_the_body() -> None:
         "id": "n1", "kind": "raised", "code": "agent_offline", "severity": "critical",
         "vault": "v1", "subject": "", "message": "agent v1 is gone",
         "at": "2026-09-21T14:13:20Z", "repeated": 0,
+        "began_at": "2026-09-21T14:13:08Z", "ended_at": None,
     }  # fmt: skip
     assert json.loads(webhook.body_of(BAD))["data"]["notices"][0]["message"] == EVIL
     test = replace(ONE, notices=(replace(NOTICE, kind=Kind.TEST),))

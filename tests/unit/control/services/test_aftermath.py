@@ -67,9 +67,9 @@ async def test_who_was_replaced_is_cut_and_the_new_one_expected(
         plane.aftermath.ended(Ended(NAME, REPLACED, "anew"))
         events, _ = await heard.take()
     assert [event.subject for event in events] == ["replaced"]
-    assert plane.watch.presence(*NAME) is not None
+    assert plane.watch.state(*NAME) is not None
     plane.aftermath.ended(Ended(NAME, AgentState.LOCKED, "by hand"))
-    assert plane.watch.presence(*NAME) is None
+    assert plane.watch.state(*NAME) is None
 
 
 async def test_a_theft_is_stored_with_its_alert(plane: Plane, world: FakeWorld) -> None:
@@ -84,7 +84,7 @@ async def test_a_theft_is_stored_with_its_alert(plane: Plane, world: FakeWorld) 
     revocation = plane.office.revocation
 
     async def alerts() -> list[str]:
-        found = await plane.alerts.page("acme", vault="", unacknowledged=False, before=0, limit=9)
+        found = await plane.alerts.page("acme", vault="", before=0, limit=9)
         return [alert.code for alert in found]
 
     def failing(tx: LedgerTx) -> None:

@@ -17,7 +17,7 @@ async def test_raised_told_acknowledged_swept(plane: Plane, world: FakeWorld) ->
     one = alerts.make("acme", "v", "x", Severity.INFO, "m")
     two = alerts.make("acme", "v", "y", Severity.INFO, "m")
     with plane.bus.subscribed(Topic.ALERT) as heard:
-        await alerts.raise_(one, two)
+        await alerts.fire(one, two)
         events, _ = await heard.take()
     assert {e.subject for e in events} == {one.id, two.id}
     assert (await alerts.acknowledge("acme", one.id, "acme/ann", "mine")).note == "mine"
@@ -26,7 +26,7 @@ async def test_raised_told_acknowledged_swept(plane: Plane, world: FakeWorld) ->
         await alerts.acknowledge("other", one.id, "x")
     world.advance(2 * 86_400)
     await alerts.sweep(1)
-    left = await alerts.page("acme", vault="", unacknowledged=False, before=0, limit=9)
+    left = await alerts.page("acme", vault="", before=0, limit=9)
     assert [alert.id for alert in left] == [two.id]
 
 
@@ -34,8 +34,8 @@ async def test_a_page_begins_behind_an_alert_of_the_organization(plane: Plane) -
     """Of nobody else's, and of none that is gone: it is not said that there is nothing more."""
     alerts = plane.alerts
     one, two = (alerts.make("acme", "v", code, Severity.INFO, "m") for code in "xy")
-    await alerts.raise_(one, two)
-    wanted: Any = {"vault": "", "unacknowledged": False, "before": 0, "limit": 9}
+    await alerts.fire(one, two)
+    wanted: Any = {"vault": "", "before": 0, "limit": 9}
     first, second = await alerts.page("acme", **wanted)
     assert await alerts.page("acme", **wanted, after=first.id) == [second]
     for org, after in (("other", first.id), ("acme", "gone")):

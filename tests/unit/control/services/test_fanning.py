@@ -39,7 +39,7 @@ async def test_to_whom_it_matters(there: Rig) -> None:
     await there.channel(URL, "all", severity=Severity.INFO)
     await there.channel(URL, "w", vaults=("w",))
     other = there.alerts.make("beta", "v", "agent_offline", Severity.CRITICAL, "theirs")
-    await there.alerts.raise_(other)
+    await there.alerts.fire(other)
     await there.alert()
     await there.alert("unknown", "w", Severity.INFO)
     done = await there.store.write(lambda tx: fan_out(tx, there.world.now()))

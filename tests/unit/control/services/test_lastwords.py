@@ -24,24 +24,26 @@ async def write(plane: Plane, *words: Word) -> Found:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "code"),
+    ("before", "after", "state"),
     [
         (P.UNKNOWN, P.ONLINE, None),
         (P.ONLINE, P.LATE, None),
         (P.LATE, P.ONLINE, None),
-        (P.LATE, P.OFFLINE, "agent_offline"),
-        (P.OFFLINE, P.ONLINE, "agent_online"),
+        (P.LATE, P.OFFLINE, "firing"),
+        (P.OFFLINE, P.ONLINE, "resolved"),
     ],
 )
 async def test_a_change_and_its_alert(
-    plane: Plane, world: FakeWorld, before: Presence, after: Presence, code: str | None
+    plane: Plane, world: FakeWorld, before: Presence, after: Presence, state: str | None
 ) -> None:
     """Told once; the same word once more changes nothing."""
     await enrolled(plane, world, "v1")
-    await write(plane, word(before, 5, 0, ""))
+    await write(plane, word(before, 5, 0, "first" if before is P.OFFLINE else ""))
     found = await write(plane, word(after, 5, 5))
     assert found.changed == [("acme", "v1", after)]
-    assert [alert.code for alert in found.alerts] == ([code] if code else [])
+    assert [(alert.code, str(alert.state)) for alert in found.alerts] == (
+        [("agent_offline", state)] if state else []
+    )
     assert await write(plane, word(after, 5, 5, "b")) == Found([], [], [])
 
 
@@ -68,20 +70,16 @@ async def test_a_word_of_who_was_locked_comes_too_late(plane: Plane, world: Fake
     assert [(a.presence, a.last_seen) for a in found] == [(P.UNKNOWN, 0), (P.ONLINE, 7)]
 
 
-async def test_who_was_offline_when_locked_is_told_as_back(plane: Plane, world: FakeWorld) -> None:
-    """Once, when the agent that was enrolled anew is heard; one that was online is no news."""
-    await enrolled(plane, world, "v1", "v2")
-    await write(plane, *(word(P.ONLINE, 5, 0)._replace(vault=v, alert=v) for v in ("v1", "v2")))
+async def test_the_alert_of_who_is_locked_is_over(plane: Plane, world: FakeWorld) -> None:
+    """Nobody listens for it any more; enrolled anew it is heard, and that is no news."""
+    await enrolled(plane, world, "v1")
+    await write(plane, word(P.ONLINE, 5, 0))
     await write(plane, word(P.OFFLINE, 5, 5, "gone"))
-    for vault in ("v1", "v2"):
-        await plane.registry.move("acme", vault, Life.LOCKED, "lost")
-        await plane.store.write(lambda tx, vault=vault: _anew(tx, vault, world.now()))
-    back = [word(P.ONLINE, 12, 5)._replace(vault=v, alert=f"back-{v}", at=12) for v in ("v1", "v2")]
-    found = await write(plane, *back)
-    assert [(alert.vault, alert.code) for alert in found.alerts] == [("v1", "agent_online")]
     await plane.registry.move("acme", "v1", Life.LOCKED, "lost")
+    [over] = await plane.alerts.page("acme", vault="v1", before=0, limit=9)
+    assert (over.code, str(over.state)) == ("agent_offline", "resolved")
     await plane.store.write(lambda tx: _anew(tx, "v1", world.now()))
-    assert not (await write(plane, word(P.ONLINE, 15, 12, "again")._replace(at=15))).alerts
+    assert not (await write(plane, word(P.ONLINE, 12, 5, "back")._replace(at=12))).alerts
 
 
 def _anew(tx: Tx, vault: str, now: int) -> None:

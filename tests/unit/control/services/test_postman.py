@@ -111,7 +111,7 @@ async def test_failures_are_retried_later_and_later_then_dead(there: Rig, hook: 
     assert (dead.attempts, dead.reason) == (ATTEMPTS, "it answered 500")
     row = await there.row(held)
     assert (row.failures, row.reason) == (ATTEMPTS, "it answered 500")
-    page = await there.alerts.page("acme", vault="", unacknowledged=True, before=0, limit=9)
+    page = await there.alerts.page("acme", vault="", before=0, limit=9)
     assert page[0].code == "channel_failing"
     hook.answers, hook.requests = [], []
     await there.parts.deliveries.replay("acme", dead.id)
@@ -129,7 +129,7 @@ async def test_what_is_refused_for_good_is_dead_at_once(there: Rig, hook: Receiv
         await there.alert(vault=vault)
         await there.turn(60)
     assert len(await there.deliveries(State.DEAD)) == 3
-    page = await there.alerts.page("acme", vault="", unacknowledged=True, before=0, limit=9)
+    page = await there.alerts.page("acme", vault="", before=0, limit=9)
     assert [alert.code for alert in page].count("channel_failing") == 1
 
 
@@ -181,11 +181,44 @@ async def test_the_same_is_told_once_in_a_window(there: Rig, hook: Receiver) -> 
     await there.turn()
     assert json.loads(hook.requests[-1][2])["data"]["notices"][-1]["repeated"] == 2
     hook.requests.clear()
-    for code in ("agent_offline", "agent_online", "agent_offline"):
-        await there.alert(code)
+    await there.alert("agent_offline")
+    await there.turn(10)
+    await there.alerts.resolve("acme", ["agent_offline"], "v")
+    await there.turn(10)
+    await there.alert("agent_offline")
+    await there.turn(10)
+    kinds = [line.split()[0] for lines in told(hook) for line in lines]
+    assert kinds == ["raised", "resolved", "raised"]
+
+
+async def test_what_comes_and_goes_is_few_messages(there: Rig, hook: Receiver) -> None:
+    """And the last one says that it is over, once that has held for ten minutes."""
+    await there.channel(hook.url(), window=0)
+    for _ in range(20):
+        await there.alert("agent_offline")
+        await there.turn(10)
+        await there.alerts.resolve("acme", ["agent_offline"], "v")
         await there.turn(10)
     kinds = [line.split()[0] for lines in told(hook) for line in lines]
     assert kinds == ["raised", "resolved", "raised"]
+    await there.turn(600)
+    kinds = [line.split()[0] for lines in told(hook) for line in lines]
+    assert kinds == ["raised", "resolved", "raised", "resolved"]
+
+
+async def test_an_end_goes_to_the_channels_that_were_told_the_start(
+    there: Rig, hook: Receiver
+) -> None:
+    """Also if they would not want it any more; to no other."""
+    held = await there.channel(hook.url() + "?told", "told")
+    await there.alert("agent_offline")
+    await there.turn()
+    await there.channel(hook.url() + "?late", "late")
+    draft = Draft("told", Type.WEBHOOK, enabled=True, terms=Terms(events=("disk_low",)))
+    await there.parts.channels.change("acme", held.channel.id, draft)
+    await there.alerts.resolve("acme", ["agent_offline"], "v")
+    await there.turn()
+    assert ["told" in request[0] for request in hook.requests] == [True, True]
 
 
 async def test_a_digest_is_one_message(there: Rig, hook: Receiver) -> None:
@@ -240,7 +273,7 @@ async def test_a_storm_is_a_few_messages(there: Rig, hook: Receiver) -> None:
         there.alerts.make("acme", f"v{n}", "agent_offline", Severity.CRITICAL, f"v{n}")
         for n in range(600)
     ]
-    await there.alerts.raise_(*made)
+    await there.alerts.fire(*made)
     for _ in range(8):
         await there.turn(120)
     lines = [line for lines in told(hook) for line in lines]

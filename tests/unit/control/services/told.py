@@ -42,7 +42,7 @@ class Rig:
     ) -> Alert:
         """One, stored."""
         made = self.alerts.make("acme", vault, code, severity, f"{vault}: {code}")
-        await self.alerts.raise_(made)
+        await self.alerts.fire(made)
         return made
 
     async def turn(self, seconds: float = 0.0) -> None:

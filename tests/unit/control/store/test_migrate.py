@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from control.errors import UnavailableError
 from control.model.agents import AgentFilter
 from control.model.policies import Assignment, Outcome
-from control.store import agents, policies
+from control.model.records import AlertState, Severity
+from control.store import agents, alerts, notices, policies
 from control.store.compliance_tables import metadata as ours
 from control.store.engines import open_engines
 from control.store.migrate import SCRIPTS, migrate
@@ -90,4 +91,66 @@ def test_who_was_locked_while_online_is_heard_no_more(tmp_path: Path) -> None:
     assert {(each.vault, str(each.presence), each.last_seen) for each in found} == {
         ("on", "online", 7), ("lost", "unknown", 7), ("gone", "unknown", 7)
     }  # fmt: skip
+    engines.close()
+
+
+def test_alerts_of_before_have_their_ends(tmp_path: Path) -> None:
+    """A database from before alerts had an end (0024): one row of each condition may fire on.
+
+    Word that it was over ends the one before; an acknowledged event is over; what an agent says of
+    its health has a column, and what is on its way to people knows what it ends.
+    """
+    for step in (SCRIPTS / "versions").glob("v*.py"):
+        if step.name < "v0024":
+            copy(step, tmp_path)
+    engines = open_engines(f"sqlite:///{tmp_path}/control.db")
+    rows = [
+        ("gone", "agent_offline", "critical", 10, 0),
+        ("back", "agent_offline", "critical", 10, 0), ("back", "agent_online", "info", 30, 0),
+        ("gone2", "agent_offline", "critical", 20, 0),  # heard since, and nobody was told
+        ("shut", "sealed", "info", 5, 9), ("open", "sealed", "info", 5, 0),
+        ("open", "unsealed", "info", 6, 0), ("v", "lockout", "warning", 5, 8),
+        ("w", "lockout", "warning", 5, 0), ("w", "lockout", "warning", 7, 0),
+    ]  # fmt: skip
+    with engines.writes.connect() as connection:
+        migrate(connection, tmp_path)
+        for number, (vault, code, severity, at, seen) in enumerate(rows):
+            connection.execute(
+                sa.text(
+                    "INSERT INTO alerts (org, id, vault, code, severity, message, at, "
+                    "acknowledged_by, acknowledged_at, subject, note) "
+                    "VALUES ('acme', :id, :vault, :code, :severity, 'm', :at, '', :seen, '', '')"
+                ),
+                {"id": str(number), "vault": vault, "code": code, "severity": severity, "at": at,
+                 "seen": seen},
+            )  # fmt: skip
+        for vault, presence in (("gone", "offline"), ("gone2", "online"), ("shut", "online")):
+            connection.execute(
+                sa.text(
+                    "INSERT INTO agents (org, vault, life, reason, tags, presence, last_seen, "
+                    "facts, created_at, changed_at) VALUES ('acme', :vault, 'active', '', '[]', "
+                    """:presence, 25, '{"health":"sealed","sync":"online"}', 1, 1)"""
+                ),
+                {"vault": vault, "presence": presence},
+            )
+        body = (
+            '{"id":"2","org":"acme","kind":"resolved","code":"agent_online","severity":"info",'
+            '"vault":"back","subject":"","message":"m","at":30,"repeated":0}'
+        )
+        connection.execute(
+            sa.text("INSERT INTO notices (id, kind, org, at, body) VALUES ('2', 'resolved', 'acme', 30, :b)"),  # noqa: E501
+            {"b": body},
+        )  # fmt: skip
+        connection.commit()
+        migrate(connection)
+        found = {row.id: row for row in alerts.page(connection, "acme", limit=100)}
+        [notice] = notices.oldest(connection, 9)
+        [gone, *_] = agents.find(connection, "acme", AgentFilter())
+    ends = [found[str(number)].ended_at for number in range(len(rows))]
+    assert ends == [0, 30, 30, 25, 0, 6, 6, 8, 7, 0]
+    assert found["4"].state is AlertState.ACKNOWLEDGED
+    assert found["4"].severity is Severity.CRITICAL
+    assert (found["9"].count, found["9"].last_at) == (1, 7)
+    assert notice.key == "agent_offline/back/"
+    assert (str(gone.health), gone.facts) == ("sealed", {"sync": "online"})
     engines.close()

@@ -90,6 +90,7 @@ def test_what_waits_in_an_outbox_is_of_the_first_version():
     assert {kind.name for kind in KINDS.values() if kind.since > 1} == {
         MessageType.POLICY_REPLAY,
         MessageType.REPLAY_RESULT,
+        MessageType.CONDITIONS,
     }
 
 

@@ -6,8 +6,15 @@ import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
 
-SAID = {"health": "serving", "sync": "online"}
-ONE = {"vault": "one", "life": "active", "presence": "online", "last_seen": "T", "tags": ["eu"]}
+SAID = {"health": "serving", "sync": "queueing"}
+ONE = {
+    "vault": "one",
+    "life": "active",
+    "state": "online",
+    "presence": "online",
+    "last_seen": "T",
+    "tags": ["eu"],
+}
 BUNDLE = {
     "vault": "one", "bundle_version": 2, "policies": {"b": 1, "a": 3}, "outcome": "failed",
     "reason": "above_ceiling", "applied_version": 1, "changed_at": "T",
@@ -26,9 +33,9 @@ def test_list_says_who_is_live_and_whose_policy_is_applied(agent: FakeAgent, cli
     agent.answer([BUNDLE])
     agent.answer([ONE, ONE | {"vault": "two", "presence": "late"}])
     lines = cli("fleet", "list", "--tag", "eu").out.splitlines()
-    assert lines[1].split()[:3] == ["one", "active", "online"]
+    assert lines[1].split()[:3] == ["one", "online", "T"]
     assert "failed: above_ceiling (a v3, b v1)" in lines[1]
-    assert lines[2].split()[4] == "none"
+    assert lines[2].split()[3] == "none"
     assert agent.asked[1][1] == "/api/v1/organizations/acme/agents?tag=eu&limit=500"
 
 
@@ -57,13 +64,13 @@ def test_what_a_silent_agent_said_is_not_shown_as_if_it_were_so(
     for _ in range(2):
         agent.answer([])
         agent.answer([row])
-    assert cli("fleet", "list").out.count("serving") == times
+    assert cli("fleet", "list").out.count("queueing") == times
     assert cli("fleet", "list", "--output", "json").json[0]["health"] == "serving"
     for _ in range(2):
         agent.answer(row)
         agent.answer([])
-    assert cli("fleet", "show", "one").out.count("serving") == times
-    assert cli("fleet", "show", "one", "--output", "json").json["sync"] == "online"
+    assert cli("fleet", "show", "one").out.count("queueing") == times
+    assert cli("fleet", "show", "one", "--output", "json").json["sync"] == "queueing"
 
 
 @pytest.mark.parametrize(
@@ -75,8 +82,9 @@ def test_what_a_silent_agent_said_is_not_shown_as_if_it_were_so(
         (["retire", "one"], "POST", "agents/one/retire", {"reason": ""}),
         (["command", "one", "x"], "POST", "agents/one/commands", {"command": "x"}),
         (["commands", "one"], "GET", "agents/one/commands", None),
-        (["alerts"], "GET", "alerts?unacknowledged=true", None),
-        (["alerts", "--all"], "GET", "alerts?unacknowledged=false", None),
+        (["alerts"], "GET", "alerts?state=open", None),
+        (["alerts", "--all"], "GET", "alerts", None),
+        (["alerts", "--state", "firing"], "GET", "alerts?state=firing", None),
         (["ack", "a-1"], "POST", "alerts/a-1/acknowledge", None),
     ],
 )  # fmt: skip

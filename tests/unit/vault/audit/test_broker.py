@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 import trio
+import trio.testing
 
 from actors.slewed_clock import SlewedClock
 from actors.testing import FakeWorld
@@ -255,6 +256,10 @@ async def test_on_a_full_disk_only_what_runs_is_ended(tmp_path: Path) -> None:
         disks.codes[0] = errno.ENOSPC
         await broker.record(make_event(1, capability="update"))
         assert broker.state().sinks[0].on_reserve
+        world.advance(5)
+        [sink] = broker.state().sinks
+        assert (sink.failing, sink.failing_for, sink.label) == (True, 5, "file")
+        assert broker.refusal() == "the audit log's disk is full"
         for begun in (
             make_event(2),
             make_event(2, capability="list"),
@@ -273,8 +278,28 @@ async def test_on_a_full_disk_only_what_runs_is_ended(tmp_path: Path) -> None:
         world.advance(RETRY_EVERY)  # nobody asks: the sink itself looks for room
         while broker.state().sinks[0].on_reserve:
             await trio.lowlevel.checkpoint()
+        assert broker.refusal() == ""
+        assert not broker.state().sinks[0].failing
         await broker.record(make_event(7))
     assert len(_events(disks.logs[0])) == 7
+
+
+async def test_a_log_that_cannot_be_written_is_seen_and_seen_again_when_it_can(
+    tmp_path: Path,
+) -> None:
+    """Without a request that tries: whoever refuses everything is sent none."""
+    disks, world = Disks(tmp_path), FakeWorld()
+    async with _audit(disks, world=world) as broker:
+        disks.codes[0] = errno.EIO
+        with pytest.raises(UnavailableError):
+            await broker.record(make_event(0))
+        assert "no audit sink accepts records" in broker.refusal()
+        disks.codes[0] = 0
+        with trio.fail_after(10):
+            while broker.refusal():
+                world.advance(RETRY_EVERY)
+                await trio.testing.wait_all_tasks_blocked()
+        assert not broker.state().sinks[0].failing
 
 
 async def test_a_moment_without_room_refuses_nobody(tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from vault.metrics import Metrics
 class FakeGate:
     """In some state."""
 
-    def __init__(self, *, initialized: bool, sealed: bool) -> None:
-        self._status = SealStatus(type="shamir", initialized=initialized, sealed=sealed)
+    def __init__(self, *, initialized: bool, sealed: bool, refusing: str = "") -> None:
+        self._status = SealStatus(
+            type="shamir", initialized=initialized, sealed=sealed, refusing=refusing
+        )
 
     def status(self) -> SealStatus:
         """This one."""
@@ -26,10 +28,15 @@ class FakeGate:
 
 
 async def ask(
-    path: str, *, initialized: bool = True, sealed: bool = False, enabled: bool = True
+    path: str,
+    *,
+    initialized: bool = True,
+    sealed: bool = False,
+    refusing: str = "",
+    enabled: bool = True,
 ) -> Reply:
     """One request without a credential."""
-    gate: Any = FakeGate(initialized=initialized, sealed=sealed)
+    gate: Any = FakeGate(initialized=initialized, sealed=sealed, refusing=refusing)
     world = FakeWorld()
     ops = Ops(gate, world, Metrics(enabled=enabled), Native(gate, world))
     scope = {
@@ -55,6 +62,14 @@ async def test_ready(*, initialized: bool, sealed: bool, status: int, state: str
     """Only an agent that serves is ready, and it says what keeps it."""
     reply = await ask("/health/ready", initialized=initialized, sealed=sealed)
     assert (reply.status, json.loads(reply.body)) == (status, {"status": state})
+
+
+async def test_an_agent_that_serves_nothing_is_not_ready() -> None:
+    """Though it is open; it says why. It lives: a restart would not help."""
+    reply = await ask("/health/ready", refusing="the disk is full")
+    assert reply.status == 503
+    assert json.loads(reply.body) == {"status": "refusing", "reason": "the disk is full"}
+    assert (await ask("/health/live", refusing="the disk is full")).status == 200
 
 
 async def test_live() -> None:

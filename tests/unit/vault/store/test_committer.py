@@ -68,6 +68,22 @@ def test_what_is_stored_is_told_so_when_the_next_transaction_fails() -> None:
     assert (backend.transactions, counts.transactions) == (2, 1)
 
 
+def test_a_database_that_cannot_be_written_is_seen_until_it_can() -> None:
+    """A change that contradicts the schema is none of its faults."""
+    committer, _, _, counts = made()
+    committer.commit([lambda tx: tx.put(SYSTEM, system("1"))])
+    assert not counts.failing
+
+    def full(_: Any) -> None:
+        raise BackendError("store_full", "the disk is full")
+
+    with pytest.raises(BackendError):
+        committer.commit([full])
+    assert counts.failing
+    committer.commit([lambda tx: tx.put(SYSTEM, system("2"))])
+    assert not counts.failing
+
+
 def test_what_was_read_is_cached() -> None:
     """Rows that a change loaded, and those that it found absent, are known afterwards."""
     committer, backend, cache, _ = made()

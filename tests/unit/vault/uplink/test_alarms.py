@@ -116,3 +116,14 @@ async def test_a_bundle_that_expired_is_told_once_for_its_version(scene: Scene) 
         assert await scene.told() == ([(AlertCode.POLICY_EXPIRED, 1)] if told else [])
     await scene.host.apply_bundle(bundle(2))
     assert await scene.told() == [(AlertCode.POLICY_EXPIRED, 1)]
+
+
+async def test_what_is_wrong_now_is_listed(scene: Scene) -> None:
+    """All of it, and nothing that is over: troubles, sealed, a bundle that expired."""
+    host, now = scene.host, scene.host.world.now() // MILLI
+    assert scene.alarms.conditions().codes == ()
+    host.is_open = False
+    host.troubles = frozenset({AlertCode.STORE_FAILED})
+    assert scene.alarms.conditions().codes == (AlertCode.SEALED, AlertCode.STORE_FAILED)
+    host.is_open, host.troubles, host.expires = True, frozenset(), now
+    assert scene.alarms.conditions().codes == (AlertCode.POLICY_EXPIRED,)

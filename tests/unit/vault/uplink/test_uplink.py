@@ -11,6 +11,7 @@ from tests.unit.vault.uplink.plane import Plane
 from tests.unit.vault.uplink.samples import TrioWorld, bundle, credential, digest_of, fixed
 from tests.unit.vault.uplink.scene import FakeEnroller, FakeHost, staged
 from vault.uplink.parts import UplinkConfig
+from vault.uplink.uplink import WATCH
 
 
 @pytest.fixture
@@ -147,6 +148,23 @@ async def test_what_goes_wrong_is_an_alert_once(plane: Plane, autojump_clock: ob
             await trio.sleep(120)
         codes = [alert.code for alert in of(m.Alert, plane.applied)]
         assert codes == [words.AlertCode.AUDIT_TAMPERED] * 2
+
+
+async def test_what_changes_of_its_health_is_said_at_once(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """Not with the next heartbeat only: what is wrong, then how the vault is."""
+    host = FakeHost(plane.world)
+    async with staged(plane, host=host) as stage:
+        await plane.until(lambda: stage.uplink.status().state == "online")
+        assert of(m.Conditions, plane.heard)[-1].codes == ()
+        before = len(plane.heard)
+        host.troubles = frozenset({words.AlertCode.AUDIT_SINK_FAILED})
+        await trio.sleep(2 * WATCH)
+        conditions, beat = plane.heard[before : before + 2]
+        assert isinstance(conditions, m.Conditions)
+        assert conditions.codes == (words.AlertCode.AUDIT_SINK_FAILED,)
+        assert isinstance(beat, m.Heartbeat)
 
 
 async def test_it_says_goodbye(plane: Plane, autojump_clock: object) -> None:

@@ -12,7 +12,7 @@ import trio
 from vault.workers.seat import LANES
 from vault.workers.wire import Answered, Counts, Lane, Order, Recorded
 
-COUNTS = Counts(access=[], usage={}, operations=[], requests=[], connections=1, shed=2)
+COUNTS = Counts(access=[], usage={}, operations=[], requests=[], refused={}, connections=1, shed=2)
 
 
 class FakeWorker:

@@ -2,7 +2,7 @@ import { signOut, standing } from "../lib/session";
 import { IconButton } from "../parts/button";
 import { Outlet } from "../parts/outlet";
 import { type Group, Shell } from "../parts/shell";
-import { Failure, Loading } from "../parts/states";
+import { Failure, Loading, Notice } from "../parts/states";
 import { toastError } from "../parts/toasts";
 import { Door } from "./door";
 import { GROUPS, pages } from "./pages";
@@ -20,6 +20,12 @@ export function App() {
   if (now.state === "out") return <Door />;
   return (
     <Shell groups={groups} foot={<Who />}>
+      {vault?.refusing && (
+        <Notice tone="bad">
+          This agent refuses every request: {vault.refusing}. Free space there; it goes on by
+          itself.
+        </Notice>
+      )}
       <Outlet pages={pages} />
     </Shell>
   );

@@ -3,7 +3,8 @@ import { request } from "../lib/api";
 import { feed } from "../lib/feed";
 import type { Seal } from "./wire";
 
-const EVERY = 3000; // milliseconds, while the feed does not show that all is well
+const EVERY = 3000; // milliseconds, while it is not known that all is well
+const SLOWLY = 5; // else each fifth time: the feed goes on while the agent refuses everything
 
 /** Whether the vault is open; null: not known, as when the agent cannot be reached. */
 export const seal = signal<Seal | null>(null);
@@ -33,8 +34,11 @@ export function watchSeal(): void {
   effect(() => {
     if (seal.value?.sealed === false) feed.hurry();
   });
+  let turn = 0;
   setInterval(() => {
-    if (!document.hidden && (feed.state.peek() !== "live" || seal.peek()?.sealed))
-      void lookAtSeal();
+    const now = seal.peek();
+    const isWell = feed.state.peek() === "live" && !now?.sealed && !now?.refusing;
+    turn = (turn + 1) % SLOWLY;
+    if (!document.hidden && (!isWell || !turn)) void lookAtSeal();
   }, EVERY);
 }

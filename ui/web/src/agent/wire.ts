@@ -19,6 +19,8 @@ export interface Seal {
   n: number;
   progress: number;
   version: string;
+  /** Why an open agent serves nothing; not there while it serves. */
+  refusing?: string;
 }
 
 export type SecretStatus = "active" | "deleted" | "destroyed" | "empty";

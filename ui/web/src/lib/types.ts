@@ -5,9 +5,20 @@
  */
 
 export type Role = "viewer" | "operator" | "admin" | "owner";
-export type Presence = "unknown" | "online" | "late" | "offline";
+export type AgentState =
+  | "unknown"
+  | "online"
+  | "degraded"
+  | "late"
+  | "sealed"
+  | "refusing"
+  | "offline"
+  | "pending"
+  | "locked"
+  | "retired";
 export type Life = "pending" | "active" | "locked" | "retired";
 export type Severity = "info" | "warning" | "critical";
+export type AlertState = "firing" | "acknowledged" | "resolved";
 
 export interface Organization {
   id: string;
@@ -20,7 +31,7 @@ export interface AgentRow {
   version: string;
   life: Life;
   reason: string;
-  state: Presence;
+  state: AgentState;
   linked: boolean;
   heard: number;
   policy: "wanted" | "applied" | "failed" | "unknown" | "";
@@ -60,8 +71,14 @@ export interface AlertRow {
   vault: string;
   code: string;
   severity: Severity;
+  state: AlertState;
   message: string;
   at: number;
+  /** 0 until it is over. */
+  ended_at: number;
+  last_at: number;
+  /** How often it was reported. */
+  count: number;
   acknowledged_by: string;
   acknowledged_at: number;
   note: string;

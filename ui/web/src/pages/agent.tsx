@@ -17,7 +17,7 @@ import { LifeActions } from "./agent/life";
 import { Metrics } from "./agent/metrics";
 import { TagsAction } from "./agent/tags";
 import { Tree } from "./agent/tree";
-import { stateOf } from "./fleet/rows";
+import { isHeard } from "./fleet/rows";
 
 /** One agent as of this moment; while it is looked at, the agent says more of itself. */
 export default function Agent({ params: { vault = "" } }: PageProps) {
@@ -43,7 +43,7 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
       above={above}
       state={
         <>
-          <State of={stateOf(agent)} filled />
+          <State of={agent.state} filled />
           <LinkState />
         </>
       }
@@ -121,10 +121,7 @@ function Now({ agent, gauges }: NowProps) {
           note={known(gauges.outbox_bytes, bytes)}
         />
       )}
-      <Figure
-        label="Last word"
-        value={stateOf(agent) === "online" ? "now" : <TimeAgo at={agent.heard} />}
-      />
+      <Figure label="Last word" value={isHeard(agent) ? "now" : <TimeAgo at={agent.heard} />} />
     </Figures>
   );
 }

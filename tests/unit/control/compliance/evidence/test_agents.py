@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.ca.ledger import Issued
-from control.model.agents import Life, Presence, newcomer
+from control.model.agents import Health, Life, Presence, newcomer
 from control.model.compliance import Evidence, Result, StateProof
 from control.services.lastwords import Word, stored
 from control.store import agents
@@ -61,6 +61,19 @@ async def test_agents_that_are_not_as_they_should_be_are_named(
     assert found["agents.revocations"].figures["revoked"] == 1
 
 
+async def test_a_sealed_agent_is_heard_and_counts_as_silent(
+    plane: Plane, world: FakeWorld, shown: Shown
+) -> None:
+    """It is named with what it is."""
+    for vault, health in (("one", Health.SERVING), ("shut", Health.SEALED)):
+        row = newcomer("acme", vault, Life.ACTIVE, now=world.now())
+        row = replace(row, presence=Presence.ONLINE, last_seen=world.now(), health=health)
+        await plane.store.write(lambda tx, row=row: agents.add_agent(tx, row))
+    found = (await shown())["agents.presence"]
+    assert (found.result, found.exceptions) == (Result.PARTLY, ("shut: sealed",))
+    assert found.figures["shut"] == 1
+
+
 def word(vault: str, presence: Presence, heard: int, at: int) -> Word:
     """As the watch has it stored."""
     return Word("acme", vault, presence, heard, heard, f"{vault}{at}", at)
@@ -84,7 +97,9 @@ async def test_a_silence_within_the_period_counts_though_it_is_over(
     world.advance(7 * 86_400)
     item = (await shown())["agents.presence"]
     assert (item.result, item.exceptions) == (Result.PARTLY, ("long",))
-    assert item.figures == {"active": 2, "silent": 1, "hours_silent": 59, "unknown": 0}
+    assert item.figures == {
+        "active": 2, "silent": 1, "hours_silent": 59, "unknown": 0, "shut": 0,
+    }  # fmt: skip
     [worst] = [p for p in item.proofs if isinstance(p, StateProof) and p.value == "silent"]
     assert (worst.subject, worst.until - worst.since) == ("long", 48 * HOUR - 1)
 

@@ -133,6 +133,7 @@ async def test_a_receiver_that_is_not_there_costs_records_and_nothing_else() -> 
         await _until(syslog, 2 * count)
         assert syslog.statistics().sent == 0
         assert syslog.statistics().error == "FileNotFoundError"
+        assert syslog.statistics().failing_since == world.monotonic() - BACK_OFF
 
 
 async def test_a_full_queue_drops_the_oldest() -> None:

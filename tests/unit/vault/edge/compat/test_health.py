@@ -8,6 +8,7 @@ from vault.gate import SealStatus
 SEALED = SealStatus(
     type="shamir", initialized=True, sealed=True, threshold=2, shares=3, progress=1, nonce="n"
 )
+REFUSING = SealStatus(type="shamir", initialized=True, sealed=False, refusing="the disk is full")
 NEW = SealStatus(type="shamir", initialized=False, sealed=True)
 
 
@@ -34,6 +35,9 @@ async def test_seal_status(wire: Wire) -> None:
         ("open", "?standbyok=true", 200),
         ("sealed", "", 503),
         ("sealed", "?sealedcode=200", 200),
+        ("refusing", "", 503),
+        ("refusing", "?sealedcode=204", 204),
+        ("refusing", "?activecode=204", 503),
         ("new", "", 501),
         ("new", "?uninitcode=200&sealedcode=201", 200),
         ("open", "?activecode=abc", 400),
@@ -43,12 +47,14 @@ async def test_seal_status(wire: Wire) -> None:
 )
 async def test_health(wire: Wire, state: str, query: str, status: int) -> None:
     """Load balancers go by the status, and choose it."""
-    wire.gate.state = {"open": wire.gate.state, "sealed": SEALED, "new": NEW}[state]
+    states = {"open": wire.gate.state, "sealed": SEALED, "refusing": REFUSING, "new": NEW}
+    wire.gate.state = states[state]
     wire.token = ""
     answer = await wire.ask("GET", f"sys/health{query}")
     assert answer.status == status
     if status != 400:
-        assert answer.json["sealed"] is (state != "open")
+        assert answer.json["sealed"] is (state in {"sealed", "new"})
+        assert answer.json.get("refusing") == ("the disk is full" if state == "refusing" else None)
         assert answer.json["initialized"] is (state != "new")
         assert answer.json["server_time_utc"] == 1_800_000_000
 

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { post } from "../../lib/api";
 import type { Keyed } from "../../lib/collection";
-import { count, plural, words } from "../../lib/format";
+import { count, duration, plural, words } from "../../lib/format";
 import { useAct, useLive } from "../../lib/hooks";
 import { query, setQuery } from "../../lib/router";
 import { may, ofOrganization, organization, within } from "../../lib/session";
@@ -55,8 +55,10 @@ export function List() {
             change={value => setQuery({ state: value })}
             options={[
               ["", "Any state"],
-              ["open", "Not acknowledged"],
-              ["seen", "Acknowledged"],
+              ["open", "Not resolved"],
+              ["firing", "Firing"],
+              ["acknowledged", "Acknowledged"],
+              ["resolved", "Resolved"],
             ]}
           />
           <Select
@@ -97,19 +99,27 @@ interface OneProps {
 function One({ row, changed }: OneProps) {
   const [asks, setAsks] = useState(false);
   const isSeen = row.acknowledged_at > 0;
+  const isOver = row.state === "resolved";
   return (
-    <li class={isSeen ? "seen" : ""}>
-      <State of={row.severity} filled={row.severity === "critical"} />
+    <li class={isSeen || isOver ? "seen" : ""}>
+      <div class="states">
+        <State of={row.severity} filled={row.severity === "critical" && !isOver} />
+        <State of={row.state} />
+      </div>
       <div class="what">
         <p class="line">
           <b>{words(row.code)}</b>
           {row.vault && <a href={within(`/agents/${row.vault}`)}>{row.vault}</a>}
         </p>
         <p>{row.message}</p>
+        {row.count > 1 && <p class="muted">Reported {count(row.count)} times</p>}
         {row.note && <p class="note">{row.note}</p>}
       </div>
       <div class="when">
         <TimeAgo at={row.at} />
+        <span class="muted">
+          {isOver ? `lasted ${duration(row.ended_at - row.at)}` : "still so"}
+        </span>
         {isSeen && (
           <span class="muted">
             {row.acknowledged_by}, <TimeAgo at={row.acknowledged_at} />

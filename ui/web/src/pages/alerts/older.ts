@@ -46,8 +46,10 @@ export function useOlder(live: Collection<AlertRow>, filter: Filter): Everything
     let { last } = now;
     let rows = known;
     for (let isEnd = false; !isEnd && rows.length === known.length; ) {
-      // one second more: several of one second may lie on both sides of the feed's end
-      const from = last ? { after: last } : { before: (known.at(-1)?.at ?? 0) + 1 };
+      // The feed has what is open beside the newest: behind those there are gaps. One second more:
+      // several of one second may lie on both sides.
+      const end = known[Math.min(known.length, NEWEST) - 1];
+      const from = last ? { after: last } : { before: (end?.at ?? 0) + 1 };
       const query = { ...queryOf(filter), ...from, limit: PAGE };
       const found = await get<Older[]>(ofOrganization("alerts"), { query });
       rows = together(known, found.map(rowOf));

@@ -1,6 +1,6 @@
 import type { Keyed } from "../../lib/collection";
 import { instant } from "../../lib/format";
-import type { AlertRow, Severity } from "../../lib/types";
+import type { AlertRow, AlertState, Severity } from "../../lib/types";
 
 /** An alert as REST tells it. */
 export interface Older {
@@ -8,8 +8,12 @@ export interface Older {
   vault: string;
   code: string;
   severity: Severity;
+  state: AlertState;
   message: string;
   at: string;
+  last_at: string;
+  ended_at: string | null;
+  count: number;
   acknowledged_by: string;
   acknowledged_at: string | null;
   note: string;
@@ -24,18 +28,25 @@ export interface Filter {
 }
 
 /** As the live feed has it. */
-export function rowOf({ id, at, acknowledged_at, ...rest }: Older): Keyed<AlertRow> {
+export function rowOf(row: Older): Keyed<AlertRow> {
+  const { id, at, last_at, ended_at, acknowledged_at, ...rest } = row;
   const seconds = (when: string | null) => Math.floor((instant(when) ?? 0) / 1000);
-  return { ...rest, key: id, at: seconds(at), acknowledged_at: seconds(acknowledged_at) };
+  return {
+    ...rest,
+    key: id,
+    at: seconds(at),
+    last_at: seconds(last_at),
+    ended_at: seconds(ended_at),
+    acknowledged_at: seconds(acknowledged_at),
+  };
 }
 
 /** What the server is asked for: the same that `narrowed` leaves of what is here. */
-export function queryOf({ text, severity, state, vault }: Filter): Record<string, string | true> {
+export function queryOf({ text, severity, state, vault }: Filter): Record<string, string> {
   return {
     ...(severity && { severity }),
     ...(vault && { vault }),
-    ...(state === "open" && { unacknowledged: true as const }),
-    ...(state === "seen" && { acknowledged: true as const }),
+    ...(state && { state }),
     ...(text.trim() && { text: text.trim().slice(0, 128) }),
   };
 }
@@ -49,17 +60,27 @@ export function together<Row extends Keyed<AlertRow>>(
   return [...rows.values()].sort((a, b) => b.at - a.at || (a.key < b.key ? -1 : 1));
 }
 
+/** Those that the filter lets through; what is not resolved comes first. */
 export function narrowed<Row extends AlertRow>(
   rows: readonly Row[],
   { text, severity, state, vault }: Filter,
 ): Row[] {
   const wanted = text.trim().toLowerCase();
-  return rows.filter(
+  const found = rows.filter(
     row =>
       (!severity || row.severity === severity) &&
       (!vault || row.vault === vault) &&
-      (!state || (row.acknowledged_at ? "seen" : "open") === state) &&
+      isIn(row, state) &&
       (!wanted ||
         `${row.vault} ${row.code} ${row.message} ${row.note}`.toLowerCase().includes(wanted)),
   );
+  return found.sort((a, b) => Number(isOver(a)) - Number(isOver(b)));
+}
+
+function isIn(row: AlertRow, state: string): boolean {
+  return !state || (state === "open" ? !isOver(row) : row.state === state);
+}
+
+function isOver({ state }: AlertRow): boolean {
+  return state === "resolved";
 }

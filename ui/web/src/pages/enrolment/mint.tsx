@@ -11,7 +11,6 @@ import { Code } from "../../parts/code";
 import { Choice, Field } from "../../parts/field";
 import { Notice } from "../../parts/states";
 import { TimeAgo } from "../../parts/time";
-import { stateOf } from "../fleet/rows";
 import { type Minted, SLUG } from "./wire";
 
 /** A token for one agent, the command to run with it, and whether it has come. */
@@ -102,7 +101,7 @@ function Arrival({ vault }: { vault: string }) {
   if (row?.life !== "active") return <State of="pending" label="Waiting for it" />;
   return (
     <span class="line">
-      <State of={stateOf(row)} />
+      <State of={row.state} />
       <a href={within(`/agents/${vault}`)}>Look at it</a>
     </span>
   );

@@ -7,6 +7,10 @@ import { State } from "../../parts/badge";
 import { Figure, Figures } from "../../parts/card";
 import type { Summary } from "./rows";
 
+const SHOWN = ["online", "degraded", "late", "offline", "sealed", "refusing"];
+/** The others are there when an agent is so. */
+const ALWAYS = new Set(["online", "late", "offline"]);
+
 interface CountsProps {
   summary: ReadonlySignal<Summary>;
   curves: Collection<CurveRow>;
@@ -20,13 +24,15 @@ export function Counts({ curves, alerts, ...props }: CountsProps) {
   alerts.version.value;
   const { states, policies, total } = summary;
   const last = newest(curves);
-  const open = alerts.list().filter(alert => !alert.acknowledged_at);
-  const critical = open.filter(alert => alert.severity === "critical").length;
+  const rows = alerts.list();
+  const firing = rows.filter(alert => alert.state === "firing");
+  const critical = firing.filter(alert => alert.severity === "critical").length;
+  const seen = rows.filter(alert => alert.state === "acknowledged").length;
   const assigned = Object.values(policies).reduce((sum, each) => sum + each, 0);
   return (
     <Figures>
       <Figure label="Agents" value={count(total)} note={`${compact(summary.secrets)} secrets`} />
-      {["online", "late", "offline"].map(state => (
+      {SHOWN.filter(state => ALWAYS.has(state) || states[state]).map(state => (
         <Figure
           key={state}
           label={<State of={state} />}
@@ -48,7 +54,12 @@ export function Counts({ curves, alerts, ...props }: CountsProps) {
         note={last?.requests ? `${share(last)} errors` : "none now"}
       />
       <Figure label="Latency p99" value={millis(last?.p99)} note={`p50 ${millis(last?.p50)}`} />
-      <Figure label="Open alerts" value={count(open.length)} note={`${critical} critical`} />
+      <Figure
+        label="Alerts firing"
+        value={count(firing.length)}
+        note={`${count(critical)} critical${seen ? `, ${count(seen)} acknowledged` : ""}`}
+        href={within("/alerts?state=firing")}
+      />
     </Figures>
   );
 }

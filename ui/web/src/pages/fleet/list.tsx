@@ -9,18 +9,21 @@ import { Search, Select } from "../../parts/field";
 import { Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { TimeAgo } from "../../parts/time";
-import { type Listed, narrowed, ranked, type Summary, stateOf } from "./rows";
+import { isHeard, type Listed, narrowed, ranked, type Summary } from "./rows";
 
 const MOST_CHOICES = 100; // of one filter, the most frequent; the search finds the others
-const URGENCY = ["offline", "locked", "late", "pending", "unknown", "online"];
+const URGENCY = [
+  ...["refusing", "sealed", "offline", "locked", "degraded", "late"],
+  ...["pending", "unknown", "online"],
+];
 
 const COLUMNS: Column<Listed>[] = [
   {
     name: "state",
     title: "State",
     width: "7.5rem",
-    cell: row => <State of={stateOf(row)} />,
-    by: row => URGENCY.indexOf(stateOf(row)),
+    cell: row => <State of={row.state} />,
+    by: row => URGENCY.indexOf(row.state),
   },
   {
     name: "vault",
@@ -78,8 +81,8 @@ const COLUMNS: Column<Listed>[] = [
     width: "7rem",
     number: true,
     wide: true,
-    cell: row => (stateOf(row) === "online" ? "now" : <TimeAgo at={row.heard} />),
-    by: row => (stateOf(row) === "online" ? Number.MAX_SAFE_INTEGER : row.heard || null),
+    cell: row => (isHeard(row) ? "now" : <TimeAgo at={row.heard} />),
+    by: row => (isHeard(row) ? Number.MAX_SAFE_INTEGER : row.heard || null),
   },
 ];
 

@@ -27,9 +27,9 @@ export function listed(fleet: Collection<AgentRow>): Listed[] {
   return fleet.list().filter(row => row.life !== "retired");
 }
 
-/** What an agent is, in one word: its life where that says more than whether it is heard. */
-export function stateOf({ life, state }: Pick<AgentRow, "life" | "state">): string {
-  return life === "active" ? state : life;
+/** Whether it is heard as often as it should be, whatever it serves. */
+export function isHeard({ state }: Pick<AgentRow, "state">): boolean {
+  return ["online", "degraded", "sealed", "refusing"].includes(state);
 }
 
 /** What became of its bundle; of one that may not connect nothing can become. */
@@ -41,7 +41,7 @@ export function narrowed(rows: readonly Listed[], { text, state, tag, version }:
   const wanted = text.trim().toLowerCase();
   return rows.filter(
     row =>
-      (!state || stateOf(row) === state || outcomeOf(row) === state) &&
+      (!state || row.state === state || outcomeOf(row) === state) &&
       (!tag || row.tags.includes(tag)) &&
       (!version || row.version === version) &&
       (!wanted || row.key.includes(wanted) || row.tags.some(each => each.includes(wanted))),
@@ -58,7 +58,7 @@ export function summed(rows: readonly Listed[]): Summary {
     secrets: 0,
   };
   for (const row of rows) {
-    add(sum.states, stateOf(row));
+    add(sum.states, row.state);
     const outcome = outcomeOf(row);
     if (outcome) add(sum.policies, outcome);
     if (row.version) add(sum.versions, row.version);

@@ -10,7 +10,7 @@ import { Card } from "../../parts/card";
 import { Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { toastError } from "../../parts/toasts";
-import { type Listed, stateOf } from "../fleet/rows";
+import type { Listed } from "../fleet/rows";
 
 const PAGE = CONTROL_LIMITS["policies/{policy}/status"];
 const PAUSE = 1000; // milliseconds between two askings while agents report
@@ -76,8 +76,8 @@ const COLUMNS: Column<Row>[] = [
     title: "State",
     width: "7.5rem",
     wide: true,
-    cell: row => <State of={stateOf(row)} />,
-    by: row => stateOf(row),
+    cell: row => <State of={row.state} />,
+    by: row => row.state,
   },
   { name: "tags", title: "Tags", wide: true, cell: ({ tags }) => <Tags of={tags} most={2} /> },
 ];

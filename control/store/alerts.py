@@ -1,0 +1,246 @@
+"""Alerts: a row for each condition, from its start to its end, and the notices of both.
+
+While a condition lasts there is one row, however often it is reported. One that comes back within
+`FLAPPING` after its end goes on in the same row; from then on its end is notified only once it has
+held for as long, so that a condition that comes and goes is three messages and not a storm.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+import sqlalchemy as sa
+from msgspec import Struct
+from msgspec.structs import replace
+
+from control.model.conditions import ends_by_itself
+from control.model.notices import notice_of, resolution_of
+from control.model.records import Alert, AlertState, worst
+from control.store.holds import is_held
+from control.store.notices import post
+from control.store.rows import Tx, every, first, put
+from control.store.tables import alerts
+from protocols.instant import SECOND
+
+FLAPPING: Final = 600 * SECOND
+PIECE: Final = 500  # agents of one statement
+OWED: Final = 500  # ends that are notified in one transaction
+
+_t = alerts.c
+_SAID: Final = (_t.vault, _t.code, _t.message, _t.note)
+_COUNT: Final = sa.select(sa.func.count()).where(
+    _t.org == sa.bindparam("org"),
+    _t.vault == sa.bindparam("vault"),
+    _t.last_at > sa.bindparam("since", type_=sa.BigInteger()),
+    _t.code == sa.bindparam("code"),
+)
+_OWED: Final = (
+    sa.select(alerts)
+    .where(_t.resolve_at > 0, _t.resolve_at <= sa.bindparam("now", type_=sa.BigInteger()))
+    .order_by(_t.resolve_at, _t.org, _t.id)
+    .limit(OWED)
+)
+_STATES: Final[Mapping[str, sa.ColumnElement[bool]]] = {
+    AlertState.FIRING: sa.and_(_t.ended_at == 0, _t.acknowledged_at == 0),
+    AlertState.ACKNOWLEDGED: sa.and_(_t.ended_at == 0, _t.acknowledged_at > 0),
+    AlertState.RESOLVED: _t.ended_at > 0,
+    "open": _t.ended_at == 0,
+}
+
+
+def fire(tx: Tx, *rows: Alert, repeat: bool = True) -> list[Alert]:
+    """Report conditions, and have people told; the rows that are new or have changed.
+
+    `repeat`: whether another report of what fires already counts.
+    """
+    known = _known(tx, rows)
+    fired: dict[str, Alert] = {}
+    for row in rows:
+        before = known.get(row.condition)
+        if before is not None and not before.ended_at and not repeat:
+            continue
+        after, is_news = _fired(before, row)
+        known[row.condition] = fired[after.id] = after
+        if is_news:
+            post(tx, notice_of(after, at=after.last_at))
+    put(tx, alerts, *fired.values())
+    return list(fired.values())
+
+
+def resolve(
+    tx: Tx,
+    org: str,
+    codes: Collection[str],
+    vaults: Sequence[str],
+    *,
+    now: int,
+    subject: str | None = None,
+    before: int | None = None,
+) -> list[Alert]:
+    """End what fires of these codes at these agents; the rows that are over.
+
+    `subject`: of this one alone. `before`: only of what began until then.
+    """
+    chosen = sa.select(alerts).where(_t.org == org, _t.code.in_(codes), _t.ended_at == 0)
+    if subject is not None:
+        chosen = chosen.where(_t.subject == subject)
+    if before is not None:
+        chosen = chosen.where(_t.at <= before)
+    found = [
+        row
+        for start in range(0, len(vaults), PIECE)
+        for row in every(tx, Alert, chosen.where(_t.vault.in_(vaults[start : start + PIECE])))
+    ]
+    return [end(tx, row, now) for row in found]
+
+
+def resolve_agent(tx: Tx, org: str, vault: str, now: int) -> list[Alert]:
+    """End the conditions of an agent that nobody listens to any more."""
+    chosen = sa.select(alerts).where(_t.org == org, _t.vault == vault, _t.ended_at == 0)
+    return [end(tx, row, now) for row in every(tx, Alert, chosen) if ends_by_itself(row.code)]
+
+
+def end(tx: Tx, row: Alert, now: int) -> Alert:
+    """End this one, which fires."""
+    over = replace(row, ended_at=max(now, row.at))
+    if row.reopened:
+        over = replace(over, resolve_at=now + FLAPPING)
+    else:
+        post(tx, resolution_of(over))
+    put(tx, alerts, over)
+    return over
+
+
+def settle(tx: Tx, now: int) -> int:
+    """Notify the ends that have held for long enough; how many."""
+    found = every(tx, Alert, _OWED, now=now)
+    for row in found:
+        post(tx, resolution_of(row))
+    put(tx, alerts, *(replace(row, resolve_at=0) for row in found))
+    return len(found)
+
+
+def owes(tx: Tx, now: int) -> bool:
+    """Whether `settle` has something to do."""
+    return tx.execute(_OWED.with_only_columns(_t.id).limit(1), {"now": now}).first() is not None
+
+
+def firing(tx: Tx, org: str, code: str) -> set[str]:
+    """The agents at which this code fires."""
+    mine = _t.org == org, _t.code == code, _t.ended_at == 0
+    return set(tx.execute(sa.select(_t.vault).where(*mine).distinct()).scalars())
+
+
+def count(tx: Tx, org: str, vault: str, code: str, since: int) -> int:
+    """How many alerts of this code an agent has, of those reported after that instant."""
+    values = {"org": org, "vault": vault, "code": code, "since": since}
+    return int(tx.execute(_COUNT, values).scalar_one())
+
+
+def alert(tx: Tx, org: str, alert_id: str) -> Alert | None:
+    """The alert of this id."""
+    return first(tx, Alert, sa.select(alerts).where(_t.org == org, _t.id == alert_id))
+
+
+def put_alert(tx: Tx, row: Alert) -> None:
+    """Replace the alert of this id."""
+    put(tx, alerts, row)
+
+
+class Narrow(Struct, frozen=True, kw_only=True):
+    """Which alerts; what is empty narrows nothing.
+
+    `state`: an `AlertState`, or `open` for what is not resolved. `text` is looked for as it is, in
+    any case. `behind`: those that follow this one in the list.
+    """
+
+    state: str = ""
+    severity: str = ""
+    text: str = ""
+    behind: Alert | None = None
+
+
+ANY: Final = Narrow()
+
+
+def page(
+    tx: Tx, org: str, *, vault: str = "", before: int = 0, limit: int, narrow: Narrow = ANY
+) -> list[Alert]:
+    """The newest first, older than `before` (Unix nanoseconds) if that is not 0."""
+    chosen = _narrowed(sa.select(alerts).where(_t.org == org), narrow)
+    if vault:
+        chosen = chosen.where(_t.vault == vault)
+    if before:
+        chosen = chosen.where(_t.at < before)
+    return every(tx, Alert, chosen.order_by(_t.at.desc(), _t.id).limit(limit))
+
+
+def sweep(tx: Tx, before: int) -> int:
+    """Remove alerts that were over before, and that no legal hold covers; how many."""
+    free = sa.not_(is_held(_t.org, _t.at, _t.vault))
+    old = _t.ended_at > 0, _t.ended_at < before, _t.resolve_at == 0
+    return tx.execute(alerts.delete().where(*old, free)).rowcount
+
+
+def _fired(before: Alert | None, row: Alert) -> tuple[Alert, bool]:
+    """The row as it is now, and whether people are told."""
+    now = row.last_at or row.at
+    if before is None:
+        return replace(row, last_at=now), True
+    severity = worst(before.severity, row.severity)
+    after = replace(
+        before,
+        severity=severity,
+        message=row.message,
+        count=before.count + row.count,
+        last_at=now,
+        ended_at=0,
+        resolve_at=0,
+    )
+    if not before.ended_at:
+        return after, not before.acknowledged_at or severity is not before.severity
+    return replace(after, reopened=before.reopened + 1), not before.resolve_at
+
+
+def _known(tx: Tx, rows: Iterable[Alert]) -> dict[tuple[str, str, str, str], Alert]:
+    """Of each condition the row in which another report of it goes."""
+    known = {}
+    for (org, code), some in groupby(sorted(rows, key=_kind), _kind):
+        for row in _open(tx, org, code, list(some)):
+            if row.condition not in known or not row.ended_at:
+                known[row.condition] = row
+    return known
+
+
+def _kind(row: Alert) -> tuple[str, str]:
+    return row.org, row.code
+
+
+def _open(tx: Tx, org: str, code: str, some: Sequence[Alert]) -> Iterable[Alert]:
+    """What fires, and what may go on, the latest end first."""
+    now = min(row.last_at or row.at for row in some)
+    lately = _t.ended_at > now - FLAPPING if ends_by_itself(code) else sa.false()
+    mine = _t.org == org, _t.code == code, sa.or_(_t.ended_at == 0, lately)
+    for start in range(0, len(some), PIECE):
+        piece = some[start : start + PIECE]
+        chosen = sa.select(alerts).where(
+            *mine,
+            _t.vault.in_({row.vault for row in piece}),
+            _t.subject.in_({row.subject for row in piece}),
+        )
+        yield from every(tx, Alert, chosen.order_by(_t.ended_at.desc()))
+
+
+def _narrowed(chosen: sa.Select[Any], narrow: Narrow) -> sa.Select[Any]:
+    text, behind = narrow.text, narrow.behind
+    if narrow.state:
+        chosen = chosen.where(_STATES[narrow.state])
+    if narrow.severity:
+        chosen = chosen.where(_t.severity == narrow.severity)
+    if text:
+        found = [column.icontains(text, autoescape=True) for column in _SAID]
+        chosen = chosen.where(sa.or_(*found))
+    if behind:
+        later = sa.and_(_t.at == behind.at, _t.id > behind.id)
+        chosen = chosen.where(sa.or_(_t.at < behind.at, later))
+    return chosen
