@@ -55,7 +55,9 @@ class Trail:
     def failed(self, error: VaultError) -> AuditEvent:
         """Step 5 of an operation that was refused or failed."""
         denied = isinstance(error, AuthenticationError | AuthorizationError | RateLimitError)
-        return self._event("outcome", "denied" if denied else "failed", code=error.code)
+        request = self._request() if self.handler.refuses else None
+        result = "denied" if denied else "failed"
+        return self._event("outcome", result, code=error.code, request=request)
 
     def told(self, error: Exception) -> VaultError:
         """What the caller is told of what has ended the operation."""

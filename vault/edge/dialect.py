@@ -1,7 +1,6 @@
 """What every dialect does alike: read the request, find its route, run operations, tell errors."""
 
 import logging
-from contextlib import suppress
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
@@ -34,7 +33,7 @@ T = TypeVar("T")
 RETRY_AFTER: Final = 1  # seconds, of a 503; clients wait it out, so it is short
 NOTHING_DONE: Final = "none"  # an outcome, and what is meant where none is told
 SAFE: Final = frozenset({"GET", "HEAD", "LIST"})  # methods that change nothing
-UNCLEAR: Final = "sys/request"  # where a request is recorded whose path is none
+UNCLEAR: Final = "sys/request"  # where a request is recorded that has no route
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
 
 _MALFORMED: Final = (
@@ -80,26 +79,30 @@ class Dialect:
         except VaultError as error:
             told = error
             if request and not (public or request.asked) and isinstance(error, _MALFORMED):
-                told = await self._malformed(request, error)
+                told = await self._malformed(request, endpoint, error)
             reply = self._refusal(told, request_id)
         except Exception as error:  # noqa: BLE001  # logged without its text, told as ours
             reply = self._refusal(unexpected(request_id, endpoint, error), request_id)
         else:
             if not (public or request.asked):
                 nothing = NotFoundError("no_operation", "this request asks for nothing")
-                told = await self._malformed(request, nothing)
+                told = await self._malformed(request, endpoint, nothing)
                 reply = reply if told is nothing else self._refusal(told, request_id)
         return reply.with_header(b"x-request-id", request_id), endpoint
 
-    async def _malformed(self, request: Request, error: VaultError) -> VaultError:
-        """Put on record that a request is no operation.
+    async def _malformed(self, request: Request, endpoint: str, error: VaultError) -> VaultError:
+        """Put on record that a request is no operation, under its route's template.
 
+        What it came with may be a secret, its path too: that is on record as a hash.
         Returns what is told: `error`, or what comes before it, as that the caller is not known.
         """
-        path = ResourcePath.parse(UNCLEAR)
-        with suppress(ValidationError):
-            path = ResourcePath.parse(request.path.removeprefix(self.prefix).rstrip("/"))
-        payload = MalformedRequest(error=error, folder=self.told_within(request))
+        path = ResourcePath.parse(UNCLEAR if endpoint == UNMATCHED else endpoint.strip("/"))
+        payload = MalformedRequest(
+            error=error,
+            method=request.method,
+            path=request.path,
+            folder=self.told_within(request),
+        )
         try:
             await self.run(request, "request.malformed", path, payload)
         except VaultError as refusal:

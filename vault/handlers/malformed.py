@@ -20,7 +20,8 @@ class MalformedRequests:
 
     def handlers(self) -> Handlers:
         """The operation this file serves."""
-        return {"request.malformed": Handler(run=self.refuse, capability=None, refuses=True)}
+        handler = Handler(run=self.refuse, capability=None, refuses=True, request=_seen)
+        return {"request.malformed": handler}
 
     async def refuse(self, call: Call) -> NoReturn:
         """Raise the payload's error; `AuthorizationError` where the caller may do nothing at all.
@@ -31,3 +32,8 @@ class MalformedRequests:
         if payload.folder and not self.authorizer.reaches(call.identity, payload.folder):
             raise AuthorizationError("permission_denied", "permission denied")
         raise payload.error
+
+
+def _seen(payload: MalformedRequest) -> object:
+    """What the audit record tells, each hashed."""
+    return {"method": payload.method, "path": payload.path}

@@ -27,12 +27,14 @@ class Rewrap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class MalformedRequest(Struct, frozen=True, kw_only=True):
-    """A request that is no operation. `error`: what is wrong with it.
+    """A request that is no operation, as it came. `error`: what is wrong with it.
 
     `folder` (with its closing slash): whoever may do nothing in it is not told. Empty: anybody is.
     """
 
     error: VaultError
+    method: str
+    path: str
     folder: str = ""
 
 
