@@ -61,9 +61,9 @@ class Vault:
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Iterator[Vault]:
-    """A new one, with as many workers as there are processors."""
-    with freehold_new(tmp_path) as server:
+def vault(tmp_path: Path, workers: int) -> Iterator[Vault]:
+    """A new one."""
+    with freehold_new(tmp_path, workers) as server:
         yield Vault(server, tmp_path)
 
 
