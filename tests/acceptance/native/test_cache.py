@@ -36,6 +36,7 @@ def small(request: pytest.FixtureRequest) -> Iterator[Agent]:
         with running(served_agent(folder, config)) as agent:
             made = agent.call("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
             agent.token = made.json["root_token"]
+            ok(agent, "POST", "system/mounts/secret")
             for name in NAMES:
                 ok(agent, "POST", "secrets", {"name": name, "value": [0, PADDING]})
             yield agent

@@ -15,7 +15,7 @@ SEED = "20260719"
 ENDING = ["--exclude-path", "/api/v1/system/seal", "--exclude-operation-id", "tokens_revoke_self"]
 # What a name or a time may be cannot all be said in a schema, so valid data may be refused.
 UNSAYABLE = ["--exclude-checks", "positive_data_acceptance"]
-KNOWN = '[parameters]\n"path.path" = "known"\n"path.name" = "known"\n'
+KNOWN = '[parameters]\n"path.path" = "secret/known"\n"path.name" = "known"\n'
 
 
 def schemathesis(agent: Agent, folder: Path, *options: str) -> None:
@@ -46,7 +46,7 @@ def test_nothing_undocumented_and_no_fault(agent: Agent, folder: Path) -> None:
 def test_things_that_are_there(agent: Agent, folder: Path) -> None:
     """The same with names that exist, so that requests get past "there is no such thing"."""
     for method, path, body in (
-        ("POST", "secrets", {"name": "known", "value": {"a": 1}}),
+        ("POST", "secrets", {"name": "secret/known", "value": {"a": 1}}),
         ("PUT", "policies/known", {"rules": []}),
         ("PUT", "roles/known", {"policies": []}),
     ):
