@@ -62,6 +62,9 @@ def main() -> None:
 
 
 def _run() -> int:
+    if sys.stdout is None:  # closed by the caller (`>&-`)
+        tell("freehold: the output cannot be written: it is closed")
+        return Exit.ERROR
     try:
         code = app(prog_name="freehold", standalone_mode=False)
         sys.stdout.flush()

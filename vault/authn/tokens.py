@@ -6,6 +6,7 @@ does not stand (`standing`); its own `expires_at` is not cut, so that renewing t
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from msgspec import UNSET, Struct
@@ -143,22 +144,26 @@ class Tokens:
         return Issued(row=await self._store.commit(change), text=minted.text)
 
     async def replace_root(self, chosen: str) -> Issued:
-        """Make the chosen text the only root token: those of earlier starts end, with descendants.
+        """Make the chosen text the only orphan that holds root: the others end, with descendants.
 
-        For development. Revocation is bounded as any other; the next start goes on.
+        For development.
         """
-        issued = await self.create_root(chosen)
+        issued, after = await self.create_root(chosen), ""
 
-        def former(tx: Tx) -> list[str]:
-            orphans = Query(equals={"parent": "", "expires_at": 0}, limit=MAX_LIMIT)
-            return [
-                row.id
-                for row in tx.select(TOKENS, orphans)
-                if row.policies == [ROOT_POLICY] and row.id != issued.row.id
-            ]
+        def former(tx: Tx) -> tuple[list[str], str]:
+            orphans = Query(
+                equals={"parent": ""}, after=(after,) if after else None, limit=MAX_LIMIT
+            )
+            rows = tx.select(TOKENS, orphans)
+            found = [r.id for r in rows if ROOT_POLICY in r.policies and r.id != issued.row.id]
+            return found, rows[-1].id if len(rows) == MAX_LIMIT else ""
 
-        await self._revoker.revoke(former)
-        return issued
+        while True:
+            found, after = await self._store.commit(former)
+            if found:
+                await self._revoker.revoke(partial(_these, found))
+            if not after:
+                return issued
 
     async def find(self, text: str) -> TokenRow | None:
         """Return the standing token of a text, or None."""
@@ -298,6 +303,10 @@ class _Chosen(Struct, frozen=True):
     id: str
     text: str
     secret_hash: bytes
+
+
+def _these(ids: list[str], _tx: Tx) -> list[str]:
+    return ids
 
 
 def _by_token(caller: Identity) -> bool:

@@ -22,8 +22,8 @@ _SINGLE: Final = (
     b"sec-fetch-site", b"x-csrf-token",
 )  # fmt: skip
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[][{}]', re.DOTALL)
-"""Strings are passed over whole; one that is not closed reaches to the end, so that no byte is looked
-at twice: else each quote in it would begin another scan of the rest."""
+"""Strings are passed over whole; one that is not closed reaches to the end, so that no byte is
+looked at twice: else each quote in it would begin another scan of the rest."""
 _CHOICE: Final = re.compile(r"^Invalid enum value .*(?= - at `\$)", re.DOTALL)
 _STEP: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 

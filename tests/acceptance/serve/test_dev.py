@@ -53,12 +53,16 @@ def test_a_former_root_token_ends(workers: int, folder: Path) -> None:
         child = made.json["auth"]["client_token"]
         orphan = agent.call("POST", "/v1/auth/token/create-orphan", {"policies": ["default"]})
         other = orphan.json["auth"]["client_token"]
+        body = {"policies": ["root"], "ttl": "24h"}
+        lasting = agent.call("POST", "/v1/auth/token/create-orphan", body)
+        root = lasting.json["auth"]["client_token"]
     agent.token = "another-root-token"
     write_token(agent.data / "root-token", agent.token)
     with running(agent):
         assert agent.call("GET", "/v1/auth/token/lookup-self").status == 200
         assert agent.call("GET", "/v1/auth/token/lookup-self", token=former).status == 403
         assert agent.call("GET", "/v1/auth/token/lookup-self", token=child).status == 403
+        assert agent.call("GET", "/v1/auth/token/lookup-self", token=root).status == 403
         assert agent.call("GET", "/v1/auth/token/lookup-self", token=other).status == 200
 
 

@@ -41,7 +41,9 @@ def limited(folder: Path) -> Iterator[Agent]:
 def at_once(agent: Agent, paths: list[str]) -> list[bytes]:
     """Ask on a connection each, all while the agent is held up; what it says to each."""
     assert agent.process is not None
-    request = f"HTTP/1.1\r\nHost: a\r\nX-Vault-Token: {agent.token}\r\nConnection: close\r\n\r\n"
+    request = (
+        f"HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: {agent.token}\r\nConnection: close\r\n\r\n"
+    )
     with ExitStack() as stack:
         wires = [
             stack.enter_context(socket.create_connection(("127.0.0.1", agent.port), PATIENCE))

@@ -101,6 +101,14 @@ def test_an_assignment_needs_its_sign(agent: FakeAgent, cli: Run, started: Start
         "JAVA_TOOL_OPTIONS",
         "HOME",
         "ENV",
+        "TAR_OPTIONS",
+        "MAKEFLAGS",
+        "OPENSSL_CONF",
+        "PYTEST_ADDOPTS",
+        "GUNICORN_CMD_ARGS",
+        "KUBECONFIG",
+        "PSQL_PAGER",
+        "IBM_JAVA_OPTIONS",
     ],
 )
 def test_a_key_that_chooses_code_is_refused_unless_allowed(

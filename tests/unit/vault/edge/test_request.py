@@ -278,9 +278,7 @@ async def test_the_depth_of_json(bracket: bytes) -> None:
 
 @pytest.mark.parametrize("end", [b"", b"\\", b'\\"'])
 async def test_a_string_that_is_not_closed_is_looked_at_once(end: bytes) -> None:
-    """Brackets in it are none, and no quote in it begins another look: an anonymous body of 200 KB
-    held up the process for ten seconds.
-    """
+    """Brackets in it are none, and no quote in it begins another look at the rest."""
     unclosed = b"[]" * (MAX_DEPTH + 1) + b'"' + b'\\"[' * (MAX_DEPTH + 1) + end
     with pytest.raises(ValidationError) as refused:
         (await body(unclosed)).json(Body)
