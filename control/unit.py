@@ -202,7 +202,7 @@ def _wire(
         link_url=settings.link.url if settings.link else "",
         store=store,
         bus=bus,
-        pipeline=Pipeline(sessions, trail, Strangers(trail, world)),
+        pipeline=Pipeline(sessions, trail, Strangers(trail, world), passwords),
         sessions=sessions,
         accounts=Accounts(store, passwords, opening, ends, world),
         users=Users(store, passwords, ends, world),

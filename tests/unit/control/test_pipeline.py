@@ -1,6 +1,8 @@
 """The one way through: who, whether, on record before and after."""
 
 import pytest
+import trio
+import trio.testing
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
@@ -17,6 +19,7 @@ from control.errors import (
 from control.model.operation import Browser, Operation, Origin
 from control.model.people import PLATFORM, Caller, Role, TokenKind
 from control.pipeline import authorize
+from control.store import reader
 from tests.unit.control.conftest import PASSWORD, ROOT
 
 
@@ -197,3 +200,49 @@ async def test_done_but_not_on_record_says_so(plane: Plane) -> None:
 
     with pytest.raises(UnavailableError, match="outcome_unrecorded"):
         await plane.pipeline.run(operation(await session(plane), mutates=True), handle)
+
+
+async def test_a_login_whose_client_has_gone_is_not_worked_on(plane: Plane) -> None:
+    """It waits for its turn before it begins; once it has begun, it ends."""
+    begun: list[str] = []
+    going = trio.Event()
+
+    def login(name: str) -> Operation:
+        return operation(public=True, mutates=True, hashes=True, org="", request_id=name)
+
+    async def serve(name: str, scope: trio.CancelScope) -> None:
+        async def handle(_: Caller) -> None:
+            begun.append(name)
+            await going.wait()
+
+        with scope:
+            await plane.pipeline.run(login(name), handle)
+
+    names = [str(number) for number in range(10)]
+    scopes = {name: trio.CancelScope() for name in names}
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(serve, name, scopes[name])
+            await trio.testing.wait_all_tasks_blocked()
+        held = list(begun)
+        for scope in scopes.values():
+            scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        going.set()
+    assert 0 < len(held) < len(names)
+    assert begun == held
+
+
+async def test_reads_are_for_whoever_asks(plane: Plane) -> None:
+    """By organization and session once these are known, by address before."""
+    seen: list[reader.Reader] = []
+
+    async def handle(_: Caller) -> None:
+        seen.append(reader.current())
+
+    origin = Origin("192.0.2.7")
+    await plane.pipeline.run(operation(public=True, origin=origin), handle)
+    await plane.pipeline.run(operation(await session(plane), origin=origin), handle)
+    assert seen[0] == reader.stranger("192.0.2.7")
+    assert seen[1].group == reader.signed_in("acme", "").group
+    assert reader.current() is reader.ITSELF
