@@ -8,12 +8,14 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from protocols.settings.units import Duration, FilePath, Section, Size
+from protocols.text import CONTROLS, HIDDEN, JOINERS
 from vault.model.endpoint import endpoint_of
 from vault.model.instant import SECOND
 
 MIB: Final = 1 << 20
 DAY: Final = 86_400 * SECOND
 PIN: Final = r"^(?:sha256:[A-Za-z0-9_-]{43})?$"
+LABEL: Final = rf"^[^{CONTROLS}{HIDDEN}{JOINERS}]*$"
 
 Command = Literal["rotate_kek"]
 
@@ -45,7 +47,7 @@ class ControlPlane(Section):
     dead_after: Duration = 30 * SECOND
     reconnect_within: Duration = 60 * SECOND
     folder: FilePath | None = None
-    label: Annotated[str, Field(max_length=64)] = ""
+    label: Annotated[str, Field(max_length=64, pattern=LABEL)] = ""
     ceiling: FilePath | None = None
     allow_commands: tuple[Command, ...] = ()
     outbox_size: Size = Field(default=16 * MIB, ge=1 * MIB)
