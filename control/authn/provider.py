@@ -298,5 +298,6 @@ def _private() -> ValidationError:
 def _unreachable() -> UnavailableError:
     return UnavailableError(
         "oidc_unavailable",
-        "the identity provider does not answer as one: try later, or check its address",
+        "the identity provider does not answer as one: try later, or check its address;"
+        " a private one takes identity.private or identity.hosts in the settings",
     )
