@@ -3,8 +3,9 @@
     1 authenticate → 2 authorize → 3 record intent → 4 handle → 5 record outcome → 6 reply
 
 A mutation's intent is durable before anything changes, its outcome before the caller hears of it.
-Reads are not on record; refusals to somebody who is known are. Of strangers there are logins, good
-and bad, and what another site's page tries: what they failed at, at a pace (`Strangers`).
+Reads are not on record; refusals to somebody who is known are, at a pace (`CallerRefusals`). Of
+strangers there are logins, good and bad, and what another site's page tries: what they failed at,
+at a pace (`Strangers`).
 """
 
 import logging
@@ -25,6 +26,7 @@ from control.errors import (
 )
 from control.model.operation import Operation
 from control.model.people import Caller, Role
+from control.services.refusals import CallerRefusals
 from control.services.strangers import Strangers
 from control.services.trail import Trail
 from control.store.reader import reading_for, signed_in, stranger
@@ -41,12 +43,18 @@ class Pipeline:
     """Runs operations."""
 
     def __init__(
-        self, sessions: Sessions, trail: Trail, strangers: Strangers, passwords: Passwords
+        self,
+        sessions: Sessions,
+        trail: Trail,
+        passwords: Passwords,
+        strangers: Strangers,
+        refusals: CallerRefusals,
     ) -> None:
         self._sessions = sessions
         self._passwords = passwords
         self._trail = trail
         self.strangers = strangers
+        self.refusals = refusals
 
     async def run(self, op: Operation, handle: Handle[T]) -> T:
         """What `handle` returns for the caller, or a `ControlError`."""
@@ -108,9 +116,15 @@ class Pipeline:
             told, op = NotFoundError(told.code, told.message), _at_home(op, caller)
         elif not isinstance(told, AuthorizationError):
             return told
-        with trio.CancelScope(shield=True):
-            await self._note(op, caller, "denied", told.code)
+        if caller is NOBODY or self.refusals.has_room(op.org, caller):
+            with trio.CancelScope(shield=True):
+                await self._note(op, caller, "denied", told.code)
         return told
+
+    async def tell(self) -> None:
+        """Put on the trail how many refusals were only counted. Raises `UnavailableError`."""
+        await self.strangers.tell()
+        await self.refusals.tell()
 
     async def _note(self, op: Operation, caller: Caller, result: str, code: str) -> None:
         """Put on record what failed; of somebody who is not known, at a pace."""

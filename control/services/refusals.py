@@ -14,6 +14,7 @@ from typing import Final
 from actors import World
 from control.errors import AuthenticationError, AuthorizationError, ConflictError, ControlError
 from control.model.operation import Operation, Origin
+from control.model.people import Caller, Role
 from control.notify.rate import Allowance
 from control.services.trail import Trail
 from protocols.client import client_of
@@ -24,6 +25,9 @@ MAX_CLIENTS: Final = 1_024
 """That are told apart; the one that came first is forgotten first."""
 COUNTED_EVERY: Final = 3600.0  # seconds
 OTHERS: Final = "others"
+CALLER_PER_HOUR: Final = 60
+CALLERS: Final = "api.refused"
+"""The operation under which the rest of a caller's refusals is told."""
 
 
 class Refusals:
@@ -79,3 +83,51 @@ class Refusals:
         except ControlError:
             self._beyond.update(beyond)
             raise
+
+
+class CallerRefusals:
+    """Refusals of callers who are signed in: each leaves a record at a pace, the rest is counted.
+
+    Of one process. What a caller was allowed to change is always on record one by one.
+    """
+
+    def __init__(self, trail: Trail, world: World) -> None:
+        self._trail = trail
+        self._world = world
+        self._each: dict[tuple[str, str, str], Allowance] = {}
+        self._beyond: dict[tuple[str, str], tuple[Caller, int]] = {}
+
+    def has_room(self, org: str, caller: Caller) -> bool:
+        """Whether one more gets a record on the trail of `org`; else it is counted."""
+        now = self._world.monotonic()
+        each = self._each.setdefault((org, *caller.account), Allowance(now))
+        if len(self._each) > MAX_CLIENTS:
+            del self._each[next(iter(self._each))]
+        if each.take(CALLER_PER_HOUR, now):
+            return True
+        key = org, caller.actor
+        if key not in self._beyond and len(self._beyond) >= MAX_CLIENTS:
+            key = org, OTHERS
+            caller = Caller(org, OTHERS, Role.VIEWER, "")
+        _, count = self._beyond.get(key, (caller, 0))
+        self._beyond[key] = caller, count + 1
+        return False
+
+    async def tell(self) -> None:
+        """Put on each trail how many were only counted, if any. Raises `UnavailableError`."""
+        for key in list(self._beyond):  # more may come while one is told
+            caller, count = self._beyond.pop(key)
+            op = Operation(
+                name=CALLERS,
+                request_id=self._world.new_id(),
+                credential=None,
+                origin=Origin(),
+                org=key[0],
+                detail={"count": count},
+            )
+            try:
+                await self._trail.record(op, caller, "outcome", "denied", "too_many_refusals")
+            except ControlError:
+                _, more = self._beyond.get(key, (caller, 0))
+                self._beyond[key] = caller, count + more
+                raise

@@ -116,7 +116,7 @@ async def test_what_another_site_tries_without_a_session_is_on_record(plane: Pla
 
 @pytest.mark.parametrize("mutates", [False, True])
 async def test_strangers_do_not_fill_the_disk(plane: Plane, *, mutates: bool) -> None:
-    """Ten of a client are on record, the rest is counted; whoever is known is on record always."""
+    """Ten of a client are on record, the rest is counted; the known have a pace of their own."""
 
     async def forged(_: Caller) -> None:
         raise AuthorizationError("csrf", "from our own pages only")
@@ -129,10 +129,38 @@ async def test_strangers_do_not_fill_the_disk(plane: Plane, *, mutates: bool) ->
     [told] = await plane.trail.newest(PLATFORM, 0, 9)
     assert (told.operation, told.detail["count"]) == ("t.op", 5)
     secret = await session(plane)
-    for _ in range(12):
+    for _ in range(9):
         with pytest.raises(AuthorizationError):
             await plane.pipeline.run(operation(secret), forged)
-    assert len(await phases(plane)) == 22
+    assert len(await phases(plane)) == 19
+
+
+async def test_a_caller_does_not_fill_the_trail_with_refusals(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Ten at once and sixty an hour are on record, the rest counted; all changes are on record."""
+
+    async def handle(_: Caller) -> None:
+        return None
+
+    secret = await session(plane)
+    for _ in range(30):
+        with pytest.raises(NotFoundError):
+            await plane.pipeline.run(operation(secret, org="other"), handle)
+    assert len(await phases(plane)) == 10
+    await plane.pipeline.tell()
+    [told, *_] = await plane.trail.newest("acme", 0, 99)
+    assert (told.operation, told.code) == ("api.refused", "too_many_refusals")
+    assert (told.actor, told.detail) == ("acme/ann", {"count": 20})
+    await plane.pipeline.tell()
+    assert len(await phases(plane)) == 11
+    for _ in range(20):
+        await plane.pipeline.run(operation(secret, mutates=True), handle)
+    assert len(await phases(plane)) == 11 + 2 * 20
+    world.advance(60)
+    with pytest.raises(NotFoundError):
+        await plane.pipeline.run(operation(secret, org="other"), handle)
+    assert len(await phases(plane)) == 11 + 2 * 20 + 1
 
 
 async def test_a_login_that_names_nobody_is_a_strangers(plane: Plane) -> None:

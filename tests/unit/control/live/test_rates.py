@@ -71,4 +71,4 @@ def test_what_no_agent_can_have_measured_bends_no_curve() -> None:
     for vault, requests in (("v", 100), ("liar", 2**62)):
         rates.measured("acme", vault, metrics(0, 0), 0.0)
         rates.measured("acme", vault, metrics(requests, 1_000), 1.0)
-    assert rates.total("acme", 1.0)["requests"] == 100.0
+    assert rates.total("acme", 1.0)["requests"] == 10.0
