@@ -30,7 +30,8 @@ class ControlPlane(Section):
     gone; a lost link is tried again within `reconnect_within`, drawn anew each time.
 
     `share_replays`: what the control plane is told of its candidates held against the audit log
-    (docs/policies.md). `off`: nothing, and none is.
+    (docs/policies.md). `off`: nothing, and none is. `replay_facts`: what it may find out by
+    asking; accesses that depend on anything else are told as undecided.
 
     `expiry_warnings`: how long before a secret's end its alerts are; none: not of its end either.
     """
@@ -55,6 +56,7 @@ class ControlPlane(Section):
     tls_keylog: FilePath | None = None
     share_usage: Literal["off", "aggregates", "opaque"] = "aggregates"
     share_replays: Literal["off", "aggregates", "opaque"] = "aggregates"
+    replay_facts: tuple[Literal["tags", "metadata", "networks"], ...] = ()
     usage_interval: Duration = 900 * SECOND
     expiry_warnings: Annotated[tuple[Duration, ...], Field(max_length=8)] = (
         30 * DAY,
