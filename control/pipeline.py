@@ -116,7 +116,7 @@ class Pipeline:
             told, op = NotFoundError(told.code, told.message), _at_home(op, caller)
         elif not isinstance(told, AuthorizationError):
             return told
-        if caller is NOBODY or self.refusals.has_room(op.org, caller):
+        if caller is NOBODY or self.refusals.has_room(op, caller):
             with trio.CancelScope(shield=True):
                 await self._note(op, caller, "denied", told.code)
         return told

@@ -25,9 +25,8 @@ MAX_CLIENTS: Final = 1_024
 """That are told apart; the one that came first is forgotten first."""
 COUNTED_EVERY: Final = 3600.0  # seconds
 OTHERS: Final = "others"
-CALLER_PER_HOUR: Final = 60
-CALLERS: Final = "api.refused"
-"""The operation under which the rest of a caller's refusals is told."""
+MAX_CALLERS: Final = 16_384
+"""Callers' operations that are told apart."""
 
 
 class Refusals:
@@ -86,29 +85,28 @@ class Refusals:
 
 
 class CallerRefusals:
-    """Refusals of callers who are signed in: each leaves a record at a pace, the rest is counted.
+    """Refusals of callers who are signed in: recorded at a pace, the rest counted.
 
-    Of one process. What a caller was allowed to change is always on record one by one.
+    Each operation of each caller has a pace of its own, so none hides another. What a caller was
+    allowed to change is always on record one by one. Of one process.
     """
 
     def __init__(self, trail: Trail, world: World) -> None:
         self._trail = trail
         self._world = world
         self._each: dict[tuple[str, str, str], Allowance] = {}
-        self._beyond: dict[tuple[str, str], tuple[Caller, int]] = {}
+        self._beyond: dict[tuple[str, str, str], tuple[Caller, int]] = {}
 
-    def has_room(self, org: str, caller: Caller) -> bool:
-        """Whether one more gets a record on the trail of `org`; else it is counted."""
-        now = self._world.monotonic()
-        each = self._each.setdefault((org, *caller.account), Allowance(now))
-        if len(self._each) > MAX_CLIENTS:
+    def has_room(self, op: Operation, caller: Caller) -> bool:
+        """Whether one more gets a record on the trail of `op.org`; else it is counted."""
+        now, key = self._world.monotonic(), (op.org, op.name, caller.actor)
+        each = self._each.setdefault(key, Allowance(now))
+        if len(self._each) > MAX_CALLERS:
             del self._each[next(iter(self._each))]
-        if each.take(CALLER_PER_HOUR, now):
+        if each.take(EACH_PER_HOUR, now):
             return True
-        key = org, caller.actor
-        if key not in self._beyond and len(self._beyond) >= MAX_CLIENTS:
-            key = org, OTHERS
-            caller = Caller(org, OTHERS, Role.VIEWER, "")
+        if key not in self._beyond and len(self._beyond) >= MAX_CALLERS:
+            key, caller = ("", op.name, OTHERS), Caller("", OTHERS, Role.VIEWER, "")
         _, count = self._beyond.get(key, (caller, 0))
         self._beyond[key] = caller, count + 1
         return False
@@ -118,7 +116,7 @@ class CallerRefusals:
         for key in list(self._beyond):  # more may come while one is told
             caller, count = self._beyond.pop(key)
             op = Operation(
-                name=CALLERS,
+                name=key[1],
                 request_id=self._world.new_id(),
                 credential=None,
                 origin=Origin(),
