@@ -28,6 +28,14 @@ class MailboxFull(ActorError):
     """The mailbox was at its bound: the message was refused, or dropped for a newer one."""
 
 
+class LimiterFull(ActorError):
+    """Too many requests wait for a slot. `own`: of this caller; else of all together."""
+
+    def __init__(self, message: str, *, own: bool) -> None:
+        super().__init__(message)
+        self.own = own
+
+
 class ActorExited(ActorError):
     """A permanent actor ended of its own will, which counts as a failure of it."""
 

@@ -143,6 +143,7 @@ async def _listen(
         refuse=refuse,
         wall_clock=lambda: world.now() / 1e9,
         websockets=True,
+        trusts=settings.server.proxies.trusts(),
         task_status=task_status,
     )
 

@@ -3,8 +3,9 @@
     1 authenticate → 2 authorize → 3 record intent → 4 handle → 5 record outcome → 6 reply
 
 A mutation's intent is durable before anything changes, its outcome before the caller hears of it.
-Reads are not on record; refusals to somebody who is known are. Of strangers there are logins, good
-and bad, and what another site's page tries: what they failed at, at a pace (`Strangers`).
+Reads are not on record; refusals to somebody who is known are, at a pace (`CallerRefusals`). Of
+strangers there are logins, good and bad, and what another site's page tries: what they failed at,
+at a pace (`Strangers`).
 """
 
 import logging
@@ -14,6 +15,7 @@ from typing import Final, TypeVar
 import trio
 from msgspec.structs import replace
 
+from control.authn.passwords import Passwords
 from control.authn.sessions import Sessions, guard
 from control.errors import (
     AuthorizationError,
@@ -24,8 +26,10 @@ from control.errors import (
 )
 from control.model.operation import Operation
 from control.model.people import Caller, Role
+from control.services.refusals import CallerRefusals
 from control.services.strangers import Strangers
 from control.services.trail import Trail
+from control.store.reader import reading_for, signed_in, stranger
 from protocols.errors import where
 
 T = TypeVar("T")
@@ -38,17 +42,28 @@ log: Final = logging.getLogger("freehold.control.pipeline")
 class Pipeline:
     """Runs operations."""
 
-    def __init__(self, sessions: Sessions, trail: Trail, strangers: Strangers) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        trail: Trail,
+        passwords: Passwords,
+        strangers: Strangers,
+        refusals: CallerRefusals,
+    ) -> None:
         self._sessions = sessions
+        self._passwords = passwords
         self._trail = trail
         self.strangers = strangers
+        self.refusals = refusals
 
     async def run(self, op: Operation, handle: Handle[T]) -> T:
         """What `handle` returns for the caller, or a `ControlError`."""
-        caller = NOBODY
+        caller, reader = NOBODY, stranger(op.origin.ip)
         try:
             if not op.public:
-                caller = await self._sessions.identify(op)  # 1
+                with reading_for(reader):
+                    caller = await self._sessions.identify(op)  # 1
+                reader = signed_in(caller.org, caller.token)
                 if op.anyone:  # on the record of where the caller acts
                     op = replace(op, org=caller.org)
                 guard(op)  # 2
@@ -58,10 +73,15 @@ class Pipeline:
                 if op.fresh:
                     self._sessions.check_fresh(caller)
             if not op.mutates:
-                return await handle(caller)  # 4, 6
+                with reading_for(reader):
+                    return await handle(caller)  # 4, 6
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
             raise await self._refused(op, caller, error) from None
-        return await self._mutate(op, caller, handle)
+        with reading_for(reader):
+            if not op.hashes:
+                return await self._mutate(op, caller, handle)
+            async with self._passwords.turn(reader.group, reader.member):
+                return await self._mutate(op, caller, handle)
 
     async def _mutate(self, op: Operation, caller: Caller, handle: Handle[T]) -> T:
         """Steps 3 to 5, whole: a caller who leaves does not cut a change in two."""
@@ -96,9 +116,15 @@ class Pipeline:
             told, op = NotFoundError(told.code, told.message), _at_home(op, caller)
         elif not isinstance(told, AuthorizationError):
             return told
-        with trio.CancelScope(shield=True):
-            await self._note(op, caller, "denied", told.code)
+        if caller is NOBODY or self.refusals.has_room(op, caller):
+            with trio.CancelScope(shield=True):
+                await self._note(op, caller, "denied", told.code)
         return told
+
+    async def tell(self) -> None:
+        """Put on the trail how many refusals were only counted. Raises `UnavailableError`."""
+        await self.strangers.tell()
+        await self.refusals.tell()
 
     async def _note(self, op: Operation, caller: Caller, result: str, code: str) -> None:
         """Put on record what failed; of somebody who is not known, at a pace."""

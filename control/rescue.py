@@ -4,6 +4,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from control.authn.attempts import forget
 from control.authn.passwords import Passwords
 from control.authn.users import found_user
 from control.model.operation import Operation, Origin
@@ -36,7 +37,7 @@ async def rescue(store: Store, passwords: Passwords, org: str, name: str, passwo
         user = found_user(tx, org, name)
         changed_at = max(now, user.changed_at + 1)
         people.put_user(tx, replace(user, password=hashed, disabled=False, changed_at=changed_at))
-        people.clear_failures(tx, org, name)
+        forget(tx, org, name)
         factors.drop_factor(tx, org, name)
         people.drop_tokens_of(tx, org, name)
         append(tx, event_of(op, None, "outcome", "ok", now=now))

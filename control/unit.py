@@ -74,7 +74,7 @@ from control.services.keys import Keys
 from control.services.metrics import Metrics, Retention
 from control.services.policies import Policies
 from control.services.presence import Rule, Watch
-from control.services.refusals import COUNTED_EVERY
+from control.services.refusals import COUNTED_EVERY, CallerRefusals
 from control.services.registry import Registry
 from control.services.replays import Replays
 from control.services.rollouts import Rollouts
@@ -203,7 +203,9 @@ def _wire(
         link_url=settings.link.url if settings.link else "",
         store=store,
         bus=bus,
-        pipeline=Pipeline(sessions, trail, Strangers(trail, world)),
+        pipeline=Pipeline(
+            sessions, trail, passwords, Strangers(trail, world), CallerRefusals(trail, world)
+        ),
         sessions=sessions,
         accounts=Accounts(store, passwords, opening, ends, world),
         users=Users(store, passwords, ends, world),
@@ -338,7 +340,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         Job("presence", WATCH_EVERY, plane.watch.tick),
         Job("last-words", 3600.0, plane.watch.flush, at_end=True),
         Job("trail-heads", HEADS_EVERY, plane.heads.keep, at_end=True),
-        Job("refusals", COUNTED_EVERY, plane.pipeline.strangers.tell, at_end=True),
+        Job("refusals", COUNTED_EVERY, plane.pipeline.tell, at_end=True),
         Job("duty", DUTY_EVERY, duty.tick),
         Job("postman", TELL_EVERY, duty.led(plane.postman.tick)),
         Job("rollouts", ROLL_EVERY, duty.led(plane.rollouts.tick)),

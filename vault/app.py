@@ -207,6 +207,7 @@ async def _listen(
         on_connections=on_connections,
         wall_clock=lambda: world.now() / 1e9,
         websockets=app is not None,
+        trusts=settings.server.proxies.trusts(),
         task_status=task_status,
     )
 
@@ -217,6 +218,7 @@ def limits_of(settings: Settings) -> Limits:
     return replace(
         Limits(),
         connections=limits.connections,
+        connections_each=max(limits.connections // 2, 1),
         in_hand=limits.in_hand,
         delay_seconds=limits.max_delay / SECOND,
         bodies_bytes=max(limits.body_bytes // settings.server.workers, LEAST_BODIES),

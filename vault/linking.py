@@ -30,6 +30,7 @@ from vault.handlers.fleet import in_force
 from vault.metrics import Metrics
 from vault.model.instant import SECOND, of_millis
 from vault.model.link import LinkStatus
+from vault.model.replay import Fact
 from vault.model.seam import KeyReader, PolicyTrust
 from vault.store.interface import Backend
 from vault.unlinked import EGRESS, folder_of, seam_of
@@ -212,7 +213,9 @@ class Linking:
             egress_total=lambda: egress.total,
             usage=self._reports(host),
             expiring=self._expiring(host),
-            replays=Replays(host.run, Share(section.share_replays), world),
+            replays=Replays(
+                host.run, Share(section.share_replays), world, map(Fact, section.replay_facts)
+            ),
         )
         return Uplink(parts, uplink_config(settings.control_plane))
 

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from control.api.endpoint import CREATED, NO_CONTENT, Call, Endpoints
 from control.model import notices as model
-from control.model.names import Limit, Slug, Tag
+from control.model.names import LINE, Limit, Slug, Tag
 from control.model.notices import Delivery, Kind, Notice, State, Terms, Tls, Type
 from control.model.people import Role
 from control.model.records import Severity
@@ -46,7 +46,7 @@ class MailServer(Struct, frozen=True, forbid_unknown_fields=True):
     sender: Address
     port: Annotated[int, Meta(ge=1, le=65_535)] = 587
     tls: Tls = Tls.STARTTLS
-    username: Annotated[str, Meta(max_length=256)] = ""
+    username: Annotated[str, Meta(max_length=256, pattern=LINE)] = ""
 
 
 class NewChannel(Struct, frozen=True, forbid_unknown_fields=True):

@@ -74,6 +74,7 @@ class Endpoint:
     fresh: bool = False  # a person has to have shown lately who it is
     programs: bool = True  # whether an API token may ask for it
     mutates: bool = False
+    hashes: bool = False  # a password: such requests take turns (`Passwords.turn`)
     body: Any = Nothing
     unrecorded: tuple[str, ...] = ()
     query: type[Struct] = Nothing

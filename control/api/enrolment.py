@@ -9,7 +9,7 @@ from control.ca.joining import fingerprint
 from control.ca.ledger import Join, Token
 from control.ca.office import Office
 from control.errors import NotFoundError, UnavailableError
-from control.model.names import Limit, Slug
+from control.model.names import Limit, Slug, legible
 from control.model.people import Role
 from protocols.instant import rfc3339
 
@@ -167,7 +167,7 @@ def _join(row: Join) -> JoinView:
     return JoinView(
         id=row.id,
         fingerprint=fingerprint(row),
-        label=row.label,
+        label=legible(row.label),
         source=row.source,
         state=str(row.state),
         vault=row.name.vault if row.name is not None else None,

@@ -51,7 +51,7 @@ class SetUp(Struct, frozen=True):
 
 @factors.add(
     "POST", "second-factor/answer", "The second step: a code, or a recovery code", public=True,
-    body=Answered, unrecorded=("challenge", "code"), returns=Opened, errors=(401, 403, 503),
+    body=Answered, unrecorded=("challenge", "code"), returns=Opened, errors=(401, 403, 429, 503),
 )  # fmt: skip
 async def answer(call: Call, *, body: Answered) -> Opened:
     way = way_of(call)
@@ -64,7 +64,7 @@ async def answer(call: Call, *, body: Answered) -> Opened:
 @factors.add(
     "POST", "second-factor/enrolment", "Set up the second factor that one's organization wants",
     public=True, body=Asked, unrecorded=("challenge",), returns=Enrolment,
-    errors=(401, 403, 409, 503),
+    errors=(401, 403, 409, 429, 503),
 )  # fmt: skip
 async def enrol(call: Call, *, body: Asked) -> Enrolment:
     way_of(call)
@@ -75,7 +75,8 @@ async def enrol(call: Call, *, body: Asked) -> Enrolment:
 
 @factors.add(
     "POST", "second-factor/enrolment/confirm", "Its first code: one is signed in", public=True,
-    body=Answered, unrecorded=("challenge", "code"), returns=SetUp, errors=(401, 403, 409, 503),
+    body=Answered, unrecorded=("challenge", "code"), returns=SetUp,
+    errors=(401, 403, 409, 429, 503),
 )  # fmt: skip
 async def enrolled(call: Call, *, body: Answered) -> SetUp:
     way = way_of(call)

@@ -125,7 +125,7 @@ class Callback(Struct, frozen=True):
 
 @federation.add(
     "POST", "oidc/begin", "Begin to sign in at the organization's identity provider", public=True,
-    mutates=False, body=Begin, returns=Place, errors=(403, 404, 503),
+    mutates=False, body=Begin, returns=Place, errors=(403, 404, 429, 503),
 )  # fmt: skip
 async def begin(call: Call, *, body: Begin) -> Place:
     check_origin(call.visit.browser)
@@ -195,7 +195,7 @@ async def answer(call: Call, *, query: Said) -> Page:
 @federation.add(
     "POST", "oidc/program", "The program's session, for what the browser brought it, once",
     public=True, body=Brought, unrecorded=("code", "verifier"), returns=Opened,
-    errors=(401, 503),
+    errors=(401, 429, 503),
 )  # fmt: skip
 async def collect(call: Call, *, body: Brought) -> Opened:
     way = Way(TokenKind.SESSION, call.visit.origin)
@@ -242,7 +242,7 @@ async def leave(call: Call) -> Place:
     "POST", "oidc/logout/{home}",
     "A provider tells that somebody was signed out there (OpenID Connect Back-Channel Logout 1.0)",
     public=True, media_type=FORM, body=LoggedOut, unrecorded=("logout_token",), status=NO_CONTENT,
-    errors=(404, 503),
+    errors=(404, 429, 503),
 )  # fmt: skip
 async def signed_out(call: Call, home: str, *, body: LoggedOut) -> None:
     call.found.caller = await call.plane.federation.logouts.end(home, body.logout_token)

@@ -106,7 +106,7 @@ async def revoke(call: Call, org: str, invitation: str) -> None:
 
 @invitations.add(
     "POST", "invitations/look", "What a link is for", public=True, mutates=False, body=Held,
-    returns=Shown, errors=(404, 503),
+    returns=Shown, errors=(404, 429, 503),
 )  # fmt: skip
 async def look(call: Call, *, body: Held) -> Shown:
     row = await call.plane.invitations.look(body.secret)
@@ -115,8 +115,8 @@ async def look(call: Call, *, body: Held) -> Shown:
 
 @invitations.add(
     "POST", "invitations/accept", "A new account by a link; one is signed in", public=True,
-    body=Accepted, unrecorded=("secret", "password"), returns=Opened,
-    errors=(401, 403, 404, 409, 503),
+    hashes=True, body=Accepted, unrecorded=("secret", "password"), returns=Opened,
+    errors=(401, 403, 404, 409, 429, 503),
 )  # fmt: skip
 async def accept(call: Call, *, body: Accepted) -> Opened:
     way = way_of(call)

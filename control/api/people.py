@@ -152,7 +152,7 @@ async def list_users(call: Call, org: str, *, query: After) -> list[views.UserVi
 
 @users.add(
     "POST", "organizations/{org}/users", "A new user", role=Role.ADMIN, fresh=True, body=NewUser,
-    unrecorded=("password",), status=CREATED, returns=views.UserView, errors=(409,),
+    hashes=True, unrecorded=("password",), status=CREATED, returns=views.UserView, errors=(409,),
 )  # fmt: skip
 async def create_user(call: Call, org: str, *, body: NewUser) -> views.UserView:
     made = await call.plane.users.create(call.caller, org, body.name, body.role, body.password)
@@ -184,7 +184,7 @@ async def change_user(call: Call, org: str, user: str, *, body: UserChange) -> v
 @users.add(
     "PUT", "organizations/{org}/users/{user}/password",
     "Another password; all credentials of the user end", role=Role.ADMIN, fresh=True,
-    body=NewPassword, unrecorded=("password",), status=NO_CONTENT,
+    hashes=True, body=NewPassword, unrecorded=("password",), status=NO_CONTENT,
 )  # fmt: skip
 async def set_password(call: Call, org: str, user: str, *, body: NewPassword) -> None:
     await call.plane.users.set_password(call.caller, org, user, body.password)

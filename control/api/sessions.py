@@ -121,7 +121,8 @@ class SessionView(Struct, frozen=True):
 
 @sessions.add(
     "POST", "sessions", "Sign in; with `X-Freehold-Session: cookie` for a browser", public=True,
-    body=Login, unrecorded=("password",), returns=Opened, errors=(401, 403, 503),
+    hashes=True, body=Login, unrecorded=("password",), returns=Opened,
+    errors=(401, 403, 429, 503),
 )  # fmt: skip
 async def login(call: Call, *, body: Login) -> Opened:
     way = way_of(call)
@@ -153,7 +154,8 @@ async def logout(call: Call) -> None:
 @sessions.add(
     "POST", "sessions/current/confirm",
     "Show again who one is: what is dangerous asks for it after ten minutes", anyone=True,
-    fresh=False, body=Confirmation, unrecorded=("password", "code"), status=NO_CONTENT,
+    fresh=False, hashes=True, body=Confirmation, unrecorded=("password", "code"),
+    status=NO_CONTENT,
 )  # fmt: skip
 async def confirm(call: Call, *, body: Confirmation) -> None:
     caller, plane = call.caller, call.plane
@@ -183,7 +185,7 @@ async def switch(call: Call, *, body: Chosen) -> Opened:
 
 @sessions.add(
     "PUT", "password", "Change one's own password; every session and token ends", anyone=True,
-    fresh=False, body=OwnPassword, unrecorded=("old", "new"), status=NO_CONTENT,
+    fresh=False, hashes=True, body=OwnPassword, unrecorded=("old", "new"), status=NO_CONTENT,
 )  # fmt: skip
 async def own_password(call: Call, *, body: OwnPassword) -> None:
     caller, plane = call.caller, call.plane

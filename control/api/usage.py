@@ -1,7 +1,7 @@
 """What is used, and what it will take: questions about agents' counts, and tables to take away."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlencode
 
 import msgspec
@@ -23,7 +23,7 @@ from control.api.usage_views import (
 )
 from control.model.usage import Kind, Point, Ranked, SecretRow, Span, Which
 from control.services.keys import KeyState
-from control.services.sheet import Cell, sheet
+from control.services.sheet import lines
 from control.store.usage import DAY
 from protocols.instant import SECOND
 from protocols.link.vocabulary import SYSTEM_OPERATIONS
@@ -41,6 +41,7 @@ Of = Literal["agent", "operation", "secret", "identity"]
 
 MONTH: Final = 30 * DAY
 EXPORTED: Final = 10_000  # rows of one table
+PIECE: Final = 2_500  # rows that are read at a time
 DEFAULTS: Final = {Which.EXPIRING: 30}
 _DAYS: Final = 90
 
@@ -190,16 +191,25 @@ async def keys(call: Call, org: str, *, query: OfKeys) -> KeysPage:
 async def export(call: Call, org: str, *, query: Export) -> Document:
     if query.of == "curve":
         points = [views.point(point) for point in await _curve(call, org, query)]
-        return _table(org, query, PointView, points, "")
-    if query.of in ("agent", "operation", "secret", "identity"):
-        ranked, onward = await _top(call, org, query, query.of, EXPORTED)
-        return _table(org, query, Ranked, ranked, onward)
+        return _document(org, query, _Table(PointView, query.format).add(points), "")
     if query.of == "keys":
         every = await call.plane.keys.states(org, query.vault)
         page, onward = _page(every, query.after, EXPORTED)
-        return _table(org, query, KeyView, [views.key(row) for row in page], onward)
-    found, onward = await _secrets(call, org, query, Which(query.of), EXPORTED)
-    return _table(org, query, SecretView, [views.secret(row) for row in found], onward)
+        table = _Table(KeyView, query.format).add([views.key(row) for row in page])
+        return _document(org, query, table, onward)
+    ranks = query.of in ("agent", "operation", "secret", "identity")
+    table, after = _Table(Ranked if ranks else SecretView, query.format), query.after
+    for _ in range(EXPORTED // PIECE):  # others get their turn between two pieces
+        asked = msgspec.structs.replace(query, after=after)
+        if ranks:
+            ranked, after = await _top(call, org, asked, query.of, PIECE)
+            table.add(ranked)
+        else:
+            found, after = await _secrets(call, org, asked, Which(query.of), PIECE)
+            table.add([views.secret(row) for row in found])
+        if not after:
+            break
+    return _document(org, query, table, after)
 
 
 @capacity.add(
@@ -244,15 +254,32 @@ def _page(rows: list[KeyState], after: str, limit: int) -> tuple[list[KeyState],
     return left[:limit], left[limit - 1].vault if len(left) > limit else ""
 
 
-def _table(
-    org: str, query: Export, columns: type[Struct], rows: Sequence[Struct], onward: str
-) -> Document:
-    names = columns.__struct_fields__
-    cells: list[list[Cell]] = [[getattr(row, name) for name in names] for row in rows]
-    body = sheet(names, cells) if query.format == "csv" else msgspec.json.encode(rows)
+class _Table:
+    """What is exported, as far as it was read."""
+
+    def __init__(self, columns: type[Struct], form: Literal["csv", "json"]) -> None:
+        self._names = columns.__struct_fields__
+        self._is_csv = form == "csv"
+        self._pieces = [lines([self._names])] if self._is_csv else []
+
+    def add(self, rows: Sequence[Struct]) -> Self:
+        """Append these."""
+        if self._is_csv:
+            names = self._names
+            self._pieces.append(lines([getattr(row, name) for name in names] for row in rows))
+        elif rows:
+            self._pieces.append(msgspec.json.encode(rows)[1:-1])
+        return self
+
+    def body(self) -> bytes:
+        """All of it."""
+        return b"".join(self._pieces) if self._is_csv else b"[" + b",".join(self._pieces) + b"]"
+
+
+def _document(org: str, query: Export, table: _Table, onward: str) -> Document:
     more = ""
     if onward:
         asked = {**msgspec.to_builtins(query), "after": onward}
         more = f"/api/v1/organizations/{org}/usage/export?{urlencode(asked)}"
     kind = "text/csv; charset=utf-8" if query.format == "csv" else "application/json"
-    return Document(body, kind, f"usage-{query.of}.{query.format}", more)
+    return Document(table.body(), kind, f"usage-{query.of}.{query.format}", more)

@@ -40,6 +40,7 @@ from control.errors import (
     ControlError,
     InternalError,
     NotFoundError,
+    RateLimitError,
     TooLargeError,
     UnavailableError,
     ValidationError,
@@ -218,6 +219,7 @@ def _operation(
         public=endpoint.public,
         target="/".join(value for name, value in values.items() if name != "org"),
         mutates=mutates,
+        hashes=endpoint.hashes,
         detail={k: v for k, v in detail.items() if k not in endpoint.unrecorded},
     )
 
@@ -259,4 +261,6 @@ async def _error(plane: Plane, error: ControlError) -> Response:
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, UnavailableError):
         response.headers["Retry-After"] = RETRY_AFTER
+    if isinstance(error, RateLimitError):
+        response.headers["Retry-After"] = str(error.details.get("retry_after", RETRY_AFTER))
     return response

@@ -4,6 +4,7 @@ from typing import Final
 
 from actors import World
 from control.authn import lockout
+from control.authn.attempts import Purpose, forget, may_try
 from control.authn.endings import Endings
 from control.authn.opening import PROGRAM, Opening, Way, make_room
 from control.authn.passwords import Passwords
@@ -42,12 +43,14 @@ class Accounts:
         """
         return await self._opening.open(await self.recognise(org, name, password), way)
 
-    async def recognise(self, org: str, name: str, password: str) -> User:
+    async def recognise(
+        self, org: str, name: str, password: str, purpose: Purpose = Purpose.SIGN_IN
+    ) -> User:
         """Whose password this is. Raises `AuthenticationError`."""
         if not (is_slug(org) and is_slug(name)):
             org, name = "-", "-"  # not a name of anybody; the work is done all the same
         now = self._world.now()
-        user, counted = await self._store.write(lambda tx: _attempt(tx, org, name, now))
+        user, counted = await self._store.write(lambda tx: _attempt(tx, org, name, purpose, now))
         stored = user.password if user is not None and not user.disabled else ""
         fine = await self._passwords.matches(stored or None, password)
         if user is None or not fine or not counted:
@@ -55,13 +58,13 @@ class Accounts:
         return user
 
     async def is_password(self, caller: Caller, password: str) -> bool:
-        """Whether it is the caller's; an attempt counts as one to sign in does."""
+        """Whether it is the caller's. Strangers' attempts to sign in do not count against it."""
         org, name = caller.account
         try:
-            await self.recognise(org, name, password)
+            await self.recognise(org, name, password, Purpose.CONFIRM)
         except AuthenticationError:
             return False
-        await self._store.write(lambda tx: people.clear_failures(tx, org, name))
+        await self._store.write(lambda tx: forget(tx, org, name, Purpose.CONFIRM))
         return True
 
     async def create_token(
@@ -129,9 +132,5 @@ class Accounts:
         await self._store.write(lambda tx: people.sweep_failures(tx, now - lockout.DURATION))
 
 
-def _attempt(tx: Tx, org: str, name: str, now: int) -> tuple[User | None, bool]:
-    count, last_at = people.failures(tx, org, name)
-    counted = lockout.attempt(count, last_at, now)
-    if counted is not None:
-        people.put_failures(tx, org, name, counted, now)
-    return people.user(tx, org, name), counted is not None
+def _attempt(tx: Tx, org: str, name: str, purpose: Purpose, now: int) -> tuple[User | None, bool]:
+    return people.user(tx, org, name), may_try(tx, org, name, purpose, now)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from actors import World
 from control.authn.endings import Endings
-from control.authn.invitations import spend
+from control.authn.invitations import is_backed, spend
 from control.errors import AuthorizationError, ValidationError
 from control.model.factors import Identity, Invitation, Provider, Terms
 from control.model.names import address
@@ -111,6 +111,7 @@ def _newcomer(tx: Tx, provider: Provider, claims: dict[str, Any], offer: _Offer)
 def _invited(tx: Tx, org: str, email: str, digest: str, now: int) -> Invitation | None:
     """For this address; the link, if one came by it, has to be for it too."""
     row = invitations.open_for(tx, org, email, now)
+    row = row if row is None or is_backed(tx, row) else None
     if digest and (row is None or row.digest.hex() != digest):  # not secret: kept
         raise _not_let_in()
     return row

@@ -11,7 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.authn import lockout, recovery, totp
+from control.authn import recovery, totp
+from control.authn.attempts import Purpose, forget, may_try
 from control.authn.endings import Endings
 from control.authn.opening import ENROLMENT, SECOND_FACTOR, Opening, Way, demanded_of, half
 from control.authn.sessions import refused
@@ -97,7 +98,7 @@ class Factors:
             row = factors.factor(tx, org, name)
             if row is None or row.confirmed:
                 raise ConflictError("second_factor_absent", "begin to set up a second factor first")
-            if not self._fits(tx, row, code, now):
+            if not self._fits(tx, row, code, Purpose.CONFIRM_CODE, now=now):
                 return False
             factors.put_codes(tx, org, name, [recovery.digest(org, name, each) for each in codes])
             return True
@@ -130,7 +131,7 @@ class Factors:
 
         def change(tx: Tx) -> tuple[Token, list[str]] | None:
             begun, user = half(tx, challenge, SECOND_FACTOR, new.at)
-            if not self.shown(tx, user.org, user.name, code, new.at):
+            if not self.shown(tx, user.org, user.name, code, Purpose.SIGN_IN_CODE, now=new.at):
                 return None
             people.drop_token(tx, begun.org, begun.id)
             kept = {"acting": begun.acting, "sid": begun.sid}
@@ -159,9 +160,9 @@ class Factors:
         (org, name), now = caller.account, self._world.now()
 
         def change(tx: Tx) -> bool | None:
-            return (
-                self.shown(tx, org, name, code, now) if factors.is_active(tx, org, name) else None
-            )
+            if not factors.is_active(tx, org, name):
+                return None
+            return self.shown(tx, org, name, code, Purpose.CONFIRM_CODE, now=now)
 
         return await self._store.write(change)
 
@@ -189,21 +190,21 @@ class Factors:
             check_credentials(tx, by, found_user(tx, org, name))
             if not factors.drop_factor(tx, org, name):
                 raise NotFoundError("not_found", "there is no second factor")
-            forget_tries(tx, org, name)
+            forget(tx, org, name)
             return people.drop_tokens_of(tx, org, name)
 
         self._ends.tell(await self._store.write(change))
 
-    def shown(self, tx: Tx, org: str, name: str, code: str, now: int) -> bool:
+    def shown(self, tx: Tx, org: str, name: str, code: str, purpose: Purpose, *, now: int) -> bool:
         """Whether this code of the account counts; it is used up, or counted as an attempt."""
         row = factors.factor(tx, org, name)
         if row is None or not row.confirmed:
             return False
-        return self._fits(tx, row, code, now)
+        return self._fits(tx, row, code, purpose, now=now)
 
-    def _fits(self, tx: Tx, row: SecondFactor, code: str, now: int) -> bool:
+    def _fits(self, tx: Tx, row: SecondFactor, code: str, purpose: Purpose, *, now: int) -> bool:
         org, name = row.org, row.name
-        if not may_try(tx, org, name, now):
+        if not may_try(tx, org, name, purpose, now):
             return False
         secret = self._sealer.open(row.secret, "second-factor", org, name).decode()
         step = totp.step_of(secret, code, now, row.last_step)
@@ -213,7 +214,7 @@ class Factors:
             row.confirmed and factors.use_code(tx, org, name, recovery.digest(org, name, code))
         ):
             return False
-        forget_tries(tx, org, name)
+        forget(tx, org, name, purpose)
         return True
 
 
@@ -221,20 +222,6 @@ def enrolment(secret: str, org: str, name: str) -> Enrolment:
     """What shows this secret to the account's person."""
     uri = totp.uri(secret, f"{org}/{name}", ISSUER)
     return Enrolment(secret, uri, totp.picture(uri))
-
-
-def may_try(tx: Tx, org: str, name: str, now: int) -> bool:
-    """Count an attempt at a code of the account; False while codes are locked."""
-    count, last_at = people.failures(tx, org, _counter(name))
-    counted = lockout.attempt(count, last_at, now)
-    if counted is not None:
-        people.put_failures(tx, org, _counter(name), counted, now)
-    return counted is not None
-
-
-def forget_tries(tx: Tx, org: str, name: str) -> None:
-    """A code was right, or is asked for no more."""
-    people.clear_failures(tx, org, _counter(name))
 
 
 def no_factor() -> ConflictError:
@@ -245,8 +232,3 @@ def no_factor() -> ConflictError:
 def wrong_code() -> AuthorizationError:
     """For somebody who is signed in, and stays so."""
     return AuthorizationError("code_wrong", "this code does not count; wait for the next one")
-
-
-def _counter(name: str) -> str:
-    """Where wrong codes are counted: no name of a user has this form."""
-    return f"{name}#code"

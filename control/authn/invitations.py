@@ -18,7 +18,7 @@ from control.errors import ConflictError, NotFoundError
 from control.model.factors import Invitation
 from control.model.names import address, slug
 from control.model.notices import INVITATION, Kind, Notice
-from control.model.people import Caller, Membership, Role, Token, User
+from control.model.people import PLATFORM, Caller, Membership, Role, Token, User
 from control.model.records import Severity
 from control.store import invitations, members, notices, people
 from control.store.rows import Tx
@@ -168,9 +168,29 @@ class Invitations:
 def found(tx: Tx, secret: str, now: int) -> Invitation:
     """The invitation of this link. Raises `NotFoundError`, whatever is wrong with it."""
     row = invitations.by_digest(tx, digest_of(secret))
-    if row is None or row.used_at or row.expires_at <= now:
+    if row is None or row.used_at or row.expires_at <= now or not is_backed(tx, row):
         raise _none()
     return row
+
+
+def is_backed(tx: Tx, row: Invitation) -> bool:
+    """Whether whoever made the invitation could make it now: it is worth no more than that.
+
+    An account of the same name that was made later is somebody else.
+    """
+    home, _, name = row.created_by.partition("/")
+    user = people.user(tx, home, name)
+    if user is None or user.disabled or user.created_at > row.created_at:
+        return False
+    if home == PLATFORM:
+        return user.role is Role.OWNER
+    role = user.role
+    if home != row.org:
+        member = members.membership(tx, row.org, home, name)
+        if member is None or member.created_at > row.created_at:
+            return False
+        role = member.role
+    return role.covers(Role.ADMIN) and role.covers(row.role)
 
 
 def spend(tx: Tx, row: Invitation, user: User, now: int) -> None:

@@ -131,6 +131,7 @@ def end_acting(tx: Tx, org: str, home: str, name: str) -> list[str]:
     gone = [token.id for token in people.tokens_of(tx, home, name) if token.acting == org]
     for token_id in gone:
         people.drop_token(tx, home, token_id)
+    people.end_enrolments_of(tx, home, name, org)
     return gone
 
 

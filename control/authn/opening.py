@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
+from control.authn.attempts import Purpose, forget
 from control.authn.endings import Endings
 from control.authn.sessions import Rules, refused
 from control.crypto import digest_of, mint
@@ -77,7 +78,7 @@ class Opening:
             current = people.user(tx, user.org, user.name)
             if current is None or current.disabled or current.changed_at != user.changed_at:
                 raise refused()  # somebody changed the account meanwhile
-            people.clear_failures(tx, user.org, user.name)
+            forget(tx, user.org, user.name, Purpose.SIGN_IN)
             return self.add(tx, current, way, made)
 
         token, ended = await self._store.write(change)

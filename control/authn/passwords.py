@@ -1,8 +1,11 @@
 """Passwords as Argon2id hashes (RFC 9106), computed in threads, a few at a time.
 
 One hash takes 64 MiB and about 100 ms; without a limit a burst of logins would take all memory.
+Requests that need one take turns, shared fairly among organizations and, of strangers, addresses.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import trio
@@ -10,9 +13,17 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from actors import World
-from control.errors import ValidationError
+from actors.errors import LimiterFull
+from actors.fair_limiter import FairLimiter, Share
+from control.errors import RateLimitError, UnavailableError, ValidationError
 
 AT_ONCE: Final = 2
+TURNS: Final = 4
+"""Requests at once. Twice as many as compute: the others read and write before and after it."""
+RETRY_AFTER: Final = 10  # seconds
+_GROUP: Final = Share(3, 64)
+_MEMBER: Final = Share(2, 32)
+_WAITING: Final = 512
 MIN_LENGTH: Final = 12  # NIST SP 800-63B-4 asks for 15 of a password alone, 8 beside another factor
 MAX_LENGTH: Final = 1024
 _NOBODYS: Final = "the password of nobody"
@@ -25,7 +36,30 @@ class Passwords:
         self.world = world
         self._hasher = hasher or PasswordHasher()
         self._limiter = trio.CapacityLimiter(AT_ONCE)
+        self._turns = FairLimiter(TURNS, group=_GROUP, member=_MEMBER, waiting=_WAITING)
         self._dummy = ""
+
+    @asynccontextmanager
+    async def turn(self, group: str, member: str) -> AsyncIterator[None]:
+        """Hold a turn for a request that computes a hash. To be taken before anything is done.
+
+        A request whose client has gone is cancelled while it waits, and computes nothing.
+        Raises `RateLimitError` or `UnavailableError` when too many wait already.
+        """
+        try:
+            async with self._turns.slot(group, member):
+                yield
+        except LimiterFull as full:
+            if full.own:
+                raise RateLimitError(
+                    "too_many_logins",
+                    "too many passwords from this address or organization wait to be checked: "
+                    "wait and try again",
+                    retry_after=RETRY_AFTER,
+                ) from None
+            raise UnavailableError(
+                "passwords_busy", "too many passwords wait to be checked: wait and try again"
+            ) from None
 
     async def hash(self, password: str) -> str:
         """The PHC string to store. Raises `ValidationError` for one that is too short or long."""

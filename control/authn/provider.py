@@ -20,8 +20,9 @@ import trio
 from msgspec import Struct
 
 from actors import World
+from actors.errors import LimiterFull
+from actors.fair_limiter import FairLimiter, Share
 from control.authn import id_token
-from control.authn.turns import Turns
 from control.errors import AuthenticationError, UnavailableError, ValidationError
 from control.notify.errors import FailedError, RefusedError
 from control.notify.reach import ANYWHERE, Place, Resolve, resolve
@@ -32,6 +33,8 @@ SECONDS: Final = 10.0  # for one answer
 MAX_BODY: Final = 256 * 1024
 AT_ONCE: Final = 8
 AT_ONCE_EACH: Final = 4  # of one issuer: one that is slow does not hold all
+WAITING: Final = 256  # of all
+WAITING_EACH: Final = 64
 FRESH: Final = 3600 * SECOND  # how long what it says of itself is believed
 AGAIN: Final = 60 * SECOND  # a key that is not known makes us ask again, no sooner than this
 MAX_REMEMBERED: Final = 1000  # issuers
@@ -107,7 +110,12 @@ class Providers:
         self._world = world
         self._look_up = look_up
         self._known: dict[str, _Known] = {}
-        self._turns = Turns(AT_ONCE, AT_ONCE_EACH)
+        self._turns = FairLimiter(
+            AT_ONCE,
+            group=Share(AT_ONCE_EACH, WAITING_EACH),
+            member=Share(AT_ONCE_EACH, WAITING_EACH),
+            waiting=WAITING,
+        )
         self._tls = tls or ssl.create_default_context()
 
     async def metadata(self, issuer: str) -> Metadata:
@@ -217,7 +225,7 @@ class Providers:
         try:
             with trio.fail_after(SECONDS):
                 async with (
-                    self._turns.of(issuer),
+                    self._turns.slot(issuer),
                     httpx2.AsyncClient(verify=self._tls, timeout=SECONDS, trust_env=False) as http,
                     http.stream(
                         method, place.at(await self._address(place)), headers=sent, data=form,
@@ -225,7 +233,7 @@ class Providers:
                     ) as reply,
                 ):  # fmt: skip
                     return reply.status_code, await _bounded(reply)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, trio.TooSlowError):
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, trio.TooSlowError, LimiterFull):
             raise _unreachable() from None
 
     async def _address(self, place: Place) -> str:
@@ -290,5 +298,6 @@ def _private() -> ValidationError:
 def _unreachable() -> UnavailableError:
     return UnavailableError(
         "oidc_unavailable",
-        "the identity provider does not answer as one: try later, or check its address",
+        "the identity provider does not answer as one: try later, or check its address;"
+        " a private one takes identity.private or identity.hosts in the settings",
     )

@@ -8,13 +8,12 @@ from typing import Final
 
 from actors import World
 from control.authn import recovery, totp
+from control.authn.attempts import Purpose, forget, may_try
 from control.authn.endings import Endings
 from control.authn.factors import (
     Enrolment,
     Factors,
     enrolment,
-    forget_tries,
-    may_try,
     no_factor,
     wrong_code,
 )
@@ -56,7 +55,7 @@ class Replacement:
         def change(tx: Tx) -> bool:
             if not factors.is_active(tx, org, name):
                 raise no_factor()
-            if not self._factors.shown(tx, org, name, code, now):
+            if not self._factors.shown(tx, org, name, code, Purpose.CONFIRM_CODE, now=now):
                 return False
             factors.put_next(tx, row)
             return True
@@ -100,13 +99,13 @@ class Replacement:
     def _changed(self, tx: Tx, row: NextFactor, code: str, now: int) -> SecondFactor | None:
         """The next one in force, if the code is its own; the attempt counts."""
         org, name = row.org, row.name
-        if not may_try(tx, org, name, now):
+        if not may_try(tx, org, name, Purpose.CONFIRM_CODE, now):
             return None
         secret = self._sealer.open(row.secret, _NEXT, org, name)
         step = totp.step_of(secret.decode(), code, now, -1)
         if step is None:
             return None
-        forget_tries(tx, org, name)
+        forget(tx, org, name, Purpose.CONFIRM_CODE)
         sealed = self._sealer.seal(secret, "second-factor", org, name)
         return SecondFactor(org, name, sealed, confirmed=True, last_step=step, created_at=now)
 

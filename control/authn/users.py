@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from actors import World
+from control.authn.attempts import Purpose, forget
 from control.authn.endings import Endings
 from control.authn.passwords import Passwords
 from control.errors import AuthorizationError, ConflictError, NotFoundError
@@ -128,7 +129,7 @@ class Users:
             check_credentials(tx, by, user)
             changed_at = max(now, user.changed_at + 1)
             people.put_user(tx, replace(user, password=hashed, changed_at=changed_at))
-            people.clear_failures(tx, org, name)
+            forget(tx, org, name, Purpose.SIGN_IN, Purpose.CONFIRM)
             return people.drop_tokens_of(tx, org, name)
 
         self._ends.tell(await self._store.write(change))

@@ -5,6 +5,9 @@ Quart would add to it is between a browser and its bound.
 """
 
 import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -13,11 +16,18 @@ from actors import World
 from control.api.plane import Plane
 from control.authn.cookies import from_browser
 from control.authn.sessions import Visit
-from control.errors import AuthenticationError, AuthorizationError, ControlError, NotFoundError
+from control.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    ControlError,
+    NotFoundError,
+    RateLimitError,
+)
 from control.live.browser import Browser
 from control.live.hub import Hub
 from control.model.operation import Operation
 from control.model.people import Origin
+from control.store.reader import reading_for, signed_in, stranger
 from protocols.http.scope import Receive, Scope, Send
 from protocols.instant import SECOND, rfc3339
 from protocols.live.limits import Bounds
@@ -26,6 +36,9 @@ from protocols.openapi import JSON, ErrorBody
 PATH: Final = "/api/v1/live"
 OPERATION: Final = "live.open"
 MAX_AGENT: Final = 256
+OPEN_EACH: Final = {"session": 16, "account": 32, "organization": 500}
+"""Feeds that are open at once, of the server's 1,000 (`protocols.http.limits`): a feed is a tab."""
+RETRY_AFTER: Final = 30  # seconds
 RECORDED_A_MINUTE: Final = 60
 """Refusals of strangers that go on the trail; more are counted in the log: it is not theirs to
 fill."""
@@ -43,6 +56,7 @@ class Door:
         self._world: World = plane.world
         self._minute = 0
         self._recorded = 0
+        self._open_of: Counter[tuple[str, ...]] = Counter()
         self.refused = 0
         self.open = 0
 
@@ -50,17 +64,49 @@ class Door:
         """Serve one websocket."""
         op = self._operation(scope)
         try:
-            visit = await self._admit(scope, op)
+            with reading_for(stranger(op.origin.ip)):
+                visit = await self._admit(scope, op)
+            places = self._places(visit)
         except ControlError as error:
             await self._refuse(op, error, send)
             return
-        await receive()
-        await send({"type": "websocket.accept"})
-        self.open += 1
-        try:
+        with self._counted(places), reading_for(signed_in(visit.caller.org, visit.token.id)):
+            await receive()
+            await send({"type": "websocket.accept"})
             await Browser(self._plane, self._hub, visit, op, self._bounds).run(receive, send)
+
+    def _places(self, visit: Visit) -> list[tuple[str, ...]]:
+        """What this feed counts among. Raises `RateLimitError` where it would be one too many.
+
+        An account is one in every organization in which it acts.
+        """
+        named = {
+            "session": (visit.token.id,),
+            "account": visit.caller.account,
+            "organization": (visit.caller.org,),
+        }
+        for kind, name in named.items():
+            most = OPEN_EACH[kind]
+            if self._open_of[kind, *name] >= most:
+                raise RateLimitError(
+                    "too_many_feeds",
+                    f"this {kind} has {most} live feeds open: close a page and try again",
+                    retry_after=RETRY_AFTER,
+                )
+        return [(kind, *name) for kind, name in named.items()]
+
+    @contextmanager
+    def _counted(self, places: list[tuple[str, ...]]) -> Iterator[None]:
+        self.open += 1
+        self._open_of.update(places)
+        try:
+            yield
         finally:
             self.open -= 1
+            self._open_of.subtract(places)
+            for place in places:
+                if not self._open_of[place]:
+                    del self._open_of[place]
 
     async def _admit(self, scope: Scope, op: Operation) -> Visit:
         if scope["path"] != PATH:
@@ -100,6 +146,8 @@ class Door:
             details=dict(error.details),
         )
         headers = [(b"content-type", JSON.encode()), (b"x-request-id", op.request_id.encode())]
+        if isinstance(error, RateLimitError):
+            headers.append((b"retry-after", str(error.details["retry_after"]).encode()))
         start = {"type": "websocket.http.response.start", "status": error.status}
         await send({**start, "headers": [*headers, (b"cache-control", b"no-store")]})
         await send({"type": "websocket.http.response.body", "body": msgspec.json.encode(body)})

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from control.model.claims import is_plausible
 from protocols.link import messages as m
 from protocols.link.vocabulary import BUCKETS_US, CounterName, GaugeName, HistogramName
 
@@ -45,9 +46,11 @@ class Rates:
 
     def measured(self, org: str, vault: str, told: m.Metrics, now: float) -> dict[str, Any]:
         """Take a report; the columns that follow from it."""
-        counters = {counter.name: counter.value for counter in told.counters}
-        gauges = {gauge.name: gauge.value for gauge in told.gauges}
-        times = {histogram.name: histogram.counts for histogram in told.histograms}
+        counters = {c.name: c.value for c in told.counters if is_plausible(c.name, c.value)}
+        gauges = {g.name: g.value for g in told.gauges if is_plausible(g.name, g.value)}
+        times = {
+            h.name: h.counts for h in told.histograms if all(is_plausible("", n) for n in h.counts)
+        }
         new = Pace(
             heard=now,
             until=told.until,

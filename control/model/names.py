@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from control.errors import ValidationError
+from protocols.text import BREAKS, CONTROLS, HIDDEN, JOINERS
 
 MAX_TAGS: Final = 32  # of one agent
 MAX_ADDRESS: Final = 254  # RFC 5321, 4.5.3.1.3
@@ -20,10 +21,11 @@ _TAG: Final = re.compile(r"[a-z0-9][a-z0-9._:=/-]{0,63}", re.ASCII)
 Slug = Annotated[str, Meta(min_length=1, max_length=64, pattern=f"^{SLUG}$")]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._:=/-]{0,63}$")]
 Tags = Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)]
-# PostgreSQL refuses NUL in a text; other controls play tricks on whoever reads it in a terminal.
+# PostgreSQL refuses NUL in a text; other controls play tricks on whoever reads it in a terminal,
+# hidden characters on whoever reads it at all.
 # (?!\n): Python's `$` would let a final newline pass.
-LINE: Final = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
-LINES: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+LINE: Final = rf"^[^{CONTROLS}{HIDDEN}{JOINERS}]*$(?!\n)"
+LINES: Final = rf"^[^{BREAKS}{HIDDEN}]*$"
 Prose = Annotated[str, Meta(max_length=MAX_SHOWN, pattern=LINES)]
 Entered = Annotated[str, Meta(max_length=64, pattern=LINE)]
 """A name as somebody types it, to be looked for."""

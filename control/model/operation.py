@@ -50,6 +50,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     role: Role = Role.VIEWER
     anyone: bool = False
     public: bool = False
+    hashes: bool = False
+    """It computes a password's hash, so it waits its turn before it begins."""
     target: str = ""
     mutates: bool = False
     detail: dict[str, Any] = {}

@@ -1,5 +1,14 @@
 """Why a message did not arrive, in words of our own: a remote's text goes no further."""
 
+from typing import Final
+
+UNREACHABLE: Final = (
+    "it cannot be reached: check its name and port; a private address takes notify.private in the"
+    " settings, and the control plane's log says more"
+)
+"""For a name that does not resolve, an address that is not allowed, and a connection that fails:
+otherwise whoever names hosts learns which names and ports there are inside (SSRF)."""
+
 
 class UndeliveredError(Exception):
     """It did not arrive."""

@@ -3,13 +3,15 @@
 import ssl
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx2
 import trio
 
 from control.errors import ValidationError
 from control.notify.errors import FailedError, RefusedError
-from control.notify.reach import Place, Reach, Resolve
+from control.notify.reach import Place, Reach, Resolve, unreachable
+from protocols.errors import where
 
 SECONDS: Final = 15.0  # for all of it
 AT_ONCE: Final = 64
@@ -42,7 +44,7 @@ class Poster:
         except trio.TooSlowError:
             raise FailedError(f"no answer within {SECONDS:.0f} seconds") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise FailedError(_why(error)) from None
+            raise _failed(url, error) from None
 
     async def _posted(self, place: Place, body: bytes, headers: Mapping[str, str]) -> None:
         with trio.fail_after(SECONDS):
@@ -79,10 +81,10 @@ def _judge(status: int, after: str) -> None:
     raise FailedError(f"it answered {status}", wait)
 
 
-def _why(error: Exception) -> str:
+def _failed(url: str, error: Exception) -> FailedError:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return "its certificate is not one to trust"
+            return FailedError("its certificate is not one to trust")
         cause = cause.__cause__ or cause.__context__
-    return "no connection, or it broke off"
+    return unreachable(urlsplit(url).netloc, f"no connection, or it broke off ({where(error)})")

@@ -4,6 +4,7 @@ A name is resolved once, every address of it has to be allowed, and the connecti
 that was looked at: a name that answers otherwise a moment later changes nothing (DNS rebinding).
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from ipaddress import (
     IPv4Address,
@@ -20,7 +21,7 @@ import trio
 from msgspec import Struct
 
 from control.errors import ValidationError
-from control.notify.errors import FailedError, RefusedError
+from control.notify.errors import UNREACHABLE, FailedError, RefusedError
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -32,6 +33,7 @@ MAIL_PORTS: Final = frozenset({25, 465, 587, 2525})
 MAX_URL: Final = 2048
 LOOKUP_SECONDS: Final = 5.0
 ANYWHERE: Final = ("0.0.0.0/0", "::/0")  # for what an operator has named
+log: Final = logging.getLogger("freehold.control.notify")
 _UNICAST: Final = IPv6Network("2000::/3")  # RFC 4291, 2.4: what is global so far
 _TUNNELS: Final = (IPv6Network("2001::/32"), IPv6Network("2002::/16"))  # Teredo, 6to4
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052, 2.1: the last 32 bits are an IPv4 address
@@ -99,18 +101,21 @@ class Reach(Struct, frozen=True):
     async def address(self, host: str, port: int, resolve: Resolve, *, plain: bool = False) -> str:
         """The one address to connect to. Raises `UndeliveredError`; `plain` goes to loopback alone.
 
-        Where several are there, the first; when any of them is not allowed, none.
+        Where several are there, the first; when any of them is not allowed, none. A host without
+        an address and one at an address that is not allowed are told alike; the log has which.
         """
         found = [ip_address(each) for each in await _resolved(host, port, resolve)]
         if not found:
-            raise FailedError("the host has no address")
+            raise unreachable(host, "it has no address")
         for each in found:
             if plain and not each.is_loopback:
                 raise RefusedError("without TLS only this machine is asked: switch TLS on")
             if not self.allows(each):
-                raise RefusedError(
-                    "the host is at a private address: notify.private in the settings can allow it"
-                )
+                if _is_literal(host):  # the rule alone says so: nothing was asked
+                    raise RefusedError(
+                        "this is a private address: notify.private in the settings can allow it"
+                    )
+                raise unreachable(host, f"its address {each} is not allowed")
         return str(found[0])
 
     def allows(self, address: Address) -> bool:
@@ -151,16 +156,28 @@ async def resolve(host: str, port: int) -> list[str]:
     return [str(entry[4][0]).partition("%")[0] for entry in found]
 
 
-async def _resolved(host: str, port: int, resolver: Resolve) -> list[str]:
+def _is_literal(host: str) -> bool:
     try:
-        return [str(ip_address(host))]
+        ip_address(host)
     except ValueError:
-        pass
+        return False
+    return True
+
+
+async def _resolved(host: str, port: int, resolver: Resolve) -> list[str]:
+    if _is_literal(host):
+        return [host]
     try:
         with trio.fail_after(LOOKUP_SECONDS):
             return await resolver(host, port)
     except (OSError, UnicodeError, trio.TooSlowError):
-        raise FailedError("the host's name does not resolve") from None
+        raise unreachable(host, "its name does not resolve") from None
+
+
+def unreachable(host: str, why: str) -> FailedError:
+    """What is told of a host that is not reached; `why` goes to the operator's log alone."""
+    log.warning("host %s is not reached: %s", host, why)
+    return FailedError(UNREACHABLE)
 
 
 def _unfit() -> ValidationError:

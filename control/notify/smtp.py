@@ -17,7 +17,7 @@ from msgspec import Struct
 from actors import World
 from control.model.notices import Server, Tls
 from control.notify.errors import FailedError, RefusedError, UndeliveredError
-from control.notify.reach import ANYWHERE, Reach, Resolve
+from control.notify.reach import ANYWHERE, Reach, Resolve, unreachable
 
 WAIT: Final = 10.0  # seconds for one answer
 SECONDS: Final = 30.0  # for the whole conversation
@@ -138,8 +138,10 @@ def _deliver(
         return RefusedError("the mail server lacks STARTTLS or a login")
     except ssl.SSLCertVerificationError:
         return FailedError("the mail server's certificate is not one to trust")
-    except (smtplib.SMTPException, OSError, ValueError):  # ValueError: the connection was cut
-        return FailedError("the mail server did not take it: no connection, or it broke off")
+    except (smtplib.SMTPException, OSError, ValueError) as error:  # ValueError: it was cut
+        return unreachable(
+            relay.server.host, f"no connection, or it broke off ({type(error).__name__})"
+        )
     finally:
         line.close()
 

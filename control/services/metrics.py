@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from actors import World
 from control.errors import NotFoundError, ValidationError
+from control.model.claims import is_plausible
 from control.model.records import Sample
 from control.services.keys import AWAY
 from control.store import agents, samples
@@ -59,9 +60,11 @@ def is_later(at: int, last: int) -> bool:
 def ingest(tx: Tx, org: str, vault: str, at: int, figures: Mapping[str, float], *, now: int) -> int:
     """Store the figures of one moment (`at`, `now`: Unix seconds); how many were taken.
 
-    A moment in the future counts as now. Series beyond the bound are not begun.
+    A moment in the future counts as now. Series beyond the bound are not begun, and figures that
+    no agent can have measured not taken.
     """
     at = min(at, now + FUTURE)
+    figures = {name: value for name, value in figures.items() if is_plausible(name, value)}
     known = samples.series_of(tx, org, vault)
     new = [name for name in figures if name not in known][: max(MAX_SERIES - len(known), 0)]
     known |= samples.add_series(tx, org, vault, new)

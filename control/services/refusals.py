@@ -14,6 +14,7 @@ from typing import Final
 from actors import World
 from control.errors import AuthenticationError, AuthorizationError, ConflictError, ControlError
 from control.model.operation import Operation, Origin
+from control.model.people import Caller, Role
 from control.notify.rate import Allowance
 from control.services.trail import Trail
 from protocols.client import client_of
@@ -24,6 +25,8 @@ MAX_CLIENTS: Final = 1_024
 """That are told apart; the one that came first is forgotten first."""
 COUNTED_EVERY: Final = 3600.0  # seconds
 OTHERS: Final = "others"
+MAX_CALLERS: Final = 16_384
+"""Callers' operations that are told apart."""
 
 
 class Refusals:
@@ -79,3 +82,50 @@ class Refusals:
         except ControlError:
             self._beyond.update(beyond)
             raise
+
+
+class CallerRefusals:
+    """Refusals of callers who are signed in: recorded at a pace, the rest counted.
+
+    Each operation of each caller has a pace of its own, so none hides another. What a caller was
+    allowed to change is always on record one by one. Of one process.
+    """
+
+    def __init__(self, trail: Trail, world: World) -> None:
+        self._trail = trail
+        self._world = world
+        self._each: dict[tuple[str, str, str], Allowance] = {}
+        self._beyond: dict[tuple[str, str, str], tuple[Caller, int]] = {}
+
+    def has_room(self, op: Operation, caller: Caller) -> bool:
+        """Whether one more gets a record on the trail of `op.org`; else it is counted."""
+        now, key = self._world.monotonic(), (op.org, op.name, caller.actor)
+        each = self._each.setdefault(key, Allowance(now))
+        if len(self._each) > MAX_CALLERS:
+            del self._each[next(iter(self._each))]
+        if each.take(EACH_PER_HOUR, now):
+            return True
+        if key not in self._beyond and len(self._beyond) >= MAX_CALLERS:
+            key, caller = ("", op.name, OTHERS), Caller("", OTHERS, Role.VIEWER, "")
+        _, count = self._beyond.get(key, (caller, 0))
+        self._beyond[key] = caller, count + 1
+        return False
+
+    async def tell(self) -> None:
+        """Put on each trail how many were only counted, if any. Raises `UnavailableError`."""
+        for key in list(self._beyond):  # more may come while one is told
+            caller, count = self._beyond.pop(key)
+            op = Operation(
+                name=key[1],
+                request_id=self._world.new_id(),
+                credential=None,
+                origin=Origin(),
+                org=key[0],
+                detail={"count": count},
+            )
+            try:
+                await self._trail.record(op, caller, "outcome", "denied", "too_many_refusals")
+            except ControlError:
+                _, more = self._beyond.get(key, (caller, 0))
+                self._beyond[key] = caller, count + more
+                raise

@@ -15,9 +15,13 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 def sheet(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
     """The table with its heading. None is an empty cell; numbers are left alone."""
+    return lines([columns]) + lines(rows)
+
+
+def lines(rows: Iterable[Sequence[Cell]]) -> bytes:
+    """Some of its rows."""
     text = StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(columns)
     writer.writerows([_safe(cell) for cell in row] for row in rows)
     return text.getvalue().encode()
 

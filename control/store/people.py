@@ -9,7 +9,7 @@ from control.store.history import note
 from control.store.identities import drop_identities_of
 from control.store.members import drop_memberships_of, note_guest
 from control.store.rows import Tx, add, every, first, put
-from control.store.tables import login_failures, organizations, tokens, users
+from control.store.tables import ca_tokens, login_failures, organizations, tokens, users
 
 
 def add_organization(tx: Tx, organization: Organization) -> None:
@@ -162,10 +162,23 @@ def demand_turn(organization: Organization, at: int) -> Turn:
 
 
 def drop_tokens_of(tx: Tx, org: str, user_name: str) -> list[str]:
-    """End every credential of a user; their ids."""
+    """End every credential of a user; their ids. What it made to let agents in ends too."""
     held = [token.id for token in tokens_of(tx, org, user_name)]
+    end_enrolments_of(tx, org, user_name)
     tx.execute(tokens.delete().where(tokens.c.org == org, tokens.c.user == user_name))
     return held
+
+
+def end_enrolments_of(tx: Tx, home: str, user_name: str, org: str = "") -> None:
+    """No enrolment token that an account made, and that is not used, counts any more.
+
+    `org`: of this organization alone. The rows stay until they are tidied up.
+    """
+    t = ca_tokens.c
+    made = [t.created_by == f"{home}/{user_name}", t.used_at.is_(None)]
+    if org:
+        made.append(t.org == org)
+    tx.execute(ca_tokens.update().where(*made).values(expires_at=t.created_at))
 
 
 def sweep_tokens(tx: Tx, now: int) -> int:

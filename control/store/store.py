@@ -13,11 +13,14 @@ import sqlalchemy as sa
 import trio
 
 from actors import ActorError, Child, MailboxFull, Node, Overflow, RestartPolicy, World, supervise
+from actors.errors import LimiterFull
+from actors.fair_limiter import FairLimiter, Share
 from actors.ref import Ref
-from control.errors import UnavailableError
+from control.errors import RateLimitError, UnavailableError
 from control.store.engines import READERS, Engines, open_engines
 from control.store.faults import UNFIT, StoreError, fault, unfit
 from control.store.lease import Lease, SharedLease, SoleLease
+from control.store.reader import current
 from control.store.revision import is_current
 from control.store.rows import Tx
 from control.store.writer import Change, Writer
@@ -25,6 +28,10 @@ from control.store.writer import Change, Writer
 T = TypeVar("T")
 
 COMMIT_SECONDS: Final = 30.0
+MAX_READS: Final = 1024  # that wait, of all callers together
+MAX_READS_OF_ORG: Final = 256
+MAX_READS_OF_SESSION: Final = 128  # more than the streams of an HTTP/2 connection
+RETRY_AFTER: Final = 5  # seconds
 MAX_WAITING: Final = 16_384  # changes: one for each of 10,000 agents that report at once
 _RESTARTS: Final = RestartPolicy(
     intensity=1000, window=60.0, backoff_base=0.01, backoff_cap=1.0
@@ -37,14 +44,28 @@ class StoreReader:
     def __init__(self, engines: Engines, world: World) -> None:
         self._engines = engines
         self._world = world
-        self._readers = trio.CapacityLimiter(engines.readers)
+        self._threads = trio.CapacityLimiter(engines.readers)
+        self._readers = _fair(engines.readers)
 
     async def read(self, query: Callable[[Tx], T]) -> T:
         """What `query` finds in one consistent view of what is committed.
 
-        Raises `StoreError`, or `ValidationError` when it asks for what no column holds.
+        Waits its turn among the readers (`control.store.reader`). Raises `StoreError`,
+        `ValidationError` when it asks for what no column holds, or `RateLimitError` when too many
+        reads of this caller wait.
         """
-        return await self._world.run_sync(self._read, query, limiter=self._readers)
+        group, member, bounded = current()
+        try:
+            async with self._readers.slot(group, member, bounded=bounded):
+                return await self._world.run_sync(self._read, query, limiter=self._threads)
+        except LimiterFull as full:
+            if full.own:
+                raise RateLimitError(
+                    "too_many_reads",
+                    "too many requests of this caller wait for the database: wait and try again",
+                    retry_after=RETRY_AFTER,
+                ) from None
+            raise StoreError("store_busy", "too many reads wait for the database") from None
 
     def _read(self, query: Callable[[Tx], T]) -> T:
         try:
@@ -87,6 +108,16 @@ class Store(StoreReader):
             raise StoreError(
                 "store_timeout", "the database did not answer in time: stored or not", "unknown"
             ) from None
+
+
+def _fair(readers: int) -> FairLimiter:
+    """An organization leaves a quarter of the readers to others, a session half."""
+    return FairLimiter(
+        readers,
+        group=Share(max(readers - max(readers // 4, 1), 1), MAX_READS_OF_ORG),
+        member=Share(max(readers // 2, 1), MAX_READS_OF_SESSION),
+        waiting=MAX_READS,
+    )
 
 
 @asynccontextmanager

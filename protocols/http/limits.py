@@ -68,6 +68,9 @@ class Limits:
     connections: int = 10_000
     """Measured: 40 KiB an idle TLS connection, 60 with HTTP/2, so at most some 600 MiB. Above it,
     new connections are closed at once."""
+    connections_each: int = 5_000
+    """Of one client address (an IPv6 client's network counts as one), so that none closes the
+    server to the others. Trusted proxies are exempt: their connections are of many clients."""
     backlog: int = 1_024
     """Connections the kernel may hold for us; Linux caps it at net.core.somaxconn (4096)."""
     streams: int = 100

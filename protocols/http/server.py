@@ -4,6 +4,7 @@ import contextlib
 import errno
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import trio
 
 from protocols.binding import binding
+from protocols.client import site_of
 from protocols.http.admission import Admission
 from protocols.http.answers import Answers
 from protocols.http.bodies import Bodies
@@ -127,8 +129,12 @@ class ServerHandle:
         tls: TlsConfig | None,
         on_connections: Callable[[int], None] | None,
         wall_clock: Callable[[], float] | None = None,
+        *,
+        trusts: Callable[[str], bool] | None = None,
     ) -> None:
         self._shared = shared
+        self._trusts = trusts
+        self._from: Counter[str] = Counter()  # connections of each client
         self._wall_clock = wall_clock
         self._listener = listener
         self._tls = tls
@@ -250,6 +256,11 @@ class ServerHandle:
             return
         shared = self._shared
         client = _address(sock.getpeername)
+        source = self._source(client)
+        if source and self._from[source] >= shared.limits.connections_each:
+            sock.close()
+            report(logging.WARNING, "client_refused", client=source, of=self._from[source])
+            return
         caller = shared.answers.caller(client[0] if client else None)
         if self._context is None:
             transport = Transport(
@@ -266,10 +277,17 @@ class ServerHandle:
                 caller=caller,
             )
         self._live[transport] = transport
-        nursery.start_soon(self._guard, transport, client, _address(sock.getsockname))
+        self._from[source] += 1
+        nursery.start_soon(self._guard, transport, source, client, _address(sock.getsockname))
+
+    def _source(self, client: Address | None) -> str:
+        """Whose bound the connection counts against; empty: nobody's."""
+        if client is None or (self._trusts is not None and self._trusts(client[0])):
+            return ""
+        return site_of(client[0])
 
     async def _guard(
-        self, transport: Transport, client: Address | None, server: Address | None
+        self, transport: Transport, source: str, client: Address | None, server: Address | None
     ) -> None:
         """Whatever happens in one connection ends here."""
         peer = Peer(client, server, "http" if self._context is None else "https")
@@ -283,6 +301,9 @@ class ServerHandle:
         finally:
             transport.close()
             del self._live[transport]
+            self._from[source] -= 1
+            if not self._from[source]:
+                del self._from[source]
             if not self._live:
                 self._empty.unpark_all()
             self._count()
@@ -331,6 +352,7 @@ async def serve(
     wall_clock: Callable[[], float] | None = None,
     listener: Listener | None = None,
     websockets: bool = False,
+    trusts: Callable[[str], bool] | None = None,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` (ASGI 3, type "http"; no lifespan) until cancelled or drained.
@@ -345,6 +367,8 @@ async def serve(
     what must get through even so (see `Limits.in_hand`). `on_connections` is told the number of
     open connections whenever it changes. `wall_clock` (seconds since the epoch) fills the Date
     header; without one there is none, as RFC 9110 section 6.6.1 has it for a server without one.
+
+    `trusts`: whether an address is of a proxy, which may have more connections than a client.
 
     Starts with a ServerHandle once connections are accepted. Raises OSError when the address
     cannot be bound, TlsConfigError when the certificate, key or trust store cannot be used.
@@ -363,6 +387,6 @@ async def serve(
         _upgrade() if websockets else None,
     )
     with listener or await Listener.bind(host, port, limits.backlog) as bound:
-        handle = ServerHandle(shared, bound, tls, on_connections, wall_clock)
+        handle = ServerHandle(shared, bound, tls, on_connections, wall_clock, trusts=trusts)
         task_status.started(handle)
         await handle._run()  # noqa: SLF001 - the handle's owner is told only what it may do

@@ -14,6 +14,7 @@ from protocols.pki.errors import RequestError
 from protocols.pki.names import SLUG
 from protocols.pki.requests import MAX_REQUEST
 from protocols.pki.trust import MAX_ROOTS
+from protocols.text import CONTROLS, HIDDEN, JOINERS
 
 M = TypeVar("M", bound=Struct)
 
@@ -22,7 +23,7 @@ MAX_BODY: Final = 8 * 1024
 MAX_ANSWER: Final = 128 * 1024
 MAX_PAUSE: Final = 3600
 """Seconds until an agent asks again that waits to be let in."""
-LINE: Final = r"\A[^\x00-\x1f\x7f-\x9f]*\Z"
+LINE: Final = rf"\A[^{CONTROLS}{HIDDEN}{JOINERS}]*\Z"
 
 Csr: TypeAlias = Annotated[bytes, Meta(min_length=1, max_length=MAX_REQUEST)]
 LinkKey: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]

@@ -1,5 +1,6 @@
 """Which proxies are believed: the same keys for the agent and the control plane."""
 
+from collections.abc import Callable
 from ipaddress import ip_network
 
 from pydantic import Field, field_validator
@@ -27,6 +28,10 @@ class Proxied(Section):
             if not ip_network(each).prefixlen:
                 raise ValueError("everybody would be a proxy: name the proxies' own addresses")
         return value
+
+    def trusts(self) -> Callable[[str], bool]:
+        """Whether a connection from an address is a proxy's."""
+        return Proxies(self.addresses, self.header).trusts
 
     def around(self, app: App, *, tls: bool, refuse: Refuse) -> App:
         """The application as the clients of the proxies reach it.

@@ -6,7 +6,7 @@ which refuses. So a yes stands whatever they were, and a no does not count as on
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, NoReturn, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,9 +17,9 @@ from vault.authz.conditions import UndecidableError
 from vault.errors import ValidationError
 from vault.model.event import AuditRow
 from vault.model.identity import Identity
-from vault.model.operation import Capability, Facts, Origin
+from vault.model.operation import NO_FACTS, Capability, Facts, Origin
 from vault.model.path import ResourcePath
-from vault.model.replay import Change, Undecided
+from vault.model.replay import Change, Fact, Undecided
 
 MAX_KINDS: Final = 10_000  # of changes that are told apart; more are only counted
 MOST_ENDS: Final = 10_000  # outcomes that are kept until their intents come; 9 MB
@@ -85,29 +85,33 @@ def _is_refusal(row: AuditRow) -> bool:
 
 
 class Question(Struct, frozen=True):
-    """A recorded access with the caller as he stands. `facts` None: they are not known."""
+    """A recorded access with the caller as he stands. `facts` None: they are not known.
+
+    `known`: what conditions may be decided by.
+    """
 
     row: AuditRow
     path: ResourcePath
     identity: Identity
     facts: Facts | None = None
+    known: frozenset[Fact] = frozenset(Fact)
 
     def ask(self, now: Snapshot, then: Snapshot) -> Pair:
         """Decide it twice, as a request at its time would be."""
         return Pair(self._decide(now), self._decide(then))
 
     def _decide(self, snapshot: Snapshot) -> Decision | None:
-        unknown = _Unknown()
+        seen = _Seen(self)
         access = Access(
             capability=Capability(self.row.capability),
             path=self.path,
             identity=self.identity,
-            origin=Origin(ip=self.row.ip),
-            facts=cast("Facts", unknown) if self.facts is None else self.facts,
+            origin=cast("Origin", seen),
+            facts=cast("Facts", seen),
             now=self.row.time,
         )
         decision = snapshot.compiled(self.identity).decide(access)
-        return decision if decision.allowed or not unknown.asked else None
+        return decision if decision.allowed or not seen.asked else None
 
 
 def path_of(row: AuditRow) -> ResourcePath | None:
@@ -120,25 +124,45 @@ def path_of(row: AuditRow) -> ResourcePath | None:
         return None
 
 
-class _Unknown:
-    """Stands in for `Facts` that nobody knows, and remembers whether anybody asked."""
+class _Seen:
+    """Stands in for `Facts` and `Origin`: remembers whether something was asked for that is hidden.
 
-    __slots__ = ("asked",)
+    What is about no secret (`NO_FACTS`) hides nothing of one.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_question", "asked")
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
         self.asked = False
 
     @property
     def tags(self) -> frozenset[str]:
-        """Not known."""
-        self.asked = True
-        raise UndecidableError("tags: not on record")
+        """If they are known."""
+        return self._facts(Fact.TAGS).tags
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """Not known."""
+        """If it is known."""
+        return self._facts(Fact.METADATA).metadata
+
+    @property
+    def ip(self) -> str:
+        """If it may be asked for."""
+        if Fact.NETWORKS not in self._question.known:
+            self._hide(Fact.NETWORKS)
+        return self._question.row.ip
+
+    def _facts(self, fact: Fact) -> Facts:
+        facts = self._question.facts
+        hidden = facts is not NO_FACTS and fact not in self._question.known
+        if facts is None or hidden:
+            self._hide(fact)
+        return facts
+
+    def _hide(self, fact: Fact) -> NoReturn:
         self.asked = True
-        raise UndecidableError("metadata: not on record")
+        raise UndecidableError(f"{fact}: not known")
 
 
 class Counts:

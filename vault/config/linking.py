@@ -8,12 +8,14 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from protocols.settings.units import Duration, FilePath, Section, Size
+from protocols.text import CONTROLS, HIDDEN, JOINERS
 from vault.model.endpoint import endpoint_of
 from vault.model.instant import SECOND
 
 MIB: Final = 1 << 20
 DAY: Final = 86_400 * SECOND
 PIN: Final = r"^(?:sha256:[A-Za-z0-9_-]{43})?$"
+LABEL: Final = rf"^[^{CONTROLS}{HIDDEN}{JOINERS}]*$"
 
 Command = Literal["rotate_kek"]
 
@@ -28,7 +30,8 @@ class ControlPlane(Section):
     gone; a lost link is tried again within `reconnect_within`, drawn anew each time.
 
     `share_replays`: what the control plane is told of its candidates held against the audit log
-    (docs/policies.md). `off`: nothing, and none is.
+    (docs/policies.md). `off`: nothing, and none is. `replay_facts`: what it may find out by
+    asking; accesses that depend on anything else are told as undecided.
 
     `expiry_warnings`: how long before a secret's end its alerts are; none: not of its end either.
     """
@@ -45,7 +48,7 @@ class ControlPlane(Section):
     dead_after: Duration = 30 * SECOND
     reconnect_within: Duration = 60 * SECOND
     folder: FilePath | None = None
-    label: Annotated[str, Field(max_length=64)] = ""
+    label: Annotated[str, Field(max_length=64, pattern=LABEL)] = ""
     ceiling: FilePath | None = None
     allow_commands: tuple[Command, ...] = ()
     outbox_size: Size = Field(default=16 * MIB, ge=1 * MIB)
@@ -53,6 +56,7 @@ class ControlPlane(Section):
     tls_keylog: FilePath | None = None
     share_usage: Literal["off", "aggregates", "opaque"] = "aggregates"
     share_replays: Literal["off", "aggregates", "opaque"] = "aggregates"
+    replay_facts: tuple[Literal["tags", "metadata", "networks"], ...] = ()
     usage_interval: Duration = 900 * SECOND
     expiry_warnings: Annotated[tuple[Duration, ...], Field(max_length=8)] = (
         30 * DAY,

@@ -33,6 +33,7 @@ from vault.model.replay import (
     MAX_RECORDS,
     MAX_WRITTEN,
     Change,
+    Fact,
     Replayed,
     ReplayPolicies,
     Stop,
@@ -169,7 +170,8 @@ class _Run:
             return Undecided.CREDENTIAL_GONE
         handler = self._around.table.get(row.operation)
         on_secret = handler is None or handler.on_secret
-        return Question(row, path, identity, None if on_secret else NO_FACTS)
+        facts = None if on_secret else NO_FACTS
+        return Question(row, path, identity, facts, self._asked.facts)
 
     async def _caller(self, row: AuditRow) -> Identity | None:
         """Who the credential stands for, judged at the time of its newest record."""
@@ -207,6 +209,8 @@ class _Run:
         """The secret's, if they are what they were; of a write its own are not on record."""
         row, handler = question.row, self._around.table.get(question.row.operation)
         if handler is None or handler.proposes is not None:
+            return None
+        if not self._asked.facts & {Fact.TAGS, Fact.METADATA}:
             return None
         if row.path not in self._facts:
             if len(self._facts) >= MAX_KNOWN:

@@ -17,7 +17,8 @@ class Undecided(StrEnum):
     CREDENTIAL_GONE = "credential_gone"
     """Its token or key is no longer stored, or its user is gone: what it held is not known."""
     SECRET_CHANGED = "secret_changed"
-    """A condition asks for tags or metadata, and what they were then is not known."""
+    """A condition asks for tags, metadata or the address, and what they were is not known, or is
+    not for whoever asks (`Fact`)."""
     RECORD_CUT = "record_cut"
     """The index has its path shortened, or in a form that is no path of this version."""
 
@@ -29,6 +30,15 @@ class Stop(StrEnum):
     NOTHING = ""
     RECORDS = "records"
     TIME = "time"
+
+
+@unique
+class Fact(StrEnum):
+    """What conditions can ask of an access on record that whoever asks may not know."""
+
+    TAGS = "tags"
+    METADATA = "metadata"
+    NETWORKS = "networks"
 
 
 class ReplayPolicies(Struct, frozen=True, kw_only=True):
@@ -46,6 +56,8 @@ class ReplayPolicies(Struct, frozen=True, kw_only=True):
     limit: int = 100
     """Changes to name."""
     records: int = MAX_RECORDS
+    facts: frozenset[Fact] = frozenset(Fact)
+    """What conditions may be decided by; where others have a say, an access counts as undecided."""
     opaque: bool = False
     """Name them by opaque ids too, for whoever may not be told names."""
 

@@ -20,7 +20,7 @@ from vault.errors import ConflictError, ValidationError, VaultError
 from vault.model.instant import MAX
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.replay import MAX_CHANGES, Change, Replayed, ReplayPolicies
+from vault.model.replay import MAX_CHANGES, Change, Fact, Replayed, ReplayPolicies
 from vault.uplink.usage import Share
 
 MAX_WAITING: Final = 8  # each up to 192 KiB
@@ -39,8 +39,10 @@ Say = Callable[[m.ReplayResult], None]
 class Replays:
     """Answers them. `ask` never waits; `run` is a task."""
 
-    def __init__(self, run: Run, share: Share, world: World) -> None:
+    def __init__(self, run: Run, share: Share, world: World, facts: Iterable[Fact] = ()) -> None:
+        """`facts`: what the owner lets candidates be decided by."""
         self._run = run
+        self._facts = frozenset(facts)
         self._share = share
         self._world = world
         self._waiting: dict[bytes, m.PolicyReplay] = {}
@@ -88,7 +90,7 @@ class Replays:
 
     async def _answer(self, asked: m.PolicyReplay) -> m.ReplayResult:
         try:
-            operation = self._operation(_payload(asked, self._share))
+            operation = self._operation(_payload(asked, self._share, self._facts))
         except ValidationError:
             return _nothing(asked, ReplayOutcome.INVALID)
         while self._world.now() // _MILLI < asked.expires_at:
@@ -118,7 +120,7 @@ class Replays:
         )
 
 
-def _payload(asked: m.PolicyReplay, share: Share) -> ReplayPolicies:
+def _payload(asked: m.PolicyReplay, share: Share, facts: frozenset[Fact]) -> ReplayPolicies:
     """Raises `ValidationError` for documents that are none."""
     opaque = share is Share.OPAQUE
     return ReplayPolicies(
@@ -126,6 +128,7 @@ def _payload(asked: m.PolicyReplay, share: Share) -> ReplayPolicies:
         since=_instant(asked.since),
         until=_instant(asked.until),
         limit=MAX_CHANGES if opaque else 0,
+        facts=facts,
         opaque=opaque,
     )
 

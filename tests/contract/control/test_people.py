@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from actors import SystemWorld
 from control.authn.accounts import Accounts
+from control.authn.attempts import Purpose, forget
 from control.authn.endings import Endings
 from control.authn.factors import Factors
 from control.authn.invitations import Invitations
@@ -114,7 +115,7 @@ async def test_a_code_proves_once_whatever_it_is_for(there: People) -> None:
                 nursery.start_soon(prove)
                 nursery.start_soon(replace_it)
         assert (len(done), sum(map(bool, done))) == (100, 1)
-        await there.store.write(lambda tx: people.clear_failures(tx, "acme", "ann#code"))
+        await there.store.write(lambda tx: forget(tx, "acme", "ann", Purpose.CONFIRM_CODE))
 
 
 async def test_of_a_hundred_changes_over_one_is_made(there: People) -> None:

@@ -1,6 +1,8 @@
 """The one way through: who, whether, on record before and after."""
 
 import pytest
+import trio
+import trio.testing
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
@@ -17,6 +19,7 @@ from control.errors import (
 from control.model.operation import Browser, Operation, Origin
 from control.model.people import PLATFORM, Caller, Role, TokenKind
 from control.pipeline import authorize
+from control.store import reader
 from tests.unit.control.conftest import PASSWORD, ROOT
 
 
@@ -113,7 +116,7 @@ async def test_what_another_site_tries_without_a_session_is_on_record(plane: Pla
 
 @pytest.mark.parametrize("mutates", [False, True])
 async def test_strangers_do_not_fill_the_disk(plane: Plane, *, mutates: bool) -> None:
-    """Ten of a client are on record, the rest is counted; whoever is known is on record always."""
+    """Ten of a client are on record, the rest is counted; the known have a pace of their own."""
 
     async def forged(_: Caller) -> None:
         raise AuthorizationError("csrf", "from our own pages only")
@@ -126,10 +129,44 @@ async def test_strangers_do_not_fill_the_disk(plane: Plane, *, mutates: bool) ->
     [told] = await plane.trail.newest(PLATFORM, 0, 9)
     assert (told.operation, told.detail["count"]) == ("t.op", 5)
     secret = await session(plane)
-    for _ in range(12):
+    for _ in range(9):
         with pytest.raises(AuthorizationError):
             await plane.pipeline.run(operation(secret), forged)
-    assert len(await phases(plane)) == 22
+    assert len(await phases(plane)) == 19
+
+
+async def test_a_caller_does_not_fill_the_trail_with_refusals(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Ten of an operation at once and ten an hour are on record, the rest counted.
+
+    All changes are on record, and refusals of another operation.
+    """
+
+    async def handle(_: Caller) -> None:
+        return None
+
+    secret = await session(plane)
+    for _ in range(30):
+        with pytest.raises(NotFoundError):
+            await plane.pipeline.run(operation(secret, org="other"), handle)
+    assert len(await phases(plane)) == 10
+    await plane.pipeline.tell()
+    [told, *_] = await plane.trail.newest("acme", 0, 99)
+    assert (told.operation, told.code) == ("t.op", "too_many_refusals")
+    assert (told.actor, told.detail) == ("acme/ann", {"count": 20})
+    await plane.pipeline.tell()
+    assert len(await phases(plane)) == 11
+    for _ in range(20):
+        await plane.pipeline.run(operation(secret, mutates=True), handle)
+    assert len(await phases(plane)) == 11 + 2 * 20
+    with pytest.raises(NotFoundError):
+        await plane.pipeline.run(operation(secret, org="other", name="t.other"), handle)
+    assert len(await phases(plane)) == 11 + 2 * 20 + 1
+    world.advance(361)
+    with pytest.raises(NotFoundError):
+        await plane.pipeline.run(operation(secret, org="other"), handle)
+    assert len(await phases(plane)) == 11 + 2 * 20 + 2
 
 
 async def test_a_login_that_names_nobody_is_a_strangers(plane: Plane) -> None:
@@ -197,3 +234,49 @@ async def test_done_but_not_on_record_says_so(plane: Plane) -> None:
 
     with pytest.raises(UnavailableError, match="outcome_unrecorded"):
         await plane.pipeline.run(operation(await session(plane), mutates=True), handle)
+
+
+async def test_a_login_whose_client_has_gone_is_not_worked_on(plane: Plane) -> None:
+    """It waits for its turn before it begins; once it has begun, it ends."""
+    begun: list[str] = []
+    going = trio.Event()
+
+    def login(name: str) -> Operation:
+        return operation(public=True, mutates=True, hashes=True, org="", request_id=name)
+
+    async def serve(name: str, scope: trio.CancelScope) -> None:
+        async def handle(_: Caller) -> None:
+            begun.append(name)
+            await going.wait()
+
+        with scope:
+            await plane.pipeline.run(login(name), handle)
+
+    names = [str(number) for number in range(10)]
+    scopes = {name: trio.CancelScope() for name in names}
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(serve, name, scopes[name])
+            await trio.testing.wait_all_tasks_blocked()
+        held = list(begun)
+        for scope in scopes.values():
+            scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        going.set()
+    assert 0 < len(held) < len(names)
+    assert begun == held
+
+
+async def test_reads_are_for_whoever_asks(plane: Plane) -> None:
+    """By organization and session once these are known, by address before."""
+    seen: list[reader.Reader] = []
+
+    async def handle(_: Caller) -> None:
+        seen.append(reader.current())
+
+    origin = Origin("192.0.2.7")
+    await plane.pipeline.run(operation(public=True, origin=origin), handle)
+    await plane.pipeline.run(operation(await session(plane), origin=origin), handle)
+    assert seen[0] == reader.stranger("192.0.2.7")
+    assert seen[1].group == reader.signed_in("acme", "").group
+    assert reader.current() is reader.ITSELF

@@ -115,3 +115,15 @@ async def test_the_same_work_whoever_it_is(plane: Plane) -> None:
     assert len(told) == 1
     assert len(hasher.worked) == len(names) + 1
     assert len(set(hasher.worked)) == 1
+
+
+async def test_strangers_guesses_do_not_keep_the_owner_from_confirming(plane: Plane) -> None:
+    """Signing in and confirming have counters of their own, each with its lock."""
+    _, caller = await signed_in(plane)
+    for _ in range(FAILURES + 1):
+        with pytest.raises(AuthenticationError):
+            await plane.accounts.login("acme", "ann", "wrong")
+    assert await plane.accounts.is_password(caller, PASSWORD)
+    for _ in range(FAILURES + 1):
+        assert not await plane.accounts.is_password(caller, "wrong")
+    assert not await plane.accounts.is_password(caller, PASSWORD)

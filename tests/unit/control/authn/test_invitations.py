@@ -7,7 +7,7 @@ import trio
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.authn import invitations
+from control.authn import admission, invitations
 from control.authn.opening import PROGRAM
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.people import Caller, Role
@@ -78,3 +78,32 @@ async def test_open_ones_are_bounded(plane: Plane, monkeypatch: pytest.MonkeyPat
     await plane.invitations.create(ANN, "acme", "one@x.example", Role.VIEWER)
     with pytest.raises(ConflictError, match="too_many"):
         await plane.invitations.create(ANN, "acme", "two@x.example", Role.VIEWER)
+
+
+@pytest.mark.parametrize("end", ["deleted", "disabled", "lowered", "made anew"])
+async def test_it_counts_no_longer_than_its_inviter(
+    plane: Plane, world: FakeWorld, end: str
+) -> None:
+    """Whoever could not invite now has invited nobody, whichever way the link is used."""
+    boss = Caller("acme", "ann", Role.OWNER, "t")
+    await plane.users.create(boss, "acme", "bea", Role.ADMIN, PASSWORD)
+    bea = Caller("acme", "bea", Role.ADMIN, "t")
+    secret, made = await plane.invitations.create(bea, "acme", "new@x.example", Role.ADMIN)
+    await plane.invitations.look(secret)
+    world.advance(1)
+    if end == "disabled":
+        await plane.users.change(boss, "acme", "bea", role=None, disabled=True)
+    elif end == "lowered":
+        await plane.users.change(boss, "acme", "bea", role=Role.VIEWER, disabled=None)
+    else:
+        await plane.users.delete(boss, "acme", "bea")
+    if end == "made anew":
+        await plane.users.create(boss, "acme", "bea", Role.ADMIN, PASSWORD)
+    with pytest.raises(NotFoundError, match="invitation_invalid"):
+        await plane.invitations.accept(secret, "new", PASSWORD, PROGRAM)
+    with pytest.raises(NotFoundError, match="invitation_invalid"):
+        await plane.invitations.look(secret)
+    offer = await plane.store.read(
+        lambda tx: admission._invited(tx, "acme", made.email, "", world.now())
+    )
+    assert offer is None

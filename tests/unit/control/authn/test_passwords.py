@@ -1,11 +1,13 @@
 """Passwords: hashed with Argon2id, the same work for nobody."""
 
 import pytest
+import trio
 from argon2 import PasswordHasher
+from trio.testing import wait_all_tasks_blocked
 
 from actors.testing import FakeWorld
-from control.authn.passwords import Passwords
-from control.errors import ValidationError
+from control.authn.passwords import RETRY_AFTER, TURNS, Passwords
+from control.errors import RateLimitError, ValidationError
 
 
 class Counting(PasswordHasher):
@@ -37,3 +39,31 @@ async def test_length_is_bounded(password: str) -> None:
     """A typed error names the field."""
     with pytest.raises(ValidationError, match="12 to 1024"):
         await Passwords(FakeWorld()).hash(password)
+
+
+async def test_strangers_do_not_keep_others_waiting() -> None:
+    """Of many requests from one address few are at work; beyond a bound it is refused with 429."""
+    passwords = Passwords(FakeWorld())
+    inside: list[str] = []
+    refused: list[RateLimitError] = []
+
+    async def take(group: str) -> None:
+        try:
+            async with passwords.turn(group, ""):
+                inside.append(group)
+                await trio.sleep_forever()
+        except RateLimitError as error:
+            refused.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(take, "crowd")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(take, "honest")
+        await wait_all_tasks_blocked()
+        assert inside[-1] == "honest"
+        assert len(inside) <= TURNS
+        assert {(error.code, error.details["retry_after"]) for error in refused} == {
+            ("too_many_logins", RETRY_AFTER)
+        }
+        nursery.cancel_scope.cancel()

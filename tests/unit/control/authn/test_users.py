@@ -65,3 +65,24 @@ async def test_organizations_are_apart(plane: Plane) -> None:
     with pytest.raises(NotFoundError):
         await plane.users.organization("nowhere")
     assert [u.name for u in await plane.users.page("acme", "", 9)] == ["ann"]
+
+
+@pytest.mark.parametrize("change", ["disable", "lessen", "delete", "password"])
+async def test_no_agent_comes_by_what_a_former_member_made(plane: Plane, change: str) -> None:
+    """An enrolment token ends with the authority of who made it; others' stay."""
+    assert plane.office is not None
+    await plane.users.create(ANN, "acme", "bob", Role.ADMIN, PASSWORD)
+    enrolment = plane.office.enrolment
+    for vault, by in (("v1", "acme/bob"), ("v2", "acme/ann")):
+        await enrolment.create("acme", vault, by)
+    if change == "delete":
+        await plane.users.delete(ANN, "acme", "bob")
+    elif change == "password":
+        await plane.users.set_password(ANN, "acme", "bob", PASSWORD)
+    else:
+        role = Role.VIEWER if change == "lessen" else None
+        await plane.users.change(ANN, "acme", "bob", role=role, disabled=change == "disable")
+    lives = {
+        row.created_by: row.expires_at > row.created_at for row in await enrolment.list("acme")
+    }
+    assert lives == {"acme/bob": False, "acme/ann": True}

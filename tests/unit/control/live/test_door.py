@@ -1,5 +1,6 @@
 """What control.live.door promises, over a real websocket."""
 
+from contextlib import AsyncExitStack
 from functools import partial
 
 import pytest
@@ -7,11 +8,11 @@ import trio
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.live.door import RECORDED_A_MINUTE, Door
+from control.live.door import OPEN_EACH, RECORDED_A_MINUTE, Door
 from control.live.hub import Hub
 from control.model.people import PLATFORM
 from protocols.http import Limits, serve
-from tests.unit.control.live.serving import Site
+from tests.unit.control.live.serving import PATIENCE, Site
 
 
 @pytest.fixture
@@ -75,3 +76,30 @@ async def test_strangers_do_not_fill_the_trail(site: Site, world: FakeWorld) -> 
         assert (await site.refusal(cookie=""))[0] == 401
     assert len(await told(site.plane)) == RECORDED_A_MINUTE
     assert site.door.refused == RECORDED_A_MINUTE + 5
+
+
+async def test_one_session_does_not_take_all_feeds(site: Site) -> None:
+    """Beyond its bound it is refused with 429; another session, and a feed that ended, are not."""
+    cookie = await site.cookie()
+    async with AsyncExitStack() as feeds:
+        for _ in range(OPEN_EACH["session"] - 1):
+            await feeds.enter_async_context(site.open(cookie))
+        async with site.open(cookie):
+            assert await site.refusal(cookie=cookie) == (429, "too_many_feeds")
+            async with site.open(await site.cookie()):
+                pass
+        with trio.fail_after(PATIENCE):
+            while site.door.open == OPEN_EACH["session"]:
+                await trio.lowlevel.checkpoint()
+        async with site.open(cookie):
+            assert site.door.open == OPEN_EACH["session"]
+
+
+async def test_one_account_does_not_take_all_feeds(site: Site) -> None:
+    """However many sessions it opens."""
+    async with AsyncExitStack() as feeds:
+        while site.door.open < OPEN_EACH["account"]:
+            cookie = await site.cookie()
+            for _ in range(OPEN_EACH["session"]):
+                await feeds.enter_async_context(site.open(cookie))
+        assert await site.refusal() == (429, "too_many_feeds")

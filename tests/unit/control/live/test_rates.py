@@ -63,3 +63,12 @@ def test_a_percentile_is_the_bound_of_its_bucket() -> None:
     assert percentile(counts, 51) == BUCKETS_US[3] / 1000
     counts[-1] = 100
     assert percentile(counts, 99) == BUCKETS_US[-1] / 1000
+
+
+def test_what_no_agent_can_have_measured_bends_no_curve() -> None:
+    """The others' sum stays what it is."""
+    rates = Rates()
+    for vault, requests in (("v", 100), ("liar", 2**62)):
+        rates.measured("acme", vault, metrics(0, 0), 0.0)
+        rates.measured("acme", vault, metrics(requests, 1_000), 1.0)
+    assert rates.total("acme", 1.0)["requests"] == 10.0

@@ -46,3 +46,20 @@ def test_what_is_put_on_record_can_be_read() -> None:
     """Whatever somebody's path holds; and it has an end."""
     assert legible("acme/a b/\0\x1b[2J\n") == "acme/a b/\ufffd\ufffd[2J\ufffd"
     assert len(legible("\0" * 5000)) == MAX_SHOWN
+
+
+@pytest.mark.parametrize("shape", [Prose, Entered])
+@pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\u200b", "\u200f", "\u00ad", "\ufeff"])
+def test_words_read_as_they_are_written(shape: type[str], hidden: str) -> None:
+    """Nothing in them turns text around or shows nothing (CVE-2021-42574)."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(f"app{hidden}1", shape)
+    for text in ("app-1", "\u05d0\u05d1", "caf\u00e9", "\U0001f600"):
+        assert msgspec.convert(text, shape) == text
+
+
+def test_prose_may_join_and_names_may_not() -> None:
+    """Some scripts and emoji need joiners; in a name they make two look alike."""
+    assert msgspec.convert("a\u200db", Prose) == "a\u200db"
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert("a\u200db", Entered)

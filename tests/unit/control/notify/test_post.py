@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from control.notify import post
-from control.notify.errors import FailedError, RefusedError
+from control.notify.errors import FailedError, RefusedError, UndeliveredError
 from control.notify.post import Poster
 from control.notify.reach import Reach
 from tests.unit.control.notify.receiving import (
@@ -104,7 +104,7 @@ async def test_private_addresses_are_not_asked(hook: Receiver) -> None:
     """Without development this machine is nobody's webhook, by whichever name."""
     poster = Poster(Reach(), here, Authority().trust())
     for name in (NAME, "127.0.0.1", "localhost"):
-        with pytest.raises(RefusedError):
+        with pytest.raises(UndeliveredError):
             await poster.post(f"https://{name}:{hook.port}/", b"", {})
     assert not hook.requests
 

@@ -95,3 +95,16 @@ def test_a_moment_to_come_counts_as_now() -> None:
     assert moment(2**62, 0, now) == now + FUTURE
     assert moment(now, now + FUTURE, now) is None
     assert moment(now, now + 86_400, now) == now
+
+
+async def test_what_no_agent_can_have_measured_is_not_taken(plane: Plane, world: FakeWorld) -> None:
+    """It would bend the curve of its organization; the rest of the report is taken."""
+    await enrolled(plane, world, "v1")
+    at = world.now() // SECOND
+    wrong = {
+        "requests": 1e20, "secrets": -1.0, "a": float("nan"), "b": float("inf"),
+        "store_bytes": 2.0**60, "sealed": 2.0, "request_duration_sum_us": 2.0**60,
+    }  # fmt: skip
+    right = {"cpu": 4.0, "disk_free_bytes": 2.0**50, "cpu_permille": 64_000.0}
+    assert await put(plane, world, at, **wrong, **right) == len(right)
+    assert await plane.metrics.names("acme", "v1") == sorted(right)

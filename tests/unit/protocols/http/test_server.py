@@ -317,3 +317,37 @@ async def test_reload_without_tls_is_nothing(nursery: trio.Nursery, clock: Clock
     """SIGHUP is the same for both kinds of server."""
     handle = await start(nursery, hello)
     handle.reload_tls()
+
+
+async def test_one_client_does_not_take_all_connections(
+    nursery: trio.Nursery, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each address has its own bound below that of all; what ends makes room for what comes."""
+    handle = await start(nursery, hello, limits=Limits(connections=4, connections_each=2))
+    one, two = await dial(handle), await dial(handle)
+    await ask(one)
+    await ask(two)
+    refused = await dial(handle)
+    assert await rest(refused) == b""
+    other = await trio.open_tcp_stream("127.0.0.1", handle.port, local_address="127.0.0.2")
+    assert (await ask(other)).endswith(b"hello")
+    await two.aclose()
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    again = await dial(handle)
+    assert (await ask(again)).endswith(b"hello")
+    assert caplog.records[0].__dict__["event"] == "client_refused"
+    for stream in (one, refused, other, again):
+        await stream.aclose()
+
+
+async def test_a_proxy_has_the_connections_of_its_clients(
+    nursery: trio.Nursery, clock: Clock
+) -> None:
+    """No bound but that of all counts where `trusts` says so."""
+    limits = Limits(connections=4, connections_each=1)
+    handle = await start(nursery, hello, limits=limits, trusts=lambda ip: ip == "127.0.0.1")
+    streams = [await dial(handle) for _ in range(3)]
+    for stream in streams:
+        assert (await ask(stream)).endswith(b"hello")
+    for stream in streams:
+        await stream.aclose()

@@ -62,7 +62,7 @@ def test_what_is_not_described_is_refused() -> None:
             decode(RejoinRequest, msgspec.json.encode(good | change))
 
 
-@pytest.mark.parametrize("label", ["a\0b", "\x1b[2J", "a\n", "\x9b"])
+@pytest.mark.parametrize("label", ["a\u202eb", "a\u200bb", "a\0b", "\x1b[2J", "a\n", "\x9b"])
 def test_a_label_holds_no_control_character(label: str) -> None:
     """It is a stranger's: it is stored, and shown to the person who decides."""
     with pytest.raises(RequestError):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from vault.authz import replay
 from vault.authz.access import Access
@@ -13,7 +14,7 @@ from vault.model.event import AuditRow
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, Facts, Origin
 from vault.model.path import ResourcePath
-from vault.model.replay import Undecided
+from vault.model.replay import Fact, Undecided
 
 NOW = 1_800_000_000 * 10**9  # Friday 2027-01-15 08:00 UTC
 HOUR = 3600 * 10**9
@@ -197,3 +198,37 @@ def test_kinds_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         counts.add(Recorded(found, allowed=True), question.ask(snapshot(), Snapshot()))
     assert (counts.denied, counts.uncounted) == (3, 1)
     assert [one.count for one in counts.changes()] == [2]
+
+
+CONDITIONS = {
+    Fact.TAGS: {"type": "tags", "any": ["open"]},
+    Fact.METADATA: {"type": "metadata", "key": "k", "equals": "v"},
+    Fact.NETWORKS: {"type": "source_network", "networks": ["10.0.0.0/8"]},
+}
+FACTS = Facts(exists=True, tags=frozenset({"open"}), metadata={"k": "v"})
+
+
+@pytest.mark.parametrize("fact", list(Fact))
+@pytest.mark.parametrize("negated", [False, True])
+@pytest.mark.parametrize("effect", ["allow", "deny"])
+def test_no_condition_tells_what_is_hidden(fact: Fact, effect: str, negated: bool) -> None:
+    """Whatever is guessed, the answer is the same; what is not hidden is decided."""
+    policies = snapshot({**CONDITIONS[fact], "not": negated}, effect=effect)
+    answers = set()
+    for facts, ip in ((FACTS, "10.0.0.1"), (Facts(exists=True), "192.0.2.1")):
+        question = Question(
+            row(ip=ip), ResourcePath.parse("secret/a"), ANN, facts, frozenset(Fact) - {fact}
+        )
+        answers.add(question.ask(policies, policies))
+        whole = replace(question, known=frozenset({fact})).ask(policies, policies)
+        assert whole.now is not None
+    assert answers == {(None, None)}
+
+
+def test_what_is_about_no_secret_hides_nothing_of_one() -> None:
+    """There, conditions on tags are decided as for a request: it has none."""
+    policies = snapshot(CONDITIONS[Fact.TAGS])
+    question = Question(row(), ResourcePath.parse("secret/a"), ANN, NO_FACTS, frozenset())
+    now, _ = question.ask(policies, policies)
+    assert now is not None
+    assert not now.allowed

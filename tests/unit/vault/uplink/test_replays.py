@@ -14,7 +14,15 @@ from protocols.link.vocabulary import ReplayOutcome, UndecidedReason
 from tests.unit.vault.uplink.samples import TrioWorld, fixed
 from vault.errors import ConflictError, UnavailableError, ValidationError
 from vault.model.operation import Operation
-from vault.model.replay import MAX_CHANGES, Change, Replayed, ReplayPolicies, Stop, Undecided
+from vault.model.replay import (
+    MAX_CHANGES,
+    Change,
+    Fact,
+    Replayed,
+    ReplayPolicies,
+    Stop,
+    Undecided,
+)
 from vault.uplink import replays as module
 from vault.uplink.replays import MAX_AN_HOUR, MAX_WAITING, Replays
 from vault.uplink.usage import Share
@@ -219,3 +227,13 @@ async def test_they_are_bounded(
     for name in ("x", "y", "y", "x"):
         await vault.answers(machine, vault.question(name), seconds=5)
     assert len(vault.asked) == asked + 3  # of `x` the answer was forgotten
+
+
+@pytest.mark.parametrize("facts", [(), (Fact.TAGS,), tuple(Fact)])
+async def test_candidates_are_decided_by_what_the_owner_lets_out(
+    facts: tuple[Fact, ...], vault: Vault, autojump_clock: object
+) -> None:
+    """Nothing, unless the owner says what."""
+    limited = Replays(vault.run, Share.AGGREGATES, vault.world, facts)
+    await vault.answers(limited, vault.question())
+    assert vault.asked[0].facts == frozenset(facts)
