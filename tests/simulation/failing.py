@@ -18,7 +18,7 @@ import trio
 
 from actors.periodic import Worker
 from control.store.faults import StoreError
-from control.store.store import Store
+from control.store.store import StoreReader
 from control.store.writer import Writer
 from tests.simulation.faults import CONTROL
 from tests.simulation.observing import replaced
@@ -80,7 +80,7 @@ def failing(weak: Mapping[str, Weak]) -> Iterator[None]:
             (Writer, "_attempt", _attempting),
             (Writer, "_commit", _committing),
             (Worker, "receive", _acting),
-            (Store, "_read", _reading),
+            (StoreReader, "_read", _reading),
         ):
             stack.enter_context(replaced(owner, name, by(vars(owner)[name], weak)))
         yield

@@ -18,7 +18,7 @@ Shown = Callable[[], Awaitable[dict[str, Evidence]]]
 async def raised(plane: Plane, code: str, severity: Severity = Severity.CRITICAL) -> str:
     """One alert of agent v1; its id."""
     alert = plane.alerts.make("acme", "v1", code, severity, f"agent v1: {code}")
-    await plane.alerts.raise_(alert)
+    await plane.alerts.fire(alert)
     return alert.id
 
 
@@ -47,6 +47,18 @@ async def test_one_that_was_dealt_with_is_no_gap(plane: Plane, shown: Shown) -> 
     await raised(plane, "trail_broken", Severity.WARNING)
     await raised(plane, "backup_failed")
     assert (await shown())["audit.trail"].result is Result.MET
+
+
+async def test_a_condition_is_open_until_it_is_over(plane: Plane, shown: Shown) -> None:
+    """To acknowledge it silences it, and changes nothing about what is so."""
+    await noted(plane, "users.create")
+    assert (await shown())["audit.checkpoints"].figures.get("open_alerts", 0) == 0
+    id_ = await raised(plane, "audit_sink_failed")
+    await plane.alerts.acknowledge("acme", id_, "acme/ann")
+    item = (await shown())["audit.checkpoints"]
+    assert (item.result, item.figures["open_alerts"]) == (Result.GAP, 1)
+    await plane.alerts.resolve("acme", ["audit_sink_failed"], "v1")
+    assert "open_alerts" not in (await shown())["audit.checkpoints"].figures
 
 
 async def test_an_alert_is_open_however_old_it_is(
