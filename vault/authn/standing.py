@@ -68,8 +68,8 @@ def judge_key(get: Get, row: ApiKeyRow, now: int) -> Identity | None:
 def judge_token(get: Get, row: TokenRow, now: int) -> Identity | None:
     """Return whom a token stands for; None when it does not stand (any more).
 
-    A user's token never has more than its user has now: a policy that he lost, it lost. The
-    denials of everything that it came from bind it.
+    A user's token is allowed no more than its user is now. The denials of its own policies bind
+    it, whether or not he has them, and so do those of everything that it came from.
     """
     if row.num_uses and row.uses_left <= 0:
         return None
@@ -107,13 +107,15 @@ class _Line(Struct, frozen=True):
 def _line(get: Get, row: TokenRow, now: int) -> _Line | None:
     """Walk up to the beginning; None when somebody on the way does not stand.
 
-    A user counts with all that he holds now, root with nothing: no denial binds it.
+    Each token counts with its own policies and each user with all that he holds now, but one that
+    itself holds root with nothing: no denial binds it. A user's root says nothing of his tokens.
     """
     policies: set[str] = set()
     users: set[str] = set()
     for _ in range(MAX_DEPTH):
         if expired(row.expires_at, now):
             return None
+        policies.update(_binding(row.policies))
         if row.denied_by:
             policies.update(row.denied_by)
         if row.user_id and row.user_id not in users:
@@ -122,8 +124,6 @@ def _line(get: Get, row: TokenRow, now: int) -> _Line | None:
             if user is None or user.status != Status.ACTIVE:
                 return None
             policies.update(_binding(held_policies(get, user) | {DEFAULT_POLICY}))
-        elif not row.user_id:
-            policies.update(_binding(row.policies))
         if not row.parent:
             return _Line((), frozenset(policies))
         if row.parent.startswith(KEY_PARENT):
@@ -144,6 +144,7 @@ def _binding(policies: Collection[str]) -> Collection[str]:
 
 
 def _still_held(get: Get, user: UserRow, row: TokenRow) -> tuple[str, ...]:
+    """Return the policies whose allowances a user's token keeps."""
     held = held_policies(get, user)
     if ROOT_POLICY in held:
         return tuple(row.policies)

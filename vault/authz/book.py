@@ -348,15 +348,20 @@ class PolicyBook:
         await self._change(change, take_over)
         return self.snapshot.fleet
 
-    async def delete_bundle(self) -> Fleet:
-        """Remove the control plane's bundle; it is out of force on return. Returns what it was."""
+    async def delete_bundle(self, *, by: Identity) -> Fleet:
+        """Remove the control plane's bundle; it is out of force on return. Returns what it was.
+
+        Raises `AuthorizationError` if one of its policies denies the caller something.
+        """
 
         def change(tx: Tx) -> Fleet:
             row = tx.get(POLICIES, BUNDLE_ROW)
             if row is None:
                 return NO_FLEET
+            dropped = recall(row.document)
+            _require_unbound(by, dropped)
             tx.delete(POLICIES, BUNDLE_ROW)
-            return recall(row.document)
+            return dropped
 
         async def take_over() -> None:
             self.snapshot = self.snapshot.changed(fleet=await self._stored_fleet())
@@ -420,6 +425,17 @@ def _require_kept(by: Identity, row: PolicyRow, new: Policy | None) -> None:
             f'policy "{row.name}" denies you something: its denials must stay as they are; '
             "only somebody who is not bound by it can change them",
         )
+
+
+def _require_unbound(by: Identity, fleet: Fleet) -> None:
+    """Raise `AuthorizationError` if a policy of a bundle denies the caller something."""
+    for policy in fleet.policies:
+        if policy.name in by.binding and any(is_denial(rule) for rule in policy.rules):
+            raise AuthorizationError(
+                "denial_lifted",
+                f'the control plane\'s policy "{policy.name}" denies you something: '
+                "only somebody who is not bound by it can drop the control plane's policies",
+            )
 
 
 def _policy(row: PolicyRow) -> Policy:

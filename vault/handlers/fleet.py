@@ -124,12 +124,13 @@ class FleetHandlers:
         """The bundle in force and its policies; version 0 for none."""
         return described(self.book.snapshot.fleet)
 
-    async def reset(self, _: Call) -> CentralBundle:
+    async def reset(self, call: Call) -> CentralBundle:
         """Drop the bundle in force, and with it the version below which none is taken.
 
         It works without a link and without an enrolment. What was dropped; version 0 for nothing.
+        Raises `AuthorizationError` if the bundle denies the caller something.
         """
-        dropped = await self.book.delete_bundle()
+        dropped = await self.book.delete_bundle(by=call.identity)
         if dropped.version:
             self.seam.bundle_dropped()
         return described(dropped)

@@ -11,6 +11,7 @@ from tests.acceptance.link.test_agent import enrolled
 from tests.acceptance.workers.fleet import fleet_agent, pinned
 
 READ = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
+ALL = {"effect": "allow", "paths": ["*"], "capabilities": ["*"]}
 DENY = {"effect": "deny", "paths": ["secret/*"], "capabilities": ["read"]}
 APP = "/v1/secret/data/app"
 ROUNDS = 3
@@ -57,10 +58,16 @@ def test_the_owner_drops_the_policies_at_every_worker(folder: Path) -> None:
             agent.call("PUT", "/api/v1/policies/reader", {"rules": [READ]})
             token = agent.call("POST", "/v1/auth/token/create", {"policies": ["reader"]})
             reader = token.json["auth"]["client_token"]
+            agent.call("PUT", "/api/v1/policies/all", {"rules": [ALL]})
+            token = agent.call("POST", "/v1/auth/token/create", {"policies": ["all", "reader"]})
+            bound = token.json["auth"]["client_token"]
             pushed(plane, 1, [DENY])
             with pinned(agent) as roots, pinned(agent, reader) as readers:
                 for worker in roots:
                     in_force(worker, 1)
+                assert answers(readers) == [403, 403]
+                refused = agent.call("DELETE", f"{LINK}/policies", token=bound)
+                assert (refused.status, refused.json["code"]) == (403, "denial_lifted")
                 assert answers(readers) == [403, 403]
     with running(agent):
         told = {"FREEHOLD_ADDR": agent.address, "FREEHOLD_TOKEN": agent.token}
@@ -75,7 +82,7 @@ def test_the_owner_drops_the_policies_at_every_worker(folder: Path) -> None:
             assert answers(readers) == [200, 200]
             for worker in roots:
                 in_force(worker, 0)
-        assert agent.audit_log.read_bytes().count(b'"fleet.reset"') == 2  # intent and outcome
+        assert agent.audit_log.read_bytes().count(b'"fleet.reset"') == 4  # intents and outcomes
         again = freehold("agent", "link", "reset-policies", "--yes", environment=told)
         assert (again.returncode, "nothing to drop" in again.stderr) == (0, True)
     with running(agent):

@@ -118,6 +118,45 @@ def test_a_users_tokens_and_sessions(agent: Agent) -> None:
     assert reads(agent, key) == reads(agent, child) == 200
 
 
+@pytest.mark.parametrize("role", [False, True], ids=["policy", "role"])
+def test_a_restricted_token_of_roots(agent: Agent, role: bool) -> None:
+    """Who holds root may bind a token: it sheds that neither by what it makes nor by his demotion.
+
+    That the user holds root, himself or by a role, says nothing of what his token was given.
+    """
+    name = f"ru-{role}".lower()
+    ok(agent, "PUT", "roles/rooted", {"policies": ["root"]})
+    user_id, key = user(agent, name, *(() if role else ("root",)), roles=("rooted",) * role)
+    assert reads(agent, key) == 200
+    restricted = token(agent, "app-all", "no-db", by=key)
+    children = [token(agent, "app-all", by=restricted)]
+    for path in ("create", "create-orphan"):
+        for maker in (restricted, children[0]):
+            body = {"policies": ["app-all"]}
+            made = agent.call("POST", f"/v1/auth/token/{path}", body, token=maker)
+            assert made.status == 200, made.body
+            children.append(made.json["auth"]["client_token"])
+    for child in children:
+        assert reads(agent, child) == 403
+        assert ok(agent, "GET", "policies-effective", token=child)["denied_by"] == ["no-db"]
+        refused(agent, child, "POST", "users", {"username": "x", "policies": ["app-all"]})
+        refused(agent, child, "DELETE", "policies/no-db")
+    ok(agent, "PATCH", f"users/{user_id}", {"policies": ["app-all"], "roles": []})
+    assert reads(agent, key) == 200
+    for bound_still in (restricted, *children):
+        assert reads(agent, bound_still) == 403
+
+
+def test_a_token_keeps_the_denials_that_its_user_lost(agent: Agent) -> None:
+    """What a user loses, his tokens lose of allowances alone."""
+    user_id, key = user(agent, "lost", "app-all", "no-db")
+    session = token(agent, "app-all", "no-db", by=key)
+    ok(agent, "PATCH", f"users/{user_id}", {"policies": ["app-all"]})
+    assert (reads(agent, key), reads(agent, session)) == (200, 403)
+    child = token(agent, "app-all", by=session)
+    assert reads(agent, child) == 403
+
+
 def test_users(agent: Agent) -> None:
     """Who is bound makes and changes users who are bound, and takes it off nobody."""
     own_id, own = user(agent, "own", "app-all", "no-db")

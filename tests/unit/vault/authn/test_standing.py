@@ -47,6 +47,26 @@ def _get(*rows: Any) -> Callable[..., Any]:
     return lambda table, *key: kept.get((table.name, key))
 
 
+def test_denials_of_the_line() -> None:
+    """Each token binds with its own policies, lost ones too, unless it holds root itself."""
+    for user, line, denied in (
+        (_user(policies=["root"]), [["app"], ["app", "no-db"]], ("no-db",)),
+        (_user(policies=[], roles=["r"]), [["app"], ["app", "no-db"]], ("no-db",)),
+        (_user(policies=["app"]), [["app"], ["app", "no-db"]], ("default", "no-db")),
+        (_user(policies=["app"]), [["app", "no-db"]], ("default", "no-db")),
+        (_user(policies=["root"]), [["app"], ["root"]], ()),
+        (_user(policies=["app", "no-db"]), [["app"], ["root"]], ("default", "no-db")),
+    ):
+        makers = [*map(str, range(1, len(line))), "key:k"]
+        rows = [
+            _token(str(i), user_id="u", policies=policies, parent=maker)
+            for i, (policies, maker) in enumerate(zip(line, makers, strict=True))
+        ]
+        who = _who(rows[0], *rows, _key(), user, _role("r", "root"))
+        assert who is not None
+        assert who.denied_by == denied
+
+
 def _who(row: TokenRow, *others: Any) -> Identity | None:
     return judge_token(_get(row, *others), row, NOW)
 

@@ -15,7 +15,7 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
 from vault.authz.ceiling import NO_CEILING
 from vault.authz.policy import Policy, validate
-from vault.errors import ValidationError
+from vault.errors import AuthorizationError, ValidationError
 from vault.handlers.fleet import FleetHandlers, Seam, in_force
 from vault.handlers.handler import Call
 from vault.model.identity import Identity, Method
@@ -72,7 +72,7 @@ class Agent:
     def __post_init__(self) -> None:
         self.book = PolicyBook(self.house.store, self.house.world, self.ceiling)
 
-    async def do(self, name: str, payload: object) -> Any:
+    async def do(self, name: str, payload: object, by: Identity = ROOT) -> Any:
         """One operation."""
         seam = Seam(trust=lambda: self.trust, bundle_dropped=self.drop)
         handlers = FleetHandlers(self.book, seam, self.house.world).handlers()
@@ -84,7 +84,7 @@ class Agent:
             credential=None,
             origin=Origin(ip=""),
         )
-        return await handlers[name].run(Call(op, ROOT))
+        return await handlers[name].run(Call(op, by))
 
     def drop(self) -> None:
         """What the uplink is told."""
@@ -268,3 +268,25 @@ async def test_the_owner_drops_what_a_control_plane_has_put_in_force(
     await reopened.book.reload()
     assert reopened.book.snapshot.fleet.version == 0
     assert (await reopened.take(signed(1, EVERYTHING))).version == 1
+
+
+async def test_who_is_denied_by_a_bundle_does_not_drop_it(enrolled: Callable[..., Agent]) -> None:
+    """By his own policy or a maker's; whoever it allows something, or whom it leaves alone, may."""
+    agent = enrolled(CEILING)
+    deny = {"effect": "deny", "paths": ["s/*"], "capabilities": ["read"]}
+    await agent.take(signed(1, deny))
+    bound = (_who("all", "app"), _who("all", denied_by=("app",)))
+    for subject in bound:
+        with pytest.raises(AuthorizationError) as told:
+            await agent.do("fleet.reset", None, subject)
+        assert told.value.code == "denial_lifted"
+    assert (agent.book.snapshot.fleet.version, agent.dropped) == (1, 0)
+    assert (await agent.do("fleet.reset", None, _who("all"))).version == 1
+    await agent.take(signed(1, EVERYTHING))
+    assert (await agent.do("fleet.reset", None, bound[0])).version == 1
+    await agent.take(signed(1, deny))
+    assert (await agent.do("fleet.reset", None)).version == 1
+
+
+def _who(*policies: str, denied_by: tuple[str, ...] = ()) -> Identity:
+    return Identity(id="u", name="u", method=Method.TOKEN, policies=policies, denied_by=denied_by)
