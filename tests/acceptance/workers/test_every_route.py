@@ -108,6 +108,11 @@ REFUSED: Final[dict[str, int]] = {
     "GET /api/v1/sessions/current": 404,
     "DELETE /api/v1/sessions/current": 404,
     "POST /api/v1/sessions/current/renew": 404,
+    **{  # no new shares wait for their proof, and none are kept
+        f"{method} /v1/sys/{root_key}/{what}": 400
+        for root_key in ("rekey", "rotate/root")
+        for method, what in (("GET", "verify"), ("DELETE", "verify"), ("GET", "backup"))
+    },
 }
 """Routes that refuse whatever one may send to this agent, which has no web interface."""
 
