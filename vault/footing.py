@@ -7,7 +7,7 @@ written down first: in the keyring's epoch, in the audit log, in the anchor.
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from actors import World
 from actors.slewed_clock import SlewedClock
 from vault.anchor import acceptance
 from vault.anchor.acceptance import Subject
-from vault.anchor.aftermath import clock_event, event
+from vault.anchor.aftermath import clock_event, event, foreign_write_event
 from vault.anchor.file import AnchorFile, replace
 from vault.anchor.keeper import Keeper
 from vault.anchor.mark import Marker, Times
@@ -35,7 +35,7 @@ from vault.errors import ConflictError, UnavailableError, VaultError
 from vault.gate import SEALED_ON_ORDER
 from vault.model.instant import rfc3339
 from vault.model.records import SystemRow
-from vault.store.interface import Backend
+from vault.store.interface import Backend, Session
 from vault.store.store import Store
 from vault.store.tables import SYSTEM
 from vault.store.tx import Tx
@@ -66,6 +66,8 @@ class Footing:
     found: Recovered
     anchor: Path
     retention: Retention
+    foreign_writes: int
+    """How often somebody else was seen to write to the database before it was looked at."""
     world: World
 
     @property
@@ -176,6 +178,7 @@ async def find_footing(
     confirmed the machine's.
     """
     keys, file = AnchoringKeys(keyring), AnchorFile(places.anchor)
+    foreign_writes = await world.run_sync(backend.foreign_writes)
     found = await world.run_sync(_log_end, places.log, audit, keyring.vault)
     there = There(backend, file, found, keyring.epoch)
     standing = await world.run_sync(stand, there, keys, world.wall())
@@ -200,7 +203,27 @@ async def find_footing(
         times=lambda: Times(world.now(), clock.value, retention.notice),
     )
     keeper = Keeper(file, keys, marker, world)
-    return Footing(keyring, standing, marker, keeper, found, file.path, retention, world)
+    return Footing(
+        keyring, standing, marker, keeper, found, file.path, retention, foreign_writes, world
+    )
+
+
+@dataclass(frozen=True)
+class DatabaseWatch:
+    """`vault.store.inspection.Watch` of an open vault."""
+
+    marker: Marker
+    audit: Broker
+    seal: Callable[[], None]
+    world: World
+
+    def recount(self) -> Callable[[Session], None]:
+        """See `Marker`."""
+        return self.marker.recount()
+
+    async def record(self, code: str, what: str) -> None:
+        """As an alert. Raises `UnavailableError`."""
+        await self.audit.record(foreign_write_event(code, what, self.world))
 
 
 def _nothing(_tx: Tx) -> None:
