@@ -7,6 +7,7 @@ written down first: in the keyring's epoch, in the audit log, in the anchor.
 
 import logging
 import os
+import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from actors.slewed_clock import SlewedClock
 from vault.anchor import acceptance
 from vault.anchor.acceptance import Subject
 from vault.anchor.aftermath import clock_event, event, foreign_write_event
-from vault.anchor.file import AnchorFile, replace
+from vault.anchor.file import AnchorFile, new_of, replace
 from vault.anchor.keeper import Keeper
 from vault.anchor.mark import Marker, Times
 from vault.anchor.opening import Standing, There, stand, unavailable
+from vault.anchor.state import MAX_BYTES
 from vault.audit.broker import Broker
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout
@@ -240,6 +242,9 @@ def try_places(places: Places) -> None:
     anchor, layout = places.anchor, Layout(places.log)
     _try_folder(anchor, "anchor", "anchor.file")
     _try_folder(layout.log, "audit", "audit.log_file")
+    beside = (new_of(anchor), *(acceptance.path_of(anchor, subject) for subject in Subject))
+    _try_names("anchor", *beside)
+    _try_names("audit", layout.reserve)
     left = next(filter(os.path.lexists, (layout.head, *layout.files(), layout.log)), None)
     for file, code in ((anchor, "anchor_exists"), (left, "audit_log_exists")):
         if file is not None and os.path.lexists(file):
@@ -251,18 +256,33 @@ def try_places(places: Places) -> None:
 
 
 def _try_folder(file: Path, what: str, key: str) -> None:
-    """Make the folder of a file as its opening does, and write there as it does."""
+    """Make the folder of a file as its opening does, and write there as it does, and as much."""
     probe = file.with_name(f"{file.name}.probe")
     try:
         probe.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace(probe, b"")
-        probe.unlink()
+        try:
+            replace(probe, bytes(MAX_BYTES))
+        finally:
+            for left in (probe, new_of(probe)):
+                left.unlink(missing_ok=True)
     except OSError as error:
         raise UnavailableError(
             f"{what}_unavailable",
-            f"no vault is made, since it could not be opened: {error.filename}: {error.strerror}; "
-            f"let the agent's user write in {file.parent}, or set `{key}` to another place",
+            "no vault is made, since it could not be opened: "
+            f"{error.filename or file.parent}: {error.strerror}; let the agent's user write in "
+            f"{file.parent}, where some space is free, or set `{key}` to another place",
         ) from error
+
+
+def _try_names(what: str, *files: Path) -> None:
+    """Where the opening needs a file or nothing, there is no folder, link or pipe."""
+    for file in files:
+        if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
+            raise UnavailableError(
+                f"{what}_unavailable",
+                f"no vault is made, since it could not be opened: {file} is not a file; "
+                "move it away",
+            )
 
 
 def _log_end(log: Path, keys: AuditKeys, vault: str) -> Recovered:
