@@ -28,6 +28,8 @@ class SlewedClock:
         self._uptime = uptime
         self._seen = uptime()
         self._lock = Lock()
+        self.steps = 0
+        """How often it was stepped: what was planned by it before holds no more."""
 
     @property
     def value(self) -> int:
@@ -58,6 +60,7 @@ class SlewedClock:
         """Go on from the machine's clock: somebody has looked at it."""
         with self._lock:
             self._value, self._seen = self._wall(), self._uptime()
+            self.steps += 1
 
     def _advanced(self) -> tuple[int, int]:
         with self._lock:

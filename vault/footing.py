@@ -7,7 +7,8 @@ written down first: in the keyring's epoch, in the audit log, in the anchor.
 
 import logging
 import os
-from collections.abc import AsyncIterator
+import stat
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,11 +19,12 @@ from actors import World
 from actors.slewed_clock import SlewedClock
 from vault.anchor import acceptance
 from vault.anchor.acceptance import Subject
-from vault.anchor.aftermath import clock_event, event
-from vault.anchor.file import AnchorFile, replace
+from vault.anchor.aftermath import clock_event, event, foreign_write_event
+from vault.anchor.file import AnchorFile, new_of, replace
 from vault.anchor.keeper import Keeper
 from vault.anchor.mark import Marker, Times
 from vault.anchor.opening import Standing, There, stand, unavailable
+from vault.anchor.state import MAX_BYTES
 from vault.audit.broker import Broker
 from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout
@@ -35,7 +37,7 @@ from vault.errors import ConflictError, UnavailableError, VaultError
 from vault.gate import SEALED_ON_ORDER
 from vault.model.instant import rfc3339
 from vault.model.records import SystemRow
-from vault.store.interface import Backend
+from vault.store.interface import Backend, Session
 from vault.store.store import Store
 from vault.store.tables import SYSTEM
 from vault.store.tx import Tx
@@ -66,6 +68,8 @@ class Footing:
     found: Recovered
     anchor: Path
     retention: Retention
+    foreign_writes: int
+    """How often somebody else was seen to write to the database before it was looked at."""
     world: World
 
     @property
@@ -176,6 +180,7 @@ async def find_footing(
     confirmed the machine's.
     """
     keys, file = AnchoringKeys(keyring), AnchorFile(places.anchor)
+    foreign_writes = await world.run_sync(backend.foreign_writes)
     found = await world.run_sync(_log_end, places.log, audit, keyring.vault)
     there = There(backend, file, found, keyring.epoch)
     standing = await world.run_sync(stand, there, keys, world.wall())
@@ -200,7 +205,27 @@ async def find_footing(
         times=lambda: Times(world.now(), clock.value, retention.notice),
     )
     keeper = Keeper(file, keys, marker, world)
-    return Footing(keyring, standing, marker, keeper, found, file.path, retention, world)
+    return Footing(
+        keyring, standing, marker, keeper, found, file.path, retention, foreign_writes, world
+    )
+
+
+@dataclass(frozen=True)
+class DatabaseWatch:
+    """`vault.store.inspection.Watch` of an open vault."""
+
+    marker: Marker
+    audit: Broker
+    seal: Callable[[], None]
+    world: World
+
+    def recount(self) -> Callable[[Session], None]:
+        """See `Marker`."""
+        return self.marker.recount()
+
+    async def record(self, code: str, what: str) -> None:
+        """As an alert. Raises `UnavailableError`."""
+        await self.audit.record(foreign_write_event(code, what, self.world))
 
 
 def _nothing(_tx: Tx) -> None:
@@ -217,6 +242,9 @@ def try_places(places: Places) -> None:
     anchor, layout = places.anchor, Layout(places.log)
     _try_folder(anchor, "anchor", "anchor.file")
     _try_folder(layout.log, "audit", "audit.log_file")
+    beside = (new_of(anchor), *(acceptance.path_of(anchor, subject) for subject in Subject))
+    _try_names("anchor", *beside)
+    _try_names("audit", layout.reserve)
     left = next(filter(os.path.lexists, (layout.head, *layout.files(), layout.log)), None)
     for file, code in ((anchor, "anchor_exists"), (left, "audit_log_exists")):
         if file is not None and os.path.lexists(file):
@@ -228,18 +256,33 @@ def try_places(places: Places) -> None:
 
 
 def _try_folder(file: Path, what: str, key: str) -> None:
-    """Make the folder of a file as its opening does, and write there as it does."""
+    """Make the folder of a file as its opening does, and write there as it does, and as much."""
     probe = file.with_name(f"{file.name}.probe")
     try:
         probe.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace(probe, b"")
-        probe.unlink()
+        try:
+            replace(probe, bytes(MAX_BYTES))
+        finally:
+            for left in (probe, new_of(probe)):
+                left.unlink(missing_ok=True)
     except OSError as error:
         raise UnavailableError(
             f"{what}_unavailable",
-            f"no vault is made, since it could not be opened: {error.filename}: {error.strerror}; "
-            f"let the agent's user write in {file.parent}, or set `{key}` to another place",
+            "no vault is made, since it could not be opened: "
+            f"{error.filename or file.parent}: {error.strerror}; let the agent's user write in "
+            f"{file.parent}, where some space is free, or set `{key}` to another place",
         ) from error
+
+
+def _try_names(what: str, *files: Path) -> None:
+    """Where the opening needs a file or nothing, there is no folder, link or pipe."""
+    for file in files:
+        if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
+            raise UnavailableError(
+                f"{what}_unavailable",
+                f"no vault is made, since it could not be opened: {file} is not a file; "
+                "move it away",
+            )
 
 
 def _log_end(log: Path, keys: AuditKeys, vault: str) -> Recovered:

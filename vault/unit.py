@@ -49,7 +49,7 @@ from vault.config import Settings
 from vault.config.caching import Cache as Caching
 from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
-from vault.footing import Footing, Places, find_footing
+from vault.footing import DatabaseWatch, Footing, Places, find_footing
 from vault.gate import Unit
 from vault.handlers.access import AccessCounters
 from vault.handlers.audits import Audits
@@ -177,11 +177,12 @@ async def open_unit(
         system = System(barrier, seal.want_seal, order, tree, rewrapping)
         trouble = partial(_trouble, inspection, keeper, index)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
+        watch = DatabaseWatch(footing.marker, audit, seal.want_seal, world)
         async with (
             _lent(parts, footing, barrier, wired.book),
+            inspecting_database(store, watch, footing.foreign_writes, world),
             working(wired.jobs, world) as work,
             warming(store, world, parts.settings.leader_warming),
-            inspecting_database(store, seal.want_seal, world),
         ):
             branches.append(work.snapshot)
             if parts.dev_token:

@@ -1,4 +1,6 @@
-"""What follows when an operator has accepted something: it is put on record."""
+"""What goes on record: that an operator has accepted something, that somebody else has written."""
+
+from msgspec.structs import replace
 
 from actors import World
 from vault.anchor.opening import Standing
@@ -7,6 +9,7 @@ from vault.model.instant import SECOND
 
 OPERATION = "sys.accept_rollback"
 CONFIRM_CLOCK = "sys.confirm_clock"
+FOREIGN_WRITE = "store.foreign_write"
 
 
 def event(standing: Standing, world: World) -> AuditEvent:
@@ -20,6 +23,15 @@ def clock_event(why: str, lag: int, world: World) -> AuditEvent:
     """That the machine's clock is right although it was `lag` ns ahead of what was known."""
     rule = f"reason: {why}; the clock was {lag // SECOND} seconds ahead of the time that had passed"
     return _event(CONFIRM_CLOCK, "sys/confirm-clock", "", rule, world)
+
+
+def foreign_write_event(code: str, what: str, world: World) -> AuditEvent:
+    """That somebody else writes the database, or what he has left there. Nobody of ours did it."""
+    made = _event(FOREIGN_WRITE, "sys/database", code, what, world)
+    who = "service:database"
+    return replace(
+        made, actor_id=who, actor_name=who, method="service", capability="", result="failed"
+    )
 
 
 def _event(operation: str, path: str, code: str, rule: str, world: World) -> AuditEvent:

@@ -36,7 +36,7 @@ def look(path: Path) -> Anchor:
 
 def replace(path: Path, content: bytes) -> None:
     """Put a file in the place of another, its owner's alone whatever the umask; durable."""
-    new = path.with_name(path.name + ".new")
+    new = new_of(path)
     new.unlink(missing_ok=True)  # of a write that a crash cut short
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
     with os.fdopen(fd, "wb") as file:
@@ -45,6 +45,11 @@ def replace(path: Path, content: bytes) -> None:
         os.fsync(fd)
     new.replace(path)
     sync_folder(path.parent)
+
+
+def new_of(path: Path) -> Path:
+    """Where the file lies until it is whole."""
+    return path.with_name(path.name + ".new")
 
 
 def sync_folder(folder: Path) -> None:

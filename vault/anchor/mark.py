@@ -13,12 +13,13 @@ from msgspec import UNSET
 
 from vault.anchor.keys import AnchorKeys
 from vault.anchor.rows import MARK_ROW as MARK_ROW
-from vault.anchor.rows import Totals, exchanged
+from vault.anchor.rows import Totals, count, exchanged
 from vault.anchor.state import MARK_FORMAT, Mark, decode, encode
 from vault.audit.end import SharedEnd
 from vault.audit.retention import Notice
 from vault.errors import TamperedError
 from vault.model.records import SystemRow
+from vault.store.interface import Session
 from vault.store.tables import SYSTEM
 from vault.store.tx import Batch, Tx
 
@@ -125,17 +126,48 @@ class Marker:
         if self.end is not None:
             self.end.commits = self.commits
 
+    def recount(self) -> Callable[[Session], None]:
+        """For whoever has the turn to commit: what holds a view of this moment against the totals.
+
+        That raises `TamperedError` (`storage_rows_changed`, and what `Session.inspect` raises).
+        """
+        written, in_doubt = (self._base, self._written), (self._next, self._next_written)
+
+        def compare(session: Session) -> None:
+            session.inspect()
+            row = session.get(SYSTEM, (MARK_ROW,))
+            stored = b"" if row is None else row.value
+            known, _ = in_doubt if stored == in_doubt[1] else written
+            changed = count(session, self._keys).differing(known.totals)
+            if written[1] and stored not in {written[1], in_doubt[1]}:
+                changed = sorted({*changed, SYSTEM.name})
+            if changed:
+                raise TamperedError(
+                    "storage_rows_changed",
+                    "rows were removed, added or put back behind the agent's back in: "
+                    + ", ".join(changed),
+                )
+
+        return compare
+
     def _on(self, batch: Batch) -> Base:
-        """The state before the transaction: ours, or that of the row after a commit in doubt."""
+        """The state before the transaction: ours, or that of the row after a commit in doubt.
+
+        An older mark is ours as well, and nothing to go on from: somebody has put it back.
+        """
         if not self._written:
             return self._base
         row = batch.get(SYSTEM, (MARK_ROW,))
         if row is not None and row.value == self._written:
             return self._base
         try:
-            return base_of(decode(b"" if row is None else row.value, Mark, self._keys), self._keys)
+            mark = decode(b"" if row is None else row.value, Mark, self._keys)
+            base = base_of(mark, self._keys)
         except ValueError as error:
             raise damaged(str(error)) from None
+        if base.commits <= self._base.commits:
+            raise damaged("an older one was put back")
+        return base
 
 
 def base_of(mark: Mark, keys: AnchorKeys) -> Base:

@@ -44,17 +44,36 @@ class Retention:
 
     def __init__(self, clock: SlewedClock, days: int, notice: Notice | None = None) -> None:
         self.clock = clock
-        self.notice = notice
+        self._notice = notice
+        self._steps = clock.steps  # of the clock, when the notice was looked at
         self._days = days
         self._told = False  # that it is suspended
 
+    @property
+    def notice(self) -> Notice | None:
+        """What is announced. None after a step of the clock, which may have carried it past `due`.
+
+        Whoever can have the clock confirmed would have the deletion in an hour, not in a week.
+        """
+        return self._notice if self._steps == self.clock.steps else None
+
+    @notice.setter
+    def notice(self, notice: Notice | None) -> None:
+        """What a look has found, and is durable. A step since that look makes nothing of it."""
+        self._notice = notice
+
     def look(self, expired: Callable[[int], Released | None], new_id: Callable[[], str]) -> Step:
-        """What to do now. `expired` is a sink's; raises what it raises. Changes nothing."""
+        """What to do now. `expired` is a sink's; raises what it raises.
+
+        It changes nothing but that a notice of before a step of the clock is forgotten.
+        """
+        if (steps := self.clock.steps) != self._steps:
+            self._notice, self._steps = None, steps
         if self.clock.is_suspended:
             return self._suspended(new_id)
         self._told = False
         now, kept = self.clock.now(), self._days * DAY
-        period, notice = min(NOTICE, kept), self.notice
+        period, notice = min(NOTICE, kept), self.notice  # after `now`, which a step could change
         if notice is None or notice.due > now + period:  # by a clock that was wrong
             return self._announced(expired(now - kept + period), now + period, new_id)
         if now < notice.due:

@@ -11,11 +11,12 @@ second fsync may report success for pages that the kernel has already dropped.
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from copy import copy
 from itertools import islice
 from math import inf
 from threading import Lock
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from actors import Failure
 from protocols.errors import where
@@ -42,6 +43,7 @@ NEVER: Final = inf
 log: Final = logging.getLogger("freehold.store")
 
 Change: TypeAlias = Callable[[Tx], Any]
+T = TypeVar("T")
 
 
 class Mark(Protocol):
@@ -123,6 +125,19 @@ class Committer:
         """A fresh connection whose durability was read back. Raises `BackendError`."""
         with self._turn:
             self._backend.connect()
+
+    def inspect(self, begin: Callable[[], Callable[[Session], T]]) -> T:
+        """Ask one view of the database, which is of the moment at which `begin` was called.
+
+        No commit of ours is between the two; they go on while the view is asked. Raises as both.
+        """
+        with ExitStack() as stack:
+            with self._turn:
+                if self._closed:
+                    raise BackendError("store_unavailable", "the database is not open")
+                session = stack.enter_context(self._backend.read())
+                ask = begin()
+            return ask(session)
 
     def close(self) -> None:
         """Wait for the transaction that is under way; no other one begins."""

@@ -1,46 +1,151 @@
-"""Reading the whole database through while the vault serves: an opening looks at what decides.
+"""Looking at the database while the vault serves: nobody but this process writes it then.
+
+It is read through once a day, since an opening looks only at what decides. Once a second it is
+asked whether somebody else has written: that goes on record before anything else, so that it stays
+there when he undoes it, and all rows are counted again.
 
 What is found damaged is no longer served from: the vault is sealed until somebody has looked.
 """
 
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
 from actors import World
 from vault.errors import TamperedError, UnavailableError
+from vault.store.interface import Session
 from vault.store.store import Store
 
 log: Final = logging.getLogger("freehold.store")
 PERIOD: Final = 86_400.0  # seconds from one reading to the next
+LOOK_EVERY: Final = 1.0  # seconds between looks for what others write
+MOST: Final = 3
+"""How often others may write in `WINDOW`: a `VACUUM` of an administrator is forgiven, but each is
+counted after, and nobody shall have the agent do nothing but count."""
+WINDOW: Final = 3_600.0  # seconds
+LAST_SECONDS: Final = 5.0  # for the look at the end
+FOREIGN: Final = "storage_foreign_write"
 _DAMAGED: Final = "store_corrupt"
+_WRITTEN: Final = (
+    "somebody else has written to the database while the agent runs, or one of its own commits is "
+    "in doubt; all rows are counted again. Find out who can write the file"
+)
+_TOO_OFTEN: Final = (
+    "somebody else writes to the database again and again while the agent runs; stop him, then "
+    "open the vault again"
+)
+
+
+class Watch(Protocol):
+    """What a look at the database needs of those above the store."""
+
+    def recount(self) -> Callable[[Session], None]:
+        """See `Marker`."""
+        ...
+
+    @property
+    def seal(self) -> Callable[[], None]:
+        """To be called: nothing is served from this database any more."""
+        ...
+
+    async def record(self, code: str, what: str, /) -> None:
+        """Put it on record, as an alert. Raises `UnavailableError`."""
+        ...
 
 
 @asynccontextmanager
 async def inspecting_database(
-    store: Store, on_damage: Callable[[], None], world: World
+    store: Store, watch: Watch, seen: int, world: World
 ) -> AsyncIterator[None]:
-    """Read it now and once a day, for the length of the block; `on_damage` is called once.
+    """Look at it for the length of the block, and once more at its end; it is sealed once.
 
-    A database that does not answer is no damage: whoever needs it is told.
+    `seen`: the writes of others that an opening has looked at. A database that does not answer is
+    no damage: whoever needs it is told.
     """
+    foreign = _Foreign(store, watch, seen, world)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_inspect, store, on_damage, world)
-        yield
-        nursery.cancel_scope.cancel()
+        nursery.start_soon(_inspect, store, watch, world)
+        nursery.start_soon(foreign.follow)
+        try:
+            yield
+        finally:
+            nursery.cancel_scope.cancel()
+            with trio.move_on_after(LAST_SECONDS, shield=True):
+                await foreign.look()  # of the last second
 
 
-async def _inspect(store: Store, on_damage: Callable[[], None], world: World) -> None:
+async def _inspect(store: Store, watch: Watch, world: World) -> None:
     while True:
         try:
             await store.check()
+            await store.inspect(watch.recount)
         except (TamperedError, UnavailableError) as error:
-            if isinstance(error, TamperedError) or error.code == _DAMAGED:
-                log.error("the vault is sealed: %s", error)  # noqa: TRY400  # one line tells all
-                on_damage()
+            if await _sealed(error, watch):
                 return
             log.warning("the database could not be read through: %s", error)
         await world.sleep(PERIOD)
+
+
+class _Foreign:
+    """What others write while we have the database."""
+
+    def __init__(self, store: Store, watch: Watch, seen: int, world: World) -> None:
+        self._store = store
+        self._watch = watch
+        self._world = world
+        self._seen = seen
+        self._told = seen  # as far as it is on record
+        self._uncounted = False  # rows are to be counted again
+        self._times = deque[float](maxlen=MOST)
+        self._sealed = False
+
+    async def follow(self) -> None:
+        """Until the vault is sealed for it."""
+        while not await self.look():
+            await self._world.sleep(LOOK_EVERY)
+
+    async def look(self) -> bool:
+        """Put on record what is new, then count. Whether the vault is sealed for it."""
+        if self._sealed:
+            return True
+        try:
+            await self._look()
+        except (TamperedError, UnavailableError) as error:
+            self._sealed = await _sealed(error, self._watch)
+            if not self._sealed:
+                log.warning("the database could not be looked at: %s", error)
+        return self._sealed
+
+    async def _look(self) -> None:
+        now = await self._store.foreign_writes()
+        if now != self._seen:
+            self._seen, self._uncounted = now, True
+            self._times.append(self._world.monotonic())
+        if self._told != self._seen:
+            log.error("%s", _WRITTEN)
+            await self._watch.record(FOREIGN, _WRITTEN)
+            self._told = now
+        if not self._uncounted:
+            return
+        if len(self._times) == MOST and self._times[-1] - self._times[0] < WINDOW:
+            raise TamperedError(FOREIGN, _TOO_OFTEN)
+        await self._store.inspect(self._watch.recount)
+        self._uncounted = False
+
+
+async def _sealed(error: TamperedError | UnavailableError, watch: Watch) -> bool:
+    """Seal the vault if this is damage, and put on record why. Whether it was."""
+    if not isinstance(error, TamperedError) and error.code != _DAMAGED:
+        return False
+    log.error("the vault is sealed: %s", error)
+    watch.seal()
+    try:
+        with trio.CancelScope(shield=True):  # the seal ends who has asked for it
+            await watch.record(error.code, f"the vault is sealed: {error.message}")
+    except UnavailableError as unrecorded:
+        log.error("that is not on record: %s", unrecorded)  # noqa: TRY400  # one line tells all
+    return True

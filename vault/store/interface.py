@@ -168,6 +168,13 @@ class Backend(Protocol):
         """
         ...
 
+    def foreign_writes(self) -> int:
+        """How often it was seen, ever, that somebody else has written to the database.
+
+        It looks now. Whatever others have written since the look before counts once.
+        """
+        ...
+
     def check(self) -> None:
         """Read everything through once. Raises as `Session.inspect`."""
         ...

@@ -60,6 +60,10 @@ class MemoryBackend:
     def checkpoint(self) -> None:
         """There is no log."""
 
+    def foreign_writes(self) -> int:
+        """Nobody else has it."""
+        return 0
+
     def check(self) -> None:
         """Decode every row; raises `TamperedError`."""
         session = _MemorySession(self._tables)

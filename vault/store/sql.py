@@ -129,6 +129,10 @@ class SqlBackend(ABC):
     def checkpoint(self) -> None:  # noqa: B027  # not every database has something to do
         """A database server makes its own."""
 
+    def foreign_writes(self) -> int:
+        """A database server has other clients, and knows who they are."""
+        return 0
+
     def check(self) -> None:
         """Schema, and every page, index and reference."""
         with self._reader() as connection:

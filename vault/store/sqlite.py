@@ -8,7 +8,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError, ValidationError
-from vault.store.interface import BackendError
+from vault.store.interface import BackendError, Session, Writes
 from vault.store.revision import is_current
 from vault.store.sql import READERS, SqlBackend
 from vault.store.sqlite_schema import check_schema
@@ -106,7 +106,13 @@ class SqliteBackend(SqlBackend):
         `patience`: seconds that a read waits for one of `readers` connections.
         """
         super().__init__(readers)
-        self._seen: object = None  # the writer's `data_version` at its last look at the schema
+        self._seen: object = None  # the writer's `data_version` at its last look
+        self._schema_due = True  # the writer has not looked at the schema yet
+        self._foreign = 0
+        self._watch: sqlite3.Connection | None = None
+        """A connection that outlives the writer's: who makes that fail would else write unseen
+        until there is another. To it our own commits are a change, so it is only asked then."""
+        self._watched: object = None  # its `data_version` after our last commit
         self._patience = patience
         self._path = path_of(url)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
@@ -132,7 +138,20 @@ class SqliteBackend(SqlBackend):
             pool_timeout=self._patience,
         )
 
+    def open(self) -> None:
+        """As every backend; who writes besides us is noticed from here on."""
+        super().open()
+        try:
+            self._watch = self._connection(_READ_ONLY)
+            self._watched = _data_version(self._watch)
+        except Exception as error:
+            self.close()
+            raise self._fault(error) from error
+
     def _release(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
         self._lock.release()
 
     def checkpoint(self) -> None:
@@ -169,8 +188,46 @@ class SqliteBackend(SqlBackend):
 
     def connect(self) -> None:
         """A fresh, verified connection, whose schema its first transaction checks."""
-        self._seen = None
         super().connect()
+        self._schema_due = True
+        try:
+            self._seen = _data_version(_driver(self._connected()))
+            seen = self._watched if self._watch is None else _data_version(self._watch)
+            if seen != self._watched:
+                self._watched = seen
+                self._foreign += 1
+        except sqlite3.Error as error:
+            self._discard()
+            raise self._fault(error) from error
+
+    def foreign_writes(self) -> int:
+        """Asked of the writer's connection, to which its own commits are no change."""
+        with self._one_writer:
+            try:
+                self._look_for_others(_driver(self._connected()))
+            except sqlite3.Error as error:
+                raise self._fault(error) from error
+            return self._foreign
+
+    def _look_for_others(self, database: sqlite3.Connection) -> None:
+        watched = None if self._watch is None else _data_version(self._watch)
+        if (seen := _data_version(database)) != self._seen:
+            self._seen, self._watched = seen, watched
+            self._foreign += 1
+            self._schema_due = True
+
+    def _discard(self) -> None:
+        """A connection that is given up is asked once more."""
+        if self._writer is not None:
+            with suppress(sqlite3.Error, sa.exc.SQLAlchemyError):
+                self._look_for_others(_driver(self._writer))
+        super()._discard()
+
+    def _write(self, apply: Callable[[Session], Writes]) -> None:
+        super()._write(apply)
+        if self._watch is not None:
+            with suppress(sqlite3.Error):  # it is stored; what cannot be told is looked into
+                self._watched = _data_version(self._watch)
 
     def _begin(self, connection: sa.Connection) -> None:
         """The schema is checked when any other connection has written since the last look.
@@ -180,12 +237,12 @@ class SqliteBackend(SqlBackend):
         super()._begin(connection)
         database = _driver(connection)
         try:
-            (seen,) = database.execute("PRAGMA data_version").fetchone()
-            if seen != self._seen:
+            self._look_for_others(database)
+            if self._schema_due:
                 check_schema(database)
         except sqlite3.Error as error:
             raise self._fault(error) from error
-        self._seen = seen
+        self._schema_due = False
 
     def _prepare(self, writer: sa.Connection) -> None:
         try:
@@ -255,6 +312,11 @@ def _engine(connect: Callable[[], sqlite3.Connection], begin: str, **pool: objec
 
     sa.event.listen(engine, "begin", on_begin)
     return engine
+
+
+def _data_version(database: sqlite3.Connection) -> object:
+    """Another number once another connection has committed."""
+    return _first(database, "PRAGMA data_version")
 
 
 def _first(database: sqlite3.Connection, statement: str) -> object:

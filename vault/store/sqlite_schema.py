@@ -107,12 +107,17 @@ _AUTOINDEXES: Final = {  # primary and unique keys of tables with a rowid
     "audit_blocks": 1,
 }
 _HEAD: Final = re.compile(r"CREATE (TABLE|INDEX) (\w+)(?: ON (\w+))?\(")
+_SPACE: Final = re.compile(r"[ \t\n\f\r]+")
+"""What SQLite takes as white space, and no more: to it U+00A0 is a letter of a name or a type."""
 _AROUND: Final = re.compile(r" ?([(),]) ?")
 
 
 def normalized(sql: str) -> str:
-    """The statement with one space where white space is needed, and none elsewhere."""
-    return _AROUND.sub(r"\1", " ".join(sql.split()))
+    """The statement with one space where white space is needed, and none elsewhere.
+
+    Ours have no quotes and are ASCII: so whatever is neither stays in it, and fits none of them.
+    """
+    return _AROUND.sub(r"\1", _SPACE.sub(" ", sql).strip(" "))
 
 
 def _described(statement: str) -> SchemaObject:

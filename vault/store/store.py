@@ -236,6 +236,14 @@ class Store:
         """Read the whole database once. Raises `BackendError` (`store_corrupt`)."""
         await self._in_thread(self._backend.check)
 
+    async def foreign_writes(self) -> int:
+        """See `Backend`. Raises `BackendError`."""
+        return await self._in_thread(self._backend.foreign_writes)
+
+    async def inspect(self, begin: Callable[[], Callable[[Session], T]]) -> T:
+        """See `Committer`: a view of the database as our last commit has left it."""
+        return await self._in_thread(self._committer.inspect, begin)
+
     def statistics(self) -> StoreStats:
         """A frozen count."""
         counts = self._counts

@@ -11,6 +11,7 @@ import pytest
 from tests.acceptance.agent import Agent, dev_agent, running
 from tests.acceptance.command import freehold
 from tests.acceptance.workers.fleet import fleet_agent
+from tests.acceptance.workers.waiting import await_true
 
 CODE: Final = re.compile(r"freehold: (\w+): ")
 TRIGGER: Final = "CREATE TRIGGER planted BEFORE DELETE ON tokens BEGIN SELECT RAISE(IGNORE); END"
@@ -109,3 +110,78 @@ def test_what_an_index_does_not_have(agent: Agent) -> None:
     refused = agent.refused_start()
     assert CODE.findall(refused) == ["store_corrupt"]
     assert "policies" in refused or "roles" in refused
+
+
+def row_of(agent: Agent, table: str, key: str, value: str) -> tuple[object, ...]:
+    """A row as it is in the file."""
+    with closing(sqlite3.connect(agent.database, timeout=30)) as database:
+        found = database.execute(f"SELECT * FROM {table} WHERE {key} = ?", [value])  # noqa: S608
+        return tuple(found.fetchone())
+
+
+def put_back(agent: Agent, table: str, row: tuple[object, ...]) -> None:
+    """The row as it was."""
+    with closing(sqlite3.connect(agent.database, timeout=30)) as database, database:
+        slots = ", ".join("?" * len(row))
+        database.execute(f"INSERT OR REPLACE INTO {table} VALUES ({slots})", row)  # noqa: S608
+
+
+def told(agent: Agent) -> list[dict[str, object]]:
+    """The alerts on record that somebody else writes."""
+    found = agent.call("GET", "/api/v1/audit/events?operation=store.foreign_write")
+    return list(found.json["events"]) if found.status == 200 else []
+
+
+def test_a_row_that_is_put_back_and_taken_out_again_leaves_a_trace(agent: Agent) -> None:
+    """Under the running agent, which has its rows as they should be afterwards."""
+    with running(agent):
+        made = agent.call("POST", "/v1/auth/token/create", {"ttl": "1h"}).json["auth"]
+        row = row_of(agent, "tokens", "accessor", made["accessor"])
+        revoke = ("POST", "/v1/auth/token/revoke", {"token": made["client_token"]})
+        assert agent.call(*revoke).status == 204
+        assert told(agent) == []
+        with closing(sqlite3.connect(agent.database, isolation_level=None, timeout=30)) as database:
+            slots = ", ".join("?" * len(row))
+            database.execute(f"INSERT INTO tokens VALUES ({slots})", row)  # noqa: S608
+            database.execute("DELETE FROM tokens WHERE accessor = ?", [made["accessor"]])
+        await_true(lambda: bool(told(agent)))
+        [event] = told(agent)
+        assert event["code"] == "storage_foreign_write"
+        lines = agent.audit_log.read_bytes().splitlines()
+        assert [b'"alert":true' in line for line in lines if b"foreign_write" in line] == [True]
+        assert agent.call("GET", "/v1/auth/token/lookup-self").status == 200
+    with running(agent):
+        assert len(told(agent)) == 1
+
+
+def test_a_row_that_is_put_back_seals_the_vault(agent: Agent) -> None:
+    """Within seconds; and it does not open again before somebody has looked."""
+    with running(agent):
+        made = agent.call("POST", "/v1/auth/token/create", {"ttl": "1h"}).json["auth"]
+        row = row_of(agent, "tokens", "accessor", made["accessor"])
+        revoke = ("POST", "/v1/auth/token/revoke", {"token": made["client_token"]})
+        assert agent.call(*revoke).status == 204
+        put_back(agent, "tokens", row)
+        await_true(lambda: agent.call("GET", "/v1/auth/token/lookup-self").status == 503)
+        assert not works(agent, made["client_token"])
+    assert CODE.findall(agent.refused_start()) == ["storage_rows_changed"]
+    with closing(sqlite3.connect(agent.database)) as database, database:
+        database.execute("DELETE FROM tokens WHERE accessor = ?", [made["accessor"]])
+    with running(agent):
+        codes = {event["code"] for event in told(agent)}
+        assert codes == {"storage_foreign_write", "storage_rows_changed"}
+
+
+def test_who_reads_the_file_or_copies_it_is_no_stranger(agent: Agent, folder: Path) -> None:
+    """An administrator's look and his copy are on no record."""
+    with running(agent):
+        for number in range(3):
+            with (
+                closing(sqlite3.connect(agent.database, timeout=30)) as database,
+                closing(sqlite3.connect(folder / f"copy-{number}.db")) as copy,
+            ):
+                assert database.execute("SELECT count(*) FROM tokens").fetchone()[0] > 0
+                database.backup(copy)
+            token(agent)
+    with running(agent):
+        assert told(agent) == []

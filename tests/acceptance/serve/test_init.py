@@ -68,12 +68,26 @@ def a_link_to_nowhere(folder: Path) -> None:
     (folder / "anchor/vault.anchor").symlink_to(folder / "nowhere")
 
 
+def a_folder(path: str) -> Break:
+    """It is where the opening needs a file, or none."""
+
+    def broken(folder: Path) -> None:
+        (folder / path).mkdir(parents=True)
+
+    broken.__name__ = f"folder {path}"
+    return broken
+
+
 BREAKS = {
     no_anchor_folder: ("anchor", "anchor.file"),
     no_log_folder: ("log", "audit.log_file"),
     another_anchor: ("anchor/vault.anchor", "move"),
     another_log: ("log/audit.log", "move"),
     a_link_to_nowhere: ("anchor/vault.anchor", "move"),
+    a_folder("anchor/vault.anchor.new"): ("anchor/vault.anchor.new", "move"),
+    a_folder("anchor/vault.anchor.accept"): ("anchor/vault.anchor.accept", "move"),
+    a_folder("anchor/vault.anchor.clock"): ("anchor/vault.anchor.clock", "move"),
+    a_folder("log/audit.log.reserve"): ("log/audit.log.reserve", "move"),
 }
 
 
@@ -94,7 +108,10 @@ def test_no_share_of_a_vault_that_could_not_be_opened(
         assert state(agent) == 501
         assert not (folder / "keys/root.key").exists()
         fault = folder / path
-        fault.unlink()
+        if fault.is_dir():
+            fault.rmdir()
+        else:
+            fault.unlink()
         made = init(agent).json
         for share in made["keys"]:
             agent.call("PUT", "/v1/sys/unseal", {"key": share})

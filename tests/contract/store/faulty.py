@@ -52,6 +52,10 @@ class FaultyBackend:
         """The inner one's."""
         self.inner.checkpoint()
 
+    def foreign_writes(self) -> int:
+        """The inner one's."""
+        return self.inner.foreign_writes()
+
     def check(self) -> None:
         """The inner one's."""
         self.inner.check()

@@ -1,5 +1,6 @@
 """What an opening stands on: found before it, taken with it, confirmed once the log is open."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from vault.audit.writer import AuditConfig
 from vault.barrier import KEYRING_ROW, RowGuard
 from vault.crypto.keyring import Keyring
 from vault.errors import TamperedError, UnavailableError
-from vault.footing import Footing, Places, find_footing
+from vault.footing import Footing, Places, find_footing, try_places
 from vault.model.instant import SECOND
 from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
@@ -219,3 +220,17 @@ async def test_an_agent_that_runs_takes_a_confirmation(vault: Vault) -> None:
         await found.keep_clock(store, audit)
         assert not found.retention.clock.is_suspended
     assert vault.events() == ["sys.confirm_clock"]
+
+
+def test_a_place_that_is_full_is_found_before_a_vault_is_made(tmp_path: Path) -> None:
+    """An empty file fits there, and no anchor; nothing of the attempt is left."""
+    places = Places(tmp_path / "anchor/vault.anchor", tmp_path / "log/audit.log")
+    try_places(places)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))  # as a disk with so much room
+    try:
+        with pytest.raises(UnavailableError, match="space is free"):
+            try_places(places)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -119,3 +119,61 @@ def test_a_mark_that_somebody_changed_ends_all_writing() -> None:
     with pytest.raises(TamperedError, match="storage_mark_damaged"):
         commit(backend, marker)
     assert damaged("x").code == "storage_mark_damaged"
+
+
+def test_an_older_mark_ends_all_writing() -> None:
+    """It is ours, and who puts it back would have us go on from rows of then."""
+    backend, marker = MemoryBackend(), new_marker()
+    commit(backend, marker, put(USERS, user("u")))
+    with backend.read() as session:
+        older = session.get(SYSTEM, (MARK_ROW,))
+    assert older is not None
+    commit(backend, marker, remove(USERS, "u"))
+    transact(backend, put(SYSTEM, older), put(USERS, user("u")))
+    with pytest.raises(TamperedError, match="storage_mark_damaged"):
+        commit(backend, marker)
+
+
+def recounted(backend: MemoryBackend, marker: Marker) -> None:
+    """As while the agent runs."""
+    compare = marker.recount()
+    with backend.read() as session:
+        compare(session)
+
+
+def test_a_recount_finds_what_was_put_back() -> None:
+    """An older row, an older mark, both; not what is as it was."""
+    backend, marker = MemoryBackend(), new_marker()
+    guard = RowGuard(KEYRING)
+    commit(backend, marker, put(USERS, user("u")))
+    with backend.read() as session:
+        older, row = session.get(SYSTEM, (MARK_ROW,)), session.get(USERS, ("u",))
+    assert older is not None
+    assert row is not None
+    recounted(backend, marker)
+    commit(backend, marker, remove(USERS, "u"))
+    recounted(backend, marker)
+    transact(backend, put(USERS, row), guard)
+    with pytest.raises(TamperedError, match=r"storage_rows_changed.*: users$"):
+        recounted(backend, marker)
+    transact(backend, remove(USERS, "u"))
+    recounted(backend, marker)
+    transact(backend, put(SYSTEM, older))
+    with pytest.raises(TamperedError, match=r"storage_rows_changed.*: system$"):
+        recounted(backend, marker)
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_a_recount_after_a_commit_in_doubt(*, is_stored: bool) -> None:
+    """Whether it was stored or not, that is no change of somebody else's."""
+    backend, marker = MemoryBackend(), new_marker()
+    commit(backend, marker, put(USERS, user("u")))
+
+    def apply(session: Session) -> Writes:
+        batch = Batch(session, RowGuard(KEYRING), None)
+        batch.run(put(USERS, user("v")))
+        marker.stamp(batch)
+        return batch.writes() if is_stored else Writes()
+
+    backend.write(apply)  # and nobody is told that it was
+    recounted(backend, marker)

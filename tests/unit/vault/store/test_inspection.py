@@ -1,6 +1,8 @@
 """vault.store.inspection: damage that an opening does not look for seals the vault."""
 
 import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -9,11 +11,12 @@ from trio.testing import wait_all_tasks_blocked
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard
-from vault.errors import TamperedError
-from vault.store.inspection import PERIOD, inspecting_database
-from vault.store.interface import BackendError
+from vault.errors import TamperedError, UnavailableError
+from vault.store.inspection import FOREIGN, LOOK_EVERY, PERIOD, WINDOW, inspecting_database
+from vault.store.interface import BackendError, Session
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
+from vault.store.tables import SYSTEM
 
 
 class Reading(FaultyBackend):
@@ -23,6 +26,11 @@ class Reading(FaultyBackend):
         super().__init__(MemoryBackend())
         self.readings = 0
         self.error: Exception | None = None
+        self.foreign = 0
+
+    def foreign_writes(self) -> int:
+        """As often as the test says."""
+        return self.foreign
 
     def check(self) -> None:
         """Counted."""
@@ -31,19 +39,52 @@ class Reading(FaultyBackend):
             raise self.error
 
 
+class Watch:
+    """Remembers what it is told; `error` is what the rows are found to be."""
+
+    def __init__(self) -> None:
+        self.seals = 0
+        self.codes: list[str] = []
+        self.counts = 0
+        self.error: Exception | None = None
+        self.unavailable = False
+
+    def seal(self) -> None:
+        """Counted."""
+        self.seals += 1
+
+    def recount(self) -> Callable[[Session], None]:
+        """Counted."""
+
+        def compare(session: Session) -> None:
+            assert session.get(SYSTEM, ("mark",)) is None
+            self.counts += 1
+            if self.error is not None:
+                raise self.error
+
+        return compare
+
+    async def record(self, code: str, _what: str) -> None:
+        """Kept, if there is room."""
+        if self.unavailable:
+            raise UnavailableError("audit_unavailable", "full")
+        self.codes.append(code)
+
+
 async def looked(error: Exception | None, days: int) -> tuple[int, int]:
     """How often it was read in so many days, and how often damage was told."""
-    backend, world, told = Reading(), FakeWorld(), list[None]()
+    backend, world, watch = Reading(), FakeWorld(), Watch()
     backend.error = error
     async with (
         open_store(backend, StampGuard(), world) as store,
-        inspecting_database(store, lambda: told.append(None), world),
+        inspecting_database(store, watch, 0, world),
     ):
         for _ in range(days):
             await wait_all_tasks_blocked()
             world.advance(PERIOD)
         await wait_all_tasks_blocked()
-    return backend.readings, len(told)
+    assert len(watch.codes) == watch.seals
+    return backend.readings, watch.seals
 
 
 async def test_it_is_read_at_once_and_daily() -> None:
@@ -73,6 +114,95 @@ async def test_the_block_ends_while_it_is_read() -> None:
     with trio.fail_after(5):
         async with (
             open_store(backend, StampGuard(), world) as store,
-            inspecting_database(store, lambda: None, world),
+            inspecting_database(store, Watch(), 0, world),
         ):
             await wait_all_tasks_blocked()
+
+
+class Foreign:
+    """A store with a watch, and somebody who writes beside it."""
+
+    def __init__(self) -> None:
+        self.backend, self.world, self.watch = Reading(), FakeWorld(), Watch()
+        self.backend.foreign = 5  # before the opening, which has looked
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """It is looked at."""
+        async with (
+            open_store(self.backend, StampGuard(), self.world) as store,
+            inspecting_database(store, self.watch, 5, self.world),
+        ):
+            await wait_all_tasks_blocked()
+            self.watch.counts = 0
+            yield
+            await wait_all_tasks_blocked()
+
+    async def writes(self, after: float = LOOK_EVERY) -> None:
+        """He does, and is seen."""
+        self.backend.foreign += 1
+        self.world.advance(after)
+        await wait_all_tasks_blocked()
+
+
+async def test_a_write_of_somebody_else_goes_on_record_and_is_counted_after() -> None:
+    """Within a second, once; what he wrote may be as it was."""
+    foreign = Foreign()
+    async with foreign.watched():
+        await foreign.writes()
+        for _ in range(5):
+            foreign.world.advance(LOOK_EVERY)
+            await wait_all_tasks_blocked()
+        assert (foreign.watch.codes, foreign.watch.counts) == ([FOREIGN], 1)
+    assert foreign.watch.seals == 0
+
+
+async def test_rows_that_differ_seal_the_vault() -> None:
+    """The write is on record before, what it did after."""
+    foreign = Foreign()
+    foreign.watch.error = TamperedError("storage_rows_changed", "tokens")
+    async with foreign.watched():
+        foreign.watch.codes, foreign.watch.seals = [], 0  # of the reading at once
+        await foreign.writes()
+    assert foreign.watch.codes == [FOREIGN, "storage_rows_changed"]
+    assert foreign.watch.seals == 1
+
+
+async def test_who_writes_again_and_again_is_stopped() -> None:
+    """At the third time in an hour: nobody has the agent do nothing but count."""
+    foreign = Foreign()
+    async with foreign.watched():
+        for _ in range(5):
+            await foreign.writes()
+    assert foreign.watch.codes == [FOREIGN] * 4
+    assert (foreign.watch.counts, foreign.watch.seals) == (2, 1)
+
+
+async def test_a_write_now_and_then_is_counted_after() -> None:
+    """An administrator who compacts the file each hour finds his records, and an open vault."""
+    foreign = Foreign()
+    async with foreign.watched():
+        for _ in range(5):
+            await foreign.writes(after=WINDOW / 2)
+    assert (foreign.watch.codes, foreign.watch.seals) == ([FOREIGN] * 5, 0)
+
+
+async def test_what_could_not_be_recorded_is_recorded_later() -> None:
+    """It is not forgotten over a full disk."""
+    foreign = Foreign()
+    async with foreign.watched():
+        foreign.watch.unavailable = True
+        await foreign.writes()
+        assert foreign.watch.codes == []
+        foreign.watch.unavailable = False
+        foreign.world.advance(LOOK_EVERY)
+        await wait_all_tasks_blocked()
+        assert (foreign.watch.codes, foreign.watch.counts) == ([FOREIGN], 1)
+
+
+async def test_the_end_looks_once_more() -> None:
+    """What was written in the last second is on record as well."""
+    foreign = Foreign()
+    async with foreign.watched():
+        foreign.backend.foreign += 1
+    assert foreign.watch.codes == [FOREIGN]

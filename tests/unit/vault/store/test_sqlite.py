@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -333,3 +335,69 @@ def test_checkpoint(url: str) -> None:
         transact(backend, put(SYSTEM, system("b")))
     finally:
         backend.close()
+
+
+class TestForeignWrites:
+    """Whoever writes besides us is noticed; whoever reads is not."""
+
+    @pytest.fixture
+    def backend(self, url: str) -> Iterator[SqliteBackend]:
+        """An open one with a row."""
+        made = SqliteBackend(url)
+        made.open()
+        transact(made, put(SYSTEM, system("a")))
+        yield made
+        made.close()
+
+    def other(self, backend: SqliteBackend) -> sqlite3.Connection:
+        """A connection of somebody else."""
+        return sqlite3.connect(backend._path, isolation_level=None, check_same_thread=False)
+
+    def test_our_own_are_none(self, backend: SqliteBackend) -> None:
+        """Nor a copy out of the log, a transaction that fails, or a fresh connection."""
+
+        def failing(_session: Session) -> Writes:
+            raise KeyError
+
+        before = backend.foreign_writes()
+        for number in range(3):
+            transact(backend, put(SYSTEM, system(f"b{number}")))
+            backend.checkpoint()
+            with pytest.raises(KeyError):
+                backend.write(failing)
+            backend.connect()
+            backend.check()
+        assert backend.foreign_writes() == before
+
+    def test_who_reads_or_copies_is_none(self, backend: SqliteBackend) -> None:
+        """An administrator may look, and take a copy."""
+        before = backend.foreign_writes()
+        with closing(self.other(backend)) as other, closing(sqlite3.connect(":memory:")) as copy:
+            assert other.execute("SELECT count(*) FROM system").fetchone()[0] >= 1
+            other.backup(copy)
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+            transact(backend, put(SYSTEM, system("b")))
+        transact(backend, put(SYSTEM, system("c")))
+        assert backend.foreign_writes() == before
+
+    @pytest.mark.parametrize("then", ["nothing", "a commit", "a fresh connection"])
+    def test_a_write_is_noticed_once(self, backend: SqliteBackend, then: str) -> None:
+        """Also when it is taken back, and whatever we do meanwhile."""
+        before = backend.foreign_writes()
+        with closing(self.other(backend)) as other:
+            other.execute("INSERT INTO system VALUES ('planted', x'00')")
+            other.execute("DELETE FROM system WHERE name = 'planted'")
+        if then == "a commit":
+            transact(backend, put(SYSTEM, system("b")))
+        elif then == "a fresh connection":
+            backend.connect()
+        assert [backend.foreign_writes() for _ in range(2)] == [before + 1] * 2
+
+    def test_a_write_while_there_is_no_connection(self, backend: SqliteBackend) -> None:
+        """Whoever has the writer fail is not unseen until it is back."""
+        before = backend.foreign_writes()
+        backend._discard()
+        with closing(self.other(backend)) as other:
+            other.execute("INSERT INTO system VALUES ('planted', x'00')")
+        assert backend.foreign_writes() == before + 1

@@ -37,6 +37,8 @@ REWRITTEN = {
     "check": ("mac BLOB NOT NULL", "mac BLOB NOT NULL CHECK (1)"),
     "conflict": ("PRIMARY KEY (id)", "PRIMARY KEY (id) ON CONFLICT IGNORE"),
     "comment": ("mac BLOB", "mac /* */ BLOB"),
+    "no-break space": ("mac BLOB NOT NULL", "mac BLOB\u00a0NOT NULL"),
+    "next line": ("mac BLOB NOT NULL", "mac BLOB\u0085NOT NULL"),
     "rowid": ("uses_left BIGINT NOT NULL", "uses_left INTEGER NOT NULL"),
 }
 
