@@ -440,12 +440,20 @@ class Gate:
         return ShamirRootKey(config).initialise(), config
 
 
-def share_in(key_file: Path) -> bytes:
-    """What a key file holds: the one share of its vault. Blocks. Raises `UnavailableError`."""
+def shares_in(key_file: Path) -> list[bytes]:
+    """What a key file holds: the one share of its vault. Blocks. Raises `UnavailableError`.
+
+    After a rekey that was cut short there are two files, in the order in which a start tries them.
+    """
+    file, found = FileRootKey(key_file), list[bytes]()
+    with suppress(KeyFileError):
+        found.append(FileRootKey(file.next).load())
     try:
-        return FileRootKey(key_file).load()
+        found.append(file.load())
     except KeyFileError as error:
-        raise UnavailableError("key_file", str(error)) from None
+        if not found:
+            raise UnavailableError("key_file", str(error)) from None
+    return found
 
 
 def _slot() -> tuple[trio.MemoryReceiveChannel[Keys], trio.MemorySendChannel[Keys]]:
