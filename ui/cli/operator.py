@@ -152,10 +152,15 @@ def accept_rollback(
     """Let the vault open once although database, audit log or anchor was set back.
 
     Run it on the agent's machine, as the agent's user, after reading why it stays sealed; then
-    start or unseal it. It counts for an hour and one opening, which is on record in the audit log.
+    unseal it, with `key_management: file` too: start the agent, which stays sealed, and run
+    `freehold operator unseal --config FILE`. It counts for an hour and one opening, which is on
+    record in the audit log.
     """
     file = _accept(config, anchor, reason, "accept")
     tell(f"Accepted for one hour and one opening: {file}")
+    tell(
+        "Unseal the vault now; a key file alone does not: `freehold operator unseal --config FILE`."
+    )
 
 
 @app.command("confirm-clock")
