@@ -53,7 +53,10 @@ def root_keys_of(config: Path) -> list[str]:
     try:
         return [b64encode(share).decode() for share in shares_in(file)]
     except UnavailableError as error:
-        raise CliError(f"{error.message}; run this as the agent's user, on its machine") from None
+        raise CliError(
+            f"{error.message}; run this as the agent's user, on its machine, after "
+            "`freehold operator init`"
+        ) from None
 
 
 def _settings(config: Path) -> "Settings":

@@ -31,16 +31,24 @@ KeyConfig = Annotated[
 ]
 
 
-def _offer(client: Client, path: str, shares: list[str], **more: object) -> Any:
-    """What offering a share is answered: that of the key file, of which there may be two."""
-    *first, last = shares
+def _offer(client: Client, path: str, config: Path | None, **more: object) -> Any:
+    """What offering a share is answered: the key file's, or one that is asked for.
+
+    There may be two key files, one of which is in force. Raises `CliError`.
+    """
+    *first, last = [read_line("Share")] if config is None else root_keys_of(config)
     for share in first:
         try:
             return client.call("PUT", path, {"key": share, **more})
         except CliError as error:
             if error.exit_code is not Exit.ERROR:
                 raise
-    return client.call("PUT", path, {"key": last, **more})
+    try:
+        return client.call("PUT", path, {"key": last, **more})
+    except CliError as error:
+        if config is None or error.exit_code is not Exit.ERROR:
+            raise
+        raise CliError(f"{error}; is {config} the configuration of this vault's agent?") from None
 
 
 @contextmanager
@@ -96,8 +104,7 @@ def unseal(
     if reset:
         told = current.client.call("PUT", _UNSEAL, {"reset": True})
     else:
-        shares = [read_line("Share")] if config is None else root_keys_of(config)
-        told = _offer(current.client, _UNSEAL, shares)
+        told = _offer(current.client, _UNSEAL, config)
     current.show({name: told[name] for name in ("sealed", "t", "n", "progress")})
 
 
@@ -229,9 +236,8 @@ def generate_root(
         current.show({name: made[name] for name in ("nonce", "otp", "progress", "required")})
         return
     if config is not None:
-        shares = root_keys_of(config)
         with _attempt(current.client, _ROOT, {}) as begun:
-            done = _offer(current.client, _ROOT_SHARES, shares, nonce=begun["nonce"])
+            done = _offer(current.client, _ROOT_SHARES, config, nonce=begun["nonce"])
         current.show({"root_token": _unmasked(done["encoded_token"], begun["otp"])})
         return
     state = current.client.call("GET", _ROOT)
@@ -267,10 +273,9 @@ def rekey(
         current.client.call("DELETE", _REKEY)
         return
     if config is not None:
-        held = root_keys_of(config)
         body = {"secret_shares": 1, "secret_threshold": 1}
         with _attempt(current.client, _REKEY, body) as begun:
-            done = _offer(current.client, _REKEY_SHARES, held, nonce=begun["nonce"])
+            done = _offer(current.client, _REKEY_SHARES, config, nonce=begun["nonce"])
         if done.get("warnings"):
             raise CliError(f"another root key was made: {'; '.join(done['warnings'])}")
         tell(
