@@ -401,6 +401,11 @@ class Barrier:
             self._take_over(keyring, self._uses)
             return keyring.epoch
 
+    @property
+    def root_key(self) -> bytes:
+        """The one that wraps the keyring."""
+        return self._root_key
+
     def is_root_key(self, key: bytes) -> bool:
         """Whether this one wraps the keyring; compared in constant time."""
         return compare_digest(key, self._root_key)

@@ -34,7 +34,7 @@ from vault.barrier import KEYRING_ROW
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, UnavailableError, VaultError
-from vault.gate import SEALED_ON_ORDER
+from vault.gate import ROLLBACK_ACCEPTED, SEALED_ON_ORDER
 from vault.model.instant import rfc3339
 from vault.model.records import SystemRow
 from vault.store.interface import Backend, Session
@@ -94,16 +94,27 @@ class Footing:
             await store.commit(change)
         yield
 
-    def need_person(self) -> None:
+    def need_person(self, *, accepts: bool = False) -> None:
         """Refuse an opening that no person asks for while an ordered seal is in force.
 
-        Raises `UnavailableError` (`sealed_on_order`).
+        What was set back may have had one. That it is accepted is in a file that anybody may have
+        written who could set it back, so that alone does not do unless `accepts` says so: in
+        development. Raises `UnavailableError` (`sealed_on_order`, `rollback_accepted`).
         """
         if at := self.standing.sealed_at:
             raise UnavailableError(
                 SEALED_ON_ORDER,
                 f"the vault was sealed on order at {rfc3339(at)} and stays sealed: run "
                 "`freehold operator unseal --config FILE` on the agent's machine to open it",
+            )
+
+        if self.standing.accepted and not accepts:
+            raise UnavailableError(
+                ROLLBACK_ACCEPTED,
+                f"{self.standing.accepted[0].what}. This is accepted, and takes a person with the "
+                "root key, since the key file alone opens nothing that was set back: run "
+                "`freehold operator unseal --config FILE` on the agent's machine within the hour "
+                "of the acceptance",
             )
 
     async def order_seal(self, store: Store) -> None:

@@ -109,7 +109,9 @@ OpenUnit = Callable[[Keyring, bytes, bool], AbstractAsyncContextManager[Unit]]
 SEAL_ROW: Final = "seal"
 KEYRING_ROW: Final = "keyring"
 SEALED_ON_ORDER: Final = "sealed_on_order"
-"""Code of the `UnavailableError` of an opening that takes a person."""
+ROLLBACK_ACCEPTED: Final = "rollback_accepted"
+NEED_PERSON: Final = frozenset({SEALED_ON_ORDER, ROLLBACK_ACCEPTED})
+"""Codes of the `UnavailableError` of an opening that takes a person."""
 
 
 class Gate:
@@ -280,7 +282,8 @@ class Gate:
     async def unseal_alone(self) -> bool:
         """Open with the key file, if this vault has one and is initialised; says whether it did.
 
-        A vault that was sealed on order stays sealed. Raises `UnavailableError` when the file is
+        A vault that was sealed on order stays sealed, and so does one of which something was set
+        back. Raises `UnavailableError` when the file is
         missing, unsafe or of another vault.
         """
         async with self._lock:
@@ -295,7 +298,7 @@ class Gate:
             try:
                 await self._open(Keys(*keys, by_person=False))
             except UnavailableError as error:
-                if error.code != SEALED_ON_ORDER:
+                if error.code not in NEED_PERSON:
                     raise
                 log.warning("%s", error.message)
                 return False
@@ -440,12 +443,20 @@ class Gate:
         return ShamirRootKey(config).initialise(), config
 
 
-def share_in(key_file: Path) -> bytes:
-    """What a key file holds: the one share of its vault. Blocks. Raises `UnavailableError`."""
+def shares_in(key_file: Path) -> list[bytes]:
+    """What a key file holds: the one share of its vault. Blocks. Raises `UnavailableError`.
+
+    After a rekey that was cut short there are two files, in the order in which a start tries them.
+    """
+    file, found = FileRootKey(key_file), list[bytes]()
+    with suppress(KeyFileError):
+        found.append(FileRootKey(file.next).load())
     try:
-        return FileRootKey(key_file).load()
+        found.append(file.load())
     except KeyFileError as error:
-        raise UnavailableError("key_file", str(error)) from None
+        if not found:
+            raise UnavailableError("key_file", str(error)) from None
+    return found
 
 
 def _slot() -> tuple[trio.MemoryReceiveChannel[Keys], trio.MemorySendChannel[Keys]]:

@@ -11,6 +11,7 @@ import logging
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -30,7 +31,14 @@ from vault.errors import ConflictError, UnavailableError, ValidationError, Vault
 from vault.gate import SEAL_ROW, SealRecord
 from vault.model.instant import SECOND
 from vault.model.records import SystemRow
-from vault.model.root_key import NO_ATTEMPT, NewShares, RekeyState, RootState, VerifyState
+from vault.model.root_key import (
+    NO_ATTEMPT,
+    NewShares,
+    Rekeyed,
+    RekeyState,
+    RootState,
+    VerifyState,
+)
 
 T = TypeVar("T")
 
@@ -272,7 +280,7 @@ class RootKey:
                 verification_nonce=attempt.proof.nonce if attempt.proof else "",
             )
 
-    async def commit_rekey(self, nonce: str) -> None:
+    async def commit_rekey(self, nonce: str) -> Rekeyed:
         """Have the new root key in force, where nobody has to verify its shares.
 
         Raises `ValidationError`, and what the store raises: with `outcome` "unknown" the vault
@@ -283,7 +291,7 @@ class RootKey:
             if nonce != attempt.nonce or attempt.made is None or attempt.verifies:
                 raise ValidationError("rekey_incomplete", "this rekey cannot be completed so")
             try:
-                await self._replace(attempt, attempt.made)
+                return Rekeyed(await self._replace(attempt, attempt.made))
             except VaultError:
                 attempt.made = (
                     None  # its shares were not told: the old ones are to be offered again
@@ -334,7 +342,8 @@ class RootKey:
         async with self._lock:
             self._rekey = None
 
-    async def _replace(self, attempt: _Rekeying, made: NewRoot) -> None:
+    async def _replace(self, attempt: _Rekeying, made: NewRoot) -> str:
+        """What is left to be done by hand; empty: nothing. Raises as `commit_rekey`."""
         record = await self._record()
         new = replace(
             record,
@@ -356,22 +365,28 @@ class RootKey:
                 raise
             tell(made.root_key, epoch)
         self._rekey = self._generating = None  # shares of the old one prove nothing any more
-        if self._key_file is not None:
-            await self._named(self._key_file)
-        await self._told()
+        try:
+            await self._told()
+        except VaultError as error:  # it is in force: an error would say that it is not
+            log.error("the seal's state is read again at the next seal: %s", error)  # noqa: TRY400  # one line tells all
+        return "" if self._key_file is None else await self._named(self._key_file)
 
     async def _prepared(self, file: FileRootKey, key: bytes) -> None:
         try:
-            await self._world.run_sync(file.write_next, key)
+            await self._world.run_sync(
+                partial(file.write_next, key, in_force=self._barrier.root_key)
+            )
         except KeyFileError as error:
             raise UnavailableError("key_file", str(error)) from None
 
-    async def _named(self, file: FileRootKey) -> None:
-        """A start finds the key by either name: what fails here is done by the next one."""
+    async def _named(self, file: FileRootKey) -> str:
+        """What is wrong, or nothing. A start finds the key by either name, and tries it again."""
         try:
             await self._world.run_sync(file.take_next)
         except KeyFileError as error:
-            log.error("%s; the next start does it", error)  # noqa: TRY400  # one line tells all
+            log.error("%s", error)  # noqa: TRY400  # one line tells all
+            return str(error)
+        return ""
 
     async def _new_attempt(self) -> tuple[SealConfig, str, int]:
         record = await self._record()

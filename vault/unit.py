@@ -151,7 +151,7 @@ async def open_unit(
     world = parts.world
     footing = await find_footing(parts.places, parts.backend, keyring, audit_keys(keyring), world)
     if not by_person:
-        footing.need_person()
+        footing.need_person(accepts=bool(parts.dev_token))
     keyring, keeper = footing.keyring, footing.keeper
     cache, mark = parts.beside.fenced(footing.marker, cache_config(parts.settings.cache))
     async with (

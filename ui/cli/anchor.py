@@ -38,21 +38,25 @@ def database_of(config: Path | None) -> Path | None:
     return None if config is None else _settings(config).storage.path
 
 
-def root_key_of(config: Path) -> str:
+def root_keys_of(config: Path) -> list[str]:
     """What the agent's key file holds, in base64: with `key_management: file` its unseal key.
 
-    Raises `CliError` for another kind of vault, and for a file that cannot be read.
+    Two, one of which is in force, after a rekey that has left a second file. Raises `CliError` for
+    another kind of vault, and for a file that cannot be read.
     """
     from vault.errors import UnavailableError
-    from vault.gate import share_in
+    from vault.gate import shares_in
 
     file = _settings(config).encryption.key_file
     if file is None:
         raise CliError(f"{config} has no encryption.key_file: this vault takes shares of people")
     try:
-        return b64encode(share_in(file)).decode()
+        return [b64encode(share).decode() for share in shares_in(file)]
     except UnavailableError as error:
-        raise CliError(f"{error.message}; run this as the agent's user, on its machine") from None
+        raise CliError(
+            f"{error.message}; run this as the agent's user, on its machine, after "
+            "`freehold operator init`"
+        ) from None
 
 
 def _settings(config: Path) -> "Settings":

@@ -1,14 +1,16 @@
 """`freehold operator …`: initialise, unseal, seal, rotate; look at the running agent."""
 
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli.anchor import Config, anchor_of, root_key_of
-from ui.cli.errors import CliError
+from ui.cli.anchor import Config, anchor_of, root_keys_of
+from ui.cli.client import Client
+from ui.cli.errors import CliError, Exit
 from ui.cli.output import Format, tell
 from ui.cli.route import route
 from ui.cli.session import session, shown
@@ -29,9 +31,36 @@ KeyConfig = Annotated[
 ]
 
 
-def _share(config: Path | None) -> str:
-    """The share to offer: the key file's, or one that is asked for."""
-    return read_line("Share") if config is None else root_key_of(config)
+def _offer(client: Client, path: str, config: Path | None, **more: object) -> Any:
+    """What offering a share is answered: the key file's, or one that is asked for.
+
+    There may be two key files, one of which is in force. Raises `CliError`.
+    """
+    *first, last = [read_line("Share")] if config is None else root_keys_of(config)
+    for share in first:
+        try:
+            return client.call("PUT", path, {"key": share, **more})
+        except CliError as error:
+            if error.exit_code is not Exit.ERROR:
+                raise
+    try:
+        return client.call("PUT", path, {"key": last, **more})
+    except CliError as error:
+        if config is None or error.exit_code is not Exit.ERROR:
+            raise
+        raise CliError(f"{error}; is {config} the configuration of this vault's agent?") from None
+
+
+@contextmanager
+def _attempt(client: Client, path: str, body: object) -> Iterator[Mapping[str, Any]]:
+    """One that is begun for the block, and given up when the block fails."""
+    begun = client.call("PUT", path, body)
+    try:
+        yield begun
+    except CliError:
+        with suppress(CliError):  # sealed or gone, and the attempt with it
+            client.call("DELETE", path)
+        raise
 
 
 @app.command()
@@ -72,8 +101,10 @@ def unseal(
     `--config`, on the agent's machine.
     """
     current = session(context)
-    body: dict[str, object] = {"reset": True} if reset else {"key": _share(config)}
-    told = current.client.call("PUT", "/v1/sys/unseal", body)
+    if reset:
+        told = current.client.call("PUT", _UNSEAL, {"reset": True})
+    else:
+        told = _offer(current.client, _UNSEAL, config)
     current.show({name: told[name] for name in ("sealed", "t", "n", "progress")})
 
 
@@ -128,10 +159,15 @@ def accept_rollback(
     """Let the vault open once although database, audit log or anchor was set back.
 
     Run it on the agent's machine, as the agent's user, after reading why it stays sealed; then
-    start or unseal it. It counts for an hour and one opening, which is on record in the audit log.
+    unseal it, with `key_management: file` too: start the agent, which stays sealed, and run
+    `freehold operator unseal --config FILE`. It counts for an hour and one opening, which is on
+    record in the audit log.
     """
     file = _accept(config, anchor, reason, "accept")
     tell(f"Accepted for one hour and one opening: {file}")
+    tell(
+        "Unseal the vault now; a key file alone does not: `freehold operator unseal --config FILE`."
+    )
 
 
 @app.command("confirm-clock")
@@ -200,10 +236,8 @@ def generate_root(
         current.show({name: made[name] for name in ("nonce", "otp", "progress", "required")})
         return
     if config is not None:
-        share = root_key_of(config)
-        begun = current.client.call("PUT", _ROOT, {})
-        body = {"key": share, "nonce": begun["nonce"]}
-        done = current.client.call("PUT", _ROOT_SHARES, body)
+        with _attempt(current.client, _ROOT, {}) as begun:
+            done = _offer(current.client, _ROOT_SHARES, config, nonce=begun["nonce"])
         current.show({"root_token": _unmasked(done["encoded_token"], begun["otp"])})
         return
     state = current.client.call("GET", _ROOT)
@@ -239,9 +273,11 @@ def rekey(
         current.client.call("DELETE", _REKEY)
         return
     if config is not None:
-        share = root_key_of(config)
-        begun = current.client.call("PUT", _REKEY, {"secret_shares": 1, "secret_threshold": 1})
-        current.client.call("PUT", _REKEY_SHARES, {"key": share, "nonce": begun["nonce"]})
+        body = {"secret_shares": 1, "secret_threshold": 1}
+        with _attempt(current.client, _REKEY, body) as begun:
+            done = _offer(current.client, _REKEY_SHARES, config, nonce=begun["nonce"])
+        if done.get("warnings"):
+            raise CliError(f"another root key was made: {'; '.join(done['warnings'])}")
         tell(
             "The key file holds another key now. Back it up; the old one opens older backups only."
         )
@@ -278,6 +314,7 @@ def rekey(
         current.show({name: done[name] for name in names if name in done})
 
 
+_UNSEAL: Final = "/v1/sys/unseal"
 _ROOT: Final = "/v1/sys/generate-root/attempt"
 _ROOT_SHARES: Final = "/v1/sys/generate-root/update"
 _REKEY: Final = "/v1/sys/rekey/init"

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
-from vault.model.root_key import NewShares, RekeyState, RootState, VerifyState
+from vault.model.root_key import NewShares, Rekeyed, RekeyState, RootState, VerifyState
 
 
 class RootKey(Protocol):
@@ -44,7 +44,7 @@ class RootKey(Protocol):
         """See `RootKey`."""
         ...
 
-    async def commit_rekey(self, nonce: str) -> None:
+    async def commit_rekey(self, nonce: str) -> Rekeyed:
         """See `RootKey`."""
         ...
 
@@ -123,9 +123,9 @@ class RootKeyHandlers:
         """Offer an old share to it."""
         return await self.root_key.offer_rekey(call.payload.share, call.payload.nonce)
 
-    async def commit_rekey(self, call: Call) -> None:
+    async def commit_rekey(self, call: Call) -> Rekeyed:
         """Have the new shares in force."""
-        await self.root_key.commit_rekey(call.payload.nonce)
+        return await self.root_key.commit_rekey(call.payload.nonce)
 
     async def cancel_rekey(self, _: Call) -> None:
         """Give it up."""

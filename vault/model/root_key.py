@@ -49,6 +49,12 @@ class NewShares(Struct, frozen=True, kw_only=True):
         return f"NewShares({len(self.shares)})"
 
 
+class Rekeyed(Struct, frozen=True):
+    """Another root key is in force. `warning`: what is left to be done by hand; empty: nothing."""
+
+    warning: str = ""
+
+
 class VerifyState(Struct, frozen=True, kw_only=True):
     """How many of the new shares have been shown; complete: they are in force."""
 

@@ -288,3 +288,56 @@ def test_with_a_key_file_its_holder_does_both(folder: Path, workers: int) -> Non
         agent.stop()
         (folder / "root.key").write_bytes(before)
         assert "does not open" in agent.refused_start()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_key_file_that_cannot_be_replaced_is_told_and_loses_nothing(
+    folder: Path, workers: int
+) -> None:
+    """Such as one that is mounted by itself: here a folder has taken its place meanwhile."""
+    config = {
+        "server": {"listen": "127.0.0.1:0", "tls": {"enabled": False}, "workers": workers},
+        "encryption": {"key_management": "file", "key_file": f"{folder}/root.key"},
+    }
+    file, key, new_key = folder / "vault.yaml", folder / "root.key", folder / "root.key.next"
+    with running(served_agent(folder, config)) as agent:
+        begun = put(agent, "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})
+        agent.token = begun["root_token"]
+        environment = {"FREEHOLD_TOKEN": agent.token}
+
+        def operator(*words: str) -> Any:
+            words = ("--address", agent.address, "operator", *words, "--config", str(file))
+            return freehold(*words, environment=environment)
+
+        share = b64encode(key.read_bytes()).decode()
+        key.rename(folder / "moved")
+        key.mkdir()
+        body = {"secret_shares": 1, "secret_threshold": 1}
+        nonce = put(agent, f"{REKEY}/init", body)["nonce"]
+        done = put(agent, f"{REKEY}/update", {"key": share, "nonce": nonce})
+        assert f"the key in force is in {new_key}" in done["warnings"][0]
+        kept = new_key.read_bytes()
+        for _ in range(2):  # the first one gives up what it has begun
+            again = operator("rekey")
+            assert again.returncode == 7
+            assert f"the key in force is in {new_key}" in again.stderr
+            assert new_key.read_bytes() == kept
+        key.rmdir()
+        (folder / "moved").rename(key)  # stale, and read by the command beside the other
+        done = operator("generate-root")
+        assert done.returncode == 0, done.stderr
+        done = operator("rekey")
+        assert done.returncode == 0, done.stderr
+        assert not new_key.exists()
+        agent.kill()
+        agent.start()
+        assert agent.call("GET", "/v1/sys/mounts").status == 200
+        assert agent.call("PUT", "/v1/sys/seal").status == 204
+        new_key.write_bytes(bytes(32))  # not in force, as a rekey leaves it that came to nothing
+        new_key.chmod(0o600)
+        done = operator("unseal")
+        assert done.returncode == 0, done.stderr
+        assert agent.call("GET", "/v1/sys/mounts").status == 200
+        done = operator("rekey")
+        assert done.returncode == 0, done.stderr
+        assert not new_key.exists()

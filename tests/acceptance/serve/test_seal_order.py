@@ -1,5 +1,7 @@
 """A seal that somebody ordered: only a person with the root key ends it, and no restart does."""
 
+import json
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +122,38 @@ def test_the_order_cannot_be_edited_out_of_the_database(agent: Agent, folder: Pa
     agent.start()
     assert health(agent) == 503  # that the order is older than the copy is no end of it
     assert "false" in unseal(agent)
+
+
+@pytest.mark.parametrize("anchor", ["older", "gone"])
+def test_no_acceptance_undoes_it_without_the_key(agent: Agent, folder: Path, anchor: str) -> None:
+    """With database and anchor of before nothing tells of the order: so it takes a person again."""
+    names = ("vault.db", "vault.anchor")
+    assert agent.stop() == 0
+    older = {name: (folder / name).read_bytes() for name in names}
+    agent.start()
+    assert agent.call("POST", "/v1/sys/seal").status == 204
+    agent.kill()
+    for name in ("vault.db-wal", "vault.db-shm"):
+        (folder / name).unlink(missing_ok=True)
+    for name in names:
+        (folder / name).write_bytes(older[name])
+    if anchor == "gone":
+        (folder / "vault.anchor").unlink()
+    assert "operator accept-rollback" in agent.refused_start()
+    accept = {"time": time.time_ns(), "reason": "written by hand"}
+    (folder / "vault.anchor.accept").write_text(json.dumps(accept))
+    for _ in range(2):  # and the acceptance is not used up by that
+        agent.start()
+        assert health(agent) == 503
+        assert "takes a person with the root key" in agent.output()
+        assert "operator unseal --config FILE" in agent.output()
+        assert agent.stop() == 0
+    agent.start()
+    assert "false" in unseal(agent)
+    assert health(agent) == 200
+    assert not (folder / "vault.anchor.accept").exists()
+    restart(agent)
+    assert health(agent) == 200
 
 
 def test_a_development_agent_keeps_to_it(folder: Path) -> None:

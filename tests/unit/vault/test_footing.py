@@ -95,6 +95,9 @@ async def test_an_acceptance_is_written_down_everywhere(vault: Vault) -> None:
         await vault.footing()
     acceptance.write(vault.places.anchor, Acceptance(NOW, "a fire"))
     found = await vault.open()
+    found.need_person(accepts=True)  # in development, where nobody had ordered a seal
+    with pytest.raises(UnavailableError, match="rollback_accepted"):
+        found.need_person()
     assert found.keyring.epoch == 2
     assert vault.events()[-1] == "sys.accept_rollback"
     assert acceptance.read(vault.places.anchor, NOW) is None
@@ -156,8 +159,9 @@ async def test_one_place_suffices_for_an_order(vault: Vault, lost: str) -> None:
         await order(vault, backend=vault.backend, anchor_is_lost=True)
         vault.places.anchor.rmdir()
         acceptance.write(vault.places.anchor, Acceptance(NOW, "it was lost"))
-    with pytest.raises(UnavailableError, match="sealed_on_order"):
-        (await vault.footing()).need_person()
+    for accepts in (False, True):
+        with pytest.raises(UnavailableError, match="sealed_on_order"):
+            (await vault.footing()).need_person(accepts=accepts)
 
 
 async def test_an_order_that_nothing_stores_is_told(vault: Vault) -> None:

@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.testing import FakeWorld
 from vault.barrier import KEYRING_ROW, Barrier, RowGuard
-from vault.crypto.errors import CryptoError
+from vault.crypto.errors import CryptoError, KeyFileError
 from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
 from vault.crypto.unseal import SealConfig, deal
@@ -52,6 +52,7 @@ class Vault:
         self.keyring = Keyring.create(self.world.now(), org="o", vault="v")
         self.diary: list[str] = []
         self.told: list[bytes] = []
+        self.rereads = True
         self.root_key: RootKey
 
     @asynccontextmanager
@@ -89,6 +90,8 @@ class Vault:
             self.diary.append("open")
 
     async def _rekeyed(self) -> None:
+        if not self.rereads:
+            raise UnavailableError("store_unavailable", "busy")
         self.diary.append("rekeyed")
 
     def wraps(self, root_key: bytes) -> bool:
@@ -206,6 +209,52 @@ async def test_in_doubt_the_vault_is_sealed_and_no_key_is_lost(vault: Vault) -> 
     else:
         assert vault.wraps(vault.key_file.next.read_bytes())
         assert vault.key_file.load() == ROOT_KEY
+
+
+class Unrenamed(FileRootKey):
+    """A file that cannot be replaced, such as one that is mounted by itself."""
+
+    def take_next(self) -> None:
+        """Refuse it, as the kernel does."""
+        raise KeyFileError(f"the key in force is in {self.next}")
+
+
+@pytest.mark.parametrize("copied", [False, True])
+async def test_the_only_copy_of_the_key_in_force_is_never_removed(
+    tmp_path: Path, *, copied: bool
+) -> None:
+    """A file that cannot be renamed is told, and no other rekey begins before it is mended."""
+    file = tmp_path / "root.key"
+    file.write_bytes(ROOT_KEY)
+    file.chmod(0o600)
+    vault = Vault(Unrenamed(file))
+    async with vault.opened() as root_key:
+        done = await root_key.commit_rekey((await rekey(vault, root_key)).nonce)
+        assert f"the key in force is in {file}.next" in done.warning
+        kept = (tmp_path / "root.key.next").read_bytes()
+        assert vault.wraps(kept)
+        if copied:
+            file.write_bytes(kept)
+        vault.shares = (kept,)
+        new = await rekey(vault, root_key)
+        if copied:
+            assert (await root_key.commit_rekey(new.nonce)).warning
+            assert vault.wraps((tmp_path / "root.key.next").read_bytes())
+        else:
+            with pytest.raises(UnavailableError, match="the key in force is in"):
+                await root_key.commit_rekey(new.nonce)
+            assert (tmp_path / "root.key.next").read_bytes() == kept
+            assert vault.wraps(kept)
+
+
+async def test_a_state_that_cannot_be_read_again_takes_nobodys_shares(vault: Vault) -> None:
+    """What is in force is told as such: whoever hears otherwise throws the new shares away."""
+    async with vault.opened() as root_key:
+        new = await rekey(vault, root_key)
+        vault.rereads = False
+        assert not (await root_key.commit_rekey(new.nonce)).warning
+        assert vault.wraps(vault.told[0])
+        assert not (await root_key.rekey_state()).started
 
 
 async def test_what_has_to_be_verified_is_not_committed_otherwise(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from hmac import compare_digest
 from pathlib import Path
 
 from vault.crypto.errors import KeyFileError
@@ -73,12 +74,16 @@ class FileRootKey:
             raise KeyFileError(f"cannot write key file {self.path}: {error.strerror}") from error
         return key
 
-    def write_next(self, key: bytes) -> None:
+    def write_next(self, key: bytes, *, in_force: bytes) -> None:
         """Write the key that is to take the place of this one, beside it; durable on return.
 
         Raises `KeyFileError`. A start tries both until `take_next` or `drop_next` has ended that.
+        A file that is there already is removed only if it does not have the key `in_force`, or is
+        not the only one that does.
         """
         try:
+            if self._next_is(in_force) and not self._has(in_force):
+                self.take_next()
             self.next.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(self.next, flags, MODE)
@@ -99,13 +104,31 @@ class FileRootKey:
             _sync_directory(self.path.parent)
         except OSError as error:
             raise KeyFileError(
-                f"cannot rename {self.next} to {self.path}: {error.strerror}"
+                f"the key in force is in {self.next}, which cannot be renamed to {self.path} "
+                f"({error.strerror}): keep that file, copy it over {self.path}, then remove it"
             ) from error
 
     def drop_next(self) -> None:
         """The next key is not in force and will not be. What cannot be removed opens nothing."""
         with suppress(OSError):
             self.next.unlink(missing_ok=True)
+
+    def _next_is(self, key: bytes) -> bool:
+        """Whether the next one holds this key, whatever its mode. Raises `OSError`."""
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+        try:
+            descriptor = os.open(self.next, flags)
+        except FileNotFoundError:
+            return False
+        try:
+            return compare_digest(os.read(descriptor, ROOT_KEY_SIZE + 1), key)
+        finally:
+            os.close(descriptor)
+
+    def _has(self, key: bytes) -> bool:
+        with suppress(KeyFileError):
+            return compare_digest(self.load(), key)
+        return False
 
     @property
     def next(self) -> Path:

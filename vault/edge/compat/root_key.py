@@ -126,14 +126,15 @@ async def offer_rekey(dialect: Dialect, request: Request) -> Reply:
 
 
 async def _commit(dialect: Dialect, request: Request, found: NewShares) -> list[str] | None:
-    """Have the new shares in force; what to say where that is not known. Raises where it is not."""
+    """Have the new root key in force; what to say of it. Raises where it is not in force."""
+    payload = ByNonce(found.nonce)
     try:
-        await dialect.run(request, "sys.rekey.commit", _REKEY, ByNonce(found.nonce), part=".commit")
+        done = await dialect.run(request, "sys.rekey.commit", _REKEY, payload, part=".commit")
     except VaultError as error:
         if is_undone(error):
             raise
         return [f"keep the old shares too until the new ones have unsealed: {error.message}"]
-    return None
+    return [done.warning] if done.warning else None
 
 
 @routes.add("GET", template="sys/rekey/verify")

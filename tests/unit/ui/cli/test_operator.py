@@ -1,4 +1,7 @@
+from base64 import b64decode
 from pathlib import Path
+
+import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
 
@@ -84,3 +87,61 @@ def test_an_acceptance_needs_no_agent(cli: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     refused = cli("operator", "accept-rollback", "--anchor", f"{tmp_path}/file/a", "--reason", "x")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
+
+
+def _with_key_file(folder: Path, **files: bytes) -> str:
+    """The configuration of a vault with these files for its root key."""
+    for name, key in files.items():
+        path = folder / name.replace("_", ".")
+        path.write_bytes(key)
+        path.chmod(0o600)
+    config = folder / "vault.yaml"
+    encryption = f"{{key_management: file, key_file: {folder}/root.key}}"
+    config.write_text(
+        f"storage: {{connection_string: 'sqlite:///{folder}/vault.db'}}\n"
+        f"server: {{listen: '127.0.0.1:0', tls: {{enabled: false}}}}\n"
+        f"audit: {{log_file: '{folder}/audit.log'}}\n"
+        f"encryption: {encryption}\n"
+    )
+    return str(config)
+
+
+REFUSED = {"errors": ["the shares do not fit together"]}
+
+
+def test_whichever_file_holds_the_key_is_offered(
+    agent: FakeAgent, cli: Run, tmp_path: Path
+) -> None:
+    """A rekey that was cut short leaves two: they are tried as a start tries them."""
+    config = _with_key_file(tmp_path, root_key=b"o" * 32, root_key_next=b"n" * 32)
+    agent.answer(REFUSED, status=400)
+    agent.answer(PROGRESS)
+    assert cli("operator", "unseal", "--config", config).code == 0
+    offered = [b64decode(body["key"]) for _, _, body in agent.asked]
+    assert offered == [b"n" * 32, b"o" * 32]
+
+
+def test_a_rekey_that_is_not_done_with_is_no_success(
+    agent: FakeAgent, cli: Run, tmp_path: Path
+) -> None:
+    """What is left to do is told, and nobody is told that the file holds another key."""
+    config = _with_key_file(tmp_path, root_key=b"o" * 32)
+    agent.answer({"nonce": "n"})
+    agent.answer({"complete": True, "warnings": ["the key in force is in root.key.next"]})
+    done = cli("operator", "rekey", "--config", config)
+    assert done.code == 1
+    assert "the key in force is in root.key.next" in done.err
+    assert "holds another key now" not in done.err
+
+
+@pytest.mark.parametrize("command", ["rekey", "generate-root"])
+def test_what_was_begun_and_fails_is_given_up(
+    agent: FakeAgent, cli: Run, tmp_path: Path, command: str
+) -> None:
+    """So that the command can be given again once it is put right."""
+    config = _with_key_file(tmp_path, root_key=b"o" * 32)
+    agent.answer({"nonce": "n", "otp": "x"})
+    agent.answer(REFUSED, status=400)
+    agent.answer(None)
+    assert cli("operator", command, "--config", config).code == 1
+    assert [method for method, _, _ in agent.asked] == ["PUT", "PUT", "DELETE"]

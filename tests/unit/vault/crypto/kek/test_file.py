@@ -207,3 +207,33 @@ def test_where_there_are_no_second_names(tmp_path: Path, monkeypatch: pytest.Mon
         FileRootKey(tmp_path / "key").create()
     assert FileRootKey(tmp_path / "key").load() == key
     assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_next_key_makes_room_only_where_it_is_not_in_force(tmp_path: Path) -> None:
+    """One that is whole and in force gets its name first; what is not is replaced."""
+    file = FileRootKey(tmp_path / "key")
+    old = file.create()
+    for left in (b"", b"cut short", bytes(32)):
+        file.next.write_bytes(left)
+        file.write_next(b"n" * 32, in_force=old)
+        assert file.next.read_bytes() == b"n" * 32
+        assert file.load() == old
+    file.next.chmod(0o644)  # whatever its mode is
+    file.write_next(b"m" * 32, in_force=b"n" * 32)
+    assert file.path.read_bytes() == b"n" * 32
+    assert file.next.read_bytes() == b"m" * 32
+    file.next.unlink()
+    file.next.mkdir()
+    with pytest.raises(KeyFileError, match="cannot write"):
+        file.write_next(b"x" * 32, in_force=b"n" * 32)
+
+
+def test_a_key_that_cannot_be_renamed_stays(tmp_path: Path) -> None:
+    """And the error says where it is, and what to do."""
+    file = FileRootKey(tmp_path / "key")
+    file.path.mkdir()
+    file.next.write_bytes(b"n" * 32)
+    for step in (file.take_next, lambda: file.write_next(bytes(32), in_force=b"n" * 32)):
+        with pytest.raises(KeyFileError, match=r"in force is in .*/key\.next.*copy it over"):
+            step()
+        assert file.next.read_bytes() == b"n" * 32
