@@ -3,6 +3,7 @@
 While somebody follows it the agent is asked for a glimpse of itself every few seconds.
 """
 
+from collections import Counter
 from typing import Any, ClassVar, Final, NamedTuple
 
 from control.ca.ledger import Issued
@@ -141,13 +142,20 @@ def metrics_row(told: m.Glimpse | None) -> Columns:
 
 
 def tree_row(told: m.Glimpse | None) -> Columns:
-    """The actors in the order of a walk, each with its path; null while there is none."""
+    """The actors in the order of a walk, each with a path of its own; null while there is none.
+
+    Several may have one name: `other` is whatever the words of the link do not have.
+    """
     if told is None:
         return {"at": 0, "nodes": None}
     path: list[str] = []
     nodes: list[dict[str, Any]] = []
+    seen: Counter[str] = Counter()
     for node in told.nodes:
         path[node.level :] = [str(node.name)]
+        seen[whole := "/".join(path)] += 1
+        if seen[whole] > 1:
+            path[-1] += f"-{seen[whole]}"
         nodes.append(
             {
                 "path": "/".join(path),

@@ -51,6 +51,8 @@ MOST_ALERTS: Final = 1_000
 stay until a person has seen them. By kind, so that no flood of one hides another."""
 NOT_ISSUED_ALERT: Final = "policy_not_issued"
 OTHER_BUNDLE: Final = "other_bundle"
+ELSEWHERE: Final = "other organization"
+"""What all that is known of an agent of another organization comes to: no agent has this name."""
 """Why a bundle counts as failed that its agent calls applied, under the hash of another one."""
 _NOTICES: Final = {
     "fork": NotificationCode.AUDIT_FORK,
@@ -277,34 +279,37 @@ class Intake:
         """The agent's audit log went back or split: a person must look, at both ends.
 
         And at the enrolment for which its log was cosigned, where that is another one. An
-        organization is told of another's only that it exists.
+        organization is told of another's only that it exists. Each other enrolment is a condition
+        of its own (`subject`), so that none takes the place of the one before.
         """
         events: list[Event] = []
         apart = fault.org != link.org
+        other = fault.vault if fault.vault != link.vault else ""
         numbers = f"{fault.cosigned} records were cosigned, {fault.shown} are shown"
         told = f"the audit log of {link.vault} contradicts what was cosigned ({fault.kind}): "
         if apart:
             told += "for an agent that is not of this organization and has the same log and key"
-        elif fault.vault != link.vault:
+        elif other:
             told += f"{numbers}; they were cosigned for agent {fault.vault}"
         else:
             told += numbers
         if (fault.org, fault.vault) != (link.org, link.vault):
             shower = "an agent that is not of this organization" if apart else f"agent {link.vault}"
-            also = AgentName(fault.org, fault.vault)
+            also, of = AgentName(fault.org, fault.vault), ELSEWHERE if apart else link.vault
             warned = (
                 f"{shower} shows another history of the audit log of {fault.vault}, signed by its "
                 f"key ({fault.kind}): a copy of the machine, a restored backup, or a stolen key"
             )
             again = Mark(mark.now, _another(mark.id))
-            events += _raise(tx, also, again, f"audit_{fault.kind}", warned)
+            events += _raise(tx, also, again, f"audit_{fault.kind}", warned, subject=of)
         notice = m.Notification(
             notification_id=bytes.fromhex(mark.id.replace("-", "")),
             code=_NOTICES[fault.kind],
             severity=Word.CRITICAL,
             at=mark.now // _MILLI,
         )
-        events += _raise(tx, link, mark, f"audit_{fault.kind}", told)
+        subject = ELSEWHERE if apart else other
+        events += _raise(tx, link, mark, f"audit_{fault.kind}", told, subject=subject)
         with suppress(UnavailableError):  # too much waits for it already; people have the alert
             events += _offered(outbox.append(tx, link, notice))
         return events

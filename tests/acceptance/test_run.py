@@ -96,7 +96,7 @@ def test_the_way_on_works_as_printed(root: Path, freehold: Path, port: int, tmp_
         assert "s3cret" in done.stdout
         assert re.search(r"greeting\s+hello", done.stdout)
         for name in ("one", "two"):
-            assert re.search(rf"^{name} +active +online", done.stdout, re.MULTILINE)
+            assert re.search(rf"^{name} +online +online", done.stdout, re.MULTILINE)
             assert re.search(rf"^{name} +(applied|wanted) ", done.stdout, re.MULTILINE)
         demo = Demo(port + 100, (tmp_path / "run/session").read_text().strip())
         demo.until(lambda: demo.presence("two") != "online")

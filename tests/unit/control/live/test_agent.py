@@ -151,3 +151,19 @@ def test_levels_that_make_no_tree_are_shown_all_the_same() -> None:
         nodes=(node(words.ActorName.STORE, 2**63 - 1), node(words.ActorName.AUDIT, 0)),
     )
     assert [found["path"] for found in tree_row(odd)["nodes"]] == ["store", "audit"]
+
+
+def test_actors_of_one_name_have_paths_of_their_own() -> None:
+    """Several jobs may be none of the link's words; a table's rows are told apart by their path."""
+    names = words.ActorName
+    walk = ((names.WORK, 0), (names.OTHER, 1), (names.OTHER, 1), (names.CLOCK, 2), (names.OTHER, 1))
+    told = m.Glimpse(
+        at=0,
+        counters=(),
+        gauges=(),
+        histograms=(),
+        nodes=tuple(node(name, level) for name, level in walk),
+    )
+    assert [found["path"] for found in tree_row(told)["nodes"]] == [
+        "work", "work/other", "work/other-2", "work/other-2/clock", "work/other-3",
+    ]  # fmt: skip

@@ -246,6 +246,24 @@ async def test_two_enrolments_that_split_one_log_are_an_alarm_of_both(
     assert (await link(plane, name)).checkpoint == 0
 
 
+async def test_each_that_shows_another_history_is_an_alarm_of_its_own(
+    plane: Plane, intake: Intake
+) -> None:
+    """None takes the place of the one before; those of other organizations are not told apart."""
+    await take(plane, intake.effect(checkpoint(7)))
+    others = [AgentName("acme", "v2"), AgentName("acme", "v3")]
+    for n, name in enumerate((*others, AgentName("globex", "v1"), AgentName("globex", "v2"))):
+        await take(plane, intake.effect(checkpoint(7, seed=f"other{n}")), name)
+    found = {alert.subject: alert for alert in await alerts(plane)}
+    assert {subject: alert.count for subject, alert in found.items()} == {
+        "v2": 1, "v3": 1, "other organization": 2,
+    }  # fmt: skip
+    for name in others:
+        assert f"agent {name.vault} " in found[name.vault].message
+        [alert] = await alerts(plane, name)
+        assert alert.subject == "v1"
+
+
 async def test_an_agent_that_enrols_again_is_told_where_to_prove_from(
     plane: Plane, intake: Intake
 ) -> None:
