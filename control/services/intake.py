@@ -49,6 +49,7 @@ DAY: Final = 86_400 * SECOND
 MOST_ALERTS: Final = 1_000
 """Of one agent and kind within a day, as many as secrets that it keeps in mind as expiring. Alerts
 stay until a person has seen them. By kind, so that no flood of one hides another."""
+_ELSEWHERE: Final = "another organization"  # no name: what is not of it is not told to one
 NOT_ISSUED_ALERT: Final = "policy_not_issued"
 OTHER_BUNDLE: Final = "other_bundle"
 """Why a bundle counts as failed that its agent calls applied, under the hash of another one."""
@@ -277,7 +278,8 @@ class Intake:
         """The agent's audit log went back or split: a person must look, at both ends.
 
         And at the enrolment for which its log was cosigned, where that is another one. An
-        organization is told of another's only that it exists.
+        organization is told of another's only that it exists. Each pair has alerts of its own, by
+        their subject: what one agent does is not replaced by what the next one does.
         """
         events: list[Event] = []
         apart = fault.org != link.org
@@ -297,14 +299,16 @@ class Intake:
                 f"key ({fault.kind}): a copy of the machine, a restored backup, or a stolen key"
             )
             again = Mark(mark.now, _another(mark.id))
-            events += _raise(tx, also, again, f"audit_{fault.kind}", warned)
+            by = _ELSEWHERE if apart else link.vault
+            events += _raise(tx, also, again, f"audit_{fault.kind}", warned, subject=by)
         notice = m.Notification(
             notification_id=bytes.fromhex(mark.id.replace("-", "")),
             code=_NOTICES[fault.kind],
             severity=Word.CRITICAL,
             at=mark.now // _MILLI,
         )
-        events += _raise(tx, link, mark, f"audit_{fault.kind}", told)
+        of = _ELSEWHERE if apart else fault.vault if fault.vault != link.vault else ""
+        events += _raise(tx, link, mark, f"audit_{fault.kind}", told, subject=of)
         with suppress(UnavailableError):  # too much waits for it already; people have the alert
             events += _offered(outbox.append(tx, link, notice))
         return events
