@@ -50,9 +50,9 @@ MOST_ALERTS: Final = 1_000
 """Of one agent and kind within a day, as many as secrets that it keeps in mind as expiring. Alerts
 stay until a person has seen them. By kind, so that no flood of one hides another."""
 NOT_ISSUED_ALERT: Final = "policy_not_issued"
-OTHER_BUNDLE: Final = "other_bundle"
 ELSEWHERE: Final = "other organization"
 """What all that is known of an agent of another organization comes to: no agent has this name."""
+OTHER_BUNDLE: Final = "other_bundle"
 """Why a bundle counts as failed that its agent calls applied, under the hash of another one."""
 _NOTICES: Final = {
     "fork": NotificationCode.AUDIT_FORK,

@@ -12,7 +12,7 @@ from vault.anchor.file import look
 from vault.anchor.mark import MARK_ROW
 from vault.anchor.state import Mark, read_unchecked
 from vault.audit.checkpoint import unsigned_head
-from vault.store.sqlite import SqliteReader
+from vault.store.sqlite import ForeignReader
 from vault.store.tables import SYSTEM
 
 
@@ -35,11 +35,11 @@ def in_anchor(file: Path) -> Witness | None:
 
 
 def in_database(file: Path) -> Witness | None:
-    """What the mark in a database has seen, while an agent holds it or not.
+    """What the mark in a database has seen, while an agent holds it or not, of whichever release.
 
     None where there is none yet. Raises `ValueError`, `UnavailableError`.
     """
-    reader = SqliteReader(f"sqlite:///{quote(str(file.absolute()))}", readers=1)
+    reader = ForeignReader(f"sqlite:///{quote(str(file.absolute()))}", readers=1)
     reader.open()
     try:
         with reader.read() as session:

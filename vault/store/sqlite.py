@@ -297,6 +297,16 @@ class SqliteReader(SqliteBackend):
         self._dialect = self._reads.dialect
 
 
+class ForeignReader(SqliteReader):
+    """A file that no process of ours may have: of any release, or a copy that somebody kept.
+
+    Its schema is not checked, so its rows are worth what is signed in them, and nothing more.
+    """
+
+    def _look(self, reader: sa.PoolProxiedConnection) -> None:
+        cast("sqlite3.Connection", reader.dbapi_connection).execute("BEGIN")
+
+
 def _engine(connect: Callable[[], sqlite3.Connection], begin: str, **pool: object) -> sa.Engine:
     engine = sa.create_engine(
         "sqlite://",

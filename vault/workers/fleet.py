@@ -281,6 +281,7 @@ class Fleet:
             vault=opening.vault,
             ceiling=opening.ceiling,
             epoch=opening.epoch,
+            floor=self._world.now(),
         )
         try:
             answer = await seat.ask(order, OPEN_SECONDS)

@@ -103,6 +103,7 @@ class Reading:
 async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading]:
     """For the length of the block. Raises `VaultError` when it cannot be built."""
     world, page, settings = parts.world, parts.page, parts.settings
+    world.raise_floor(order.floor)
     cache = _cache(settings, world)
     lockout = WorkerLockout(page)
     follower = Follower(page, order.opening, cache, lockout)  # before anything is loaded

@@ -48,6 +48,7 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     vault: str
     ceiling: Policy
     epoch: int  # a keyring below it was put back, and does not count
+    floor: int  # Unix ns, below which its clock never answers: the opening may have raised it
 
     def __repr__(self) -> str:
         return f"Open(opening={self.opening})"

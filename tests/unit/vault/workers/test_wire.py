@@ -49,7 +49,9 @@ async def test_messages_of_every_size_arrive_whole() -> None:
 
 async def test_unions() -> None:
     """Each message of a lane comes as what it was; keys are not shown."""
-    order = Open(opening=1, root_key=b"k" * 32, org="o", vault="v", epoch=2, ceiling=NO_CEILING)
+    order = Open(
+        opening=1, root_key=b"k" * 32, org="o", vault="v", epoch=2, floor=3, ceiling=NO_CEILING
+    )
     async with lanes(Order, Report) as (worker, leader):
         await leader.send(order)
         await worker.send(Opened("why"))
