@@ -231,9 +231,9 @@ async def test_each_enrolment_that_splits_a_log_is_an_alert_of_its_own(
     for name in (AgentName("acme", "v2"), AgentName("globex", "v1")):
         await take(plane, intake.effect(checkpoint(7, seed="other")), name)
     found = {each.subject: each for each in await alerts(plane)}
-    assert set(found) == {"v2", "another organization"}
+    assert set(found) == {"v2", "other organization"}
     assert "v2" in found["v2"].message
-    assert "not of this organization" in found["another organization"].message
+    assert "not of this organization" in found["other organization"].message
 
 
 @pytest.mark.parametrize("name", [AgentName("acme", "v2"), AgentName("globex", "v1")])
