@@ -412,7 +412,9 @@ async def test_an_agent_that_says_what_was_never_issued_is_unknown(
         async with agent.connected():
             await shown(plane, "liar", outcome="applied")
     await alerted(plane, "liar", "policy_not_issued")
-    assert len(plane.want(200, "GET", f"{BASE}/alerts?vault=liar")) == 1
+    codes = [row["code"] for row in plane.want(200, "GET", f"{BASE}/alerts?vault=liar")]
+    assert codes.count("policy_not_issued") == 1
+    assert set(codes) <= {"policy_not_issued", "agent_offline"}  # it is away for a while each time
 
 
 async def test_two_registrations_of_one_session_end_it(linked_plane: Plane, tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def test_an_agent_that_restarts_sealed_has_a_critical_alert(folder: Path, worker
         agent.start()
         until(lambda: seen(plane)[0] == "sealed", "it is seen sealed")
         until(lambda: _firing(plane) == [("sealed", "firing", "critical")], "its alert fires")
-        assert plane.want(200, "GET", f"{BASE}/agents?state=sealed")[0]["vault"] == "v"
+        listed = f"{BASE}/agents?state=sealed"
+        until(lambda: [row["vault"] for row in plane.want(200, "GET", listed)] == ["v"], "stored")
         assert plane.want(200, "GET", f"{BASE}/agents?state=online") == []
         metrics = plane.call("GET", "/metrics").body.decode()
         assert 'control_agents{state="sealed"} 1.0' in metrics

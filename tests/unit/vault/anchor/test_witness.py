@@ -1,5 +1,7 @@
 """What the anchor and the mark have seen of the log, told to whoever has no keys."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,19 @@ def test_a_database_is_read_while_an_agent_holds_it(tmp_path: Path, note: str) -
         assert in_database(path) is not None
     finally:
         agent.close()
+
+
+@pytest.mark.parametrize(
+    "change", ["ALTER TABLE tokens DROP COLUMN denied_by", "ALTER TABLE secrets ADD COLUMN x JSON"]
+)
+def test_a_database_of_another_release_is_read(tmp_path: Path, note: str, change: str) -> None:
+    """Before an upgrade and after it, and in a backup: its schema is nobody's fault."""
+    path = database(tmp_path / "d", note)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(change)
+    found = in_database(path)
+    assert found is not None
+    assert found.note == note
 
 
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:
