@@ -181,7 +181,7 @@ class AlertView(Struct, frozen=True):
     acknowledged_by: str
     acknowledged_at: str | None
     subject: str
-    """What it is about: an agent's own random id, a roll-out, the other agent of a log; or empty."""
+    """What it is about: the agent's own random id, a roll-out, another agent; or empty."""
     note: str
     """Of the person who acknowledged it."""
 
