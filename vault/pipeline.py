@@ -145,6 +145,8 @@ class Pipeline:
             self._limits.take(trail.identity.id)
             if not self._following.is_current:
                 await self._follow(trail.handler)
+            if not self._authorizer.is_ready(trail.identity):
+                await self._authorizer.prepare(trail.identity)
             facts = await self._authorized(trail)  # 2
             trail.allowed = not trail.handler.refuses
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
@@ -219,6 +221,8 @@ class Pipeline:
                 if error.code != CHANGED_MEANWHILE:
                     raise
             await self._follow(trail.handler)
+            if not self._authorizer.is_ready(trail.identity):
+                await self._authorizer.prepare(trail.identity)
             facts = Facts(exists=not call.facts.exists)  # nothing else was asked
             trail.decisive = self._authorizer.needs_facts(trail.identity)  # by now they may
             if call.decisive or trail.decisive:

@@ -13,7 +13,7 @@ from vault.authn.roles import policy_names
 from vault.authn.standing import KEY_PARENT, held_policies
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, Identity, Method
-from vault.model.records import Status, UserRow
+from vault.model.records import RoleRow, Status, UserRow
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, Query
 from vault.store.tables import API_KEYS, ROLES, TOKENS, USAGE, USERS
@@ -89,14 +89,20 @@ class Users:
         user = await self.find(username)
         names: set[str] = set()
         if user.status == Status.ACTIVE:
-            roles = [await self._store.get(ROLES, name) for name in user.roles]
-            names = {*user.policies, DEFAULT_POLICY}.union(*(r.policies for r in roles if r))
+            roles = await self.roles(user)
+            names = {*user.policies, DEFAULT_POLICY}.union(
+                *(role.policies for role in roles.values() if role is not None)
+            )
         return Identity(
             id=user.id,
             name=user.username,
             method=Method.API_KEY,
             policies=tuple(sorted(names)),
         )
+
+    async def roles(self, user: UserRow) -> dict[str, RoleRow | None]:
+        """Return the roles of a user by name; None for one that does not exist any more."""
+        return {name: await self._store.get(ROLES, name) for name in user.roles}
 
     async def page(self, *, after: str = "", limit: int = 100) -> list[UserRow]:
         """Return up to `limit` users, by id, beyond the id `after`; raises `ValidationError`."""

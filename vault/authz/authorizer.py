@@ -20,6 +20,14 @@ class Authorizer:
     def __init__(self, book: PolicyBook) -> None:
         self._book = book
 
+    def is_ready(self, identity: Identity) -> bool:
+        """Say whether a decision for him is quick; if not, `prepare` first."""
+        return self._book.snapshot.is_ready(identity)
+
+    async def prepare(self, identity: Identity) -> None:
+        """Make decisions for him quick. Raises `UnavailableError` as `PolicyBook.prepare`."""
+        await self._book.prepare(identity)
+
     def decide(self, access: Access) -> Decision:
         """Say whether the access is allowed, and by which rule."""
         return self._book.snapshot.compiled(access.identity).decide(access)

@@ -1,13 +1,11 @@
 """From policies to one immutable structure that answers in microseconds.
 
-A rule is filed once for each capability and pattern: literal paths in a map, open-ended ones in a
-map by prefix that is asked once for each length in use, those with `+` in a list. All rules of a
-set stand in one order (denials first, then by priority, name and place), so the decision is the
-first of those that apply.
+A rule is filed by pattern (`vault.authz.filed`), for each capability; capabilities with the same
+rules share what is filed. All rules of a set stand in one order (denials first, then by priority,
+name and place), so the decision is the first of those that apply.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -15,6 +13,7 @@ from msgspec import Struct
 from vault.authz import conditions
 from vault.authz.access import ALLOWED, DENY_RULE, Access, Decision
 from vault.authz.conditions import Check, Condition, UndecidableError
+from vault.authz.filed import Filed, file
 from vault.authz.pattern import Pattern, parse_pattern
 from vault.authz.policy import ANY, Effect, Policy
 from vault.model.identity import ROOT_POLICY, Permission
@@ -72,24 +71,9 @@ class Particular(Struct, frozen=True):
 class Table(Struct, frozen=True):
     """The rules of one capability, filed by pattern."""
 
-    exact: dict[str, tuple[CompiledRule, ...]]
-    lengths: tuple[int, ...]
-    prefixes: dict[str, tuple[CompiledRule, ...]]
-    segments: tuple[tuple[Pattern, CompiledRule], ...]
+    filed: Filed[CompiledRule]
     conditional: bool  # some rule asks for more than the path
     particular: Particular
-
-    def matching(self, path: str) -> Iterator[CompiledRule]:
-        """Yield the rules whose pattern covers `path`; a rule may come more than once."""
-        yield from self.exact.get(path, ())
-        size = len(path)
-        for length in self.lengths:
-            if length > size:
-                break
-            yield from self.prefixes.get(path[:length], ())
-        for pattern, rule in self.segments:
-            if pattern.matches(path):
-                yield rule
 
 
 class RuleSet(Struct, frozen=True, kw_only=True):
@@ -106,6 +90,7 @@ class Grant(Struct, frozen=True):
 
     capabilities: frozenset[Capability]
     patterns: tuple[Pattern, ...]
+    filed: Filed[Pattern]
     particular: Particular
 
 
@@ -165,7 +150,7 @@ def compile_policies(
         )
         or any(rule.bound is not None and rule.bound.needs_facts for rule in rules),
         rules=rules,
-        tables={capability: _table(capability, rules) for capability in Capability},
+        tables=_tables(rules),
     )
 
 
@@ -176,7 +161,8 @@ def compile_permissions(permissions: Iterable[Permission]) -> tuple[Grant, ...]:
 
 def _grant(permission: Permission) -> Grant:
     patterns = tuple(parse_pattern(text, "paths") for text in permission.paths)
-    return Grant(_capabilities(permission.capabilities), patterns, _particular(patterns))
+    filed = file((pattern, pattern) for pattern in patterns)
+    return Grant(_capabilities(permission.capabilities), patterns, filed, _particular(patterns))
 
 
 EVERY: Final = frozenset(Capability)
@@ -222,30 +208,21 @@ def _particular(patterns: Iterable[Pattern]) -> Particular:
     return Particular(frozenset(folders), anywhere)
 
 
-def _table(capability: Capability, rules: tuple[CompiledRule, ...]) -> Table:
-    exact: defaultdict[str, list[CompiledRule]] = defaultdict(list)
-    prefixes: defaultdict[str, list[CompiledRule]] = defaultdict(list)
-    segments: list[tuple[Pattern, CompiledRule]] = []
-    conditional = False
-    for rule in rules:
-        if capability not in rule.capabilities:
-            continue
-        conditional = conditional or bool(rule.checks)
-        for pattern in rule.patterns:
-            if pattern.parts:
-                segments.append((pattern, rule))
-            else:
-                (prefixes if pattern.open_ended else exact)[pattern.text].append(rule)
+def _tables(rules: tuple[CompiledRule, ...]) -> dict[Capability, Table]:
+    made: dict[tuple[int, ...], Table] = {}
+    tables = {}
+    for capability in Capability:
+        those = [rule for rule in rules if capability in rule.capabilities]
+        key = tuple(rule.order for rule in those)
+        if key not in made:
+            made[key] = _table(those)
+        tables[capability] = made[key]
+    return tables
+
+
+def _table(rules: list[CompiledRule]) -> Table:
     return Table(
-        exact={path: tuple(found) for path, found in exact.items()},
-        lengths=tuple(sorted({len(prefix) for prefix in prefixes})),
-        prefixes={prefix: tuple(found) for prefix, found in prefixes.items()},
-        segments=tuple(segments),
-        conditional=conditional,
-        particular=_particular(
-            pattern
-            for rule in rules
-            if capability in rule.capabilities
-            for pattern in rule.patterns
-        ),
+        filed=file((pattern, rule) for rule in rules for pattern in rule.patterns),
+        conditional=any(rule.checks for rule in rules),
+        particular=_particular(pattern for rule in rules for pattern in rule.patterns),
     )

@@ -47,4 +47,6 @@ class Compiled(Struct, frozen=True):
     @property
     def weight(self) -> int:
         """How much is kept for it, in filed patterns."""
-        return 1 + sum(len(rule.patterns) * len(rule.capabilities) for rule in self.rules.rules)
+        tables = {id(table): table for table in self.rules.tables.values()}
+        filed = sum(table.filed.size for table in tables.values())
+        return 1 + filed + sum(grant.filed.size for grant in self.grants)

@@ -63,7 +63,7 @@ def _first(rules: RuleSet, access: Access, forms: tuple[str, ...]) -> Decision:
     first: CompiledRule | None = None
     alert = False
     for path in forms:
-        for rule in table.matching(path):
+        for rule in table.filed.matching(path):
             if rule.checks and not rule.holds(access):
                 continue
             alert = alert or rule.alert
@@ -79,10 +79,9 @@ def _first(rules: RuleSet, access: Access, forms: tuple[str, ...]) -> Decision:
 
 def _granted(grants: tuple[Grant, ...], access: Access, forms: tuple[str, ...]) -> bool:
     return any(
-        pattern.matches(path)
+        grant.filed.covers(path)
         for grant in grants
         if access.capability in grant.capabilities
-        for pattern in grant.patterns
         for path in forms
     )
 

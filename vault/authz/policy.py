@@ -4,7 +4,7 @@ Several faults are reported at once; the first is `details["field"]`, all are `d
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from vault.authz import conditions
 from vault.authz.conditions import KINDS, MAX_CONDITIONS, Condition
-from vault.authz.pattern import parse_pattern
+from vault.authz.pattern import SEGMENT, parse_pattern
 from vault.errors import ValidationError
 from vault.model.identity import ROOT_POLICY, Permission
 from vault.model.name import canonical_name
@@ -23,6 +23,7 @@ MAX_RULES: Final = 200  # a policy; a person can still read it, and evaluation s
 MAX_PATHS: Final = 100  # a rule
 MAX_BYTES: Final = 256 * 1024  # of the whole document as JSON: OpenBao's entry bound is 1 MiB
 MAX_PERMISSIONS: Final = 64  # of an API key
+MAX_WILD: Final = 1_000  # paths with `+`, of a policy or an API key: each may cost a look
 MAX_PRIORITY: Final = 1_000_000
 
 ANY: Final = "*"  # as the only capability: every one, those of later versions too
@@ -86,6 +87,14 @@ def validate(document: object) -> Policy:
     return msgspec.structs.replace(policy, name=canonical_name(policy.name, "name"))
 
 
+def validate_new(document: object) -> Policy:
+    """As `validate`, for what is about to be written: also what older versions let through."""
+    policy = validate(document)
+    if _wild(policy.rules) > MAX_WILD:
+        raise _refuse([("rules", _TOO_WILD)])
+    return policy
+
+
 def document(policy: Policy) -> dict[str, Any]:
     """Return the policy as plain JSON data; `validate` reads it back to an equal policy."""
     plain: dict[str, Any] = msgspec.to_builtins(policy)
@@ -104,9 +113,18 @@ def validate_permissions(plain: object) -> tuple[Permission, ...]:
         for i, permission in enumerate(permissions)
         for field, message in _grant_faults(permission.paths, permission.capabilities)
     ]
+    if not faults and _wild(permissions) > MAX_WILD:
+        faults = [("", _TOO_WILD)]
     if faults:
         raise _refuse(faults, "permissions")
     return permissions
+
+
+_TOO_WILD: Final = f"must hold at most {MAX_WILD} paths with '{SEGMENT}' in all"
+
+
+def _wild(grants: Iterable[Rule | Permission]) -> int:
+    return sum(bool(parse_pattern(path, "path").parts) for grant in grants for path in grant.paths)
 
 
 def _policy_faults(policy: Policy) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,6 @@ from vault.config.settings import (
     Encryption,
     Failures,
     Limits,
-    Refusals,
     Server,
     Settings,
     Storage,
@@ -62,10 +61,7 @@ def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "
             ),
             encryption=Encryption(key_management="file", key_file=folder / "root.key"),
             audit=Audit(log_file=folder / "audit.log"),
-            limits=Limits(  # of tests
-                failures=Failures(per_second=10_000, burst_size=100_000),
-                refusals=Refusals(per_second=10_000, burst_size=100_000),
-            ),
+            limits=Limits(failures=Failures(per_second=10_000, burst_size=100_000)),  # of tests
             control_plane=ControlPlane.model_validate(
                 {
                     "enabled": (folder / ENROLMENT).exists(),

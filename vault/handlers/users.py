@@ -65,7 +65,7 @@ class UserHandlers:
             roles=payload.roles,
             policies=payload.policies,
         )
-        return self._written(user)
+        return await self._written(user)
 
     async def update(self, call: Call) -> UserWritten:
         """Change what the payload names. Raises as `Users.update`."""
@@ -78,14 +78,22 @@ class UserHandlers:
             policies=payload.policies,
             status=payload.status,
         )
-        return self._written(user)
+        return await self._written(user)
 
     async def delete(self, call: Call) -> None:
         """Delete a user with his keys and tokens."""
         await self.users.delete(call.identity, call.name)
 
-    def _written(self, user: UserRow) -> UserWritten:
-        return UserWritten(user=user, warnings=self.authorizer.warnings(user.policies))
+    async def _written(self, user: UserRow) -> UserWritten:
+        """The user, with a warning for whatever he is given, by a role too, and is not there."""
+        policies, gone = list(user.policies), []
+        for name, role in (await self.users.roles(user)).items():
+            if role is None:
+                gone.append(f'Role "{name}" does not exist')
+            else:
+                policies += role.policies
+        warnings = self.authorizer.warnings(dict.fromkeys(policies))
+        return UserWritten(user=user, warnings=(*gone, *warnings))
 
 
 def _seen(row: UserRow) -> object:

@@ -109,6 +109,12 @@ def test_a_policy_that_is_not_there(agent: Agent) -> None:
     assert ok(agent, "PATCH", at, {"policies": ["app"]})["warnings"] == []
     assert ok(agent, "POST", "keys", {"user": "w", "name": "k2"})["warnings"] == []
     assert ok(agent, "PUT", "roles/w", {"policies": ["not-there"]})["warnings"] == warning
+    assert ok(agent, "PATCH", at, {"roles": ["w"]})["warnings"] == warning
+    by_role = ok(agent, "POST", "users", {"username": "w2", "roles": ["w"], "policies": ["app"]})
+    assert by_role["warnings"] == warning
+    ok(agent, "DELETE", "roles/w")
+    gone = ok(agent, "PATCH", at, {"email": "b@example.org"})["warnings"]
+    assert gone == ['Role "w" does not exist']
     assert ok(agent, "POST", "tokens", {"policies": ["not-there"]})["warnings"] == warning
     made = agent.call("POST", "/v1/auth/token/create", {"policies": ["not-there", "root2"]})
     assert json.loads(made.body)["warnings"] == [*warning, 'Policy "root2" does not exist']

@@ -52,6 +52,7 @@ class Parts:
     refusals: RecordLimits | None = None
     decide_: Callable[[Access], Decision] = lambda _: Decision(allowed=True, rule="p/rules[0]")
     facts_needed: bool = False
+    ready: bool = True
     row: SecretRow | None = None
     refuse: Callable[[AuditEvent], bool] = lambda _: False
     ended: int = 0  # transactions that are over
@@ -71,6 +72,15 @@ class Parts:
         self.diary.append(f"limit {key}")
         if self.limit is not None:
             raise self.limit
+
+    def is_ready(self, _identity: Identity) -> bool:
+        """Whether nothing large has to be compiled for him."""
+        return self.ready
+
+    async def prepare(self, _identity: Identity) -> None:
+        """Compile it."""
+        await trio.lowlevel.checkpoint()
+        self.diary.append("prepare")
 
     def needs_facts(self, _identity: Identity) -> bool:
         """Whether conditions ask for tags or metadata."""
@@ -143,6 +153,13 @@ async def test_a_read(parts: Parts) -> None:
     assert await parts.pipeline(op=handler(parts)).run(op()) == "done"
     assert parts.diary == ["authenticate s.text", "limit u1", "decide read", "handle", "outcome ok"]
     assert parts.counts == [("op", "ok")]
+
+
+async def test_large_policies_are_compiled_before_they_decide(parts: Parts) -> None:
+    """Elsewhere, and not in the decision, for which nobody else gets a turn."""
+    parts.ready = False
+    await parts.pipeline(op=handler(parts)).run(op())
+    assert parts.diary[1:4] == ["limit u1", "prepare", "decide read"]
 
 
 async def test_a_mutation(parts: Parts) -> None:

@@ -204,6 +204,50 @@ async def test_full(store: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> 
     await book.put(_document("a", "kv/*"), by=caller("ann"))
 
 
+def _intricate(name: str, rules: int, form: str = "+") -> dict[str, Any]:
+    rule = {"effect": "allow", "capabilities": ["*"]}
+    paths = [[f"{form}/{name}{i}/{j}" for j in range(100)] for i in range(rules)]
+    return {"name": name, "rules": [{**rule, "paths": those} for those in paths]}
+
+
+async def test_patterns_that_are_matched_one_by_one_are_bounded(store: Any, world: Any) -> None:
+    """As many paths with `+` as the bound says; one of an older version still counts."""
+    book = PolicyBook(store, world)
+    row = await book.put(_intricate("most", 10), by=caller("ann"))
+    with pytest.raises(ValidationError, match=r"at most 1000 paths with '\+'") as told:
+        await book.put(_intricate("more", 11), by=caller("ann"))
+    assert told.value.details["field"] == "rules"
+    await book.put(_intricate("literal", 100, "a"), by=caller("ann"))
+    older = msgspec.structs.replace(row, name="older", document=_intricate("older", 11))
+    transact(store.backend, lambda tx: tx.put(POLICIES, older), NoGuard())
+    await book.reload()
+    assert book.get("older").name == "older"
+
+
+async def test_large_policies_are_compiled_in_a_thread(store: Any, world: Any) -> None:
+    """Once, whoever asks for them meanwhile; small ones where they are needed."""
+    book, threads = PolicyBook(store, world), []
+
+    async def run_sync(fn: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        threads.append(fn)
+        return await trio.to_thread.run_sync(partial(fn, *args), **more)
+
+    await book.put(_intricate("large", 30, "a"), by=caller("ann"))
+    await book.put(_document("app"), by=caller("ann"))
+    world.run_sync = run_sync
+    assert book.snapshot.is_ready(_identity("app"))
+    permission = Permission(capabilities=("*",), paths=tuple(f"a/{i}" for i in range(module.QUICK)))
+    assert not book.snapshot.is_ready(_identity("app", permissions=(permission,)))
+    large = _identity("large", "app")
+    assert not book.snapshot.is_ready(large)
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(book.prepare, large)
+    assert len(threads) == 1
+    assert book.snapshot.is_ready(large)
+    assert len(book.snapshot.compiled(large).rules.rules) == 31
+
+
 def _fleet(version: int, *documents: dict[str, Any], org: str = "acme") -> Fleet:
     policies = tuple(validate(document) for document in documents)
     return Fleet(

@@ -49,7 +49,9 @@ def test_star_is_every_capability() -> None:
     policy = validate(
         {"name": "p", "rules": [{"effect": "deny", "paths": ["a"], "capabilities": ["*"]}]}
     )
-    assert all(table.exact["a"][0].deny for table in compile_policies([policy]).tables.values())
+    assert all(
+        table.filed.exact["a"][0].deny for table in compile_policies([policy]).tables.values()
+    )
     assert set(compile_policies([policy]).tables) == set(Capability)
     granted = compile_permissions([Permission(capabilities=("*",), paths=("a",))])
     assert granted[0].capabilities == frozenset(Capability)

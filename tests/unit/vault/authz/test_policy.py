@@ -186,3 +186,12 @@ def test_permissions() -> None:
         with pytest.raises(ValidationError) as caught:
             validate_permissions(written)
         assert caught.value.details["field"] == field
+
+
+def test_paths_with_a_plus_are_bounded() -> None:
+    """Of all permissions of a key together; a plus that is a letter is none."""
+    few = {"capabilities": ["*"], "paths": [f"+/a{i}" for i in range(50)]}
+    letters = {"capabilities": ["*"], "paths": [f"a{i}/+*" for i in range(50)]}
+    assert len(validate_permissions([few] * 20 + [letters] * 44)) == 64
+    with pytest.raises(ValidationError, match=r"at most 1000 paths with '\+'"):
+        validate_permissions([few] * 20 + [{"capabilities": ["*"], "paths": ["a/+"]}])

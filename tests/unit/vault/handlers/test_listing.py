@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+import trio
 
 from tests.unit.vault.handlers.conftest import NOW, ROOT, SECOND, House
+from vault.authz import shown
+from vault.authz.evaluate import shows
 from vault.errors import ValidationError
 from vault.model.identity import Identity, Method
 from vault.model.operation import Capability
@@ -264,8 +267,8 @@ async def test_a_search_goes_by_one_state_of_the_policies(house: House) -> None:
         return rows
 
     house.barrier.select = slow  # type: ignore[method-assign,assignment]  # a write in between
-    [shown] = (await search(house, by=lister)).secrets
-    assert (shown.name, shown.metadata) == ("s/a", {})
+    [found] = (await search(house, by=lister)).secrets
+    assert (found.name, found.metadata) == ("s/a", {})
     assert await names(house, by=lister) == []
 
 
@@ -278,3 +281,31 @@ async def test_a_condition_on_tags_hides_names(house: House) -> None:
     )
     assert await names(house, by=some) == ["s/b"]
     assert await keys(house, "s/", by=some) == ["b"]
+
+
+@pytest.mark.parametrize("ask", [search, keys])
+async def test_others_get_their_turns(
+    house: House, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each few names, whatever it takes to decide on them."""
+    for number in range(100):
+        await house.write(f"s/{number}")
+    lister = await house.allow("lister", "+/+", capabilities=("list",))
+    in_a_row = [0]
+
+    def counted(*question: Any) -> bool:
+        in_a_row[-1] += 1
+        return shows(*question)
+
+    async def other() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            in_a_row.append(0)
+
+    monkeypatch.setattr(shown, "shows", counted)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        await ask(house, "s/", by=lister)
+        nursery.cancel_scope.cancel()
+    assert sum(in_a_row) == 100
+    assert max(in_a_row) <= 32  # two turns of 16 may come one after the other
