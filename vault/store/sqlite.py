@@ -210,11 +210,13 @@ class SqliteBackend(SqlBackend):
             return self._foreign
 
     def _look_for_others(self, database: sqlite3.Connection) -> None:
-        watched = None if self._watch is None else _data_version(self._watch)
-        if (seen := _data_version(database)) != self._seen:
-            self._seen, self._watched = seen, watched
-            self._foreign += 1
-            self._schema_due = True
+        if _data_version(database) == self._seen:
+            return
+        if self._watch is not None:
+            self._watched = _data_version(self._watch)
+        self._seen = _data_version(database)  # after the other: twice is better than not at all
+        self._foreign += 1
+        self._schema_due = True
 
     def _discard(self) -> None:
         """A connection that is given up is asked once more."""
