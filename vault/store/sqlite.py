@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError, ValidationError
-from vault.store.interface import BackendError, Session, Writes
+from vault.store.interface import UNKNOWN, BackendError, Session, Writes
 from vault.store.revision import is_current
 from vault.store.sql import READERS, SqlBackend
 from vault.store.sqlite_schema import check_schema
@@ -226,7 +226,15 @@ class SqliteBackend(SqlBackend):
         super()._discard()
 
     def _write(self, apply: Callable[[Session], Writes]) -> None:
-        super()._write(apply)
+        try:
+            super()._write(apply)
+        except BackendError as error:
+            if error.details["outcome"] == UNKNOWN:  # a failing disk is no stranger
+                self._committed()
+            raise
+        self._committed()
+
+    def _committed(self) -> None:
         if self._watch is not None:
             with suppress(sqlite3.Error):  # it is stored; what cannot be told is looked into
                 self._watched = _data_version(self._watch)
