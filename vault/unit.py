@@ -91,6 +91,7 @@ from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
 from vault.store.tables import AUDIT
 from vault.store.warmup import warming
+from vault.work.clock import ClockAhead
 from vault.work.failures import EVERY, FAILURES, REFUSALS, RefusedReport, report_each
 from vault.work.rewrap import KeyRewrap
 from vault.work.rotation import KeyRotation
@@ -300,6 +301,7 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         Job("expired-tokens", SWEEP_EVERY, partial(revoker.sweep, base.footing.retention.clock)),
         Job("late-changes", FOLLOW_EVERY, following.follow),
         Job("clock", CLOCK_EVERY, partial(base.footing.keep_clock, store, base.audit), at_end=True),
+        Job("clock-ahead", CLOCK_EVERY, ClockAhead(base.audit.record, world)),
         Job(
             "key-rewrap", REWRAP_EVERY, KeyRewrap(pipeline.run, system.rewrapping.is_behind, world)
         ),

@@ -31,8 +31,8 @@ LAST_SECONDS: Final = 5.0  # for the look at the end
 FOREIGN: Final = "storage_foreign_write"
 _DAMAGED: Final = "store_corrupt"
 _WRITTEN: Final = (
-    "somebody else has written to the database while the agent runs, or one of its own commits is "
-    "in doubt; all rows are counted again. Find out who can write the file"
+    "somebody else has written to the database while the agent runs; all rows are counted again. "
+    "Find out who can write the file"
 )
 _TOO_OFTEN: Final = (
     "somebody else writes to the database again and again while the agent runs; stop him, then "

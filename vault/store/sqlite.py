@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from protocols.lockfile import LockFile
 from vault.errors import TamperedError, UnavailableError, ValidationError
-from vault.store.interface import BackendError, Session, Writes
+from vault.store.interface import UNKNOWN, BackendError, Session, Writes
 from vault.store.revision import is_current
 from vault.store.sql import READERS, SqlBackend
 from vault.store.sqlite_schema import check_schema
@@ -210,11 +210,13 @@ class SqliteBackend(SqlBackend):
             return self._foreign
 
     def _look_for_others(self, database: sqlite3.Connection) -> None:
-        watched = None if self._watch is None else _data_version(self._watch)
-        if (seen := _data_version(database)) != self._seen:
-            self._seen, self._watched = seen, watched
-            self._foreign += 1
-            self._schema_due = True
+        if _data_version(database) == self._seen:
+            return
+        if self._watch is not None:
+            self._watched = _data_version(self._watch)
+        self._seen = _data_version(database)  # after the other: twice is better than not at all
+        self._foreign += 1
+        self._schema_due = True
 
     def _discard(self) -> None:
         """A connection that is given up is asked once more."""
@@ -224,7 +226,15 @@ class SqliteBackend(SqlBackend):
         super()._discard()
 
     def _write(self, apply: Callable[[Session], Writes]) -> None:
-        super()._write(apply)
+        try:
+            super()._write(apply)
+        except BackendError as error:
+            if error.details["outcome"] == UNKNOWN:  # a failing disk is no stranger
+                self._committed()
+            raise
+        self._committed()
+
+    def _committed(self) -> None:
         if self._watch is not None:
             with suppress(sqlite3.Error):  # it is stored; what cannot be told is looked into
                 self._watched = _data_version(self._watch)

@@ -401,3 +401,20 @@ class TestForeignWrites:
         with closing(self.other(backend)) as other:
             other.execute("INSERT INTO system VALUES ('planted', x'00')")
         assert backend.foreign_writes() == before + 1
+
+    def test_a_commit_of_ours_in_doubt_is_none(
+        self, backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A disk that fails after the commit is no stranger."""
+        before = backend.foreign_writes()
+        commit = sa.Connection.commit
+
+        def failing(connection: sa.Connection) -> None:
+            commit(connection)
+            raise OSError(5, "it failed")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sa.Connection, "commit", failing)
+            with pytest.raises(BackendError, match="store_unavailable"):
+                transact(backend, put(SYSTEM, system("b")))
+        assert backend.foreign_writes() == before
