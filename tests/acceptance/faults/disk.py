@@ -57,7 +57,7 @@ def main(what: str, folder: Path) -> None:
 
 
 def _linked(agent: Agent, folder: Path, filler: Path) -> None:
-    """The control plane has an alert while the agent refuses, though its outbox is full, too."""
+    """The control plane has an alert while the agent refuses: the link's own folder has room."""
     (folder / "plane").mkdir()
     plane = dev_plane(folder / "plane")
     with running(plane):
@@ -88,14 +88,18 @@ def _alerts(plane: Plane) -> list[tuple[str, str, str]]:
 
 def _agent(what: str, folder: Path, small: Path) -> Agent:
     data, log = (small, folder) if what == "data" else (folder, small)
-    if what == "linked":  # all of it on one disk, its outbox too
+    if what == "linked":  # database and log on one disk
         data = small
     agent = served_agent(
         folder,
         {
             "storage": {"type": "sqlite", "connection_string": f"sqlite:///{data}/vault.db"},
             "audit": {"enabled": True, "log_file": f"{log}/audit.log"},
-            "control_plane": {"enabled": what == "linked", "heartbeat_interval": "1s"},
+            "control_plane": {
+                "enabled": what == "linked",
+                "heartbeat_interval": "1s",
+                "folder": f"{folder}/uplink",
+            },
             "encryption": {"key_management": "file", "key_file": f"{folder}/root.key"},
             "server": {
                 "listen": "127.0.0.1:0",
