@@ -13,8 +13,7 @@ from tests.newest import bring_up
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 START_SECONDS = 60
-SETTINGS = "-c listen_addresses='' -c max_connections=60 -c shared_buffers=16MB -c fsync=off"
-"""The kernel outlives every crash here. With fsync a start after one syncs all databases first."""
+SETTINGS = "-c listen_addresses='' -c max_connections=60 -c shared_buffers=16MB"
 
 
 def _as_postgres(*command: str) -> None:
