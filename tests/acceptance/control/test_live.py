@@ -51,6 +51,7 @@ async def test_an_agent_is_watched_from_its_first_word_to_its_last() -> None:
                         "agent/work/other",
                         "agent/work/other-2",
                         "agent/work/other-3",
+                        "agent/work/other-4",
                     ]
                     await feed.until(  # a worker tells its counts once a second
                         lambda: feed.rows[2]["metrics"]["counters"]["requests"] >= 1

@@ -85,6 +85,9 @@ async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         def take(self, _: str) -> None:
             pass
 
+        def is_ready(self, _: object) -> bool:
+            return True
+
         def decide(self, _: object) -> Decision:
             return Decision(allowed=True)
 
