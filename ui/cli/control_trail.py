@@ -86,15 +86,13 @@ def offline(
         found = trio.run(do, settings, SystemWorld())
     except* (ApiError, PkiError, OSError) as group:
         told = list(dict.fromkeys(leaves(group)))
-        told += [
-            remedy for code, remedy in _REMEDIES.items() if group.subgroup(partial(_has, code))
-        ]
+        told += [remedy for code, remedy in _REMEDIES.items() if _has(group, code)]
         raise CliError("; ".join(told)) from None
     return found
 
 
-def _has(code: str, error: BaseException) -> bool:
-    return getattr(error, "code", "") == code
+def _has(group: BaseExceptionGroup[BaseException], code: str) -> bool:
+    return group.subgroup(lambda error: getattr(error, "code", "") == code) is not None
 
 
 def _row(found: "Finding") -> dict[str, Any]:
