@@ -120,8 +120,9 @@ class Reservation:
             self._answers.take_back(self._caller, size)
 
     def release(self) -> None:
-        """Hold nothing; may be repeated."""
+        """Hold nothing, at the end of the request; may be repeated."""
         self.drop()
+        self._places = None  # the request refers to this: no cycle for the collector
         self._answers.grant()
 
 

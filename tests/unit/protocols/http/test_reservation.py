@@ -1,5 +1,6 @@
 """Memory is reserved for an answer before it is made; who holds little comes first."""
 
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -205,3 +206,36 @@ async def test_a_reset_gives_it_back(
     assert shared.answers.held == 0
     assert isinstance(client.wire.connection, H2Connection)
     assert not isinstance(client.wire.connection, H1Connection)
+
+
+REQUESTS = 50
+
+
+@pytest.mark.parametrize("speak", [H1Connection, H2Connection])
+async def test_requests_leave_nothing_to_the_collector(
+    wired: Wired,
+    h2_client: Callable[[Any], Any],
+    clock: Clock,
+    speak: type[H1Connection] | type[H2Connection],
+) -> None:
+    """A request goes with its last reference: reference cycles would stop everybody at times."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope[RESERVATION].take_nowait(1)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    wire = await wired(app, speak)
+    client = h2_client(wire) if speak is H2Connection else None
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(REQUESTS):
+            if client is None:
+                await wire.send(GET)
+                assert await wire.stream.receive_some()
+            else:
+                await client.answer(client.request())
+        assert gc.collect() < REQUESTS
+    finally:
+        gc.enable()
