@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from tests.acceptance.agent import Agent, running, served_agent
+from tests.acceptance.workers.waiting import await_true
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -138,8 +139,7 @@ def test_an_expired_certificate_is_not_taken(workers: int, folder: Path) -> None
         first = _serial(agent)
         pki.issue(datetime(2001, 1, 1, tzinfo=UTC))
         _reload(agent)
-        while agent.output().count("certificates not reloaded") < workers:
-            pass
+        await_true(lambda: agent.output().count("certificates not reloaded") == workers)
         assert expired in agent.output()
         assert _serial(agent) == first
         assert agent.call("GET", "/v1/sys/health").status == 501
