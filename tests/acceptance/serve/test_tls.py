@@ -113,14 +113,12 @@ def test_sighup_loads_new_certificates_and_keeps_connections(folder: Path) -> No
         first = _serial(agent)
         pki.issue()
         _reload(agent)
-        while _serial(agent) == first:
-            pass
+        await_true(lambda: _serial(agent) != first)
         assert old.call("GET", "/v1/sys/health").status == 501
         second = _serial(agent)
         pki.cert.write_text("not a certificate")
         _reload(agent)
-        while "certificates not reloaded" not in agent.output():
-            pass
+        await_true(lambda: "certificates not reloaded" in agent.output())
         assert _serial(agent) == second
         assert agent.call("GET", "/v1/sys/health").status == 501
     assert "Traceback" not in agent.output()
