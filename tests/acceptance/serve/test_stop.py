@@ -2,14 +2,17 @@
 
 import http.client
 import itertools
+import os
 import re
+import signal
 import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.agent import Agent, dev_agent, running
+from loadtests.process import family
+from tests.acceptance.agent import STOPPED_WITHIN, Agent, dev_agent, running
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -97,10 +100,16 @@ def test_a_manager_that_went_away_changes_nothing(folder: Path) -> None:
     assert "Traceback" not in agent.output()
 
 
-def test_an_ordinary_stop_logs_no_error(folder: Path) -> None:
-    """With signals to every process, as a terminal's Ctrl-C sends them: an error would be one."""
+@pytest.mark.parametrize("to_all", [False, True], ids=["SIGTERM", "Ctrl-C"])
+def test_an_ordinary_stop_logs_no_error(folder: Path, *, to_all: bool) -> None:
+    """By a manager, which signals the leader, and by a terminal, which signals each process."""
     agent = dev_agent(folder)
     with running(agent):
         assert agent.call("POST", "/v1/secret/data/a", {"data": {"a": 1}}).status == 200
+        assert agent.process is not None
+        if to_all:
+            for pid in family(agent.process.pid):
+                os.kill(pid, signal.SIGINT)
+            assert agent.process.wait(STOPPED_WITHIN) == 0
         assert agent.stop() == 0
     assert not re.search("ERROR|WARNING|CRITICAL|Traceback", agent.output()), agent.output()

@@ -11,6 +11,7 @@ from vault.anchor import acceptance
 from vault.anchor.acceptance import Acceptance, Subject
 from vault.audit.broker import open_audit
 from vault.audit.record import decode
+from vault.audit.retention import Notice
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, VAULT
 from vault.audit.writer import AuditConfig
@@ -205,6 +206,20 @@ async def test_a_clock_that_jumped_is_not_followed_until_it_is_confirmed(vault: 
     vault.world = FakeWorld(now=NOW)
     await vault.footing()
     assert vault.world.now() == NOW
+
+
+async def test_an_announced_deletion_is_found_by_the_next_opening(vault: Vault) -> None:
+    """Else each restart would announce it anew, and a log would never become shorter."""
+    await vault.open()
+    found, announced = await vault.footing(), Notice(3, 40, NOW + 7 * DAY * SECOND)
+    found.retention.notice = announced
+    sink = FileSink(vault.places.log, reserve_bytes=0, durability="write")
+    async with (
+        open_store(vault.backend, RowGuard(KEYRING), vault.world, mark=found.marker) as store,
+        open_audit(AuditConfig(), AUDIT_KEYS, VAULT, [sink], vault.world) as audit,
+    ):
+        await found.keep_clock(store, audit)
+    assert (await vault.footing()).retention.notice == announced
 
 
 async def test_an_agent_that_runs_takes_a_confirmation(vault: Vault) -> None:

@@ -8,10 +8,12 @@ import trio
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
+from control.authn.opening import Way
 from control.live.door import OPEN_EACH, RECORDED_A_MINUTE, Door
 from control.live.hub import Hub
-from control.model.people import PLATFORM
+from control.model.people import PLATFORM, Role, TokenKind
 from protocols.http import Limits, serve
+from tests.unit.control.conftest import PASSWORD, ROOT
 from tests.unit.control.live.serving import PATIENCE, Site
 
 
@@ -103,3 +105,19 @@ async def test_one_account_does_not_take_all_feeds(site: Site) -> None:
             for _ in range(OPEN_EACH["session"]):
                 await feeds.enter_async_context(site.open(cookie))
         assert await site.refusal() == (429, "too_many_feeds")
+
+
+async def test_one_organization_does_not_take_all_feeds(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many accounts it has: another organization's pages are live."""
+    monkeypatch.setitem(OPEN_EACH, "organization", 1)
+    await site.plane.users.create(ROOT, "acme", "bob", Role.VIEWER, PASSWORD)
+    await site.plane.users.create(None, PLATFORM, "pam", Role.OWNER, PASSWORD)
+    async with site.open(await site.cookie()):
+        assert await site.refusal(cookie=await site.cookie("bob")) == (429, "too_many_feeds")
+        secret, _ = await site.plane.accounts.login(
+            PLATFORM, "pam", PASSWORD, Way(TokenKind.BROWSER)
+        )
+        async with site.open(f"freehold-session-{site.port}={secret}"):
+            assert site.door.open == 2

@@ -183,6 +183,23 @@ async def test_an_alert_names_what_it_is_about(plane: Plane, intake: Intake) -> 
     assert notice.key == f"secret_expiring/v1/{found.subject}"
 
 
+async def test_a_seal_is_critical_whatever_its_agent_calls_it(
+    plane: Plane, intake: Intake, world: FakeWorld
+) -> None:
+    """Agents of before call it information, of which no channel is told."""
+    told = m.Alert(
+        alert_id=bytes(16),
+        code=words.AlertCode.SEALED,
+        severity=words.Severity.INFO,
+        raised_at=world.now() // 10**6,
+        subject=bytes(16),
+        count=1,
+    )
+    await take(plane, intake.effect(told))
+    [found] = await alerts(plane)
+    assert (found.code, found.severity, str(found.state)) == ("sealed", Severity.CRITICAL, "firing")
+
+
 async def test_a_log_that_grows_is_offered_its_cosignature(plane: Plane, intake: Intake) -> None:
     """Each newer one supersedes the one before."""
     await take(plane, intake.effect(checkpoint(3)))
