@@ -7,7 +7,6 @@ import trio.testing
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.authn.opening import Way
-from control.crypto import csrf_of
 from control.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -20,6 +19,7 @@ from control.model.operation import Browser, Operation, Origin
 from control.model.people import PLATFORM, Caller, Role, TokenKind
 from control.pipeline import authorize
 from control.store import reader
+from protocols.http.session_key import parts_of
 from tests.unit.control.conftest import PASSWORD, ROOT
 
 
@@ -88,11 +88,11 @@ async def test_a_cookie_changes_nothing_by_itself(plane: Plane) -> None:
     async def handle(_: Caller) -> str:
         return "done"
 
-    forged = Browser(cookie=secret, csrf="", same_origin=False)
+    forged = Browser(*parts_of(secret), same_origin=False)
     with pytest.raises(AuthorizationError, match="csrf"):
         await plane.pipeline.run(operation(browser=forged, guarded=True, mutates=True), handle)
     assert await phases(plane) == [("outcome", "denied", "csrf")]
-    ours = Browser(cookie=secret, csrf=csrf_of(secret), same_origin=True)
+    ours = Browser(*parts_of(secret), same_origin=True)
     asked = operation(browser=ours, guarded=True, mutates=True)
     assert await plane.pipeline.run(asked, handle) == "done"
 
