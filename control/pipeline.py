@@ -35,6 +35,8 @@ from protocols.errors import where
 T = TypeVar("T")
 Handle = Callable[[Caller], Awaitable[T]]
 
+COOKIE_ALONE: Final = "sessions.cookie_alone"
+"""The operation under which the trail says how many of these were only counted."""
 NOBODY: Final = Caller("", "", Role.VIEWER, "")
 log: Final = logging.getLogger("freehold.control.pipeline")
 
@@ -130,7 +132,9 @@ class Pipeline:
 
     async def _note(self, op: Operation, caller: Caller, result: str, code: str) -> None:
         """Put on record what failed; of somebody who is not known, at a pace."""
-        if caller.name or self.strangers.has_room(op.name, op.origin.ip):
+        # A cookie alone is shown to any operation: all of them together have one pace.
+        paced_as = COOKIE_ALONE if code == SESSION_KEY else op.name
+        if caller.name or self.strangers.has_room(paced_as, op.origin.ip):
             await self._trail.record(op, caller, "outcome", result, code)
 
 

@@ -55,3 +55,11 @@ class Browser:
         assert answer.status == 200, answer.body
         self.session_key = answer.json["session_key"]
         return answer.json
+
+    def collect(self, code: str, verifier: str) -> Answer:
+        """What a page asks for when a provider has sent the browser back."""
+        told = {**self.page, "X-Freehold-Session": "cookie"}
+        answer = self.ask("POST", "oidc/session", {"code": code, "verifier": verifier}, told)
+        if answer.status == 200:
+            self.session_key = answer.json["session_key"]
+        return answer

@@ -247,7 +247,8 @@ def test_another_port_does_nothing_by_our_cookie(attack: Attack) -> None:
     assert len(tried) > 100
     assert browser.ask("GET", "sessions/current").status == 200  # nothing ended it
     events = plane.want(200, "GET", "organizations/platform/audit?code=session_key&limit=500")
-    assert tried == {event["operation"] for event in events}
+    assert len(events) == 10  # of one client; the others are counted
+    assert {event["operation"] for event in events} <= tried
     assert {event["actor"] for event in events} == {""}
 
 

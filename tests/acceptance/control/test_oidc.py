@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from tests.acceptance.agent import Answer, own_folder, running
+from tests.acceptance.agent import own_folder, running
 from tests.acceptance.control.browser import Browser
 from tests.acceptance.control.plane import Plane, dev_plane
 from tests.oidc.provider import provider
@@ -88,20 +88,11 @@ def came_back(browser: Browser, account: str, invitation: str = "") -> tuple[str
     return answer.headers["location"], verifier
 
 
-def collect(browser: Browser, code: str, verifier: str) -> Answer:
-    """What our own page asks for then."""
-    told = {**browser.page, "X-Freehold-Session": "cookie"}
-    answer = browser.ask("POST", "oidc/session", {"code": code, "verifier": verifier}, told)
-    if answer.status == 200:
-        browser.session_key = answer.json["session_key"]
-    return answer
-
-
 def came_in(browser: Browser, account: str, invitation: str = "") -> Any:
     """All of it: what our own page is told in the end."""
     location, verifier = came_back(browser, account, invitation)
     assert location.startswith("/#signin="), location
-    answer = collect(browser, location.removeprefix("/#signin="), verifier)
+    answer = browser.collect(location.removeprefix("/#signin="), verifier)
     assert answer.status == 200, answer.body
     return answer.json
 
@@ -133,13 +124,13 @@ def test_what_a_login_gives_is_for_the_page_that_began(plane: Plane, issuer: str
     assert plane.ask("GET", "whoami", token=code).status == 401
     foreign = other.ask("POST", "oidc/begin", {"organization": "acme"}).json["verifier"]
     for guess in (foreign, "v" * 43):
-        assert collect(browser, code, guess).status == 401
+        assert browser.collect(code, guess).status == 401
     evil = {"Origin": "https://evil.example", "X-Freehold-Session": "cookie"}
     body = {"code": code, "verifier": verifier}
     refused = browser.ask("POST", "oidc/session", body, evil)
     assert (refused.status, refused.json["code"], browser.jar) == (403, "csrf", {})
-    assert collect(browser, code, verifier).status == 200
-    assert collect(other, code, verifier).status == 401  # once
+    assert browser.collect(code, verifier).status == 200
+    assert other.collect(code, verifier).status == 401  # once
     thief = Browser(plane, dict(browser.jar)).ask("GET", "whoami")
     assert (thief.status, thief.json["code"]) == (401, "session_key")
     events = plane.want(200, "GET", "organizations/acme/audit?limit=20")
