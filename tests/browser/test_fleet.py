@@ -124,7 +124,7 @@ def test_a_session_that_ends_leads_to_the_door(visit: Visiting, estate: Estate) 
         window.open("/")
         window.heading("Fleet")
         window.see("Live")
-        own = window.context.request.get(f"{estate.address}/api/v1/sessions/current").json()
+        own = window.session()
         token = estate.plane.people["acme", "viewer"]
         estate.plane.want(204, "DELETE", f"sessions/{own['session']}", token=token)
         window.heading("Sign in")

@@ -105,7 +105,7 @@ def _by_browser(client: "Client", control: str, organization: str) -> Any:
     with loopback() as waiting:
         code = waiting.code(waiting.address(control, organization))
         brought = {"code": code, "verifier": waiting.verifier}
-        return client.call("POST", route("oidc", "program"), brought)
+        return client.call("POST", route("oidc", "session"), brought)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from vault.authn import lifetime
 from vault.authn.accessors import Accessors
 from vault.authn.revocation import Revoker, children_of
 from vault.authn.scheme import TOKEN, CredentialScheme, Minted
-from vault.authn.sessions import SessionRule
+from vault.authn.sessions import MADE_AT, SessionRule
 from vault.authn.standing import KEY_PARENT, MAX_DEPTH, judge, judge_key, judge_token
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
@@ -114,7 +114,7 @@ class Tokens:
             period=new.period,
             root=ROOT_POLICY in policies,
         )
-        minted = self._chosen(new.id) if new.id else self._scheme.mint_token()
+        minted = self._minted(new)
         row = self._row(new, minted, policies, life)
 
         def change(tx: Tx) -> TokenRow:
@@ -250,6 +250,11 @@ class Tokens:
             return [row.id]
 
         await self._revoker.revoke(change)
+
+    def _minted(self, new: NewToken) -> Minted:
+        if new.path == MADE_AT:
+            return self._scheme.mint_session()
+        return self._chosen(new.id) if new.id else self._scheme.mint_token()
 
     def _chosen(self, text: str) -> Minted:
         fault = None

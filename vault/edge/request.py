@@ -19,7 +19,7 @@ MAX_BRACKETS: Final = 10_000  # opening ones, those inside strings included
 
 _SINGLE: Final = (
     b"authorization", b"x-vault-token", b"x-vault-namespace", b"content-type", b"origin",
-    b"sec-fetch-site", b"x-csrf-token",
+    b"sec-fetch-site", b"x-session-key",
 )  # fmt: skip
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[][{}]', re.DOTALL)
 """Strings are passed over whole; one that is not closed reaches to the end, so that no byte is

@@ -65,8 +65,8 @@ class SessionHandlers:
         return self._told(call.identity, row)
 
     async def refuse(self, _: Call) -> None:
-        """Put on record that a cookie came with a request that no page of ours made."""
-        raise AuthorizationError("csrf", "a session's cookie counts from our own pages only")
+        """Put on record that a session came with a request that no page of ours made."""
+        raise AuthorizationError("csrf", "a browser may ask for this from our own pages only")
 
     async def _own(self, identity: Identity) -> TokenRow:
         if identity.method is Method.TOKEN:

@@ -1,6 +1,6 @@
 """`GET /api/v1/live`: who may open a feed. An ASGI application for websockets.
 
-A browser comes with its session's cookie, from our own page. What is refused is refused before the
+A browser comes with its session, from our own page. What is refused is refused before the
 upgrade, and is on record as every operation is.
 """
 
@@ -9,6 +9,7 @@ from typing import Final
 import trio
 
 from protocols.http.scope import Receive, Scope, Send
+from protocols.http.session_key import SUBPROTOCOL
 from protocols.live_talk import RESTARTS, SESSION_OVER, close
 from vault.authn.guest import Guest
 from vault.edge.browsers import Browsers
@@ -47,7 +48,7 @@ class LiveDoor:
         if not isinstance(guest, Guest):
             raise TypeError("live.open gives a guest")
         await receive()
-        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
         browser = Browser(self._place, guest, op)
         with guest.registered() as cut:
             async with trio.open_nursery() as nursery:
@@ -66,14 +67,15 @@ class LiveDoor:
         """Letting this browser in; of one that no page of ours sent, the refusal."""
         if scope["path"] != PATH:
             raise NotFoundError("route_not_found", "there is no such path in this API")
-        visit = self._browsers.told(scope["headers"], "GET")
+        visit = self._browsers.of_websocket(scope["headers"])
+        ours = visit.same_origin and visit.has_origin
         headers, client = dict(scope["headers"]), scope["client"]
         return Operation(
-            name="live.open" if visit.counts and visit.named else "session.refuse",
+            name="live.open" if ours else "session.refuse",
             path=AT,
             payload=Nothing(),
             request_id=request_id,
-            credential=visit.secret or None,
+            credential=visit.credential or None,
             origin=Origin(
                 ip=client[0] if client else "",
                 user_agent=headers.get(b"user-agent", b"").decode("latin-1")[:MAX_AGENT],

@@ -2,14 +2,16 @@
 
 import pytest
 
-from tests.unit.vault.live.serving import SECRET, Site
+from tests.unit.vault.live.serving import COOKIE, KEY, Site
 
 
 @pytest.mark.parametrize(
     ("how", "answer"),
     [
         ({"cookie": ""}, (401, "unauthenticated")),
-        ({"cookie": "freehold-agent-1=s.one"}, (401, "unauthenticated")),
+        ({"cookie": "freehold-agent-1=one"}, (401, "unauthenticated")),
+        ({"key": ""}, (401, "unauthenticated")),
+        ({"key": "another"}, (401, "unauthenticated")),
         ({"origin": None}, (403, "csrf")),
         ({"origin": None, "site": "same-origin"}, (403, "csrf")),
         ({"site": "cross-site"}, (403, "csrf")),
@@ -41,7 +43,7 @@ async def test_a_revocation_cuts_it_at_once(site: Site) -> None:
         await talk.next()
         site.gate.streams.revoke(["acc"])
         assert await talk.code() == 4401
-    assert site.gate.asked[0].credential == SECRET
+    assert site.gate.asked[0].credential == f"{COOKIE}:{KEY}"
     assert site.gate.asked[0].origin.dialect == "live"
 
 

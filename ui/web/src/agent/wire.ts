@@ -4,10 +4,13 @@ export interface Session {
   name: string;
   policies: string[];
   root: boolean;
-  csrf: string;
   idle_seconds: number;
   /** Until it ends unless it is renewed. */
   left_seconds: number;
+}
+
+export interface OpenedSession extends Session {
+  session_key: string;
 }
 
 /** Of `/v1/sys/seal-status`, which anybody may ask. */
