@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from actors import World
 from protocols.link.limits import MAX_CONDITIONS
 from protocols.link.messages import Conditions
-from protocols.link.vocabulary import AlertCode, Health, Severity
+from protocols.link.vocabulary import WARNINGS, AlertCode, Health, Severity
 from vault.uplink import reporting
 from vault.uplink.host import Facts, Host
 from vault.uplink.outbox import SqlOutbox
@@ -46,9 +46,9 @@ class Alarms:
         self._expired_told = 0
         """The version of the bundle whose end was told."""
 
-    def raise_alert(self, code: AlertCode, severity: Severity) -> None:
-        """Somebody should look."""
-        self._waiting[code, severity] += 1
+    def raise_alert(self, code: AlertCode, severity: Severity, count: int = 1) -> None:
+        """Somebody should look; `count`: how often it was."""
+        self._waiting[code, severity] += count
         self._raised()
 
     async def owe(self) -> None:
@@ -71,7 +71,8 @@ class Alarms:
                 self.raise_alert(AlertCode.SEALED, Severity.CRITICAL)
         self._was_open = is_open
         for code in sorted(facts.troubles - self._troubles):
-            self.raise_alert(code, Severity.CRITICAL)
+            severity = Severity.WARNING if code in WARNINGS else Severity.CRITICAL
+            self.raise_alert(code, severity)
         self._troubles = facts.troubles
         if self._has_expired(facts) and self._expired_told != facts.policy.version:
             self._expired_told = facts.policy.version

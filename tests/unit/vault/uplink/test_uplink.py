@@ -161,10 +161,14 @@ async def test_what_changes_of_its_health_is_said_at_once(
         before = len(plane.heard)
         host.troubles = frozenset({words.AlertCode.AUDIT_SINK_FAILED})
         await trio.sleep(2 * WATCH)
-        conditions, beat = plane.heard[before : before + 2]
+        conditions, workers, beat = plane.heard[before : before + 3]
         assert isinstance(conditions, m.Conditions)
         assert conditions.codes == (words.AlertCode.AUDIT_SINK_FAILED,)
+        assert workers == m.Workers(state=words.WorkersState.STEADY)
         assert isinstance(beat, m.Heartbeat)
+        host.workers = words.WorkersState.FAILING
+        await trio.sleep(2 * WATCH)
+        assert of(m.Workers, plane.heard)[-1] == m.Workers(state=words.WorkersState.FAILING)
 
 
 async def test_it_says_goodbye(plane: Plane, autojump_clock: object) -> None:
