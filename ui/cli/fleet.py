@@ -198,6 +198,15 @@ def retire(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
     current.show(current.call("POST", "agents", vault, "retire", body={"reason": reason}))
 
 
+@app.command("accept-log")
+@shown
+def accept_log(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
+    """Have an agent's audit log cosigned anew, after a fork or rollback was looked into."""
+    body = {"reason": reason}
+    fleet(context).call("POST", "agents", vault, "checkpoint", "accept", body=body)
+    tell(f"The next checkpoint of {vault} is cosigned as it is.")
+
+
 @app.command()
 @shown
 def alerts(

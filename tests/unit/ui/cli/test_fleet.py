@@ -79,6 +79,12 @@ def test_what_a_silent_agent_said_is_not_shown_as_if_it_were_so(
         (["tag", "one", "eu", "prod"], "PUT", "agents/one/tags", {"tags": ["eu", "prod"]}),
         (["tag", "one"], "PUT", "agents/one/tags", {"tags": []}),
         (["lock", "one", "--reason", "lost"], "POST", "agents/one/lock", {"reason": "lost"}),
+        (
+            ["accept-log", "one", "--reason", "restored"],
+            "POST",
+            "agents/one/checkpoint/accept",
+            {"reason": "restored"},
+        ),
         (["retire", "one"], "POST", "agents/one/retire", {"reason": ""}),
         (["command", "one", "x"], "POST", "agents/one/commands", {"command": "x"}),
         (["commands", "one"], "GET", "agents/one/commands", None),
