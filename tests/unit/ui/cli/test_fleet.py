@@ -71,6 +71,9 @@ def test_what_a_silent_agent_said_is_not_shown_as_if_it_were_so(
         agent.answer([])
     assert cli("fleet", "show", "one").out.count("queueing") == times
     assert cli("fleet", "show", "one", "--output", "json").json["sync"] == "queueing"
+    for words in (("tag", "one", "eu"), ("lock", "one"), ("retire", "one")):
+        agent.answer(row)
+        assert cli("fleet", *words).out.count("queueing") == times
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_each_command_is_one_call(
     agent: FakeAgent, cli: Run, words: list[str], method: str, path: str, body: object
 ) -> None:
     """Of the organization."""
-    agent.answer({})
+    agent.answer({"presence": "online"})
     assert cli("fleet", *words).code == 0
     assert agent.asked == [(method, f"/api/v1/organizations/acme/{path}", body)]
 
