@@ -6,6 +6,7 @@ What is raised waits here, counted, until the outbox has it: to raise something 
 from collections import Counter
 from collections.abc import Callable
 
+import trio
 from msgspec.structs import replace
 
 from actors import World
@@ -41,6 +42,7 @@ class Alarms:
         self._raised = raised
         self._queued = queued
         self._waiting: Counter[tuple[AlertCode, Severity]] = Counter()
+        self._owing = trio.Lock()
         self._was_open: bool | None = None
         self._troubles: frozenset[AlertCode] = frozenset()
         self._expired_told = 0
@@ -53,13 +55,14 @@ class Alarms:
 
     async def owe(self) -> None:
         """Put what waits into the outbox, a message for each code that says how often."""
-        while self._waiting:
-            (code, severity), count = next(iter(self._waiting.items()))
-            raised = reporting.alert(code, severity, self._world.new_id(), self._world.now())
-            await self._outbox.append(replace(raised, count=count))
-            self._waiting[code, severity] -= count
-            self._waiting += Counter()  # without those that are at 0
-            self._queued()
+        async with self._owing:
+            while self._waiting:
+                (code, severity), count = next(iter(self._waiting.items()))
+                raised = reporting.alert(code, severity, self._world.new_id(), self._world.now())
+                await self._outbox.append(replace(raised, count=count))
+                self._waiting[code, severity] -= count
+                self._waiting += Counter()  # without those that are at 0
+                self._queued()
 
     def look(self) -> None:
         """Raise what is seen rather than told: sealed, unsealed, trouble, a bundle that expired."""

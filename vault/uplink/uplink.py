@@ -147,7 +147,14 @@ class Uplink:
     async def leave(self) -> None:
         """Say that the agent stops, and give what is under way a moment to arrive."""
         with trio.move_on_after(DRAIN):
+            await self._alerts_to_outbox()
             await self._connector.end()
+
+    async def _alerts_to_outbox(self) -> None:
+        try:
+            await self._alarms.owe()
+        except VaultError as error:
+            log.error("alerts that wait for the control plane are lost: %s", error)  # noqa: TRY400  # one line
 
     def raise_alert(self, code: AlertCode, severity: Severity, count: int = 1) -> None:
         """Tell the control plane that somebody should look; waits for nothing."""
