@@ -126,4 +126,4 @@ def test_a_lockout_is_an_alert(plane: Plane, agent: Agent) -> None:
             assert agent.call("GET", "/v1/auth/token/lookup-self", token=wrong).status == 403
         assert agent.call("PUT", "/v1/sys/seal").status == 204
         until(lambda: alerts(plane, "lockout") == [("firing", "warning", 1)])
-        until(lambda: alerts(plane, "sealed") == [("firing", "critical", 1)])
+        until(lambda: [row[:2] for row in alerts(plane, "sealed")] == [("firing", "critical")])
