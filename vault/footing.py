@@ -17,6 +17,7 @@ from typing import Final
 
 from actors import World
 from actors.slewed_clock import SlewedClock
+from protocols.link.vocabulary import AlertCode
 from vault.anchor import acceptance
 from vault.anchor.acceptance import Subject
 from vault.anchor.aftermath import clock_event, event, foreign_write_event
@@ -44,6 +45,9 @@ from vault.store.tx import Tx
 
 OLD_CLOCK_ROW: Final = "clock"
 """Of `SYSTEM`, in a database of a program before marks told the time: anybody could set it."""
+
+_ROLLED_BACK: Final = frozenset({"storage_rolled_back", "audit_log_behind", "anchor_missing"})
+"""Codes of findings that say that a place is older than another one knows."""
 
 log: Final = logging.getLogger("freehold.seal")
 
@@ -229,6 +233,7 @@ class DatabaseWatch:
     audit: Broker
     seal: Callable[[], None]
     world: World
+    alert: Callable[[], None]
 
     def recount(self) -> Callable[[Session], None]:
         """See `Marker`."""
@@ -237,6 +242,15 @@ class DatabaseWatch:
     async def record(self, code: str, what: str) -> None:
         """As an alert. Raises `UnavailableError`."""
         await self.audit.record(foreign_write_event(code, what, self.world))
+
+
+def alert_of(code: str) -> AlertCode:
+    """What the control plane is told of a finding, by its code."""
+    if code in _ROLLED_BACK:
+        return AlertCode.STORE_ROLLED_BACK
+    if code.startswith("audit_"):
+        return AlertCode.AUDIT_TAMPERED
+    return AlertCode.STORE_TAMPERED
 
 
 def _nothing(_tx: Tx) -> None:

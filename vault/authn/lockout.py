@@ -26,6 +26,8 @@ class Lockout:
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._max_keys = max_keys
         self._failed: dict[Key, tuple[int, int]] = {}  # (how often, last time)
+        self.begun = 0
+        """How many lockouts have begun."""
 
     def locked(self, key: Key, now: int) -> bool:
         """Say whether the pair has to wait still."""
@@ -39,7 +41,9 @@ class Lockout:
             return
         fresh = now >= last + RESET  # so a lockout that ended (DURATION is no shorter) starts anew
         self._failed.pop(key, None)
-        self._failed[key] = (1 if fresh else count + 1, now)
+        count = 1 if fresh else count + 1
+        self._failed[key] = (count, now)
+        self.begun += count == FAILURES
         if len(self._failed) > self._max_keys:
             del self._failed[next(iter(self._failed))]
 

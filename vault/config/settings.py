@@ -229,6 +229,8 @@ class Monitoring(Section):
     metrics_enabled: bool = True
     prometheus_endpoint: Literal["/metrics"] = "/metrics"
     health_check_interval: Duration = 30 * SECOND
+    disk_low_free: Size = 1 << 30
+    disk_low_percent: float = Field(default=10.0, ge=0, le=100)
     telemetry: Telemetry = Telemetry()
 
     @field_validator("health_check_interval")

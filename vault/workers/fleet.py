@@ -1,6 +1,7 @@
 """The fleet: the leader's workers, opened and sealed together, replaced when they die."""
 
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -41,6 +42,9 @@ OPEN_SECONDS: Final = 30.0  # a large book of policies takes 10
 SEAL_SECONDS: Final = DRAIN + 5.0
 END_SECONDS: Final = 2.0  # to end a process once its last answer is given
 _FORK_AGAIN: Final = 2.0  # until a process is asked for again: memory or a limit was short of one
+FAILING_DEATHS: Final = 4
+FAILING_SECONDS: Final = 900.0
+"""Workers are failing while so many deaths lie within so many seconds."""
 _POLICY: Final = RestartPolicy(intensity=20, window=60.0, backoff_base=0.05, backoff_cap=2.0)
 
 log: Final = logging.getLogger("freehold.workers")
@@ -75,6 +79,7 @@ class Fleet:
         self._life = trio.CancelScope()
         self._shed_before = 0
         self._replaced = 0
+        self._deaths = deque[float](maxlen=FAILING_DEATHS)
         metrics.count(worker_restarts=lambda: float(self._replaced))
         self.port = 0
 
@@ -206,6 +211,13 @@ class Fleet:
         """How many are open, as of a second ago."""
         return sum(counts.connections for counts in self._counts.values())
 
+    @property
+    def failing(self) -> bool:
+        """Whether worker processes end again and again; over once none has for a while."""
+        if len(self._deaths) < FAILING_DEATHS:
+            return False
+        return self._world.monotonic() - self._deaths[0] < FAILING_SECONDS
+
     def shed(self) -> int:
         """How many requests were turned away, as of a second ago."""
         return self._shed_before + sum(counts.shed for counts in self._counts.values())
@@ -224,6 +236,7 @@ class Fleet:
                     raise UnavailableError("workers_failing", text)
                 log.error("worker %d has ended and is replaced", number)
                 self._replaced += 1
+                self._deaths.append(deaths[-1])
                 delay = verdict.delay
             if self._grace is None:
                 await self._world.sleep(delay)

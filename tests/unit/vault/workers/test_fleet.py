@@ -16,7 +16,7 @@ from actors.testing import FakeWorld
 from tests.unit.vault.workers.seats import FakeWorker, FakeZygote, NoEdge, zygote
 from vault.audit.layout import Layout
 from vault.metrics import Metrics
-from vault.workers.fleet import Fleet
+from vault.workers.fleet import FAILING_DEATHS, FAILING_SECONDS, Fleet
 from vault.workers.seat import STALLED
 from vault.workers.wire import Drain, Lane, Order, Serving
 
@@ -79,6 +79,18 @@ async def test_a_process_that_cannot_be_had_is_asked_for_again() -> None:
         assert stage.zygote.refusals == []
         stage.zygote.workers[1].close()
         await stage.serving(3)
+
+
+async def test_workers_that_end_again_and_again_are_failing_until_they_are_steady() -> None:
+    """Three in a quarter of an hour are none of that; a quarter without one ends it."""
+    async with staffed() as stage:
+        for number in range(FAILING_DEATHS):
+            assert not stage.fleet.failing
+            stage.zygote.workers[number].close()
+            await stage.serving(number + 2)
+        assert stage.fleet.failing
+        stage.world.advance(FAILING_SECONDS)
+        assert not stage.fleet.failing
 
 
 async def test_no_fleet_begins_with_fewer() -> None:

@@ -171,6 +171,13 @@ export interface Sink {
   error: string;
 }
 
+export interface Disk {
+  place: string;
+  free: number;
+  total: number;
+  low: boolean;
+}
+
 /** Topic `health`, key `now`. */
 export interface Health {
   version: string;
@@ -193,6 +200,7 @@ export interface Health {
   audit_size: number;
   trouble: string;
   sinks: Sink[];
+  disks: Disk[];
 }
 
 /** Topic `link`, key `now`. */
