@@ -177,14 +177,14 @@ class Pipeline:
     async def _authenticate(self, op: Operation, handler: Handler) -> Identity:
         """The caller; background work is one too, and is recorded under its own name.
 
-        Who comes with shares is nobody yet: he is held to the pace of those who fail.
+        Whoever shows no credential is held to the pace of those who fail.
         """
         if op.service:
             return service_identity(op.service)
-        if handler.by_share:
+        if handler.by_share or handler.anonymous:
             if self._failures is not None:
                 self._failures.fail(op.origin.ip)
-            return OPERATOR
+            return OPERATOR if handler.by_share else ANONYMOUS
         try:
             return await self._authenticator.authenticate(op.credential, op.origin)
         except AuthenticationError:

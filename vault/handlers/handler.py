@@ -70,6 +70,7 @@ class Handler:
     `refuses`: it does nothing but put a refusal on record.
     `closes`: it only takes away. Where what is stored cannot be read, what was in force decides.
     `by_share`: no credential is asked for, since the handler asks for shares of the root key.
+    `anonymous`: none is looked at; the caller is anonymous and held to the pace of those who fail.
     `request`/`response`: what of the payload and of the result the audit record shows (hashed).
     """
 
@@ -80,6 +81,7 @@ class Handler:
     refuses: bool = False
     closes: bool = False
     by_share: bool = False
+    anonymous: bool = False
     on_secret: bool = False
     proposes: Callable[[Any, Facts], Facts] | None = None
     request: Callable[[Any], object] | None = None
