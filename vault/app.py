@@ -217,10 +217,15 @@ async def _listen(
     host, port = settings.server.address
     await serve_http(
         settings.server.proxies.around(
-            app or edge, tls=settings.server.tls.enabled, refuse=edge.refuse
+            app or edge,
+            tls=settings.server.tls.enabled,
+            refuse=edge.refuse,
+            refuse_unread=edge.refuse_unread,
         ),
         limits=limits_of(settings),
         refuse=edge.refuse,
+        refuse_unread=edge.refuse_unread,
+        any_path=True,
         turn_away=edge.turn_away,
         host=host,
         port=port,

@@ -44,7 +44,7 @@ from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
 from vault.authz.failures import FailureLimits, RecordLimits
-from vault.authz.limits import RateLimits
+from vault.authz.limits import SELF_SERVICE, RateLimits
 from vault.barrier import Barrier, RowGuard
 from vault.beside import ALONE, Beside, Opening
 from vault.config import Settings
@@ -385,7 +385,7 @@ def _pipeline(
     }
     chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
     methods = {name: method for name, method in known.items() if name in chosen}
-    rate = parts.settings.limits.rate
+    rate, own = parts.settings.limits.rate, parts.settings.limits.self_service
     return parts.pipeline(
         authenticator=Authenticator(base.scheme, methods, usage, world),
         authorizer=authorizer,
@@ -399,6 +399,9 @@ def _pipeline(
         world=world,
         failures=failures,
         refusals=refusals,
+        self_service=RateLimits(
+            parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
+        ),
         following=following,
     )
 

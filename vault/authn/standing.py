@@ -86,6 +86,7 @@ def judge_token(get: Get, row: TokenRow, now: int) -> Identity | None:
         permissions=line.permissions,
         denied_by=tuple(sorted(line.policies.difference(policies))),
         credential=row.accessor,
+        line=line.first,
     )
 
 
@@ -98,10 +99,15 @@ def permissions_of(row: ApiKeyRow) -> tuple[Permission, ...]:
 
 
 class _Line(Struct, frozen=True):
-    """What a token came from: the permissions it is cut down to, the policies that bind it."""
+    """What a token came from: the permissions it is cut down to, the policies that bind it.
+
+    `first`: the user, or the accessor of the token, that all of it began with. What root makes
+    begins anew.
+    """
 
     permissions: tuple[Permission, ...]
     policies: frozenset[str]
+    first: str
 
 
 def _line(get: Get, row: TokenRow, now: int) -> _Line | None:
@@ -112,9 +118,12 @@ def _line(get: Get, row: TokenRow, now: int) -> _Line | None:
     """
     policies: set[str] = set()
     users: set[str] = set()
+    first = row.user_id or row.accessor
     for _ in range(MAX_DEPTH):
         if expired(row.expires_at, now):
             return None
+        if ROOT_POLICY not in row.policies:
+            first = row.user_id or row.accessor
         policies.update(_binding(row.policies))
         if row.denied_by:
             policies.update(row.denied_by)
@@ -125,13 +134,15 @@ def _line(get: Get, row: TokenRow, now: int) -> _Line | None:
                 return None
             policies.update(_binding(held_policies(get, user) | {DEFAULT_POLICY}))
         if not row.parent:
-            return _Line((), frozenset(policies))
+            return _Line((), frozenset(policies), first)
         if row.parent.startswith(KEY_PARENT):
             key = get(API_KEYS, row.parent.removeprefix(KEY_PARENT))
             identity = None if key is None else judge_key(get, key, now)
             if identity is None:
                 return None
-            return _Line(identity.permissions, identity.binding.union(policies))
+            if ROOT_POLICY not in identity.policies:
+                first = identity.id
+            return _Line(identity.permissions, identity.binding.union(policies), first)
         parent = get(TOKENS, row.parent)
         if parent is None:
             return None

@@ -10,6 +10,7 @@ from typing import Final
 from vault.errors import RateLimitError
 from vault.model.instant import SECOND
 
+SELF_SERVICE: Final = "self-service of "  # what anybody may do with what is his own
 MAX_KEYS: Final = 65_536  # about 10 MB of keys and integers
 
 
@@ -46,15 +47,19 @@ class TokenBuckets:
 
 
 class RateLimits:
-    """The buckets at the pipeline's door: raises where `TokenBuckets` answers."""
+    """The buckets at the pipeline's door: raises where `TokenBuckets` answers.
 
-    def __init__(self, buckets: TokenBuckets, now: Callable[[], int]) -> None:
+    `of` is put before each key: other limits may have their buckets in the same place.
+    """
+
+    def __init__(self, buckets: TokenBuckets, now: Callable[[], int], of: str = "") -> None:
         self._buckets = buckets
         self._now = now
+        self._of = of
 
     def take(self, key: str) -> None:
         """Count one request of `key`; raises `RateLimitError` with `retry_after` in seconds."""
-        wait = self._buckets.take(key, self._now())
+        wait = self._buckets.take(self._of + key, self._now())
         if wait:
             raise RateLimitError(
                 "rate_limited",

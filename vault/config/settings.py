@@ -253,6 +253,17 @@ class Rate(Section):
     burst_size: int = Field(default=50_000, ge=1, le=1_000_000)
 
 
+class SelfService(Section):
+    """How often a user or a token, with all that it made, may do what every token may.
+
+    That is to look at and renew itself, and to be shown nothing. Each leaves one record of some
+    700 bytes, or two: by default at most 2.5 GB a day for one.
+    """
+
+    per_second: float = Field(default=20.0, gt=0, le=1_000_000)
+    burst_size: int = Field(default=200, ge=1, le=1_000_000)
+
+
 class Failures(Section):
     """How often authentication may fail for one address, and for all of them (`share` times that).
 
@@ -282,6 +293,7 @@ class Limits(Section):
     """What one caller may ask of the agent, and what all of them together may."""
 
     rate: Rate = Rate()
+    self_service: SelfService = SelfService()
     failures: Failures = Failures()
     refusals: Refusals = Refusals()
     connections: int = Field(default=10_000, ge=16, le=1_000_000)

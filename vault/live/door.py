@@ -15,6 +15,7 @@ from vault.authn.guest import Guest
 from vault.edge.browsers import Browsers
 from vault.edge.native.dialect import Native
 from vault.edge.reply import headers_of
+from vault.edge.request import begin_request
 from vault.errors import NotFoundError, VaultError
 from vault.live.browser import Browser, Place
 from vault.model.operation import Operation, Origin
@@ -39,8 +40,11 @@ class LiveDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one websocket."""
         request_id = self._world.new_request_id()
+        if scope["path"] != PATH:
+            await self._refuse(await self._elsewhere(scope, request_id), request_id, send)
+            return
+        op = self._operation(scope, request_id)
         try:
-            op = self._operation(scope, request_id)
             guest = await self._gate.run(op)
         except VaultError as error:
             await self._refuse(error, request_id, send)
@@ -63,10 +67,16 @@ class LiveDoor:
             await self._gate.wait_turned()
         await close(send, RESTARTS, "the vault is sealed")
 
+    async def _elsewhere(self, scope: Scope, request_id: str) -> VaultError:
+        """What is told of a websocket at another path, once that is on record."""
+        asked = {**scope, "method": "GET"}
+        request = begin_request(asked, request_id=request_id, dialect="live")
+        request.path = scope["path"]
+        error = NotFoundError("route_not_found", "there is no such path in this API")
+        return await self._native.malformed(request, None, error)
+
     def _operation(self, scope: Scope, request_id: str) -> Operation:
         """Letting this browser in; of one that no page of ours sent, the refusal."""
-        if scope["path"] != PATH:
-            raise NotFoundError("route_not_found", "there is no such path in this API")
         visit = self._browsers.of_websocket(scope["headers"])
         ours = visit.same_origin and visit.has_origin
         headers, client = dict(scope["headers"]), scope["client"]

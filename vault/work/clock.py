@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from actors import World
-from vault.audit.record import AuditEvent
+from vault.audit.record import AuditEvent, service_alert
 from vault.model.instant import SECOND, rfc3339
 
 CLOCK_AHEAD: Final = "sys.clock_ahead"
@@ -39,21 +39,12 @@ class ClockAhead:
             "seconds ahead of it, since the clock said so once. Revoke what was issued since; if "
             "the clock is right now, run `freehold operator confirm-clock` and restart the agent"
         )
-        return AuditEvent(
-            request_id=self._world.new_id(),
-            phase="outcome",
-            operation=CLOCK_AHEAD,
-            path="sys/clock",
-            capability="",
-            actor_id="service:clock",
-            actor_name="service:clock",
-            method="service",
-            credential="",
-            ip="",
-            user_agent="",
-            dialect="service",
+        return service_alert(
+            "clock",
+            CLOCK_AHEAD,
+            "sys/clock",
+            rule,
+            self._world.new_id(),
             result="failed",
             code="clock_ahead",
-            rule=rule,
-            alert=True,
         )

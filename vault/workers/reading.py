@@ -29,7 +29,7 @@ from vault.authn.usage import Usage
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
 from vault.authz.failures import RecordLimits
-from vault.authz.limits import RateLimits
+from vault.authz.limits import SELF_SERVICE, RateLimits
 from vault.barrier import KEYRING_ROW, Barrier, RowGuard
 from vault.config import Settings
 from vault.crypto.keyring import Keyring
@@ -152,6 +152,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             metrics=parts.metrics,
             world=world,
             refusals=refusals,
+            self_service=_self_service(parts),
             following=CaughtUp(follower),
         )
         report = RefusedReport(REFUSALS, refusals, audit.record, world)
@@ -186,6 +187,12 @@ def _limits(parts: WorkerParts) -> RateLimits:
     rate = parts.settings.limits.rate
     buckets = SharedBuckets(parts.page, rate.requests_per_second, rate.burst_size)
     return RateLimits(buckets, parts.world.now)
+
+
+def _self_service(parts: WorkerParts) -> RateLimits:
+    own = parts.settings.limits.self_service
+    buckets = SharedBuckets(parts.page, own.per_second, own.burst_size)
+    return RateLimits(buckets, parts.world.now, SELF_SERVICE)
 
 
 def _refusals(parts: WorkerParts) -> RecordLimits:

@@ -171,7 +171,7 @@ class Relayed(Struct, frozen=True, array_like=True, tag="relayed"):
     headers: list[tuple[bytes, bytes]]
     client: tuple[str, int] | None
     certificate: bytes | None  # of the client, DER
-    body: bytes
+    body: bytes | None  # None: it ended before it was whole
 
     def __repr__(self) -> str:
         return f"Relayed(id={self.id}, method={self.method!r})"

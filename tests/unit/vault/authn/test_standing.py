@@ -67,6 +67,30 @@ def test_denials_of_the_line() -> None:
         assert who.denied_by == denied
 
 
+def test_what_a_line_began_with() -> None:
+    """The user or the first token; what root made begins anew, and an orphan does."""
+    root, app = ["root"], ["app"]
+    top, own = _token("t", policies=app), _token("a", parent="t", policies=app)
+    of_root = _token("b", parent="r", policies=app)
+    by_key = _token("c", user_id="u", parent="key:k", policies=app)
+    others = [top, _token("r", policies=root), _key(), _user(policies=["app"])]
+    for row, first in (
+        (top, "acc-t"),
+        (own, "acc-t"),
+        (_token("d", parent="a", policies=app), "acc-t"),
+        (of_root, "acc-b"),
+        (_token("e", parent="b", policies=app), "acc-b"),
+        (by_key, "u"),
+        (_token("f", parent="c", policies=app), "u"),
+    ):
+        who = _who(row, own, of_root, by_key, *others)
+        assert who is not None
+        assert who.first == first, row.id
+    admin = _who(by_key, _key(), _user(policies=root))
+    assert admin is not None
+    assert admin.first == "u"
+
+
 def _who(row: TokenRow, *others: Any) -> Identity | None:
     return judge_token(_get(row, *others), row, NOW)
 

@@ -16,6 +16,7 @@ from vault.live.door import PATH
 from vault.model.identity import Identity, Method
 from vault.model.live import Rows, Watching
 from vault.model.operation import Operation
+from vault.model.payloads import MalformedRequest
 
 PATIENCE = 10.0
 COOKIE, KEY = "one", "key"
@@ -61,6 +62,8 @@ class FakeGate:
             raise AuthenticationError("unauthenticated", "permission denied")
         if op.name == "session.refuse":
             raise AuthorizationError("csrf", "not from our own pages")
+        if isinstance(op.payload, MalformedRequest):
+            raise op.payload.error
         if op.name == "live.open":
             return self.guest
         if str(op.path) in self.forbidden:
