@@ -119,7 +119,8 @@ async def test_without_a_cache(desk: Any, monkeypatch: pytest.MonkeyPatch) -> No
     text, first = await desk.token(root, "app")
     kept = Judgements(desk.store, judge_token)
     row = await desk.tokens.find(text)
-    assert await kept.of(row.id, row, desk.world.time, None) is await kept.of(row.id, row, 1, None)
+    now = desk.world.time
+    assert await kept.of(row.id, row, now, None) is await kept.of(row.id, row, now + 1, None)
     monkeypatch.setattr(desk.store, "cached", lambda *_: MISSING)
     again = await kept.of(row.id, row, desk.world.time, None)
     assert again == first
