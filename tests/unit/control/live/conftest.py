@@ -32,8 +32,8 @@ class TrioWorld(FakeWorld):
         return trio.current_time()
 
     def uptime(self) -> float:
-        """Trio's."""
-        return trio.current_time()
+        """Trio's, once it runs."""
+        return trio.current_time() if trio.lowlevel.in_trio_run() else 0.0
 
     async def sleep(self, seconds: float) -> None:
         """Trio's."""
