@@ -160,3 +160,15 @@ async def test_off_is_off(vault: Vault, autojump_clock: object) -> None:
 
     await vault.reports(Share.OFF).run(send)
     assert vault.asked == []
+
+
+async def test_a_clock_that_was_ahead_and_is_right_again(
+    vault: Vault, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No report ends before it begins, and the hour of then is not waited for."""
+    reports, right = vault.reports(), vault.world.wall()
+    monkeypatch.setattr(vault.world, "wall", lambda: right + 400 * 24 * HOUR)
+    await reports.report()
+    monkeypatch.setattr(vault.world, "wall", lambda: right)
+    told = await reports.report()
+    assert told.since <= told.until <= right // 10**6
