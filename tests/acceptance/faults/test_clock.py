@@ -3,6 +3,8 @@
 `time.time_ns`, which is all that an agent asks for the time, is put forward by what a file says.
 """
 
+import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Final
@@ -10,6 +12,7 @@ from typing import Final
 import pytest
 
 from tests.acceptance.agent import PATIENCE, Agent, dev_agent, running
+from tests.acceptance.command import FREEHOLD
 from tests.acceptance.workers.fleet import pinned, workers_of
 
 DAY: Final = 86_400
@@ -113,16 +116,38 @@ def test_a_clock_that_is_set_back_revives_nothing(agent: Agent, clock: Clock) ->
     with running(agent):
         write(agent, "a")
         short = token(agent, "2s")
-        assert until_expired(agent, short)
+        until(agent, short, 403)
         clock.set(-DAY)
         assert statuses(agent, short) == {403}
     with running(agent):
         assert statuses(agent, short) == {403}
 
 
-def until_expired(agent: Agent, text: str) -> bool:
-    """Return once it is refused."""
-    end = time.monotonic() + PATIENCE
-    while statuses(agent, text) != {403}:
+@pytest.mark.parametrize("agent", [2], ids=["2 workers"], indirect=True)
+def test_a_confirmed_clock_is_taken_by_all_without_a_restart(agent: Agent, clock: Clock) -> None:
+    """It was ahead for so long, or confirmed by mistake, that the agent's time is ahead of it."""
+    with running(agent):
+        write(agent, "a")
+        right = token(agent, "1h")
+    clock.set(400 * DAY)
+    confirm(agent, clock)
+    with running(agent):
+        clock.set(0)
+        assert statuses(agent, right) == {403}
+        confirm(agent, clock)
+        until(agent, right, 200)
+
+
+def confirm(agent: Agent, clock: Clock) -> None:
+    """As the operator of this machine does; an acceptance of another hour does not count."""
+    anchor = str(agent.data / "vault.anchor")
+    words = ("operator", "confirm-clock", "--anchor", anchor, "--reason", "looked at it")
+    environment = os.environ | {"PYTHONPATH": str(clock.folder)}
+    subprocess.run([FREEHOLD, *words], env=environment, check=True, capture_output=True)
+
+
+def until(agent: Agent, text: str, status: int) -> None:
+    """Return once all processes answer so. A clock is looked at each minute."""
+    end = time.monotonic() + 60 + PATIENCE
+    while statuses(agent, text) != {status}:
         assert time.monotonic() < end
-    return True
