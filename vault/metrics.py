@@ -49,7 +49,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "audit_damaged": "1 when the last reading of the whole audit log found damage",
     "anchor_failing": "1 while the anchor outside the database cannot be written",
     "retention_suspended": "1 while the clock is too far ahead to delete anything by age",
-    "clock_behind_seconds": "Seconds that the machine's clock is behind a time it has shown before",
+    "clock_behind_seconds": "Seconds that the machine's clock is behind the time that has passed",
     "control_plane_enabled": "1 when the agent is to be linked to a control plane",
     "control_plane_state": "0 offline, 1 queueing, 2 syncing, 3 online",
     "control_plane_connected": "1 while a session with the control plane is open",

@@ -324,9 +324,9 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     jobs = [
         Job("access-counts", FLUSH_EVERY, access.flush, at_end=True),
         Job("credential-usage", FLUSH_EVERY, usage.flush, at_end=True),
-        Job("expired-tokens", SWEEP_EVERY, partial(revoker.sweep, base.footing.retention.clock)),
+        Job("expired-tokens", SWEEP_EVERY, partial(revoker.sweep, world.clock)),
         Job("late-changes", FOLLOW_EVERY, following.follow),
-        Job("clock", CLOCK_EVERY, partial(base.footing.keep_clock, store, base.audit), at_end=True),
+        Job("clock", CLOCK_EVERY, partial(_keep_clock, base, store), at_end=True),
         Job("clock-ahead", CLOCK_EVERY, ClockAhead(base.audit.record, world)),
         Job(
             "key-rewrap", REWRAP_EVERY, KeyRewrap(pipeline.run, system.rewrapping.is_behind, world)
@@ -346,6 +346,11 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         ),
     ]
     return Wired(pipeline, following, secrets, book, mounts, tokens, access, usage, jobs)
+
+
+async def _keep_clock(base: Base, store: Store) -> None:
+    if await base.footing.keep_clock(store, base.audit):
+        base.parts.beside.confirm_clock()
 
 
 async def _root_token(tokens: Tokens) -> str:

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from actors import World
+from actors.slewed_clock import EARLY
 from control.authn.admission import Admission
 from control.authn.id_token import Expected
 from control.authn.logouts import Logouts, sid_of
@@ -167,9 +168,10 @@ class Federation:
         """The login that this is the end of, whatever comes of it. Raises `AuthenticationError`."""
         digest = digest_of(back.state)
         flow = await self._store.write(lambda tx: identities.take_flow(tx, digest))
+        now = self._world.now()
         if (
             flow is None
-            or flow.expires_at <= self._world.now()
+            or not flow.expires_at - LIFE - EARLY <= now < flow.expires_at
             or not same_bytes(flow.browser, digest_of(browser))
         ):
             raise AuthenticationError("oidc_state", "this login was not begun here; begin anew")

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
+from actors.slewed_clock import is_early
 from control.authn.attempts import Purpose, forget
 from control.authn.endings import Endings
 from control.authn.sessions import Rules, refused
@@ -156,9 +157,13 @@ def half(tx: Tx, challenge: str, need: str, now: int) -> tuple[Token, User]:
     if token is None or token.kind is not TokenKind.HALF or token.label != need:
         raise refused()
     user = people.user(tx, token.org, token.user)
-    if user is None or user.disabled or token.expires_at <= now:
+    if user is None or user.disabled or _is_over(token, now):
         raise refused()
     return token, user
+
+
+def _is_over(token: Token, now: int) -> bool:
+    return token.expires_at <= now or is_early(token.created_at, now)
 
 
 def make_room(tx: Tx, user: User) -> list[str]:

@@ -11,6 +11,7 @@ import trio
 from msgspec import Struct
 
 from actors import World
+from actors.slewed_clock import is_early
 from control.authn.cookies import check_origin
 from control.authn.endings import Endings
 from control.crypto import digest_of
@@ -149,7 +150,9 @@ class Sessions:
 
     def check_fresh(self, caller: Caller) -> None:
         """Raises `AuthorizationError` (`step_up`) when that is too long ago."""
-        if self._world.now() - caller.proven_at > FRESH:
+        now, proven_at = self._world.now(), caller.proven_at
+        early = proven_at != NEVER_OLD and is_early(proven_at, now)
+        if early or now - proven_at > FRESH:
             raise step_up()
 
     def check_person(self, caller: Caller) -> None:
@@ -181,6 +184,9 @@ class Sessions:
         return Visit(found.caller, found.token, until)
 
     def _end(self, token: Token) -> int:
+        """When it ends; 0, which is over, for one that was issued by a clock that was ahead."""
+        if is_early(token.created_at, self._world.now()):
+            return 0
         if token.kind is TokenKind.BROWSER:
             return min(token.expires_at, token.seen_at + self._rules.idle)
         return token.expires_at

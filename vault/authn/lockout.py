@@ -32,14 +32,15 @@ class Lockout:
     def locked(self, key: Key, now: int) -> bool:
         """Say whether the pair has to wait still."""
         count, last = self._failed.get(key, (0, 0))
-        return count >= FAILURES and now < last + DURATION
+        return count >= FAILURES and abs(now - last) < DURATION
 
     def fail(self, key: Key, now: int) -> None:
         """Count a wrong secret. A locked pair is not locked for longer by trying on."""
         count, last = self._failed.get(key, (0, 0))
         if self.locked(key, now):
             return
-        fresh = now >= last + RESET  # so a lockout that ended (DURATION is no shorter) starts anew
+        # A lockout that ended starts anew: DURATION is no shorter. So does one of a clock ahead.
+        fresh = abs(now - last) >= RESET
         self._failed.pop(key, None)
         count = 1 if fresh else count + 1
         self._failed[key] = (count, now)

@@ -185,7 +185,8 @@ class Tokens:
         row = await self._accessors.find(accessor)
         if row is None:
             return None
-        return await judge(self._store, judge_token, row, at or self._world.now())
+        now = self._world.now()
+        return await judge(self._store, partial(judge_token, real=now), row, at or now)
 
     async def lookup(self, text: str) -> TokenRow:
         """Return the token of a text; raises `AuthorizationError` ("bad token")."""

@@ -32,7 +32,7 @@ class TokenBuckets:
     def take(self, key: str, now: int) -> int:
         """Take one token at `now` (ns). Return 0, or the nanoseconds until one will be there."""
         full_at = self._full_at.pop(key, 0)
-        full_at = max(full_at, now)
+        full_at = self._checked(full_at, now)
         wait = full_at - now - self._room
         if wait > 0:
             self._full_at[key] = full_at
@@ -41,6 +41,10 @@ class TokenBuckets:
         if len(self._full_at) > self._max_keys:
             del self._full_at[next(iter(self._full_at))]
         return 0
+
+    def _checked(self, full_at: int, now: int) -> int:
+        """No bucket is so empty: one that seems to be is full, since the clock was ahead."""
+        return full_at if now < full_at <= now + self._room + self._step else now
 
     def __len__(self) -> int:
         return len(self._full_at)

@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from protocols.http.scope import Receive, Scope, Send
-from protocols.http.session_key import SUBPROTOCOL
+from protocols.http.session_key import HEADER, SUBPROTOCOL, offered_key
 from protocols.live_talk import RESTARTS, SESSION_OVER, close
 from vault.authn.guest import Guest
 from vault.edge.browsers import Browsers
@@ -69,7 +69,10 @@ class LiveDoor:
 
     async def _elsewhere(self, scope: Scope, request_id: str) -> VaultError:
         """What is told of a websocket at another path, once that is on record."""
-        asked = {**scope, "method": "GET"}
+        offer = dict(scope["headers"])
+        key = offered_key(offer.get(b"sec-websocket-protocol", b"").decode("latin-1"))
+        headers = [*scope["headers"], (HEADER.lower().encode(), key.encode("latin-1"))]
+        asked = {**scope, "method": "GET", "headers": headers}
         request = begin_request(asked, request_id=request_id, dialect="live")
         request.path = scope["path"]
         error = NotFoundError("route_not_found", "there is no such path in this API")

@@ -270,7 +270,7 @@ class Uplink:
     async def _report(self) -> None:
         now = self._world.now()
         message = reporting.metrics(
-            self._host.figures(), self._begun // reporting.MILLI, now // reporting.MILLI
+            self._host.figures(), min(self._begun, now) // reporting.MILLI, now // reporting.MILLI
         )
         self._begun = now
         await self._outbox.append(message)

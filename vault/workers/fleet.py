@@ -5,11 +5,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 import trio
 
 from actors import RestartAfter, RestartPolicy, World, decide
+from actors.world import uptime_ns
 from protocols.errors import where
 from protocols.http import Limits
 from protocols.http.answers import Answers
@@ -32,7 +34,7 @@ from vault.workers.desk import Answering, App
 from vault.workers.journal import JournalWriter
 from vault.workers.lockout import LeaderLockout
 from vault.workers.seat import STALLED, Seat, Staff, WorkerGone
-from vault.workers.wire import Counts, Drain, Open, Opened, Reload, Seal, Spans
+from vault.workers.wire import Counts, Drain, Open, Opened, Reload, Seal, SetClock, Spans
 from vault.workers.zygote import Zygote
 
 if TYPE_CHECKING:
@@ -87,7 +89,9 @@ class Fleet:
 
     def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
         """The leader's cache and its store's mark; the workers hear of each change."""
-        cache = LeaderCache(self._journal, share(config, self._count, LEADER), self._world.now)
+        cache = LeaderCache(
+            self._journal, share(config, self._count, LEADER), partial(uptime_ns, self._world)
+        )
         return cache, FencingMark(mark, cache)
 
     def end(self, layout: Layout) -> SharedEnd:
@@ -207,6 +211,11 @@ class Fleet:
         for seat in self._seats:
             seat.tell(Reload())
 
+    def confirm_clock(self) -> None:
+        """Have all go on from the clock that an operator has confirmed."""
+        for seat in self._seats:
+            seat.tell(SetClock(self._world.clock.value))
+
     def connections(self) -> int:
         """How many are open, as of a second ago."""
         return sum(counts.connections for counts in self._counts.values())
@@ -257,7 +266,7 @@ class Fleet:
 
     async def _one(self, seat: Seat, serving: trio.Event) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(seat.run, self._world.now())
+            nursery.start_soon(seat.run)
             if await seat.is_serving() and await self._admit(seat):
                 serving.set()
         self._seats.discard(seat)
@@ -294,7 +303,7 @@ class Fleet:
             vault=opening.vault,
             ceiling=opening.ceiling,
             epoch=opening.epoch,
-            floor=self._world.now(),
+            floor=self._world.clock.value,
         )
         try:
             answer = await seat.ask(order, OPEN_SECONDS)

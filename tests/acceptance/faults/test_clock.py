@@ -1,94 +1,153 @@
-"""The machine's clock is wrong by more than a year: nothing of the audit log goes for it."""
+"""The machine's clock is wrong for a moment, and right again: what that does to credentials.
 
-import sqlite3
-import sys
+`time.time_ns`, which is all that an agent asks for the time, is put forward by what a file says.
+"""
+
+import os
+import subprocess
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.acceptance.agent import Agent, running, served_agent
+from tests.acceptance.agent import PATIENCE, Agent, dev_agent, running
+from tests.acceptance.command import FREEHOLD
+from tests.acceptance.workers.fleet import pinned, workers_of
 
-pytestmark = pytest.mark.usefixtures("workers")
-
-AHEAD: Final = 400 * 86_400  # seconds
-SEGMENT: Final = 1 << 20  # bytes; the least that the settings take
-AGENT: Final = """
-import sys, time
-machine, ahead = time.time_ns, int(sys.argv.pop(1)) * 10**9
-time.time_ns = lambda: machine() + ahead
-from ui.cli.main import main
-sys.exit(main())
+DAY: Final = 86_400
+CUSTOM: Final = """\
+import pathlib, time
+real, place = time.time_ns, pathlib.Path({place!r})
+time.time_ns = lambda: real() + int(place.read_text()) * 10**9
 """
-"""`freehold` where the clock is so many seconds ahead: `World` reads no other."""
+
+
+class Clock:
+    """The agent's clock; `set` it to so many seconds ahead of the truth."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "python"
+        self.folder.mkdir()
+        self._place = self.folder / "ahead"
+        (self.folder / "sitecustomize.py").write_text(CUSTOM.format(place=str(self._place)))
+        self.set(0)
+
+    def set(self, seconds: int) -> None:
+        """At once, for all processes."""
+        new = self._place.with_suffix(".new")
+        new.write_text(str(seconds))
+        new.replace(self._place)
 
 
 @pytest.fixture
-def agent(folder: Path) -> Agent:
-    """An agent that is down and keeps its log for a year, of which a segment is closed."""
-    made = served_agent(
-        folder,
-        {
-            "encryption": {"key_management": "file", "key_file": f"{folder}/root.key"},
-            "audit": {
-                "enabled": True,
-                "log_file": f"{folder}/audit.log",
-                "rotation_size": SEGMENT,
-                "retention_days": 365,
-                "durability": "write",
-            },
-        },
-    )
-    with running(made):
-        shares = {"secret_shares": 1, "secret_threshold": 1}
-        made.token = made.call("PUT", "/v1/sys/init", shares).json["root_token"]
-        with made.client() as client:
-            while not closed(made):
-                assert client.call("GET", f"/v1/secret/data/{'x' * 400}").status in {403, 404}
+def clock(folder: Path) -> Clock:
+    """A right one."""
+    return Clock(folder)
+
+
+@pytest.fixture(params=[1, 2], ids=["1 worker", "2 workers"])
+def agent(request: pytest.FixtureRequest, folder: Path, clock: Clock) -> Agent:
+    """By this clock, not started."""
+    made = dev_agent(folder, workers=request.param)
+    made.environment["PYTHONPATH"] = str(clock.folder)
     return made
 
 
-def closed(agent: Agent) -> list[str]:
-    """The closed segments of the log."""
-    return sorted(path.name for path in agent.data.glob("audit.log.0*"))
+def token(agent: Agent, ttl: str) -> str:
+    """A new one that ends."""
+    made = agent.call("POST", "/v1/auth/token/create", {"ttl": ttl, "policies": ["root"]})
+    return str(made.json["auth"]["client_token"])
 
 
-def at(agent: Agent, ahead: int) -> Agent:
-    """The same agent with a clock that is so many seconds ahead."""
-    return Agent(
-        agent.folder,
-        [sys.executable, "-c", AGENT, str(ahead), *agent.command[1:]],
-        token=agent.token,
-        data=agent.data,
-    )
+def statuses(agent: Agent, text: str) -> set[int]:
+    """What each process says to this token."""
+    if not workers_of(agent):  # the one process answers by itself
+        return {agent.call("GET", "/v1/secret/data/a", token=text).status}
+    with pinned(agent, text) as clients:
+        return {client.call("GET", "/v1/secret/data/a").status for client in clients}
 
 
-def test_a_clock_that_is_wrong_once_deletes_no_segment(agent: Agent) -> None:
-    """The log says that retention waits, monitoring sees it, and both are over with the fault."""
-    segments = closed(agent)
-    with running(at(agent, AHEAD)) as wrong:
-        assert wrong.call("GET", "/v1/sys/mounts").status == 200
-        figures = wrong.call("GET", "/metrics").body
-        query = "/api/v1/audit/events?operation=audit.retention_suspended"
-        told = wrong.call("GET", query).json["events"]
-    assert closed(agent) == segments
-    assert b"\nvault_retention_suspended 1.0\n" in figures
-    assert ["confirm-clock" in event["rule"] for event in told] == [True]
+def write(agent: Agent, name: str) -> None:
+    """A secret."""
+    answer = agent.call("POST", f"/v1/secret/data/{name}", {"data": {"k": "v"}})
+    assert answer.status == 200
+
+
+def test_a_wrong_reading_leaves_no_trace(agent: Agent, clock: Clock) -> None:
+    """What seemed expired is back; what was issued meanwhile is refused; no secret is lost."""
     with running(agent):
-        assert agent.call("GET", "/v1/sys/mounts").status == 200
-        assert b"\nvault_retention_suspended 0.0\n" in agent.call("GET", "/metrics").body
-    assert closed(agent) == segments
-    assert agent.verify().returncode == 0
+        write(agent, "a")
+        right = token(agent, "1h")
+        clock.set(400 * DAY)
+        assert statuses(agent, right) == {403}
+        wrong = token(agent, "1h")
+        assert statuses(agent, wrong) == {200}
+        write(agent, "b")
+        clock.set(0)
+        for text, status in ((right, 200), (wrong, 403), (token(agent, "1h"), 200)):
+            assert statuses(agent, text) == {status}
+        assert agent.call("GET", "/v1/secret/data/b").status == 200
+        assert "the machine's clock was ahead" in agent.output()
+    with running(agent):
+        for text, status in ((right, 200), (wrong, 403), (token(agent, "1h"), 200)):
+            assert statuses(agent, text) == {status}
+        assert agent.call("GET", "/v1/secret/data/b").status == 200
 
 
-def test_a_time_in_the_database_deletes_no_segment(agent: Agent) -> None:
-    """The row that told the time had no MAC: whoever wrote it had the log deleted."""
-    segments = closed(agent)
-    with closing(sqlite3.connect(agent.database)) as database:
-        later = (time.time_ns() + AHEAD * 10**9).to_bytes(8)
-        database.execute("INSERT OR REPLACE INTO system VALUES ('clock', ?)", (later,))
-        database.commit()
-    assert "storage_rows_changed" in agent.refused_start()
-    assert closed(agent) == segments
+def test_a_start_with_a_wrong_clock_leaves_no_trace(agent: Agent, clock: Clock) -> None:
+    """Once it is right, in the same run and in the next."""
+    with running(agent):
+        write(agent, "a")
+        right = token(agent, "1h")
+    clock.set(400 * DAY)
+    with running(agent):
+        assert statuses(agent, right) == {403}
+        clock.set(0)
+        assert statuses(agent, right) == {200}
+        clock.set(400 * DAY)
+    clock.set(0)
+    with running(agent):
+        assert statuses(agent, right) == {200}
+
+
+def test_a_clock_that_is_set_back_revives_nothing(agent: Agent, clock: Clock) -> None:
+    """While the agent runs, and while it does not."""
+    with running(agent):
+        write(agent, "a")
+        short = token(agent, "2s")
+        until(agent, short, 403)
+        clock.set(-DAY)
+        assert statuses(agent, short) == {403}
+    with running(agent):
+        assert statuses(agent, short) == {403}
+
+
+@pytest.mark.parametrize("agent", [2], ids=["2 workers"], indirect=True)
+def test_a_confirmed_clock_is_taken_by_all_without_a_restart(agent: Agent, clock: Clock) -> None:
+    """It was ahead for so long, or confirmed by mistake, that the agent's time is ahead of it."""
+    with running(agent):
+        write(agent, "a")
+        right = token(agent, "1h")
+    clock.set(400 * DAY)
+    confirm(agent, clock)
+    with running(agent):
+        clock.set(0)
+        assert statuses(agent, right) == {403}
+        confirm(agent, clock)
+        until(agent, right, 200)
+
+
+def confirm(agent: Agent, clock: Clock) -> None:
+    """As the operator of this machine does; an acceptance of another hour does not count."""
+    anchor = str(agent.data / "vault.anchor")
+    words = ("operator", "confirm-clock", "--anchor", anchor, "--reason", "looked at it")
+    environment = os.environ | {"PYTHONPATH": str(clock.folder)}
+    subprocess.run([FREEHOLD, *words], env=environment, check=True, capture_output=True)
+
+
+def until(agent: Agent, text: str, status: int) -> None:
+    """Return once all processes answer so. A clock is looked at each minute."""
+    end = time.monotonic() + 60 + PATIENCE
+    while statuses(agent, text) != {status}:
+        assert time.monotonic() < end

@@ -267,3 +267,39 @@ async def test_an_api_token_is_no_person(plane: Plane) -> None:
     plane.sessions.check_person(person)
     with pytest.raises(AuthorizationError, match="person_needed"):
         plane.sessions.check_person(program)
+
+
+async def test_what_a_clock_that_was_ahead_has_issued_is_refused(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Session, API token and half a session, once it is right; what it had before counts again."""
+    before, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    caller = await plane.sessions.authenticate(before)
+    world.step_wall(400 * 86_400)
+    secrets = [(await plane.accounts.login("acme", "ann", PASSWORD))[0]]
+    secrets.append((await plane.accounts.create_token(caller, "ci", Role.VIEWER, 3600))[0])
+    cookie, _ = await opened(plane)
+    for secret in secrets:
+        await plane.sessions.authenticate(secret)
+    world.step_wall(-400 * 86_400)
+    for secret in secrets:
+        with pytest.raises(AuthenticationError):
+            await plane.sessions.authenticate(secret)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.visit(Browser(cookie))
+    assert await plane.sessions.authenticate(before)
+    assert [one.id for one in await plane.sessions.mine(caller)] == [caller.token]
+
+
+async def test_who_has_shown_it_by_a_clock_that_was_ahead_shows_it_again(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """A session of before the jump, that lasts longer than it."""
+    secret, _ = await opened(plane)
+    world.step_wall(3600 / 4)
+    caller = (await plane.sessions.visit(Browser(secret))).caller
+    await plane.sessions.proven(caller, factor=False)
+    world.step_wall(-3600 / 4)
+    caller = (await plane.sessions.visit(Browser(secret))).caller
+    with pytest.raises(AuthorizationError, match="step_up"):
+        plane.sessions.check_fresh(caller)

@@ -18,7 +18,7 @@ from vault.audit.layout import Layout
 from vault.metrics import Metrics
 from vault.workers.fleet import FAILING_DEATHS, FAILING_SECONDS, Fleet
 from vault.workers.seat import STALLED
-from vault.workers.wire import Drain, Lane, Order, Serving
+from vault.workers.wire import Drain, Lane, Order, Serving, SetClock
 
 GONE = ConnectionResetError("gone")
 PATIENCE = 10.0  # seconds, of a thread that starts a process
@@ -152,3 +152,21 @@ async def test_a_worker_that_hangs_with_the_audit_log(tmp_path: Path) -> None:
         assert process.poll() is None
         end.evict(process.pid)
         assert await trio.to_thread.run_sync(process.wait, PATIENCE) == -signal.SIGKILL
+
+
+async def test_all_workers_hear_of_a_confirmed_clock() -> None:
+    """With the leader's time, which they go on from."""
+    with zygote() as fake:
+        stage, lanes = Stage(fake), list[Lane[Order]]()
+
+        async def serve() -> None:
+            lanes.append(await stage.serving(1))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            await nursery.start(run, stage.fleet)
+            await trio.testing.wait_all_tasks_blocked()
+            stage.fleet.confirm_clock()
+            with trio.fail_after(PATIENCE):
+                assert await lanes[0].receive() == SetClock(stage.world.clock.value)
+            nursery.cancel_scope.cancel()
