@@ -131,7 +131,8 @@ async def test_a_foreign_channel_is_not_found(there: Rig) -> None:
     one = held.channel.id
     for attempt in (
         own.get("beta", one), own.change("beta", one, HOOK, "acme/ann"),
-        own.adopt("beta", one, "acme/ann"), own.remove("beta", one), own.renew_key("beta", one), own.test("beta", one, "x"),
+        own.adopt("beta", one, "acme/ann"), own.remove("beta", one),
+        own.renew_key("beta", one), own.test("beta", one, "x"),
         there.parts.deliveries.replay_all("beta", one),
     ):  # fmt: skip
         with pytest.raises(NotFoundError):
