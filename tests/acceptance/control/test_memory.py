@@ -9,19 +9,16 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from actors import SystemWorld
-from control.ca.directory import CaDirectory
 from protocols.http.limits import MIB, Limits
 from protocols.link.limits import PATH, SUBPROTOCOL
 from tests.acceptance.agent import PATIENCE, own_folder, running
 from tests.acceptance.control.browser import Browser
 from tests.acceptance.control.linked import Linked
-from tests.acceptance.control.plane import Plane, served_plane
+from tests.acceptance.control.plane import Plane, tls_plane
 from tests.acceptance.deaf import WIDE, Peaks, h2_requests, h2_wire
 from tests.acceptance.serve.test_tls import Pki
 
@@ -39,23 +36,7 @@ HOLD: Final = 4.0  # seconds in which the attack is measured
 def furnished() -> Iterator[Plane]:
     """A control plane behind TLS, whose trail has records with long texts."""
     with own_folder() as folder:
-        pki = Pki(folder)
-        CaDirectory(folder / "ca").init(folder / "root", "Here", SystemWorld().now())
-        settings = {
-            **pki.config(),
-            "database": {"url": f"sqlite:///{folder}/control.db"},
-            "keys": {"folder": str(folder / "keys")},
-            "link": {
-                "listen": "127.0.0.1:0",
-                "hosts": ["127.0.0.1"],
-                "authority": str(folder / "ca"),
-            },
-        }
-        settings["server"]["tls"].pop("client_auth")
-        file = Path(folder / "control.yaml")
-        file.write_text(json.dumps(settings))
-        plane = served_plane(file)
-        plane.tls = pki.context()
+        plane = tls_plane(folder, Pki(folder))
         with running(plane):
             plane.sign_in()
             plane.organization("acme")
