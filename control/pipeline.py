@@ -30,6 +30,7 @@ from control.services.refusals import CallerRefusals
 from control.services.strangers import Strangers
 from control.services.trail import Trail
 from control.store.reader import reading_for, signed_in, stranger
+from control.store.uncut import begin, uncut
 from protocols.errors import where
 
 T = TypeVar("T")
@@ -86,16 +87,22 @@ class Pipeline:
                 return await self._mutate(op, caller, handle)
 
     async def _mutate(self, op: Operation, caller: Caller, handle: Handle[T]) -> T:
-        """Steps 3 to 5, whole: a caller who leaves does not cut a change in two."""
-        with trio.CancelScope(shield=True):
+        """Steps 3 to 5, whole: a caller who leaves does not cut a change in two.
+
+        A public one has no step 3. Until it writes something, its caller may leave: nothing has
+        happened then, and others have its place in queues.
+        """
+        with uncut(begun=not op.public):
             if not op.public:
                 await self._trail.record(op, caller, "intent", "ok")  # 3
             try:
                 result = await handle(caller)  # 4
             except Exception as error:  # noqa: BLE001
                 told = _told(op, error)
+                begin()
                 await self._note(*_whose(op, caller), _result(told), told.code)  # 5
                 raise told from None
+            begin()
             await self._done(op, caller)  # 5
         return result  # 6
 

@@ -61,6 +61,7 @@ from control.relay.wire import Wire
 from control.services import deliveries, heads
 from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
+from control.services.authority import Authority
 from control.services.bundles import Terms
 from control.services.capacity import Capacity
 from control.services.commands import Commands
@@ -100,6 +101,7 @@ FOLLOW_EVERY: Final = 0.5  # seconds until a newcomer's policies are on their wa
 RETRY_EVERY: Final = 60.0
 CLOCK_EVERY: Final = 60.0
 SWEEP_EVERY: Final = 300.0
+AUTHORITY_EVERY: Final = 60.0
 REPORT_EVERY: Final = 1.0
 SCHEDULE_EVERY: Final = 15.0  # seconds; how late a scheduled report begins
 CAPACITY_EVERY: Final = 900.0  # seconds; how soon after midnight yesterday is added up
@@ -184,12 +186,16 @@ def _wire(
     settings: Settings, store: Store, passwords: Passwords, keys: SigningKeys, sealer: Sealer
 ) -> Plane:
     bus, world = Bus(), passwords.world
-    ends, rules = Endings(), Rules(settings.sessions.absolute, settings.sessions.idle)
+    alerts = Alerts(store, bus, world)
+    authority = Authority(store, alerts, bus, world)
+    ends, rules = (
+        Endings(authority.withdraw),
+        Rules(settings.sessions.absolute, settings.sessions.idle),
+    )
     sessions = Sessions(store, ends, rules, world)
     trail = Trail(store, bus, world, public(keys.witness))
     opening = Opening(store, ends, rules, world)
     watch = Watch(store, bus, _rule(settings), world)
-    alerts = Alerts(store, bus, world)
     heads_ = Heads(store, alerts, keys.witness, settings.keys.folder / heads.FILE, world)
     witness = Witness(settings.keys.witness_name, public(keys.witness), keys.witness.sign)
     limits = _limits(settings)
@@ -233,6 +239,7 @@ def _wire(
         keys=Keys(store, world),
         capacity=Capacity(store, world),
         alerts=alerts,
+        authority=authority,
         channels=told.channels,
         deliveries=told.deliveries,
         welcome=told.welcome,
@@ -350,6 +357,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
         Job("policies", FOLLOW_EVERY, plane.policies.catch_up, bell=plane.policies.bell),
         Job("second-tries", RETRY_EVERY, duty.led(plane.policies.try_again)),
         Job("capacity", CAPACITY_EVERY, duty.led(plane.capacity.tick)),
+        Job("authority", AUTHORITY_EVERY, duty.led(plane.authority.tick)),
         Job("reports", REPORT_EVERY, duty.led(plane.reports.tick)),
         Job("report-schedules", SCHEDULE_EVERY, duty.led(plane.schedules.tick)),
         Job("retention", SWEEP_EVERY, duty.led(guarded(plane.keeping.tick))),

@@ -75,6 +75,7 @@ class ChannelView(Struct, frozen=True):
     """A channel, without its secrets: `host` is what is shown of its address.
 
     `failures`: in a row; `reason`: of the last one, or what there was to say of the last message.
+    `owner`: whose it is, an account; `suspended`: why it sends nothing, until somebody adopts it.
     """
 
     id: str
@@ -102,6 +103,8 @@ class ChannelView(Struct, frozen=True):
     reason: str
     waiting: int
     dead: int
+    owner: str
+    suspended: str
 
 
 class Keyed(Struct, frozen=True):
@@ -172,7 +175,7 @@ async def list_(call: Call, org: str) -> list[ChannelView]:
     unrecorded=_UNRECORDED, status=CREATED, returns=Keyed, errors=(409,),
 )  # fmt: skip
 async def create(call: Call, org: str, *, body: NewChannel) -> Keyed:
-    held, key = await call.plane.channels.create(org, _draft(body))
+    held, key = await call.plane.channels.create(org, _draft(body), call.caller.actor)
     return Keyed(_view(held), key)
 
 
@@ -188,8 +191,17 @@ async def get(call: Call, org: str, channel: str) -> ChannelView:
     errors=(409,),
 )  # fmt: skip
 async def change(call: Call, org: str, channel: str, *, body: NewChannel) -> Keyed:
-    held, key = await call.plane.channels.change(org, channel, _draft(body))
+    by = call.caller.actor
+    held, key = await call.plane.channels.change(org, channel, _draft(body), by)
     return Keyed(_view(held), key)
+
+
+@channels.add(
+    "POST", _ONE + "/adopt", "Take it over: a suspended one sends again, what waited for it too",
+    role=Role.ADMIN, fresh=True, returns=ChannelView,
+)  # fmt: skip
+async def adopt(call: Call, org: str, channel: str) -> ChannelView:
+    return _view(await call.plane.channels.adopt(org, channel, call.caller.actor))
 
 
 @channels.add(
@@ -211,7 +223,7 @@ async def renew_key(call: Call, org: str, channel: str) -> Keyed:
 
 @channels.add(
     "POST", _ONE + "/test", "Send one message now", role=Role.ADMIN, fresh=False, returns=Tried,
-    errors=(429,),
+    errors=(409, 429),
 )  # fmt: skip
 async def test(call: Call, org: str, channel: str) -> Tried:
     return Tried(*await call.plane.channels.test(org, channel, call.caller.actor))
@@ -308,6 +320,8 @@ def _view(held: Held) -> ChannelView:
         reason=row.reason,
         waiting=held.waiting,
         dead=held.dead,
+        owner=row.owner,
+        suspended=row.suspended,
     )
 
 

@@ -203,6 +203,14 @@ async def change(
 
 
 @schedules.add(
+    "POST", _SCHEDULES + "/{schedule}/adopt", "Take it over: a suspended one goes on",
+    role=Role.ADMIN, fresh=False, returns=views.ScheduleView,
+)  # fmt: skip
+async def adopt(call: Call, org: str, schedule: str) -> views.ScheduleView:
+    return views.schedule(await call.plane.schedules.adopt(org, schedule, call.caller.actor))
+
+
+@schedules.add(
     "DELETE", _SCHEDULES + "/{schedule}", "End it; its reports stay", role=Role.ADMIN, fresh=False,
     status=NO_CONTENT,
 )  # fmt: skip

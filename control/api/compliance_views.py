@@ -38,7 +38,10 @@ class ReportView(Struct, frozen=True, kw_only=True):
 
 
 class ScheduleView(Struct, frozen=True, kw_only=True):
-    """A report that is made again and again, at `cron` in `zone`."""
+    """A report that is made again and again, at `cron` in `zone`.
+
+    `owner`: whose it is, an account; `suspended`: why it makes none, until somebody adopts it.
+    """
 
     id: str
     title: str
@@ -51,6 +54,8 @@ class ScheduleView(Struct, frozen=True, kw_only=True):
     created_at: str
     next_at: str
     last_at: str | None
+    owner: str
+    suspended: str
 
 
 class NoteSummary(Struct, frozen=True, kw_only=True):
@@ -146,6 +151,8 @@ def schedule(row: Schedule) -> ScheduleView:
         created_at=rfc3339(row.created_at),
         next_at=rfc3339(row.next_at),
         last_at=rfc3339_or_none(row.last_at),
+        owner=row.owner,
+        suspended=row.suspended,
     )
 
 

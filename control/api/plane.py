@@ -19,6 +19,7 @@ from control.compliance.schedules import Schedules
 from control.pipeline import Pipeline
 from control.services.aftermath import Aftermath
 from control.services.alerts import Alerts
+from control.services.authority import Authority
 from control.services.capacity import Capacity
 from control.services.channels import Channels
 from control.services.commands import Commands
@@ -79,6 +80,7 @@ class Plane:
     keys: Keys
     capacity: Capacity
     alerts: Alerts
+    authority: Authority
     channels: Channels
     deliveries: Deliveries
     welcome: Welcome

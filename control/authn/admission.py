@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.authn.endings import Endings
+from control.authn.endings import Endings, Publish
 from control.authn.invitations import is_backed, spend
 from control.errors import AuthorizationError, ValidationError
 from control.model.factors import Identity, Invitation, Provider, Terms
@@ -34,9 +34,13 @@ class Admission:
         """The account, its role as the claims say. Raises `AuthorizationError`."""
         now, subject = self.world.now(), str(claims["sub"])
         org, issuer, terms = provider.org, provider.issuer, provider.terms
-        told = role_of(terms, claims)
+        try:
+            told = role_of(terms, claims)
+        except AuthorizationError:
+            await self._shut_out(org, issuer, subject)
+            raise
 
-        def change(tx: Tx) -> tuple[User, list[str]]:
+        def change(tx: Tx) -> tuple[User, list[str], Publish]:
             known = identities.identity(tx, issuer, subject, org)
             user = None if known is None else people.user(tx, org, known.name)
             if known is None or user is None:
@@ -45,11 +49,34 @@ class Admission:
             elif user.disabled:
                 raise _not_let_in()
             identities.put_identity(tx, replace(known, last_login=now))
-            return _with_role(tx, user, told, now) if told is not None else (user, [])
+            changed, ended = _with_role(tx, user, told, now) if told is not None else (user, [])
+            return changed, ended, self.ends.withdraw(tx, org, user.name)
 
-        user, ended = await self._store.write(change)
+        user, ended, publish = await self._store.write(change)
         self.ends.tell(ended)
+        publish()
         return user
+
+    async def _shut_out(self, org: str, issuer: str, subject: str) -> None:
+        """Whom the provider gives no role any more keeps none but the least, and no credential.
+
+        The role follows the claim again once there is one. The last owner stays owner.
+        """
+        now = self.world.now()
+
+        def change(tx: Tx) -> tuple[list[str], Publish | None]:
+            known = identities.identity(tx, issuer, subject, org)
+            user = None if known is None else people.user(tx, org, known.name)
+            if user is None:
+                return [], None
+            ended = people.drop_tokens_of(tx, org, user.name)
+            _with_role(tx, user, Role.VIEWER, now)
+            return ended, self.ends.withdraw(tx, org, user.name)
+
+        ended, publish = await self._store.write(change)
+        self.ends.tell(ended)
+        if publish is not None:
+            publish()
 
 
 def role_of(terms: Terms, claims: dict[str, Any]) -> Role | None:

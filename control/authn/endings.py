@@ -1,19 +1,36 @@
-"""Who wants to know that a session ended, told at once by this process.
+"""What ends with a session, or with the authority of its account.
 
-What another process ended is found by asking the store (`Sessions.ended`).
+Who waits for a session's end is told at once by this process. What another process ended is found
+by asking the store (`Sessions.ended`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import trio
+
+from control.store.rows import Tx
+
+Publish: TypeAlias = Callable[[], None]
+Withdraw: TypeAlias = Callable[[Tx, str], Publish]
+"""Of an account, `organization/name`: see `control.services.authority`."""
 
 
 class Endings:
     """Waiting parties by the credential's id."""
 
-    def __init__(self) -> None:
+    def __init__(self, withdraw: Withdraw) -> None:
+        """`withdraw`: stops what acts by authority that an account has lost."""
+        self._withdraw = withdraw
         self._waiting: dict[str, set[trio.Event]] = {}
+
+    def withdraw(self, tx: Tx, home: str, name: str) -> Publish:
+        """Stop what the account may not do any more, after it was changed in this transaction.
+
+        Returns what is to be called once that is durable.
+        """
+        return self._withdraw(tx, f"{home}/{name}")
 
     def tell(self, tokens: Iterable[str]) -> None:
         """These have ended; only after that is durable."""

@@ -31,6 +31,7 @@ from control.model.people import Token
 from control.store import identities
 from control.store.rows import Tx
 from control.store.store import Store
+from control.store.uncut import pause
 from protocols.client import client_of
 from protocols.instant import SECOND
 
@@ -180,8 +181,11 @@ class Federation:
     async def finish(self, flow: Flow, back: Returned) -> tuple[str, Token]:
         """The code by which whoever began collects a session, for whom the provider names.
 
-        Raises `AuthenticationError`, `AuthorizationError` for who has no account.
+        A client that leaves while the provider is asked is not waited for: the flow is spent, and
+        nothing else has happened. Raises `AuthenticationError`, `AuthorizationError` for who has
+        no account.
         """
+        pause()
         provider = await self._provider(flow.org)
         if back.issuer not in ("", provider.issuer):
             raise AuthenticationError(

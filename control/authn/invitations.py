@@ -19,9 +19,10 @@ from control.errors import ConflictError, NotFoundError
 from control.model.factors import Invitation
 from control.model.names import address, slug
 from control.model.notices import INVITATION, Kind, Notice
-from control.model.people import PLATFORM, Caller, Membership, Role, Token, User
+from control.model.people import Caller, Membership, Role, Token, User
 from control.model.records import Severity
 from control.store import invitations, members, notices, people
+from control.store.authority import role_in
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
@@ -176,23 +177,9 @@ def found(tx: Tx, secret: str, now: int) -> Invitation:
 
 
 def is_backed(tx: Tx, row: Invitation) -> bool:
-    """Whether whoever made the invitation could make it now: it is worth no more than that.
-
-    An account of the same name that was made later is somebody else.
-    """
-    home, _, name = row.created_by.partition("/")
-    user = people.user(tx, home, name)
-    if user is None or user.disabled or user.created_at > row.created_at:
-        return False
-    if home == PLATFORM:
-        return user.role is Role.OWNER
-    role = user.role
-    if home != row.org:
-        member = members.membership(tx, row.org, home, name)
-        if member is None or member.created_at > row.created_at:
-            return False
-        role = member.role
-    return role.covers(Role.ADMIN) and role.covers(row.role)
+    """Whether whoever made the invitation could make it now: it is worth no more than that."""
+    role = role_in(tx, row.org, row.created_by, since=row.created_at)
+    return role is not None and role.covers(Role.ADMIN) and role.covers(row.role)
 
 
 def spend(tx: Tx, row: Invitation, user: User, now: int) -> None:

@@ -4,7 +4,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.authn.endings import Endings
+from control.authn.endings import Endings, Publish
 from control.authn.opening import Opening, Way, demanded
 from control.authn.sessions import refused, step_up
 from control.authn.users import check_rank
@@ -94,27 +94,31 @@ class Members:
     async def put(self, by: Caller, org: str, home: str, name: str, role: Role) -> Membership:
         """Another role for a guest, whose sessions here end. Raises `NotFoundError`."""
 
-        def change(tx: Tx) -> tuple[Membership, list[str]]:
+        def change(tx: Tx) -> tuple[Membership, list[str], Publish]:
             row = _found(tx, org, home, name)
             check_rank(by, row.role)
             check_rank(by, role)
             changed = replace(row, role=role)
             members.put_membership(tx, changed, self._world.now())
-            return changed, end_acting(tx, org, home, name)
+            ended = end_acting(tx, org, home, name)
+            return changed, ended, self._ends.withdraw(tx, home, name)
 
-        changed, ended = await self._store.write(change)
+        changed, ended, publish = await self._store.write(change)
         self._ends.tell(ended)
+        publish()
         return changed
 
     async def remove(self, by: Caller, org: str, home: str, name: str) -> None:
         """A guest is one no longer. Raises `NotFoundError`."""
 
-        def change(tx: Tx) -> list[str]:
+        def change(tx: Tx) -> tuple[list[str], Publish]:
             check_rank(by, _found(tx, org, home, name).role)
             members.drop_membership(tx, org, home, name, self._world.now())
-            return end_acting(tx, org, home, name)
+            return end_acting(tx, org, home, name), self._ends.withdraw(tx, home, name)
 
-        self._ends.tell(await self._store.write(change))
+        ended, publish = await self._store.write(change)
+        self._ends.tell(ended)
+        publish()
 
 
 def _check_factor(tx: Tx, token: Token) -> None:

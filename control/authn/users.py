@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from actors import World
 from control.authn.attempts import Purpose, forget
-from control.authn.endings import Endings
+from control.authn.endings import Endings, Publish
 from control.authn.passwords import Passwords
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.names import slug
@@ -95,10 +95,13 @@ class Users:
     async def change(
         self, by: Caller, org: str, name: str, *, role: Role | None, disabled: bool | None
     ) -> User:
-        """Another role, or the right to sign in. What the user held as credentials ends."""
+        """Another role, or the right to sign in. What the user held as credentials ends.
+
+        What acts by authority that the user has not any more stops (`Endings.withdraw`).
+        """
         now = self._world.now()
 
-        def change(tx: Tx) -> tuple[User, list[str]]:
+        def change(tx: Tx) -> tuple[User, list[str], Publish]:
             user = found_user(tx, org, name)
             check_rank(by, user.role)
             changed = replace(
@@ -110,10 +113,12 @@ class Users:
             check_rank(by, changed.role)
             people.put_user(tx, changed)
             _keep_an_owner(tx, org)
-            return changed, people.drop_tokens_of(tx, org, name)
+            ended = people.drop_tokens_of(tx, org, name)
+            return changed, ended, self._ends.withdraw(tx, org, name)
 
-        changed, ended = await self._store.write(change)
+        changed, ended, publish = await self._store.write(change)
         self._ends.tell(ended)
+        publish()
         return changed
 
     async def set_password(self, by: Caller | None, org: str, name: str, password: str) -> None:
@@ -138,13 +143,15 @@ class Users:
         """Remove the account with its credentials; its name stays in the audit trail."""
         now = self._world.now()
 
-        def change(tx: Tx) -> list[str]:
+        def change(tx: Tx) -> tuple[list[str], Publish]:
             check_rank(by, found_user(tx, org, name).role)
             ended = people.drop_user(tx, org, name, now)
             _keep_an_owner(tx, org)
-            return ended
+            return ended, self._ends.withdraw(tx, org, name)
 
-        self._ends.tell(await self._store.write(change))
+        ended, publish = await self._store.write(change)
+        self._ends.tell(ended)
+        publish()
 
 
 def found_user(tx: Tx, org: str, name: str) -> User:

@@ -11,8 +11,9 @@ from control.compliance.frameworks import known
 from control.compliance.reports import asked, enter
 from control.errors import ConflictError, NotFoundError
 from control.model.compliance import Schedule
-from control.model.records import Severity
+from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
+from control.services.authority import review
 from control.store import compliance
 from control.store.rows import Tx
 from control.store.store import Store
@@ -64,6 +65,7 @@ class Schedules:
             created_at=now,
             next_at=due.checked(cron, zone, now),
             last_at=0,
+            owner=by,
         )
 
         def change(tx: Tx) -> Schedule:
@@ -93,11 +95,28 @@ class Schedules:
     async def remove(self, org: str, schedule_id: str) -> None:
         """Raises `NotFoundError`. Its reports stay."""
 
-        def change(tx: Tx) -> None:
-            if not compliance.drop_schedule(tx, org, schedule_id):
-                raise NotFoundError("not_found", "there is no such schedule")
+        def change(tx: Tx) -> list[Alert]:
+            row = _require(tx, org, schedule_id)
+            compliance.drop_schedule(tx, org, schedule_id)
+            return review(tx, org, row.owner, self._alerts.make, self._world.now())
 
-        await self._store.write(change)
+        self._alerts.tell(*await self._store.write(change))
+
+    async def adopt(self, org: str, schedule_id: str, by: str) -> Schedule:
+        """Take it over: `by`, an account, is its owner, and it is not suspended any more.
+
+        What was due meanwhile is asked for once. Raises `NotFoundError`.
+        """
+
+        def change(tx: Tx) -> tuple[Schedule, list[Alert]]:
+            row = _require(tx, org, schedule_id)
+            made = replace(row, owner=by, suspended="")
+            compliance.put_schedule(tx, made)
+            return made, review(tx, org, row.owner, self._alerts.make, self._world.now())
+
+        made, told = await self._store.write(change)
+        self._alerts.tell(*told)
+        return made
 
     async def tick(self) -> None:
         """Ask for what is due: once, however often it was missed."""
@@ -120,7 +139,8 @@ class Schedules:
 
         def change(tx: Tx) -> bool:
             current = compliance.schedule(tx, row.org, row.id)
-            if current is None or not current.enabled or current.next_at != row.next_at:
+            stopped = current is None or not current.enabled or current.suspended
+            if current is None or stopped or current.next_at != row.next_at:
                 return True  # somebody else was here
             compliance.put_schedule(tx, replace(current, next_at=following, last_at=now))
             try:

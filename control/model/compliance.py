@@ -273,6 +273,10 @@ class Schedule(Struct, frozen=True, kw_only=True):
     created_at: int
     next_at: int
     last_at: int
+    owner: str
+    """The account, `organization/name`, that made it or has taken it over."""
+    suspended: str = ""
+    """Why it makes no reports: its owner may not have it any more; empty while it does."""
 
 
 class Note(Struct, frozen=True, kw_only=True):

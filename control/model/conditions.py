@@ -19,6 +19,10 @@ WORKERS_FAILING: Final = "workers_failing"
 CHANNEL_FAILING: Final = "channel_failing"
 ROLLOUT_HALTED: Final = "rollout_halted"
 BUNDLE_FULL: Final = "bundle_full"
+OWNER_GONE: Final = "owner_gone"
+"""Channels or schedules are suspended; the alert's subject is the account whose they were."""
+CRITICAL_UNDELIVERED: Final = "critical_undelivered"
+"""No channel is left that sends critical alerts, since others are suspended."""
 REPORTED: Final = frozenset(
     str(code)
     for code in (
@@ -28,7 +32,10 @@ REPORTED: Final = frozenset(
     )
 )
 """What an agent says of itself for as long as it holds (`Conditions`, `Workers` of the link)."""
-CONDITIONS: Final = REPORTED | {OFFLINE, REFUSING, CHANNEL_FAILING, ROLLOUT_HALTED, BUNDLE_FULL}
+CONDITIONS: Final = REPORTED | {
+    *(OFFLINE, REFUSING, CHANNEL_FAILING, ROLLOUT_HALTED, BUNDLE_FULL),
+    *(OWNER_GONE, CRITICAL_UNDELIVERED),
+}
 
 _ENDS: Final = {
     OFFLINE: "agent {vault} is heard again",

@@ -152,6 +152,21 @@ class Channel(Struct, frozen=True):
     failures: int = 0
     reason: str = ""
     omitted: int = 0
+    owner: str = ""
+    """The account, `organization/name`, that chose where it sends to, or has taken it over."""
+    suspended: str = ""
+    """Why it sends nothing: its owner may not have channels any more; empty while it sends."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it sends."""
+        return self.enabled and not self.suspended
+
+    @property
+    def tells_critical(self) -> bool:
+        """Whether its terms let it send each critical alert, of whichever agent."""
+        terms = self.terms
+        return Kind.RAISED in terms.kinds and not (terms.events or terms.tags or terms.vaults)
 
 
 class Secrets(Struct, frozen=True, omit_defaults=True):

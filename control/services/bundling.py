@@ -26,7 +26,7 @@ def bundle(tx: Tx, org: str, channel: str, identifier: str, now: int) -> bool:
     if row is None:
         notices.forget(tx, org, channel)
         return False
-    if not row.enabled or channels.count_waiting(tx, org, channel) >= OPEN:
+    if not row.is_active or channels.count_waiting(tx, org, channel) >= OPEN:
         return False
     some = _ready(tx, row, notices.due(tx, org, channel, now, NOTICES), now)
     if not some:

@@ -22,6 +22,7 @@ from control.notify.rate import Allowance
 from control.notify.reach import Reach
 from control.notify.sender import Sender
 from control.services.alerts import Alerts
+from control.services.authority import review
 from control.store import alerts, channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
@@ -61,8 +62,8 @@ class Channels:
         sealer: Sealer,
         sender: Sender,
         reach: Reach,
-        world: World,
         alerts_: Alerts,
+        world: World,
         url: str = "",
     ) -> None:
         """`url`: where the dashboard is, if that is known."""
@@ -83,8 +84,10 @@ class Channels:
         """Raises `NotFoundError`."""
         return await self._store.read(lambda tx: _held(tx, org, [require(tx, org, identifier)])[0])
 
-    async def create(self, org: str, draft: Draft) -> tuple[Held, str]:
+    async def create(self, org: str, draft: Draft, by: str) -> tuple[Held, str]:
         """A new one, and its signing key as its receiver has to know it (of webhooks; else empty).
+
+        `by`: the account, `organization/name`, whose it is.
 
         Raises `ValidationError`, `ConflictError` for a name that is taken or one too many.
         """
@@ -102,18 +105,23 @@ class Channels:
             secret=b"",
             created_at=now,
             changed_at=now,
+            owner=by,
         )
         made = replace(made, secret=self._sealed(made, secrets))
 
-        def change(tx: Tx) -> None:
+        def change(tx: Tx) -> list[Alert]:
             _check_name(tx, made)
             channels.add_channel(tx, made)
+            return self._review(tx, org, by)
 
-        await self._store.write(change)
+        self._alerts.tell(*await self._store.write(change))
         return Held(made, 0, 0), webhook.shown(keys[0]) if keys else ""
 
-    async def change(self, org: str, identifier: str, draft: Draft) -> tuple[Held, str]:
+    async def change(self, org: str, identifier: str, draft: Draft, by: str) -> tuple[Held, str]:
         """Replace its terms. Raises `NotFoundError`, `ValidationError`, `ConflictError`.
+
+        `by`, an account, owns it from then on if it sends elsewhere than before. A suspended one
+        stays suspended until somebody takes it over (`adopt`).
 
         A password stays with the server that it was for: elsewhere it would be given away. So does
         a signing key: a webhook at another address gets one of its own, told here, else empty.
@@ -130,6 +138,8 @@ class Channels:
             secrets = replace(secrets, keys=(webhook.new_key(),), until=0)
         sealed = self._sealed(before, secrets)
 
+        elsewhere = secrets.url != old.url or draft.terms.to != before.terms.to or not same
+
         def change(tx: Tx) -> tuple[Held, list[Alert]]:
             row = require(tx, org, identifier)
             changed = row.secret != before.secret  # not secret: sealed
@@ -138,24 +148,42 @@ class Channels:
             made = replace(
                 row, name=draft.name, host=host, enabled=draft.enabled, terms=draft.terms,
                 secret=sealed, changed_at=now,
+                owner=by if elsewhere and not row.suspended else row.owner,
             )  # fmt: skip
             _check_name(tx, made)
             channels.put_channel(tx, made)
             over = [] if made.enabled else self._over(tx, org, identifier)
-            return _held(tx, org, [made])[0], over
+            return _held(tx, org, [made])[0], [*over, *self._review(tx, org, row.owner)]
 
-        held, over = await self._store.write(change)
-        self._alerts.tell(*over)
+        held, told = await self._store.write(change)
+        self._alerts.tell(*told)
         return held, webhook.shown(secrets.keys[0]) if moved else ""
+
+    async def adopt(self, org: str, identifier: str, by: str) -> Held:
+        """Take it over: `by`, an account, is its owner, and it is not suspended any more.
+
+        What waited for it is sent. Raises `NotFoundError`.
+        """
+        now = self._world.now()
+
+        def change(tx: Tx) -> tuple[Held, list[Alert]]:
+            row = require(tx, org, identifier)
+            made = replace(row, owner=by, suspended="", changed_at=now)
+            channels.put_channel(tx, made)
+            return _held(tx, org, [made])[0], self._review(tx, org, row.owner)
+
+        held, told = await self._store.write(change)
+        self._alerts.tell(*told)
+        return held
 
     async def remove(self, org: str, identifier: str) -> None:
         """And all that waits for it. Raises `NotFoundError`."""
 
         def change(tx: Tx) -> list[Alert]:
-            require(tx, org, identifier)
+            row = require(tx, org, identifier)
             channels.drop_channel(tx, org, identifier)
             notices.forget(tx, org, identifier)
-            return self._over(tx, org, identifier)
+            return [*self._over(tx, org, identifier), *self._review(tx, org, row.owner)]
 
         self._alerts.tell(*await self._store.write(change))
 
@@ -189,9 +217,15 @@ class Channels:
     async def test(self, org: str, identifier: str, by: str) -> tuple[bool, str]:
         """Send one message now: whether it was taken, and what there is to say.
 
-        Raises `NotFoundError`, `RateLimitError`.
+        Raises `NotFoundError`, `RateLimitError`, `ConflictError` while it is suspended.
         """
         row = (await self.get(org, identifier)).channel
+        if row.suspended:
+            raise ConflictError(
+                "channel_suspended",
+                f"this channel is suspended, {row.suspended}: check where it sends, then take it "
+                "over with 'freehold fleet channel adopt'",
+            )
         now = self._world.monotonic()
         allowance = self._tests.setdefault(identifier, Allowance(now))
         if not allowance.take(TESTS_PER_HOUR, now):
@@ -207,6 +241,9 @@ class Channels:
         """Opened. Raises `TamperedError` for what is not as it was written there."""
         opened = self._sealer.open(row.secret, "channel", row.org, row.id)
         return msgspec.msgpack.decode(opened, type=Secrets)
+
+    def _review(self, tx: Tx, org: str, owner: str) -> list[Alert]:
+        return review(tx, org, owner, self._alerts.make, self._world.now())
 
     def _trial(self, org: str, by: str) -> Letter:
         now, identifier = self._world.now(), self._world.new_id()

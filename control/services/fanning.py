@@ -46,7 +46,7 @@ def _organization(tx: Tx, org: str, some: list[Notice], now: int) -> Fanned:
     total = Fanned(0, len(invited), 0, 0)
     waiting, tags = notices.waiting(tx, org), _tags(tx, org, alerts)
     for channel in channels.channels_of(tx, org):
-        if not channel.enabled:
+        if not channel.is_active:
             continue
         wanted = [n for n in alerts if wants(channel.terms, n, tags.get(n.vault, frozenset()))]
         count, first = waiting.get(channel.id, (0, None))

@@ -185,7 +185,7 @@ class Postman:
     async def _try(self, key: Key, delivery: Delivery) -> bool:
         """Whether the next one may be tried."""
         row = await self._store.read(lambda tx: channels.channel(tx, *key))
-        if key[1] != MAIL and (row is None or not row.enabled):
+        if key[1] != MAIL and (row is None or not row.is_active):
             return False
         route = self._route(key)
         per_hour = PER_HOUR if row is None else row.terms.per_hour

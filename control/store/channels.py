@@ -27,7 +27,7 @@ _ranked: Final = (
         ~sa.exists().where(
             channels.c.org == deliveries.c.org,
             channels.c.id == deliveries.c.channel,
-            sa.not_(channels.c.enabled),
+            sa.or_(sa.not_(channels.c.enabled), channels.c.suspended != ""),
         ),
     )
     .subquery()
@@ -63,6 +63,13 @@ def channels_of(tx: Tx, org: str) -> list[Channel]:
     """By name."""
     chosen = sa.select(channels).where(channels.c.org == org)
     return every(tx, Channel, chosen.order_by(channels.c.name))
+
+
+def channels_owned(tx: Tx, owner: str) -> list[Channel]:
+    """Those of an account that are not suspended, in whichever organization."""
+    c = channels.c
+    chosen = sa.select(channels).where(c.owner == owner, c.suspended == "")
+    return every(tx, Channel, chosen.order_by(c.org, c.name))
 
 
 def drop_channel(tx: Tx, org: str, identifier: str) -> None:

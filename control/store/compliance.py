@@ -22,6 +22,7 @@ _DUE: Final = (
     report_schedules.select()
     .where(
         report_schedules.c.enabled,
+        report_schedules.c.suspended == "",
         report_schedules.c.next_at <= sa.bindparam("now", type_=sa.BigInteger()),
     )
     .order_by(report_schedules.c.next_at, report_schedules.c.org, report_schedules.c.id)
@@ -90,6 +91,13 @@ def schedules_of(tx: Tx, org: str) -> list[Schedule]:
     t = report_schedules.c
     chosen = report_schedules.select().where(t.org == org)
     return every(tx, Schedule, chosen.order_by(t.created_at, t.id))
+
+
+def schedules_owned(tx: Tx, owner: str) -> list[Schedule]:
+    """Those of an account that are not suspended, in whichever organization."""
+    t = report_schedules.c
+    chosen = report_schedules.select().where(t.owner == owner, t.suspended == "")
+    return every(tx, Schedule, chosen.order_by(t.org, t.created_at, t.id))
 
 
 def due(tx: Tx, now: int, limit: int) -> Sequence[Schedule]:

@@ -45,7 +45,10 @@ report_schedules: Final = sa.Table(
     big("created_at"),
     big("next_at"),
     big("last_at"),
+    name("owner"),
+    prose("suspended"),
     sa.Index("ix_report_schedules_due", "enabled", "next_at"),
+    sa.Index("ix_report_schedules_owner", "owner"),
 )
 control_notes: Final = sa.Table(
     "control_notes",

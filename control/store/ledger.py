@@ -50,6 +50,16 @@ def revoked_serials(tx: Tx, now: int) -> frozenset[str]:
     return frozenset(tx.execute(chosen).scalars())
 
 
+def unused_approvals(tx: Tx, account: str) -> list[Join]:
+    """Requests to join that an account has approved and that no agent has used."""
+    j, c = ca_joins.c, ca_certificates.c
+    used = sa.exists().where(c.key == j.key)
+    chosen = sa.select(ca_joins).where(
+        j.state == JoinState.APPROVED, j.decided_by == account, ~used
+    )
+    return [_join(row) for row in tx.execute(chosen.order_by(j.id)).mappings()]
+
+
 class SqlLedgerTx:
     """One transaction; also for steps that change more than the CA's own tables."""
 

@@ -29,7 +29,10 @@ channels: Final = sa.Table(
     big("failures"),
     prose("reason"),
     big("omitted"),
+    name("owner"),
+    prose("suspended"),
     sa.UniqueConstraint("org", "name", name="uq_channels_name"),
+    sa.Index("ix_channels_owner", "owner"),
 )
 notices: Final = sa.Table(
     "notices",

@@ -180,6 +180,13 @@ def open_rollouts(tx: Tx, org: str) -> list[Rollout]:
     return every(tx, Rollout, sa.select(rollouts).where(t.org == org, t.state.in_(states)))
 
 
+def running_of(tx: Tx, account: str) -> list[Rollout]:
+    """Roll-outs that an account has begun and that run, in whichever organization."""
+    t = rollouts.c
+    chosen = sa.select(rollouts).where(t.state == RolloutState.RUNNING, t.created_by == account)
+    return every(tx, Rollout, chosen.order_by(t.org, t.id))
+
+
 def steering(tx: Tx, org: str) -> Steering:
     """What people have decided of who should have which version: to be compared with another one.
 

@@ -17,6 +17,7 @@ from actors.errors import LimiterFull
 from actors.fair_limiter import FairLimiter, Share
 from actors.ref import Ref
 from control.errors import RateLimitError, UnavailableError
+from control.store import uncut
 from control.store.engines import READERS, Engines, open_engines
 from control.store.faults import UNFIT, StoreError, fault, unfit
 from control.store.lease import Lease, SharedLease, SoleLease
@@ -100,6 +101,7 @@ class Store(StoreReader):
         `ValidationError` for a value that no column holds, or `UnavailableError` whose
         `details["outcome"]` is `none` or `unknown`.
         """
+        uncut.begin()
         try:
             return cast("T", await self._writer.ask(change, deadline))
         except MailboxFull:

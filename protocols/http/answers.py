@@ -82,13 +82,14 @@ class Places(Protocol):
 class Reservation:
     """What one request may hold while its answer is made; nothing until it asks."""
 
-    __slots__ = ("_answers", "_caller", "_places", "_waits", "held")
+    __slots__ = ("_answers", "_caller", "_left", "_places", "_waits", "held")
 
     def __init__(self, answers: "Answers", caller: Caller, places: Places | None = None) -> None:
         self._answers = answers
         self._caller = caller
         self._places = places
         self._waits = 0  # in hand: a request may do several things at once
+        self._left = False
         self.held = 0
 
     def take_nowait(self, size: int) -> bool:
@@ -98,11 +99,14 @@ class Reservation:
     async def take(self, size: int) -> bool:
         """Hold `size` bytes more, waiting for room; False if there was none for `WAIT` seconds.
 
+        Also once the client has left: then it has no place in the queue any more.
         Nothing that counts may be held meanwhile: it is not charged. Returns without a checkpoint
         when there is room.
         """
         if self.take_nowait(size):
             return True
+        if self._left:
+            return False
         self._waits += 1
         if self._places is not None and self._waits == 1:
             self._places.step_out()
@@ -112,6 +116,12 @@ class Reservation:
             self._waits -= 1
             if self._places is not None and not self._waits:
                 self._places.step_in()
+
+    def leave(self) -> None:
+        """The client has left: nobody waits for room on its behalf; may be repeated."""
+        self._left = True
+        if self._waits:
+            self._answers.withdraw(self)
 
     def drop(self) -> None:
         """Hold nothing; who waits is let in by `Answers.grant`, once something else is charged."""
@@ -129,7 +139,7 @@ class Reservation:
 class _Waiting:
     """A request that waits for room."""
 
-    __slots__ = ("caller", "granted", "number", "reservation", "settled", "size")
+    __slots__ = ("caller", "granted", "number", "reservation", "settled", "size", "withdrawn")
 
     def __init__(self, reservation: Reservation, caller: Caller, size: int, number: int) -> None:
         self.reservation = reservation
@@ -137,6 +147,7 @@ class _Waiting:
         self.size = size
         self.number = number
         self.granted = False
+        self.withdrawn = False
         self.settled = trio.Event()
 
     def rank(self) -> tuple[int, int, int]:
@@ -262,9 +273,17 @@ class Answers:
                 await waiting.settled.wait()
             finally:
                 self._queue.pop(waiting, None)
-        if not waiting.granted:
+        if not (waiting.granted or waiting.withdrawn):
             self.refused += 1
         return waiting.granted
+
+    def withdraw(self, reservation: Reservation) -> None:
+        """Nobody waits for this one any more."""
+        for waiting in [each for each in self._queue if each.reservation is reservation]:
+            del self._queue[waiting]
+            waiting.withdrawn = True
+            waiting.settled.set()
+        self.grant()
 
     def take_back(self, caller: Caller, size: int) -> None:
         """So much is held no more."""

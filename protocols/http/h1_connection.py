@@ -35,6 +35,7 @@ class H1Connection:
         self.draining = False
         self._scope = trio.CancelScope()
         self._handling = False
+        self._exchange: Exchange | None = None  # of the request that a handler works on
         self._left_at = NEVER  # when the handler of a client that left is cancelled
         self._idle = True
         self._socket: WebSocket | None = None  # what the connection has become
@@ -68,6 +69,8 @@ class H1Connection:
         if self._left_at == NEVER:
             if self.transport.peer_left():
                 self._left_at = now + self.shared.limits.linger_seconds
+                if self._exchange is not None:
+                    self._exchange.reservation.leave()
         elif now >= self._left_at:
             self._scope.cancel()
 
@@ -119,12 +122,13 @@ class H1Connection:
             any_path=self.shared.any_path,
         )
         self._handling = self._seen = True
+        self._exchange = exchange
         try:
             await self.shared.app(scope, exchange.receive, exchange.send)
         except Exception as error:  # noqa: BLE001 - whatever the app raises ends here, and is logged
             exchange.failed(error)
         finally:
-            self._handling = False
+            self._handling, self._exchange = False, None
             self._left_at = NEVER
         return await exchange.complete()
 

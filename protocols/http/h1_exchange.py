@@ -206,6 +206,8 @@ class Exchange:
         transport, reader = self._transport, self._connection.reader
         while not (self._left or self._response.done or transport.gone):
             if reader.pending > _AHEAD:
+                if transport.peer_left():
+                    break
                 await trio.sleep(self._connection.shared.pulse.tick)
                 continue
             self._waiting = True

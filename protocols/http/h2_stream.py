@@ -115,6 +115,7 @@ class H2Stream:
         if not self.left:
             self.left = True
             self._left_at = self._carrier.shared.pulse.after(self._limits.linger_seconds)
+            self.reservation.leave()
         self._arrived()
 
     def leave(self) -> None:

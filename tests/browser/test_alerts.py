@@ -5,6 +5,7 @@ from contextlib import closing
 
 from playwright.sync_api import Locator, expect
 
+from tests.acceptance.control.plane import PASSWORD
 from tests.browser.conftest import Visiting
 from tests.browser.estate import Estate
 from tests.browser.visit import NARROW, PATIENCE, Visit
@@ -183,3 +184,36 @@ def test_a_channel_is_made_tried_and_taken_away(visit: Visiting, estate: Estate)
         window.see("Nobody is told yet")
         assert all("400" in fault for fault in window.faults), window.faults
         window.faults.clear()
+
+
+def test_a_channel_of_somebody_who_was_removed_is_taken_over(
+    visit: Visiting, estate: Estate
+) -> None:
+    """It says whose it was and where it sends; alerts say that nobody is told any more."""
+    plane, base = estate.plane, "organizations/acme"
+    eve = {"name": "eve", "role": "admin", "password": PASSWORD}
+    plane.want(201, "POST", f"{base}/users", eve)
+    body = {"name": "of eve", "type": "webhook", "url": "https://hooks.invalid/eve"}
+    token = plane.login("acme", "eve")
+    plane.want(201, "POST", f"{base}/channels", body, token=token)
+    with visit() as window:
+        page = window.page
+        window.open("/alerts")
+        window.see("Live")
+        plane.want(204, "DELETE", f"{base}/users/eve")
+        page.get_by_text("critical alerts are sent to nobody").wait_for()
+        page.get_by_text("made by acme/eve, who was removed").first.wait_for()
+        window.open("/alerts?tab=channels")
+        card = page.get_by_role("region", name="of eve")
+        expect(card).to_contain_text("Suspended: made by acme/eve, who was removed")
+        expect(card.get_by_role("button", name="Test")).to_have_count(0)
+        card.get_by_role("button", name="Take over…").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("hooks.invalid")
+        assert window.findings() == []
+        dialog.get_by_role("button", name="Take over", exact=True).click()
+        expect(card).not_to_contain_text("Suspended")
+        expect(card).to_contain_text("acme/admin")
+        card.get_by_role("button", name="Delete…").click()
+        dialog.get_by_role("button", name="Delete", exact=True).click()
+        window.see("Nobody is told yet")

@@ -20,6 +20,8 @@ COLUMNS: Final = (
     "failures",
     "waiting",
     "dead",
+    "owner",
+    "suspended",
     "id",
 )
 LETTERS: Final = ("created_at", "state", "attempts", "reason", "id")
@@ -83,6 +85,17 @@ def test(context: typer.Context, channel: Channel) -> None:
     """Send one message now, and say what came of it."""
     current = fleet(context)
     current.show(current.call("POST", "channels", _id(current, channel), "test"))
+
+
+@app.command()
+@shown
+def adopt(context: typer.Context, channel: Channel) -> None:
+    """Take a channel over: you own it, and a suspended one sends again, what waited for it too.
+
+    Check first where it sends: its owner, who was removed or may less now, chose that.
+    """
+    current = fleet(context)
+    current.show(current.call("POST", "channels", _id(current, channel), "adopt"), COLUMNS)
 
 
 @app.command()

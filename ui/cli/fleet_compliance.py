@@ -11,6 +11,7 @@ reports = typer.Typer(help="Compliance reports.", no_args_is_help=True)
 holds = typer.Typer(help="Legal holds: what they cover is not deleted.", no_args_is_help=True)
 
 REPORTS: Final = ("created_at", "title", "frameworks", "state", "digest", "id")
+SCHEDULES: Final = ("title", "cron", "zone", "enabled", "next_at", "owner", "suspended", "id")
 HOLDS: Final = ("created_at", "vault", "since", "until", "reason", "created_by", "lifted_at", "id")
 Id = Annotated[str, typer.Argument(help="Its id.")]
 
@@ -48,6 +49,24 @@ def verify(context: typer.Context, report: Id) -> None:
     """Have the control plane hold it against its signature and the trail."""
     current = fleet(context)
     current.show(current.call("GET", "reports", report, "verify"))
+
+
+@reports.command()
+@shown
+def schedules(context: typer.Context) -> None:
+    """List the reports that are made by a clock."""
+    current = fleet(context)
+    current.show(current.call("GET", "report-schedules"), SCHEDULES)
+
+
+@reports.command()
+@shown
+def adopt(
+    context: typer.Context, schedule: Annotated[str, typer.Argument(help="Id of the schedule.")]
+) -> None:
+    """Take a schedule over: you own it, and a suspended one makes reports again."""
+    current = fleet(context)
+    current.show(current.call("POST", "report-schedules", schedule, "adopt"), SCHEDULES)
 
 
 @holds.command("list")

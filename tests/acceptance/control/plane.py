@@ -1,12 +1,16 @@
 """The control plane as a process of its own, and people who are signed in."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from actors import SystemWorld
+from control.ca.directory import CaDirectory
 from tests.acceptance.agent import Agent, Answer
 from tests.acceptance.command import FREEHOLD, freehold
+from tests.acceptance.serve.test_tls import Pki
 from tests.newest import place_control
 
 PASSWORD = "correct horse battery"
@@ -67,6 +71,27 @@ def served_plane(file: Path) -> Plane:
     folder = file.parent
     command = [FREEHOLD, "control", "serve", "--config", str(file)]
     return Plane(folder, command, token="", data=folder, first=lambda _: initialize(file))
+
+
+def tls_plane(folder: Path, pki: Pki) -> Plane:
+    """In production behind TLS, with an authority for agents, on SQLite in this folder."""
+    CaDirectory(folder / "ca").init(folder / "root", "Here", SystemWorld().now())
+    settings = {
+        **pki.config(),
+        "database": {"url": f"sqlite:///{folder}/control.db"},
+        "keys": {"folder": str(folder / "keys")},
+        "link": {
+            "listen": "127.0.0.1:0",
+            "hosts": ["127.0.0.1"],
+            "authority": str(folder / "ca"),
+        },
+    }
+    settings["server"]["tls"].pop("client_auth")
+    file = folder / "control.yaml"
+    file.write_text(json.dumps(settings))
+    plane = served_plane(file)
+    plane.tls = pki.context()
+    return plane
 
 
 def initialize(file: Path) -> None:

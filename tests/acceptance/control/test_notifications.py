@@ -140,3 +140,35 @@ def test_what_is_malformed_names_its_field(
     token = plane.people["acme", "admin"]
     answer = plane.want(400, "POST", f"{BASE}/channels", {**body(hook), **more}, token=token)
     assert answer["details"]["field"] == field
+
+
+def test_a_channel_of_somebody_who_was_removed_sends_nothing(folder: Path, hook: Receiver) -> None:
+    """Until another admin takes it over; what waited for it then comes, as from before."""
+    plane = dev_plane(folder)
+    with running(plane):
+        plane.sign_in()
+        plane.organization("acme", "admin", "operator")
+        admin, owner = plane.people["acme", "admin"], plane.people["acme", "owner"]
+        digest = body(hook, digest=1)
+        made = plane.want(201, "POST", f"{BASE}/channels", digest, token=admin)["channel"]
+        one = f"{BASE}/channels/{made['id']}"
+        assert (made["owner"], made["suspended"]) == ("acme/admin", "")
+        plane.kill()
+        alert(plane, "something is wrong")
+        plane.start()
+        plane.want(204, "DELETE", f"{BASE}/users/admin", token=owner)
+        assert plane.want(200, "GET", one)["suspended"] == "made by acme/admin, who was removed"
+        codes = {row["code"] for row in plane.want(200, "GET", f"{BASE}/alerts")}
+        assert {"owner_gone", "critical_undelivered"} <= codes
+        assert plane.ask("POST", f"{one}/test").json["code"] == "channel_suspended"
+        operator = plane.people["acme", "operator"]
+        plane.want(403, "POST", f"{one}/adopt", token=operator)
+        sent = len(hook.requests)
+        adopted = plane.want(200, "POST", f"{one}/adopt", token=owner)
+        assert (adopted["owner"], adopted["suspended"]) == ("acme/owner", "")
+        await_true(lambda: len(hook.requests) > sent)
+        fires = plane.want(200, "GET", f"{BASE}/alerts?state=firing")
+        assert {row["code"] for row in fires}.isdisjoint({"owner_gone", "critical_undelivered"})
+        trail = plane.want(200, "GET", f"{BASE}/audit?operation=channels.")
+        done = {row["operation"] for row in trail}
+        assert {"channels.create", "channels.suspend", "channels.adopt"} <= done

@@ -6,18 +6,15 @@ client has it. Measured is the peak of the resident set (VmHWM, proc(5)), so no 
 
 import json
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Final
 
 import pytest
-from hpack import Encoder
 
-from loadtests.process import family
 from tests.acceptance.agent import PATIENCE, Agent, own_folder, running, served_agent
+from tests.acceptance.deaf import WIDE, Peaks, h2_requests, h2_wire
 from tests.acceptance.serve.test_tls import Pki
 
 MIB: Final = 1 << 20
@@ -28,17 +25,6 @@ MARGIN: Final = 128 * MIB  # what else a process takes: caches, buffers, tasks, 
 CONNECTIONS: Final = 20
 STREAMS: Final = 100
 HOLD: Final = 4.0  # seconds in which the attack is measured
-
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-SETTINGS, HEADERS, WINDOW_UPDATE = 4, 1, 8
-INITIAL_WINDOW: Final = b"\x00\x04"
-WIDE: Final = (1 << 31) - 1
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """RFC 9113, section 4.1."""
-    head = len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4)
-    return head + payload
 
 
 @contextmanager
@@ -77,69 +63,16 @@ def furnished_agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
         yield agent
 
 
-class Peaks:
-    """The largest resident set of each process since the beginning."""
-
-    def __init__(self, agent: Agent) -> None:
-        assert agent.process is not None
-        self._pids = family(agent.process.pid)
-        for pid in self._pids:
-            Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): resets the peak
-        self._before = {pid: self._now(pid) for pid in self._pids}
-
-    def grown(self) -> int:
-        """Bytes by which the process that grew most has grown at its peak."""
-        return max(self._now(pid) - self._before[pid] for pid in self._pids)
-
-    @staticmethod
-    def _now(pid: int) -> int:
-        status = Path(f"/proc/{pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) << 10
-
-
-def h2_wire(agent: Agent, stack: ExitStack) -> ssl.SSLSocket:
-    """An HTTP/2 connection with a small receive buffer."""
-    assert agent.tls is not None
-    context = agent.tls
-    context.set_alpn_protocols(["h2"])
-    try:
-        sock = socket.create_connection(("127.0.0.1", agent.port), PATIENCE)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
-        return stack.enter_context(context.wrap_socket(sock, server_hostname="127.0.0.1"))
-    finally:
-        context.set_alpn_protocols(["http/1.1"])
-
-
-def h2_requests(
-    agent: Agent, paths: list[str], window: int, body: bytes = b"", token: str = ""
-) -> bytes:
-    """A client's first bytes: each stream may be sent `window` bytes, and so may all."""
-    said = [PREFACE, frame(SETTINGS, 0, 0, INITIAL_WINDOW + window.to_bytes(4))]
-    if window > 1 << 16:
-        said.append(frame(WINDOW_UPDATE, 0, 0, (WIDE - (1 << 16)).to_bytes(4)))
-    encoder = Encoder()
-    for number, path in enumerate(paths):
-        head = encoder.encode(
-            [
-                (":method", "POST" if body else "GET"),
-                (":scheme", "https"),
-                (":authority", "a"),
-                (":path", path),
-                ("x-vault-token", token or agent.token),
-            ]
-        )
-        stream = 2 * number + 1
-        said.append(frame(HEADERS, 4 if body else 5, stream, head))
-        if body:
-            said.append(frame(0, 1, stream, body))
-    return b"".join(said)
+def token_of(agent: Agent) -> dict[str, str]:
+    """The root token, as a header."""
+    return {"x-vault-token": agent.token}
 
 
 def many_streams(agent: Agent, stack: ExitStack, window: int) -> None:
     """20 connections with 100 streams each, that read nothing."""
     paths = [f"/v1/secret/data/large-{number % SECRETS}" for number in range(STREAMS)]
     for _ in range(CONNECTIONS):
-        h2_wire(agent, stack).sendall(h2_requests(agent, paths, window))
+        h2_wire(agent, stack).sendall(h2_requests(paths, window, token_of(agent)))
 
 
 def window_of_nothing(agent: Agent, stack: ExitStack) -> None:
@@ -169,7 +102,7 @@ def batches(agent: Agent, stack: ExitStack) -> None:
     body = json.dumps({"names": names}).encode()
     for _ in range(4):
         paths = ["/api/v1/batch/read"] * 16
-        h2_wire(agent, stack).sendall(h2_requests(agent, paths, 0, body))
+        h2_wire(agent, stack).sendall(h2_requests(paths, 0, token_of(agent), body))
 
 
 def limited_token(agent: Agent, stack: ExitStack) -> None:
@@ -178,7 +111,7 @@ def limited_token(agent: Agent, stack: ExitStack) -> None:
     made = agent.call("POST", "/v1/auth/token/create", body).json
     paths = [f"/v1/secret/data/large-{number % SECRETS}" for number in range(STREAMS)]
     for _ in range(CONNECTIONS):
-        said = h2_requests(agent, paths, 0, token=made["auth"]["client_token"])
+        said = h2_requests(paths, 0, {"x-vault-token": made["auth"]["client_token"]})
         h2_wire(agent, stack).sendall(said)
 
 

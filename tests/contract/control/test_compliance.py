@@ -276,6 +276,7 @@ async def test_reports_schedules_and_notes_come_back_as_they_went(store: Store) 
     """Every field, and in order."""
     report = asked("acme", "r1", "T", ["soc2"], period=(1, 2), by="a/b", now=OLD)
     schedule = Schedule(
+        owner="acme/ann",
         org="acme", id="s1", title="T", frameworks=("soc2",), cron="0 6 * * *", zone="UTC",
         days=7, enabled=True, created_by="a/b", created_at=OLD,
         next_at=checked("0 6 * * *", "UTC", OLD), last_at=0,

@@ -115,7 +115,7 @@ async def test_the_whole_way(store: Store) -> None:
     one, two = worker(store), worker(store)
     with receiver() as hook:
         draft = Draft("hook", Type.WEBHOOK, enabled=True, terms=Terms(), url=hook.url())
-        held, _ = await one.channels.create("acme", draft)
+        held, _ = await one.channels.create("acme", draft, "acme/ann")
         alerts = Alerts(store, Bus(), SystemWorld())
         await alerts.fire(alerts.make("acme", "v", "c", Severity.CRITICAL, "m"))
         async with one.postman.working(), two.postman.working():

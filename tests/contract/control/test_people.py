@@ -45,7 +45,11 @@ class People:
     """The services over one store."""
 
     def __init__(self, store: Store) -> None:
-        self.store, self.world, ends = store, SystemWorld(), Endings()
+        self.store, self.world, ends = (
+            store,
+            SystemWorld(),
+            Endings(lambda _tx, _account: lambda: None),
+        )
         cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         passwords, sealer = Passwords(self.world, cheap), Sealer(bytes(32))
         opening = Opening(store, ends, Rules(), self.world)

@@ -18,7 +18,7 @@ from control.errors import (
 from control.model.operation import Browser, Operation, Origin
 from control.model.people import PLATFORM, Caller, Role, TokenKind
 from control.pipeline import authorize
-from control.store import reader
+from control.store import people, reader
 from protocols.http.session_key import parts_of
 from tests.unit.control.conftest import PASSWORD, ROOT
 
@@ -301,3 +301,31 @@ async def test_reads_are_for_whoever_asks(plane: Plane) -> None:
     assert seen[0] == reader.stranger("192.0.2.7")
     assert seen[1].group == reader.signed_in("acme", "").group
     assert reader.current() is reader.ITSELF
+
+
+@pytest.mark.parametrize("writes", [False, True])
+async def test_a_public_change_ends_with_its_client_until_it_writes(
+    plane: Plane, *, writes: bool
+) -> None:
+    """Whoever leaves has no place in a queue; what is written is on record all the same."""
+    reached, ended = trio.Event(), list[str]()
+
+    async def handle(_: Caller) -> None:
+        if writes:
+            await plane.store.write(lambda tx: people.clear_failures(tx, "acme", "ann"))
+        reached.set()
+        await trio.sleep(0.01)
+        ended.append("whole")
+
+    scope = trio.CancelScope()
+
+    async def run() -> None:
+        with scope:
+            await plane.pipeline.run(operation(public=True, mutates=True), handle)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await reached.wait()
+        scope.cancel()
+    assert ended == (["whole"] if writes else [])
+    assert [phase for phase, _, _ in await phases(plane)] == (["outcome"] if writes else [])

@@ -10,8 +10,9 @@ from control.api.plane import Plane
 from control.authn import admission, invitations
 from control.authn.opening import PROGRAM
 from control.errors import AuthorizationError, ConflictError, NotFoundError
-from control.model.people import Caller, Role
+from control.model.people import Caller, Membership, Role
 from control.store import invitations as rows
+from control.store import members
 from tests.unit.control.conftest import PASSWORD
 
 ANN = Caller("acme", "ann", Role.OWNER, "t")
@@ -117,3 +118,13 @@ async def test_one_of_a_clock_that_was_ahead_counts_no_more(plane: Plane, world:
     world.step_wall(-400 * 86_400)
     with pytest.raises(NotFoundError, match="invitation_invalid"):
         await plane.invitations.look(secret)
+
+
+async def test_a_guest_of_the_platform_invites_as_any_guest(plane: Plane) -> None:
+    """Somebody of the platform who is no super-admin, and an admin here."""
+    await plane.users.create(None, "platform", "pat", Role.OPERATOR, PASSWORD)
+    row = Membership("acme", "platform", "pat", Role.ADMIN, "acme/ann", 1)
+    await plane.store.write(lambda tx: members.put_membership(tx, row, 1))
+    pat = Caller("acme", "pat", Role.ADMIN, "t", home="platform")
+    secret, _ = await plane.invitations.create(pat, "acme", "new@x.example", Role.VIEWER)
+    assert (await plane.invitations.look(secret)).role is Role.VIEWER

@@ -40,9 +40,9 @@ async def there(tmp_path: Path) -> AsyncIterator[Rig]:
 async def test_secrets_are_sealed_and_the_key_is_shown_once(there: Rig, tmp_path: Path) -> None:
     """Nothing in the row or the files tells address, password or key; of the address its host."""
     own = there.parts.channels
-    held, key = await own.create("acme", HOOK)
+    held, key = await own.create("acme", HOOK, "acme/ann")
     assert (held.channel.host, key[:6]) == ("hooks.example", "whsec_")
-    mail, nothing = await own.create("acme", MAIL)
+    mail, nothing = await own.create("acme", MAIL, "acme/ann")
     assert (mail.channel.host, nothing) == ("mail.example", "")
     assert own.secrets(held.channel).url == HOOK.url
     assert own.secrets(mail.channel).password == "sesame"
@@ -58,19 +58,23 @@ async def test_secrets_are_sealed_and_the_key_is_shown_once(there: Rig, tmp_path
 async def test_what_is_left_out_stays(there: Rig) -> None:
     """Except for a password whose server changes: it would be given away."""
     own = there.parts.channels
-    held, _ = await own.create("acme", HOOK)
+    held, _ = await own.create("acme", HOOK, "acme/ann")
     one = held.channel.id
-    changed, _ = await own.change("acme", one, replace(HOOK, name="other", url=""))
+    changed, _ = await own.change("acme", one, replace(HOOK, name="other", url=""), "acme/ann")
     assert (changed.channel.name, changed.channel.host) == ("other", "hooks.example")
     assert own.secrets(changed.channel).url == HOOK.url
-    mail, _ = await own.create("acme", MAIL)
-    kept, _ = await own.change("acme", mail.channel.id, replace(MAIL, password=""))
+    mail, _ = await own.create("acme", MAIL, "acme/ann")
+    kept, _ = await own.change("acme", mail.channel.id, replace(MAIL, password=""), "acme/ann")
     assert own.secrets(kept.channel).password == "sesame"
     theirs = replace(MAIL.terms, server=replace(SERVER, host="evil.example"))
     with pytest.raises(ValidationError, match="password"):
-        await own.change("acme", mail.channel.id, replace(MAIL, terms=theirs, password=""))
+        await own.change(
+            "acme", mail.channel.id, replace(MAIL, terms=theirs, password=""), "acme/ann"
+        )
     bare = replace(theirs, server=replace(SERVER, host="evil.example", username=""))
-    moved, _ = await own.change("acme", mail.channel.id, replace(MAIL, terms=bare, password=""))
+    moved, _ = await own.change(
+        "acme", mail.channel.id, replace(MAIL, terms=bare, password=""), "acme/ann"
+    )
     assert own.secrets(moved.channel).password == ""
 
 
@@ -95,7 +99,7 @@ async def test_what_makes_no_sense_is_refused(tmp_path: Path, draft: Draft, code
         own = there.parts.channels
         own._reach = replace(own._reach, development=False)
         with pytest.raises(ValidationError) as caught:
-            await own.create("acme", draft)
+            await own.create("acme", draft, "acme/ann")
         assert caught.value.code == code
         assert not await own.page("acme")
 
@@ -105,25 +109,29 @@ async def test_names_are_taken_once_and_types_stay(
 ) -> None:
     """In one organization; another one has names of its own. There is a bound."""
     own = there.parts.channels
-    held, _ = await own.create("acme", HOOK)
-    await own.create("beta", HOOK)
-    for attempt in (own.create("acme", HOOK), own.create("acme", replace(HOOK, type=Type.SLACK))):
+    held, _ = await own.create("acme", HOOK, "acme/ann")
+    await own.create("beta", HOOK, "beta/bea")
+    for attempt in (
+        own.create("acme", HOOK, "acme/ann"),
+        own.create("acme", replace(HOOK, type=Type.SLACK), "acme/ann"),
+    ):
         with pytest.raises(ConflictError, match="name_taken"):
             await attempt
     with pytest.raises(ValidationError, match="type"):
-        await own.change("acme", held.channel.id, replace(HOOK, type=Type.SLACK))
+        await own.change("acme", held.channel.id, replace(HOOK, type=Type.SLACK), "acme/ann")
     monkeypatch.setattr(channels, "MAX_CHANNELS", 1)
     with pytest.raises(ConflictError, match="too_many"):
-        await own.create("acme", replace(HOOK, name="two"))
+        await own.create("acme", replace(HOOK, name="two"), "acme/ann")
 
 
 async def test_a_foreign_channel_is_not_found(there: Rig) -> None:
     """Whatever one wants of it."""
     own = there.parts.channels
-    held, _ = await own.create("acme", HOOK)
+    held, _ = await own.create("acme", HOOK, "acme/ann")
     one = held.channel.id
     for attempt in (
-        own.get("beta", one), own.change("beta", one, HOOK), own.remove("beta", one),
+        own.get("beta", one), own.change("beta", one, HOOK, "acme/ann"),
+        own.adopt("beta", one, "acme/ann"), own.remove("beta", one),
         own.renew_key("beta", one), own.test("beta", one, "x"),
         there.parts.deliveries.replay_all("beta", one),
     ):  # fmt: skip
@@ -136,7 +144,7 @@ async def test_a_key_is_renewed_with_a_day_of_both(there: Rig) -> None:
     """Receivers have time to change; other types have no key."""
     own = there.parts.channels
     with receiver() as hook:
-        held, old = await own.create("acme", replace(HOOK, url=hook.url()))
+        held, old = await own.create("acme", replace(HOOK, url=hook.url()), "acme/ann")
         renewed, new = await own.renew_key("acme", held.channel.id)
         assert new != old
         secrets = own.secrets(renewed.channel)
@@ -149,7 +157,7 @@ async def test_a_key_is_renewed_with_a_day_of_both(there: Rig) -> None:
         await own.test("acme", held.channel.id, "acme/ann")
         _, headers, body = hook.requests[1]
         assert (is_genuine(old, headers, body), is_genuine(new, headers, body)) == (False, True)
-    mail, _ = await own.create("acme", MAIL)
+    mail, _ = await own.create("acme", MAIL, "acme/ann")
     with pytest.raises(ConflictError):
         await own.renew_key("acme", mail.channel.id)
 
@@ -161,29 +169,29 @@ async def test_another_address_has_another_key(there: Rig) -> None:
     """
     own = there.parts.channels
     with receiver() as first, receiver() as second:
-        held, _ = await own.create("acme", replace(HOOK, url=first.url()))
+        held, _ = await own.create("acme", replace(HOOK, url=first.url()), "acme/ann")
         one = held.channel.id
         _, old = await own.renew_key("acme", one)
         for same in (first.url(), ""):
-            _, nothing = await own.change("acme", one, replace(HOOK, url=same))
+            _, nothing = await own.change("acme", one, replace(HOOK, url=same), "acme/ann")
             assert nothing == ""
-        moved, new = await own.change("acme", one, replace(HOOK, url=second.url()))
+        moved, new = await own.change("acme", one, replace(HOOK, url=second.url()), "acme/ann")
         assert new not in {"", old}
         secrets = own.secrets(moved.channel)
         assert (len(secrets.keys), secrets.until) == (1, 0)
         await own.test("acme", one, "acme/ann")
         _, headers, body = second.requests[0]
         assert (is_genuine(old, headers, body), is_genuine(new, headers, body)) == (False, True)
-    slack, _ = await own.create("acme", replace(HOOK, name="slack", type=Type.SLACK))
+    slack, _ = await own.create("acme", replace(HOOK, name="slack", type=Type.SLACK), "acme/ann")
     other = replace(HOOK, name="slack", type=Type.SLACK, url="https://hooks.example/other")
-    assert (await own.change("acme", slack.channel.id, other))[1] == ""
+    assert (await own.change("acme", slack.channel.id, other, "acme/ann"))[1] == ""
 
 
 async def test_a_test_is_a_real_message(there: Rig) -> None:
     """What the other side says is told; often is refused."""
     own = there.parts.channels
     with receiver() as hook:
-        held, _ = await own.create("acme", replace(HOOK, url=hook.url()))
+        held, _ = await own.create("acme", replace(HOOK, url=hook.url()), "acme/ann")
         one = held.channel.id
         assert await own.test("acme", one, "acme/ann") == (True, "")
         assert b"a test, sent by acme/ann" in hook.requests[0][2]
@@ -202,10 +210,10 @@ async def test_mail_by_the_own_server(tmp_path: Path) -> None:
         async with rig(place_control(tmp_path), box.port) as there:
             own = there.parts.channels
             terms = Terms(to=("a@b.example",))
-            held, _ = await own.create("acme", replace(MAIL, terms=terms, password=""))
+            held, _ = await own.create("acme", replace(MAIL, terms=terms, password=""), "acme/ann")
             assert await own.test("acme", held.channel.id, "acme/ann") == (True, "")
             with pytest.raises(ControlError):
-                await own.create("acme", replace(MAIL, name="two", terms=terms))
+                await own.create("acme", replace(MAIL, name="two", terms=terms), "acme/ann")
         assert box.mails[0].rcpt_tos == ["a@b.example"]
 
 
@@ -223,14 +231,14 @@ async def test_who_changes_what_has_changed_is_told(
 ) -> None:
     """Two people at once: the second one looks again, instead of undoing the first."""
     own = there.parts.channels
-    held, _ = await own.create("acme", HOOK)
+    held, _ = await own.create("acme", HOOK, "acme/ann")
     seen = await own.get("acme", held.channel.id)
     there.world.advance(1)
-    await own.change("acme", held.channel.id, replace(HOOK, name="first"))
+    await own.change("acme", held.channel.id, replace(HOOK, name="first"), "acme/ann")
 
     async def stale(org: str, identifier: str) -> object:
         return seen
 
     monkeypatch.setattr(own, "get", stale)
     with pytest.raises(ConflictError, match="changed"):
-        await own.change("acme", held.channel.id, replace(HOOK, name="second"))
+        await own.change("acme", held.channel.id, replace(HOOK, name="second"), "acme/ann")

@@ -251,7 +251,7 @@ async def test_an_end_goes_to_the_channels_that_were_told_the_start(
     await there.turn()
     await there.channel(hook.url() + "?late", "late")
     draft = Draft("told", Type.WEBHOOK, enabled=True, terms=Terms(events=("disk_low",)))
-    await there.parts.channels.change("acme", held.channel.id, draft)
+    await there.parts.channels.change("acme", held.channel.id, draft, "acme/ann")
     await there.alerts.resolve("acme", ["agent_offline"], "v")
     await there.turn()
     assert ["told" in request[0] for request in hook.requests] == [True, True]
@@ -323,11 +323,13 @@ async def test_a_disabled_channel_keeps_what_waits(there: Rig, hook: Receiver) -
     await there.alert()
     await there.turn()
     draft = Draft("hook", held.channel.type, enabled=False, terms=held.channel.terms)
-    await there.parts.channels.change("acme", held.channel.id, draft)
+    await there.parts.channels.change("acme", held.channel.id, draft, "acme/ann")
     await there.alert(vault="w")
     await there.turn(120)
     assert not hook.requests
-    await there.parts.channels.change("acme", held.channel.id, replace(draft, enabled=True))
+    await there.parts.channels.change(
+        "acme", held.channel.id, replace(draft, enabled=True), "acme/ann"
+    )
     await there.turn()
     assert told(hook) == [["raised v: agent_offline"]]
 
@@ -344,7 +346,7 @@ async def test_what_is_switched_off_leaves_room_for_others(
             await there.alert(vault=f"v{number}")
             await there.turn()
         shut = Draft("off", Type.WEBHOOK, enabled=False, terms=off.channel.terms)
-        await there.parts.channels.change("acme", off.channel.id, shut)
+        await there.parts.channels.change("acme", off.channel.id, shut, "acme/ann")
         asked = len(other.requests)
         await there.channel(hook.url())
         await there.alert(vault="w")

@@ -55,7 +55,7 @@ async def test_step_by_step_to_everybody(plane: Plane, world: FakeWorld) -> None
     """One, half, all; then the version is the stable one."""
     await ready(plane, world)
     plan = Plan(canary=1, percentages=(50,))
-    rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
+    rollout = await plane.rollouts.start("acme", "p", 1, plan, "acme/ann")
     sizes = []
     for _ in range(3):
         sizes.append(await answer(plane, world))
@@ -73,7 +73,7 @@ async def test_an_agent_that_enforces_what_was_never_issued_opens_no_gate(
 ) -> None:
     """It counts as one that has not answered: by its absurd version nothing is applied."""
     await ready(plane, world)
-    await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "ann")
+    await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "acme/ann")
     await plane.policies.catch_up()
     [row] = await plane.policies.status("acme")
     for applied in (True, False):
@@ -96,11 +96,11 @@ async def test_an_agent_that_enforces_what_was_never_issued_opens_no_gate(
 async def test_refusals_halt_and_a_person_rolls_back(plane: Plane, world: FakeWorld) -> None:
     """Nobody but the canary ever wanted the bad version, and its bundle only goes up."""
     await ready(plane, world)
-    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
     await answer(plane, world)
     await plane.rollouts.tick()
     before = {a.vault: a.version for a in await plane.policies.status("acme")}
-    rollout = await plane.rollouts.start("acme", "p", 2, Plan(canary=1), "ann")
+    rollout = await plane.rollouts.start("acme", "p", 2, Plan(canary=1), "acme/ann")
     await answer(plane, world, refuse=True)
     await plane.rollouts.tick()
     halted, _ = await plane.rollouts.get("acme", rollout.id)
@@ -120,7 +120,7 @@ async def test_done_can_be_taken_back(plane: Plane, world: FakeWorld) -> None:
     """To what was stable before."""
     await ready(plane, world)
     for version in (1, 2):
-        rollout = await plane.rollouts.start("acme", "p", version, Plan(), "ann")
+        rollout = await plane.rollouts.start("acme", "p", version, Plan(), "acme/ann")
         await answer(plane, world)
         await plane.rollouts.tick()
     await plane.rollouts.roll_back("acme", rollout.id, "")
@@ -132,10 +132,10 @@ async def test_what_is_done_is_not_taken_back_under_an_open_one(
 ) -> None:
     """Else that one, taken back in its turn, would bring back the version that was taken back."""
     await ready(plane, world)
-    first = await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    first = await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
     await answer(plane, world)
     await plane.rollouts.tick()
-    second = await plane.rollouts.start("acme", "p", 2, Plan(canary=1), "ann")
+    second = await plane.rollouts.start("acme", "p", 2, Plan(canary=1), "acme/ann")
     for _ in ("running", "halted"):
         with pytest.raises(ConflictError, match="rollout_open"):
             await plane.rollouts.roll_back("acme", first.id, "bad")
@@ -154,7 +154,7 @@ async def test_what_is_tried_again_before_it_is_gone_is_refused(
     monkeypatch.setattr(plane.policies, "due", [].append)  # bundles are made when the test says so
     await ready(plane, world)
     for version in (1, 2):
-        rollout = await plane.rollouts.start("acme", "p", version, Plan(), "ann")
+        rollout = await plane.rollouts.start("acme", "p", version, Plan(), "acme/ann")
         await plane.policies.refresh("acme")
         assert await answer(plane, world) == len(VAULTS)
         await plane.rollouts.tick()
@@ -186,13 +186,13 @@ async def test_a_refused_beginning_sees_to_it_that_the_version_goes(
     due: list[str] = []
     monkeypatch.setattr(plane.policies, "due", due.append)
     await ready(plane, world)
-    rollout = await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    rollout = await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
     await plane.policies.refresh("acme")
     await plane.rollouts.roll_back("acme", rollout.id, "bad")
     await plane.policies.point("acme", "p", (Target(vault="v1"),))
     due.clear()
     with pytest.raises(ConflictError, match="still_there"):
-        await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "ann")
+        await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "acme/ann")
     assert due == ["acme"]
 
 
@@ -203,7 +203,7 @@ async def test_as_many_as_still_have_it_may_begin_again(
     monkeypatch.setattr(plane.policies, "due", [].append)
     await ready(plane, world)
     for plan in (Plan(canary=1), Plan(canary=1), Plan(), Plan(canary=4), Plan()):
-        rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
+        rollout = await plane.rollouts.start("acme", "p", 1, plan, "acme/ann")
         await plane.policies.refresh("acme")
         await plane.rollouts.roll_back("acme", rollout.id, "bad")
 
@@ -217,7 +217,7 @@ async def test_who_says_it_twice_skips_no_step(plane: Plane, world: FakeWorld) -
     """An advance is from the step that was seen, if it says so."""
     await ready(plane, world)
     plan = Plan(canary=1, percentages=(50,), automatic=False)
-    rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
+    rollout = await plane.rollouts.start("acme", "p", 1, plan, "acme/ann")
     assert (await plane.rollouts.advance("acme", rollout.id, 0)).step == 1
     for late in (0, 2):
         with pytest.raises(ConflictError, match="other_step"):
@@ -234,7 +234,7 @@ async def test_a_person_finishes_it_at_the_last_step(
     Not by a word that was meant for the step before, or that does not say for which.
     """
     await ready(plane, world)
-    rollout = await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "ann")
+    rollout = await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "acme/ann")
     assert (await plane.rollouts.advance("acme", rollout.id, 0)).state is RolloutState.RUNNING
     with pytest.raises(ConflictError, match="other_step"):
         await plane.rollouts.advance("acme", rollout.id, 0)
@@ -248,17 +248,17 @@ async def test_a_person_finishes_it_at_the_last_step(
     assert await having(plane) == dict.fromkeys(VAULTS, 1)
     with pytest.raises(ConflictError, match="rollout_over"):
         await plane.rollouts.advance("acme", rollout.id, 1)
-    await plane.rollouts.start("acme", "p", 2, Plan(), "ann")
+    await plane.rollouts.start("acme", "p", 2, Plan(), "acme/ann")
 
 
 async def test_a_fleet_that_grows_moves_no_halted_roll_out(plane: Plane, world: FakeWorld) -> None:
     """Newcomers get what is stable, however many; a further step counts all that there are."""
     await ready(plane, world)
-    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
     await answer(plane, world)
     await plane.rollouts.tick()
     plan = Plan(percentages=(25, 50), max_failures=9)
-    rollout = await plane.rollouts.start("acme", "p", 2, plan, "ann")
+    rollout = await plane.rollouts.start("acme", "p", 2, plan, "acme/ann")
     [bad] = [vault for vault, version in (await having(plane)).items() if version == 2]
     await plane.rollouts.halt("acme", rollout.id, "bad")
     await enrolled(plane, world, *(f"w{number}" for number in range(12)))
@@ -276,7 +276,9 @@ async def test_a_fleet_that_grows_moves_no_halted_roll_out(plane: Plane, world: 
 async def test_a_newcomer_does_not_take_the_canarys_place(plane: Plane, world: FakeWorld) -> None:
     """Whatever its place in the order: the one that tries the version first is not sent back."""
     await ready(plane, world)
-    rollout = await plane.rollouts.start("acme", "p", 1, Plan(canary=1, automatic=False), "ann")
+    rollout = await plane.rollouts.start(
+        "acme", "p", 1, Plan(canary=1, automatic=False), "acme/ann"
+    )
     [canary] = await having(plane)
     named = (f"w{number}" for number in range(99))
     earlier = next(one for one in named if order(rollout.id, [one, canary])[0] == one)
@@ -306,7 +308,7 @@ async def test_a_fan_out_under_way_ends_where_it_was_halted(
         return assign(piece, now, tx)
 
     monkeypatch.setattr(plane.policies, "_assign", meanwhile)
-    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
     due.clear()
     assert await plane.policies.refresh("acme") == 1
     assert due == ["acme"]
@@ -319,7 +321,7 @@ async def test_a_fan_out_under_way_ends_where_it_was_halted(
 async def test_who_writes_a_policy_stops_no_fan_out(plane: Plane, world: FakeWorld) -> None:
     """A version that is rolled out to nobody changes nothing of what agents should have."""
     await ready(plane, world)
-    await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+    await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
     steering = await plane.store.read(lambda tx: rows.steering(tx, "acme"))
     await plane.policies.write("acme", "p", Document(rules=(RULE,)), "", "ann")
     assert await plane.store.read(lambda tx: rows.steering(tx, "acme")) == steering
@@ -332,7 +334,7 @@ async def test_an_answer_does_not_wait_for_the_agents(plane: Plane, world: FakeW
     await ready(plane, world)
     await plane.policies.catch_up()
     with plane.bus.subscribed(Topic.POLICY) as heard:
-        await plane.rollouts.start("acme", "p", 1, Plan(), "ann")
+        await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
         assert await plane.policies.status("acme") == []
         await plane.aftermath.load()
         await plane.policies.catch_up()
@@ -343,7 +345,7 @@ async def test_an_answer_does_not_wait_for_the_agents(plane: Plane, world: FakeW
 async def test_nothing_new_is_not_looked_at_twice(plane: Plane, world: FakeWorld) -> None:
     """A tick counts; everything is looked at when counts, steps or a quarter of a minute say so."""
     await ready(plane, world)
-    await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "ann")
+    await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "acme/ann")
     await plane.policies.catch_up()
     looks = []
     before = plane.rollouts._step
@@ -368,9 +370,9 @@ async def test_nothing_new_is_not_looked_at_twice(plane: Plane, world: FakeWorld
 async def test_one_at_a_time_and_only_forward(plane: Plane, world: FakeWorld) -> None:
     """A second one, or anything after its end, is a conflict."""
     await ready(plane, world)
-    rollout = await plane.rollouts.start("acme", "p", 1, Plan(automatic=False), "ann")
+    rollout = await plane.rollouts.start("acme", "p", 1, Plan(automatic=False), "acme/ann")
     with pytest.raises(ConflictError, match="rollout_open"):
-        await plane.rollouts.start("acme", "p", 2, Plan(), "ann")
+        await plane.rollouts.start("acme", "p", 2, Plan(), "acme/ann")
     await plane.rollouts.halt("acme", rollout.id, "wait")
     await plane.rollouts.roll_back("acme", rollout.id, "")
     with pytest.raises(ConflictError, match="rollout_over"):

@@ -54,7 +54,7 @@ async def test_who_is_away_holds_up_nobody(plane: Plane, world: FakeWorld, how: 
     await ready(plane, world)
     await heard(plane, world, Presence.ONLINE, *VAULTS)
     plan = Plan(canary=1, percentages=(50,))
-    rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
+    rollout = await plane.rollouts.start("acme", "p", 1, plan, "acme/ann")
     away = order(rollout.id, VAULTS)[-1]
     for _ in range(2):
         await answer(plane, world)
@@ -72,7 +72,7 @@ async def test_who_is_away_holds_up_nobody(plane: Plane, world: FakeWorld, how: 
     await plane.rollouts.tick()
     done, _ = await plane.rollouts.get("acme", rollout.id)
     assert done.state is RolloutState.DONE
-    await plane.rollouts.start("acme", "p", 2, Plan(canary=1), "ann")
+    await plane.rollouts.start("acme", "p", 2, Plan(canary=1), "acme/ann")
     assert (await having(plane))[away] in {1, 2}
 
 
@@ -80,7 +80,7 @@ async def test_a_canary_that_is_away_proves_nothing(plane: Plane, world: FakeWor
     """The step waits for it, or for a person."""
     await ready(plane, world)
     await heard(plane, world, Presence.ONLINE, *VAULTS)
-    rollout = await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "ann")
+    rollout = await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "acme/ann")
     [canary] = await having(plane)
     await heard(plane, world, Presence.UNKNOWN, canary)
     waits, progress = await look(plane, world, rollout)
@@ -100,7 +100,7 @@ async def test_who_falls_silent_after_the_offer_is_waited_for(
     await ready(plane, world)
     await heard(plane, world, Presence.ONLINE, *VAULTS)
     plan = Plan(canary=1, percentages=(50, 75))
-    rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
+    rollout = await plane.rollouts.start("acme", "p", 1, plan, "acme/ann")
     await answer(plane, world)
     await plane.rollouts.tick()
     await heard(plane, world, Presence.ONLINE, *VAULTS)
@@ -112,7 +112,7 @@ async def test_who_falls_silent_after_the_offer_is_waited_for(
         world.advance(GONE // SECOND)
         await plane.policies.write("acme", "q", Document(rules=(RULE,)), "", "ann")
         await plane.policies.point("acme", "q", (Target(all=True),))
-        await plane.rollouts.start("acme", "q", 1, Plan(), "ann")
+        await plane.rollouts.start("acme", "q", 1, Plan(), "acme/ann")
     for _ in range(3):
         waits, progress = await look(plane, world, rollout)
         world.advance(GONE // SECOND)
@@ -129,7 +129,7 @@ async def test_a_step_at_which_nobody_is_waits_for_a_person(plane: Plane, world:
     await ready(plane, world)
     await heard(plane, world, Presence.ONLINE, *VAULTS)
     plan = Plan(canary=1, percentages=(75,))
-    rollout = await plane.rollouts.start("acme", "p", 1, plan, "ann")
+    rollout = await plane.rollouts.start("acme", "p", 1, plan, "acme/ann")
     await answer(plane, world)
     await heard(plane, world, Presence.OFFLINE, *VAULTS)
     world.advance(GONE // SECOND)

@@ -35,7 +35,7 @@ class Rig:
     async def channel(self, url: str, name: str = "hook", **terms: Any) -> Held:
         """A webhook."""
         draft = Draft(name, Type.WEBHOOK, enabled=True, terms=Terms(**terms), url=url)
-        return (await self.parts.channels.create("acme", draft))[0]
+        return (await self.parts.channels.create("acme", draft, "acme/ann"))[0]
 
     async def alert(
         self, code: str = "agent_offline", vault: str = "v", severity: Severity = Severity.CRITICAL

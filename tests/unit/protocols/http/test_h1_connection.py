@@ -9,8 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from protocols.http.limits import Limits
-from protocols.http.scope import Receive, Scope, Send
+from protocols.http.answers import WAIT
+from protocols.http.limits import MIB, Limits
+from protocols.http.scope import RESERVATION, Receive, Scope, Send
 
 Clock = trio.testing.MockClock
 Wired = Callable[..., Awaitable[Any]]  # the fixture of conftest.py
@@ -214,6 +215,44 @@ async def test_handler_of_a_client_that_left_has_bounded_time(
     await wire.ended.wait()
     assert cancelled.is_set()
     assert 8 <= trio.current_time() - began <= 10
+
+
+async def test_a_client_that_left_waits_for_no_room(wired: Wired, clock: Clock) -> None:
+    """Its request gives up its place among those that wait for memory, though nobody listens."""
+    given_up = trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reservation = scope[RESERVATION]
+        assert await reservation.take(64 * MIB)
+        assert not await reservation.take(64 * MIB)
+        assert not await reservation.take(64 * MIB)
+        given_up.set()
+
+    wire = await wired(app, answers_bytes=64 * MIB)
+    await wire.send(GET)
+    await trio.testing.wait_all_tasks_blocked()
+    await wire.stream.aclose()
+    with trio.fail_after(WAIT / 2):
+        await given_up.wait()
+
+
+async def test_pipelined_bytes_do_not_hide_that_a_client_left(wired: Wired, clock: Clock) -> None:
+    """The handler is told at once, however much was sent behind the request."""
+    told = trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+        told.set()
+
+    wire = await wired(app)
+    await wire.send(GET)
+    await trio.testing.wait_all_tasks_blocked()
+    with trio.move_on_after(5):  # more than is read ahead
+        await wire.stream.send_all(GET * 8_000)
+    await wire.stream.aclose()
+    with trio.fail_after(5):
+        await told.wait()
 
 
 async def test_half_closed_client_still_gets_its_answer(wired: Wired, clock: Clock) -> None:

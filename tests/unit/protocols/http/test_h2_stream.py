@@ -9,8 +9,10 @@ import trio
 import trio.testing
 from h2.settings import SettingCodes
 
+from protocols.http.answers import WAIT
 from protocols.http.h2_connection import H2Connection
-from protocols.http.scope import App, Message, Receive, Scope, Send
+from protocols.http.limits import MIB
+from protocols.http.scope import RESERVATION, App, Message, Receive, Scope, Send
 
 Clock = trio.testing.MockClock
 Dial = Callable[..., Awaitable[Any]]
@@ -295,6 +297,30 @@ async def test_reset_reaches_the_handler_and_does_not_cancel_it(dial: Dial, cloc
     client.engine.reset_stream(stream)
     await client.flush()
     await committed.wait()
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_a_client_that_left_waits_for_no_room(dial: Dial, clock: Clock, how: str) -> None:
+    """Its request gives up its place among those that wait for memory, though nobody listens."""
+    given_up = trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reservation = scope[RESERVATION]
+        assert await reservation.take(64 * MIB)
+        assert not await reservation.take(64 * MIB)
+        given_up.set()
+
+    client = await dial(app, answers_bytes=64 * MIB)
+    stream = client.request()
+    await client.flush()
+    await trio.testing.wait_all_tasks_blocked()
+    if how == "reset":
+        client.engine.reset_stream(stream)
+        await client.flush()
+    else:
+        await client.wire.stream.aclose()
+    with trio.fail_after(WAIT / 2):
+        await given_up.wait()
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])

@@ -15,7 +15,7 @@ import { Edit } from "./edit";
 import { bodyOf, draftOf, MINUTE } from "./form";
 import type { Channel, Made } from "./wire";
 
-type Asked = { step: "edit" | "delete"; channel: Channel | null };
+type Asked = { step: "edit" | "adopt" | "delete"; channel: Channel | null };
 
 /** Who is told of alerts, how, and whether it works. */
 export function Channels() {
@@ -45,6 +45,9 @@ export function Channels() {
         {channels => <All channels={channels} found={found} ask={setAsked} />}
       </Await>
       {asked?.step === "edit" && <Edit channel={asked.channel} close={close} saved={saved} />}
+      {asked?.step === "adopt" && asked.channel && (
+        <Adopt channel={asked.channel} close={close} done={found.reload} />
+      )}
       {asked?.step === "delete" && asked.channel && (
         <Remove channel={asked.channel} close={close} done={found.reload} />
       )}
@@ -105,14 +108,23 @@ function One({ channel, reload, ask }: OneProps) {
   return (
     <Card title={channel.name} aside={<Health channel={channel} />}>
       <div class="stack">
+        {channel.suspended && (
+          <Notice tone="warn">Suspended: {channel.suspended}. It sends nothing.</Notice>
+        )}
         <Facts rows={factsOf(channel)} />
         {channel.reason && channel.failures > 0 && <p class="reason">{channel.reason}</p>}
         <div class="line">
           {may("admin") && (
             <>
-              <Button busy={busy} onClick={test}>
-                Test
-              </Button>
+              {channel.suspended ? (
+                <Button kind="primary" onClick={() => ask({ step: "adopt", channel })}>
+                  Take over…
+                </Button>
+              ) : (
+                <Button busy={busy} onClick={test}>
+                  Test
+                </Button>
+              )}
               <Button onClick={() => ask({ step: "edit", channel })}>Edit…</Button>
               <Button onClick={turn}>{channel.enabled ? "Disable" : "Enable"}</Button>
             </>
@@ -130,6 +142,7 @@ function One({ channel, reload, ask }: OneProps) {
 }
 
 function Health({ channel }: { channel: Channel }) {
+  if (channel.suspended) return <State of="halted" label="Suspended" filled />;
   if (!channel.enabled) return <State of="retired" label="Disabled" filled />;
   if (channel.failures) return <State of="failed" label="Failing" filled />;
   return channel.sent_at ? (
@@ -140,7 +153,8 @@ function Health({ channel }: { channel: Channel }) {
 }
 
 function factsOf(channel: Channel): [string, preact.ComponentChildren][] {
-  const { dead, digest, host, quiet, sent_at, severity, tags, to, type, vaults, waiting } = channel;
+  const { dead, digest, host, owner, quiet, sent_at, severity, tags, to, type, vaults, waiting } =
+    channel;
   const only = [...tags.map(tag => `tag ${tag}`), ...vaults];
   return [
     ["By", words(type)],
@@ -152,6 +166,7 @@ function factsOf(channel: Channel): [string, preact.ComponentChildren][] {
     ["Of", only.length ? only.join(", ") : "all agents"],
     ["Collects", digest ? `for ${digest / MINUTE} min` : "no: each at once"],
     ["Quiet", quiet ? `${quiet.begins} to ${quiet.ends}, ${quiet.zone}` : "never"],
+    ["Owner", owner || "not known"],
     ["Last sent", <TimeAgo at={sent_at} key="sent" />],
     [
       "Waiting, dead",
@@ -173,6 +188,34 @@ function Key({ made: { channel, key }, close }: { made: Made; close: () => void 
         </div>
       </div>
     </Card>
+  );
+}
+
+function Adopt({
+  channel,
+  close,
+  done,
+}: {
+  channel: Channel;
+  close: () => void;
+  done: () => void;
+}) {
+  const act = async () => {
+    await post(ofOrganization(`channels/${channel.id}/adopt`));
+    toast(`The channel ${channel.name} is yours`);
+    done();
+  };
+  const to = channel.type === "email" ? channel.to.join(", ") : channel.host;
+  return (
+    <Dialog title={`Take over ${channel.name}?`} action="Take over" act={act} close={close}>
+      <p>
+        It sends alerts to <strong>{to}</strong> again, and {plural(channel.waiting, "message")}{" "}
+        that waited for it.
+      </p>
+      <p class="muted">
+        {channel.owner} chose that address. If you do not know it, edit the channel first.
+      </p>
+    </Dialog>
   );
 }
 

@@ -42,6 +42,10 @@ export interface Channel extends Terms {
   reason: string;
   waiting: number;
   dead: number;
+  /** The account whose it is; empty where that is not known. */
+  owner: string;
+  /** Why it sends nothing until somebody takes it over; else empty. */
+  suspended: string;
 }
 
 /** `key`: a webhook's signing key, shown this once; else empty. */

@@ -31,9 +31,13 @@ export function Schedules() {
       number: true,
       cell: row => (
         <span class="line">
-          <Button onClick={() => then(patch(path(row), { enabled: !row.enabled }))}>
-            {row.enabled ? "Pause" : "Go on"}
-          </Button>
+          {row.suspended ? (
+            <Button onClick={() => then(post(`${path(row)}/adopt`))}>Take over</Button>
+          ) : (
+            <Button onClick={() => then(patch(path(row), { enabled: !row.enabled }))}>
+              {row.enabled ? "Pause" : "Go on"}
+            </Button>
+          )}
           <Button onClick={() => then(remove(path(row)))}>Remove</Button>
         </span>
       ),
@@ -59,15 +63,26 @@ export function Schedules() {
 }
 
 const COLUMNS: Column<Schedule>[] = [
-  { name: "title", title: "Title", cell: ({ title }) => title },
+  {
+    name: "title",
+    title: "Title",
+    cell: ({ title, suspended }) => (
+      <span>
+        {title} {suspended && <small class="muted">suspended: {suspended}</small>}
+      </span>
+    ),
+  },
   {
     name: "state",
     title: "State",
     width: "7rem",
     wide: true,
-    cell: ({ enabled }) => (
-      <State of={enabled ? "active" : "halted"} label={enabled ? "On" : "Paused"} />
-    ),
+    cell: ({ enabled, suspended }) =>
+      suspended ? (
+        <State of="halted" label="Suspended" />
+      ) : (
+        <State of={enabled ? "active" : "halted"} label={enabled ? "On" : "Paused"} />
+      ),
   },
   {
     name: "cron",
@@ -83,7 +98,7 @@ const COLUMNS: Column<Schedule>[] = [
     name: "next",
     title: "Next",
     wide: true,
-    cell: row => <Moment at={row.enabled ? row.next_at : null} />,
+    cell: row => <Moment at={row.enabled && !row.suspended ? row.next_at : null} />,
   },
   { name: "last", title: "Last", wide: true, cell: row => <Moment at={row.last_at} /> },
 ];

@@ -41,6 +41,8 @@ export interface Schedule {
   enabled: boolean;
   next_at: string;
   last_at: string | null;
+  /** Why it makes no reports until somebody takes it over; else empty. */
+  suspended: string;
 }
 
 /** A proof; `kind` says which of the fields are there. Times in Unix nanoseconds. */

@@ -1,0 +1,45 @@
+"""What an account may do in an organization now, whatever it could when it made something."""
+
+import sqlalchemy as sa
+
+from control.ca.ledger import JoinState
+from control.model.people import PLATFORM, Role
+from control.model.policies import RolloutState
+from control.store.compliance_tables import report_schedules
+from control.store.members import membership
+from control.store.notice_tables import channels
+from control.store.people import user
+from control.store.rows import Tx
+from control.store.tables import ca_joins, rollouts
+
+
+def role_in(tx: Tx, org: str, account: str, since: int | None = None) -> Role | None:
+    """The role of an account, `organization/name`, or None: removed, disabled, no member.
+
+    `since`: an account or membership of the same name that was made later is somebody else's.
+    """
+    home, _, name = account.partition("/")
+    found = user(tx, home, name)
+    if found is None or found.disabled or (since is not None and found.created_at > since):
+        return None
+    if home == org or (home == PLATFORM and found.role is Role.OWNER):
+        return found.role
+    guest = membership(tx, org, home, name)
+    if guest is None or (since is not None and guest.created_at > since):
+        return None
+    return guest.role
+
+
+def accounts_relied_on(tx: Tx) -> set[str]:
+    """Accounts by whose authority something acts: a channel, a schedule, a roll-out, an approval.
+
+    Each as `organization/name`.
+    """
+    c, s, r, j = channels.c, report_schedules.c, rollouts.c, ca_joins.c
+    chosen = sa.union(
+        sa.select(c.owner).where(c.suspended == ""),
+        sa.select(s.owner).where(s.suspended == ""),
+        sa.select(r.created_by).where(r.state == RolloutState.RUNNING),
+        sa.select(j.decided_by).where(j.state == JoinState.APPROVED),
+    )
+    return {account for account in tx.execute(chosen).scalars() if account}
