@@ -1,24 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Keyed } from "../src/lib/collection";
+import type { WithKey } from "../src/lib/collection";
 import type { AlertRow } from "../src/lib/types";
-import { narrowed, queryOf, together } from "../src/pages/alerts/rows";
+import { alertQuery, filterAlerts, mergeAlerts } from "../src/pages/alerts/rows";
 
-const row = (key: string, at: number, note = "") => ({ key, at, note }) as Keyed<AlertRow>;
+const row = (key: string, at: number, note = "") => ({ key, at, note }) as WithKey<AlertRow>;
 const ANY = { text: "", severity: "", state: "", vault: "" };
 
 test("the server is asked for what is shown, and for no more", () => {
-  assert.deepEqual(queryOf(ANY), {});
-  assert.deepEqual(queryOf({ ...ANY, text: " off ", severity: "info", vault: "one" }), {
+  assert.deepEqual(alertQuery(ANY), {});
+  assert.deepEqual(alertQuery({ ...ANY, text: " off ", severity: "info", vault: "one" }), {
     text: "off",
     severity: "info",
     vault: "one",
   });
-  assert.deepEqual(queryOf({ ...ANY, state: "open" }), { state: "open" });
+  assert.deepEqual(alertQuery({ ...ANY, state: "open" }), { state: "open" });
 });
 
 test("each alert is there once, as the live feed has it, the newest first", () => {
-  const rows = together([row("b", 2, "live")], [row("b", 2), row("c", 2), row("a", 3)]);
+  const rows = mergeAlerts([row("b", 2, "live")], [row("b", 2), row("c", 2), row("a", 3)]);
   assert.deepEqual(
     rows.map(({ key, note }) => [key, note]),
     [
@@ -34,8 +34,8 @@ test("what is not resolved comes first, and is found by its state", () => {
     { ...row("a", 3), state: "resolved" },
     { ...row("b", 2), state: "acknowledged" },
     { ...row("c", 1), state: "firing" },
-  ] as Keyed<AlertRow>[];
-  const keys = (state: string) => narrowed(rows, { ...ANY, state }).map(({ key }) => key);
+  ] as WithKey<AlertRow>[];
+  const keys = (state: string) => filterAlerts(rows, { ...ANY, state }).map(({ key }) => key);
   assert.deepEqual(keys(""), ["b", "c", "a"]);
   assert.deepEqual(keys("open"), ["b", "c"]);
   assert.deepEqual(keys("firing"), ["c"]);

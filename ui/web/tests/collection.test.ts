@@ -17,71 +17,71 @@ test("a snapshot is everything, changes are laid over it, null takes a row away"
   const made = new Collection<Row>();
   assert.equal(made.freshness.value, "loading");
   assert.ok(
-    made.take({ id: 1, seq: 1, snapshot: { a: { name: "A", load: 1 }, b: { name: "B" } } }),
+    made.apply({ id: 1, seq: 1, snapshot: { a: { name: "A", load: 1 }, b: { name: "B" } } }),
   );
   assert.equal(made.freshness.value, "live");
-  assert.ok(made.take({ id: 1, seq: 2, rows: { a: { load: 2 }, b: null, c: { name: "C" } } }));
+  assert.ok(made.apply({ id: 1, seq: 2, rows: { a: { load: 2 }, b: null, c: { name: "C" } } }));
   assert.deepEqual(rows(made), { a: { name: "A", load: 2 }, c: { name: "C" } });
 });
 
 test("a row that did not change is the same object, one that did is another", () => {
   const made = new Collection<Row>();
-  made.take({ id: 1, seq: 1, snapshot: { a: { name: "A" }, b: { name: "B" } } });
+  made.apply({ id: 1, seq: 1, snapshot: { a: { name: "A" }, b: { name: "B" } } });
   const [a, b] = [made.rows.get("a"), made.rows.get("b")];
-  made.take({ id: 1, seq: 2, rows: { a: { load: null } } });
+  made.apply({ id: 1, seq: 2, rows: { a: { load: null } } });
   assert.notEqual(made.rows.get("a"), a);
   assert.equal(made.rows.get("b"), b);
 });
 
 test("a snapshot in pieces is shown when it is whole", () => {
   const made = new Collection<Row>();
-  made.take({ id: 1, seq: 1, snapshot: { old: { name: "old" } } });
+  made.apply({ id: 1, seq: 1, snapshot: { old: { name: "old" } } });
   const version = made.version.value;
-  assert.ok(made.take({ id: 1, seq: 2, snapshot: { a: { name: "A" } }, more: true }));
+  assert.ok(made.apply({ id: 1, seq: 2, snapshot: { a: { name: "A" } }, more: true }));
   assert.deepEqual(rows(made), { old: { name: "old" } });
-  assert.ok(made.take({ id: 1, seq: 3, snapshot: { b: { name: "B" } } }));
+  assert.ok(made.apply({ id: 1, seq: 3, snapshot: { b: { name: "B" } } }));
   assert.deepEqual(rows(made), { a: { name: "A" }, b: { name: "B" } });
   assert.equal(made.version.value, version + 1);
 });
 
 test("a snapshot that begins anew leaves no ghost of the one before", () => {
   const made = new Collection<Row>();
-  made.take({ id: 1, seq: 1, snapshot: { a: { name: "A" }, ghost: { name: "G" } }, more: true });
-  made.take({ id: 1, seq: 2, snapshot: { a: { name: "A2" } }, more: true });
-  made.take({ id: 1, seq: 3, snapshot: { b: { name: "B" } } });
+  made.apply({ id: 1, seq: 1, snapshot: { a: { name: "A" }, ghost: { name: "G" } }, more: true });
+  made.apply({ id: 1, seq: 2, snapshot: { a: { name: "A2" } }, more: true });
+  made.apply({ id: 1, seq: 3, snapshot: { b: { name: "B" } } });
   assert.deepEqual(rows(made), { a: { name: "A2" }, b: { name: "B" } });
 });
 
 test("a gap is told, and nothing of it is shown", () => {
   const made = new Collection<Row>();
-  assert.equal(made.take({ id: 1, seq: 1, rows: { a: { name: "A" } } }), false);
-  made.take({ id: 1, seq: 1, snapshot: { a: { name: "A" } } });
-  assert.equal(made.take({ id: 1, seq: 3, rows: { a: { name: "lost" } } }), false);
-  assert.equal(made.take({ id: 1, seq: 1, rows: { a: { name: "twice" } } }), false);
+  assert.equal(made.apply({ id: 1, seq: 1, rows: { a: { name: "A" } } }), false);
+  made.apply({ id: 1, seq: 1, snapshot: { a: { name: "A" } } });
+  assert.equal(made.apply({ id: 1, seq: 3, rows: { a: { name: "lost" } } }), false);
+  assert.equal(made.apply({ id: 1, seq: 1, rows: { a: { name: "twice" } } }), false);
   assert.deepEqual(rows(made), { a: { name: "A" } });
 });
 
 test("a snapshot is taken at any number: the server skips what a slow browser missed", () => {
   const made = new Collection<Row>();
-  made.take({ id: 1, seq: 1, snapshot: { a: { name: "A" } } });
-  assert.ok(made.take({ id: 1, seq: 9, snapshot: { b: { name: "B" } } }));
-  assert.ok(made.take({ id: 1, seq: 10, rows: { b: { load: 3 } } }));
+  made.apply({ id: 1, seq: 1, snapshot: { a: { name: "A" } } });
+  assert.ok(made.apply({ id: 1, seq: 9, snapshot: { b: { name: "B" } } }));
+  assert.ok(made.apply({ id: 1, seq: 10, rows: { b: { load: 3 } } }));
   assert.deepEqual(rows(made), { b: { name: "B", load: 3 } });
 });
 
 test("a refusal says why", () => {
   const made = new Collection<Row>();
   const error = { code: "not_found", message: "there is no such agent" };
-  assert.ok(made.take({ id: 1, seq: 0, error }));
+  assert.ok(made.apply({ id: 1, seq: 0, error }));
   assert.equal(made.error.value?.code, "not_found");
 });
 
 test("a busy collection is drawn ten times a second, the last change never left out", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const made = new Collection<Row>();
-  made.take({ id: 1, seq: 1, snapshot: { a: { name: "A" } } });
+  made.apply({ id: 1, seq: 1, snapshot: { a: { name: "A" } } });
   const begun = made.version.value;
-  for (let seq = 2; seq < 50; seq++) made.take({ id: 1, seq, rows: { a: { load: seq } } });
+  for (let seq = 2; seq < 50; seq++) made.apply({ id: 1, seq, rows: { a: { load: seq } } });
   assert.equal(made.version.value, begun);
   mock.timers.tick(100);
   assert.equal(made.version.value, begun + 1);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { takeFragment } from "../src/lib/fragment";
+import { takeFragmentParameter } from "../src/lib/fragment";
 
 /** What is taken at an address, and what stands in its bar afterwards. */
 function taken(address: string): [string, string] {
@@ -10,7 +10,7 @@ function taken(address: string): [string, string] {
       at.href = new URL(to, at).href;
     },
   };
-  const secret = takeFragment(
+  const secret = takeFragmentParameter(
     "invitation",
     at as unknown as Location,
     entries as unknown as History,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { PolicyDocument, PolicyRule } from "../src/lib/types";
-import { judge } from "../src/pages/policy/judge";
+import { evaluatePolicy } from "../src/pages/policy/judge";
 
 type Case = [path: string, capability: string, effect: string, rule: string];
 
@@ -14,7 +14,7 @@ const { rules, cases } = JSON.parse(readFileSync(VECTORS, "utf8")) as {
 const IF = [{ type: "mfa_present" }];
 
 function judged(...given: PolicyRule[]) {
-  return judge({ rules: given }, "a/b", "read");
+  return evaluatePolicy({ rules: given }, "a/b", "read");
 }
 
 const allow: PolicyRule = { effect: "allow", paths: ["a/*"], capabilities: ["read"] };
@@ -22,7 +22,7 @@ const deny: PolicyRule = { ...allow, effect: "deny" };
 
 test("paths and capabilities are decided as the agent decides them", () => {
   for (const [path, capability, effect, rule] of cases) {
-    const found = judge({ rules }, path, capability);
+    const found = evaluatePolicy({ rules }, path, capability);
     const told = { effect: found.effect, rule: found.rule, conditional: found.conditional };
     assert.deepEqual(told, { effect, rule, conditional: false }, `${capability} ${path}`);
   }
@@ -30,7 +30,7 @@ test("paths and capabilities are decided as the agent decides them", () => {
 
 test("a policy that is switched off says nothing", () => {
   const document: PolicyDocument = { enabled: false, rules: [allow] };
-  assert.equal(judge(document, "a/b", "read").effect, "none");
+  assert.equal(evaluatePolicy(document, "a/b", "read").effect, "none");
 });
 
 test("what hangs on a condition is told as that", () => {
@@ -42,7 +42,7 @@ test("what hangs on a condition is told as that", () => {
   assert.equal(judged(allow, { ...deny, conditions: IF }).effect, "allow");
   assert.equal(judged(allow, { ...deny, conditions: IF }).conditional, true);
   assert.equal(judged({ ...deny, conditions: IF }).effect, "deny");
-  assert.equal(judge({ rules: [allow], conditions: IF }, "a/b", "read").conditional, true);
+  assert.equal(evaluatePolicy({ rules: [allow], conditions: IF }, "a/b", "read").conditional, true);
 });
 
 test("a denial that is sure wins, and nothing hangs on anything any more", () => {

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
-import { Live, SILENT_AFTER, type Socket } from "../src/lib/live";
+import { type FeedSocket, LiveFeed, SILENCE_TIMEOUT } from "../src/lib/live";
 
 /** A socket whose other end is the test. */
-class Wire implements Socket {
-  readyState: Socket["readyState"] = 0;
-  onopen: Socket["onopen"] = null;
-  onclose: Socket["onclose"] = null;
-  onmessage: Socket["onmessage"] = null;
+class Wire implements FeedSocket {
+  readyState: FeedSocket["readyState"] = 0;
+  onopen: FeedSocket["onopen"] = null;
+  onclose: FeedSocket["onclose"] = null;
+  onmessage: FeedSocket["onmessage"] = null;
   said: unknown[] = [];
 
   send(text: string) {
@@ -39,16 +39,16 @@ let wires: Wire[];
 let ended: number;
 let refused: number;
 
-function started(): Live {
-  return new Live({
+function started(): LiveFeed {
+  return new LiveFeed({
     open: () => {
       const wire = new Wire();
       wires.push(wire);
       return wire;
     },
-    onEnd: () => ended++,
+    onSessionEnded: () => ended++,
     onRefused: () => refused++,
-    chance: () => 1,
+    random: () => 1,
   });
 }
 
@@ -197,7 +197,7 @@ test("the browser is online again: the wait is over", () => {
   live.watch(FLEET);
   wire().open();
   wire().cut();
-  live.hurry();
+  live.reconnect();
   assert.equal(wires.length, 2);
   mock.timers.tick(60_000);
   assert.equal(wires.length, 2);
@@ -213,19 +213,19 @@ test("a server that sends nothing, not even heartbeats, is not live: it is stale
     wire().tell({ heartbeat: 5 });
   }
   assert.equal(live.state.value, "live");
-  assert.equal(live.since.value, null);
-  mock.timers.tick(SILENT_AFTER - 1);
+  assert.equal(live.staleSince.value, null);
+  mock.timers.tick(SILENCE_TIMEOUT - 1);
   assert.equal(live.state.value, "live");
   mock.timers.tick(1);
   assert.equal(live.state.value, "waiting");
   assert.equal(wire().readyState, 3);
   assert.equal(fleet.freshness.value, "stale");
-  assert.equal(live.since.value, 50_000);
+  assert.equal(live.staleSince.value, 50_000);
   mock.timers.tick(1000);
   wire().open();
-  assert.equal(live.since.value, 50_000);
+  assert.equal(live.staleSince.value, 50_000);
   wire().tell({ id: 1, seq: 1, snapshot: { one: {} } });
-  assert.equal(live.since.value, null);
+  assert.equal(live.staleSince.value, null);
   assert.equal(fleet.freshness.value, "live");
 });
 
@@ -244,7 +244,7 @@ test("what a socket says after it was given up is not heard", () => {
   live.watch(FLEET);
   wire().open();
   const old = wire();
-  mock.timers.tick(SILENT_AFTER);
+  mock.timers.tick(SILENCE_TIMEOUT);
   mock.timers.tick(1000);
   assert.equal(wires.length, 2);
   old.cut();

@@ -1,43 +1,46 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sorted, turned } from "../src/lib/order";
-import { reveal, visible } from "../src/lib/window";
+import { nextOrder, sortRows } from "../src/lib/order";
+import { scrollToShow, visibleRows } from "../src/lib/window";
 
 test("what is not known comes last, up or down; equals keep their order", () => {
   const rows = [3, null, 1, Number.NaN, 2].map((n, at) => ({ n, at }));
-  const up = sorted(rows, row => row.n, false).map(row => row.n);
-  const down = sorted(rows, row => row.n, true).map(row => row.n);
+  const up = sortRows(rows, row => row.n, false).map(row => row.n);
+  const down = sortRows(rows, row => row.n, true).map(row => row.n);
   assert.deepEqual(up, [1, 2, 3, null, Number.NaN]);
   assert.deepEqual(down, [3, 2, 1, null, Number.NaN]);
   assert.deepEqual(
-    sorted(["b", "a", "a"], text => text, false),
+    sortRows(["b", "a", "a"], text => text, false),
     ["a", "a", "b"],
   );
 });
 
 test("the rows given are not touched", () => {
   const rows = [2, 1];
-  sorted(rows, n => n, false);
+  sortRows(rows, n => n, false);
   assert.deepEqual(rows, [2, 1]);
 });
 
 test("a second press turns the order around, another column begins upwards", () => {
-  const first = turned(null, "name");
+  const first = nextOrder(null, "name");
   assert.deepEqual(first, { column: "name", descending: false });
-  assert.deepEqual(turned(first, "name"), { column: "name", descending: true });
-  assert.deepEqual(turned(turned(first, "name"), "state"), { column: "state", descending: false });
+  assert.deepEqual(nextOrder(first, "name"), { column: "name", descending: true });
+  assert.deepEqual(nextOrder(nextOrder(first, "name"), "state"), {
+    column: "state",
+    descending: false,
+  });
 });
 
 test("only rows near the view are drawn, of ten thousand as of none", () => {
-  assert.deepEqual(visible(10_000, 36, 36_000, 360), { first: 992, end: 1018 });
-  assert.deepEqual(visible(3, 36, 0, 360), { first: 0, end: 3 });
-  assert.deepEqual(visible(0, 36, 0, 360), { first: 0, end: 0 });
-  const shrunk = visible(5, 36, 36_000, 360); // scrolled far, then filtered to a few
+  assert.deepEqual(visibleRows(10_000, 36, 36_000, 360), { first: 992, end: 1018 });
+  assert.deepEqual(visibleRows(3, 36, 0, 360), { first: 0, end: 3 });
+  assert.deepEqual(visibleRows(0, 36, 0, 360), { first: 0, end: 0 });
+  const shrunk = visibleRows(5, 36, 36_000, 360); // scrolled far, then filtered to a few
   assert.ok(shrunk.first < 5 && shrunk.end === 5);
 });
 
 test("the chosen row is brought into view by the shortest way", () => {
-  assert.equal(reveal(0, 36, 100, 400, 36), 0);
-  assert.equal(reveal(20, 36, 0, 400, 36), 20 * 36 + 36 - 400 + 36);
-  assert.equal(reveal(3, 36, 0, 400, 36), null);
+  assert.equal(scrollToShow(0, 36, 100, 400, 36), 0);
+  assert.equal(scrollToShow(20, 36, 0, 400, 36), 20 * 36 + 36 - 400 + 36);
+  assert.equal(scrollToShow(3, 36, 0, 400, 36), null);
 });

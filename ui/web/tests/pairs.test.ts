@@ -1,24 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { change, lines, listed, paired } from "../src/agent/pairs";
+import { formatKeyValues, mergePatch, parseKeyValues, parseList } from "../src/agent/pairs";
 
 test("lists as people type them", () => {
-  assert.deepEqual(listed(" a, b\nc,, "), ["a", "b", "c"]);
-  assert.deepEqual(listed(""), []);
+  assert.deepEqual(parseList(" a, b\nc,, "), ["a", "b", "c"]);
+  assert.deepEqual(parseList(""), []);
 });
 
 test("pairs are read back as they are written, colons in values and all", () => {
   const pairs = { env: "prod", url: "https://x:1" };
-  assert.deepEqual(paired(lines(pairs)), pairs);
-  assert.deepEqual(paired("\n a : b \n\n"), { a: "b" });
+  assert.deepEqual(parseKeyValues(formatKeyValues(pairs)), pairs);
+  assert.deepEqual(parseKeyValues("\n a : b \n\n"), { a: "b" });
 });
 
 test("a line that is no pair is named", () => {
-  assert.throws(() => paired("a: b\nnonsense"), /Line 2/);
-  assert.throws(() => paired(": b"), /Line 1/);
+  assert.throws(() => parseKeyValues("a: b\nnonsense"), /Line 2/);
+  assert.throws(() => parseKeyValues(": b"), /Line 1/);
 });
 
 test("a key that is gone is taken away by null", () => {
-  assert.deepEqual(change({ a: "1", b: "2" }, { b: "3", c: "4" }), { a: null, b: "3", c: "4" });
-  assert.deepEqual(change({}, {}), {});
+  assert.deepEqual(mergePatch({ a: "1", b: "2" }, { b: "3", c: "4" }), { a: null, b: "3", c: "4" });
+  assert.deepEqual(mergePatch({}, {}), {});
 });

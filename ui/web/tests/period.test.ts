@@ -1,20 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { between, last } from "../src/pages/compliance/period";
+import { dateRange, lastDays } from "../src/pages/compliance/period";
 
 const NOW = Date.UTC(2026, 10, 24, 12); // milliseconds
 const at = (...date: [number, number, number]) => Date.UTC(...date) / 1000;
 
 test("the last days end now", () => {
-  assert.deepEqual(last(30, NOW), { since: NOW / 1000 - 30 * 86_400, until: NOW / 1000 });
+  assert.deepEqual(lastDays(30, NOW), { since: NOW / 1000 - 30 * 86_400, until: NOW / 1000 });
 });
 
 test("whole days, the last one included, never past now", () => {
-  assert.deepEqual(between("2026-01-01", "2026-03-31", NOW), {
+  assert.deepEqual(dateRange("2026-01-01", "2026-03-31", NOW), {
     since: at(2026, 0, 1),
     until: at(2026, 3, 1),
   });
-  assert.deepEqual(between("2026-11-24", "2026-11-24", NOW), {
+  assert.deepEqual(dateRange("2026-11-24", "2026-11-24", NOW), {
     since: at(2026, 10, 24),
     until: NOW / 1000,
   });
@@ -28,5 +28,5 @@ test("what is no date, or in no order, is none", () => {
     ["2026-03-01", "2026-01-01"],
     ["2027-01-01", "2027-02-01"],
   ] as const)
-    assert.equal(between(from, to, NOW), null, `${from} ${to}`);
+    assert.equal(dateRange(from, to, NOW), null, `${from} ${to}`);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lineOf, places } from "../src/lib/place";
+import { jsonPositions, lineOfField } from "../src/lib/place";
 
 const POLICY = `{
   "rules": [
@@ -17,16 +17,16 @@ const POLICY = `{
 }`;
 
 test("a field is found at its line", () => {
-  assert.equal(lineOf(POLICY, "rules"), 2);
-  assert.equal(lineOf(POLICY, "rules[0].paths[0]"), 3);
-  assert.equal(lineOf(POLICY, "rules[1].paths[1]"), 8);
-  assert.equal(lineOf(POLICY, ""), 1);
+  assert.equal(lineOfField(POLICY, "rules"), 2);
+  assert.equal(lineOfField(POLICY, "rules[0].paths[0]"), 3);
+  assert.equal(lineOfField(POLICY, "rules[1].paths[1]"), 8);
+  assert.equal(lineOfField(POLICY, ""), 1);
 });
 
 test("one that is not there is told at what is around it", () => {
-  assert.equal(lineOf(POLICY, "rules[1].conditions[4].type"), 4);
-  assert.equal(lineOf(POLICY, "rules[9]"), 2);
-  assert.equal(lineOf(POLICY, "nothing"), 1);
+  assert.equal(lineOfField(POLICY, "rules[1].conditions[4].type"), 4);
+  assert.equal(lineOfField(POLICY, "rules[9]"), 2);
+  assert.equal(lineOfField(POLICY, "nothing"), 1);
 });
 
 test("a text that is JSON has no fault, whatever it holds", () => {
@@ -39,7 +39,7 @@ test("a text that is JSON has no fault, whatever it holds", () => {
     '"\u007f\u0085"',
     '{"a":{"a":[null,true]}}',
   ])
-    assert.equal(places(text).fault, null, text);
+    assert.equal(jsonPositions(text).errorAt, null, text);
 });
 
 test("the fault of another is where it goes wrong", () => {
@@ -55,10 +55,10 @@ test("the fault of another is where it goes wrong", () => {
     ['["\u0000"]', 1],
     ["nul", 0],
   ];
-  for (const [text, at] of wrong) assert.equal(places(text).fault, at, text);
+  for (const [text, at] of wrong) assert.equal(jsonPositions(text).errorAt, at, text);
   for (const [text] of wrong) assert.throws(() => JSON.parse(text));
 });
 
 test("depth is bounded", () => {
-  assert.notEqual(places("[".repeat(100_000)).fault, null);
+  assert.notEqual(jsonPositions("[".repeat(100_000)).errorAt, null);
 });

@@ -1,11 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AgentRow } from "../src/lib/types";
-import { isHeard, type Listed, narrowed, outcomeOf, ranked, summed } from "../src/pages/fleet/rows";
+import {
+  type Agent,
+  filterAgents,
+  isReporting,
+  policyOutcome,
+  rankByCount,
+  summarize,
+} from "../src/pages/fleet/rows";
 
-function agent(key: string, columns: Partial<AgentRow> = {}): Listed {
+function agent(key: string, columns: Partial<AgentRow> = {}): Agent {
   const row = { tags: [], version: "1.0", life: "active", state: "online", policy: "applied" };
-  return { key, ...row, ...columns } as unknown as Listed;
+  return { key, ...row, ...columns } as unknown as Agent;
 }
 
 const FLEET = [
@@ -15,19 +22,19 @@ const FLEET = [
 ];
 const ANY = { text: "", state: "", tag: "", version: "" };
 const names = (filter: Partial<typeof ANY>) =>
-  narrowed(FLEET, { ...ANY, ...filter }).map(row => row.key);
+  filterAgents(FLEET, { ...ANY, ...filter }).map(row => row.key);
 
 test("a sealed agent is heard, a late one is not", () => {
-  assert.equal(isHeard({ state: "sealed" }), true);
-  assert.equal(isHeard({ state: "late" }), false);
+  assert.equal(isReporting({ state: "sealed" }), true);
+  assert.equal(isReporting({ state: "late" }), false);
 });
 
 test("an agent that may not connect is not waited for", () => {
-  assert.equal(outcomeOf({ life: "active", policy: "wanted" }), "wanted");
-  assert.equal(outcomeOf({ life: "locked", policy: "wanted" }), "");
+  assert.equal(policyOutcome({ life: "active", policy: "wanted" }), "wanted");
+  assert.equal(policyOutcome({ life: "locked", policy: "wanted" }), "");
   const rows = [...FLEET, agent("web-2", { life: "locked", policy: "wanted" })];
-  assert.equal(summed(rows).policies.wanted, undefined);
-  assert.deepEqual(narrowed(rows, { ...ANY, state: "wanted" }), []);
+  assert.equal(summarize(rows).policies.wanted, undefined);
+  assert.deepEqual(filterAgents(rows, { ...ANY, state: "wanted" }), []);
 });
 
 test("filters hold together; a text is looked for in names and tags", () => {
@@ -41,12 +48,12 @@ test("filters hold together; a text is looked for in names and tags", () => {
 });
 
 test("the summary counts each agent once for its state and once for each tag", () => {
-  const sum = summed(FLEET);
+  const sum = summarize(FLEET);
   assert.deepEqual(sum.states, { online: 1, offline: 1, locked: 1 });
   assert.deepEqual(sum.tags, { prod: 2, eu: 1 });
   assert.deepEqual(sum.policies, { applied: 1, failed: 1 });
   assert.equal(sum.secrets, 7);
-  assert.deepEqual(ranked(sum.versions), [
+  assert.deepEqual(rankByCount(sum.versions), [
     ["1.0", 2],
     ["1.1", 1],
   ]);

@@ -13,11 +13,11 @@ Object.assign(globalThis, {
   addEventListener: (_kind: string, hear: (event: { key: string | null }) => void) =>
     listeners.push(hear),
 });
-const { dropSessionKey, holdSessionKey, sessionKey, watchSessionKey } = await import(
+const { clearSessionKey, setSessionKey, sessionKey, onSessionKeyChange } = await import(
   "../src/lib/session-key"
 );
 let changes = 0;
-watchSessionKey(() => changes++);
+onSessionKeyChange(() => changes++);
 
 /** What another tab does with the storage, and what this one is told of it. */
 function elsewhere(value: string | null, key: string | null = KEY): number {
@@ -33,14 +33,14 @@ test("a page that is loaded anew has the key of before", () => {
 });
 
 test("signing in and out is for every tab", () => {
-  holdSessionKey("mine");
+  setSessionKey("mine");
   assert.deepEqual([sessionKey(), kept.get(KEY)], ["mine", "mine"]);
-  dropSessionKey();
+  clearSessionKey();
   assert.deepEqual([sessionKey(), kept.has(KEY)], ["", false]);
 });
 
 test("what another tab does is heard once", () => {
-  holdSessionKey("mine");
+  setSessionKey("mine");
   assert.equal(elsewhere("another"), 1);
   assert.equal(sessionKey(), "another");
   assert.equal(elsewhere("another"), 0);
@@ -50,9 +50,9 @@ test("what another tab does is heard once", () => {
 });
 
 test("the end of this tab's session does not take another's along", () => {
-  holdSessionKey("mine");
+  setSessionKey("mine");
   kept.set(KEY, "another"); // of which this tab has not heard yet
-  dropSessionKey();
+  clearSessionKey();
   assert.deepEqual([sessionKey(), kept.get(KEY)], ["", "another"]);
   assert.equal(elsewhere("another"), 1);
   assert.equal(sessionKey(), "another");

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { reach } from "../src/lib/reach";
-import { byDay, course, DAY, share, spanOfDays, table } from "../src/pages/usage/course";
+import { timeAxisRange } from "../src/lib/reach";
+import {
+  DAY,
+  dailySeries,
+  dayRange,
+  forecastCsv,
+  forecastSeries,
+  formatShare,
+} from "../src/pages/usage/course";
 import type { Forecast } from "../src/pages/usage/wire";
 
 const FORECAST: Forecast = {
@@ -19,7 +26,7 @@ const FORECAST: Forecast = {
 };
 
 test("past and future share an axis, and nothing is less than none", () => {
-  const { band, expected, history, times } = course(FORECAST);
+  const { band, expected, history, times } = forecastSeries(FORECAST);
   assert.deepEqual(times, [1_795_478_400, 1_795_564_800]);
   assert.deepEqual(history, [5, null]);
   assert.deepEqual(expected, [null, 6]);
@@ -27,7 +34,7 @@ test("past and future share an axis, and nothing is less than none", () => {
 });
 
 test("a table has every point and every step of the band", () => {
-  assert.deepEqual(table([FORECAST]).split("\r\n"), [
+  assert.deepEqual(forecastCsv([FORECAST]).split("\r\n"), [
     "name,unit,vault,at,value,expected,low,high",
     "secrets,,one,2026-11-24T00:00:00Z,5,,,",
     "secrets,,one,2026-11-25T00:00:00Z,,6,-2,9",
@@ -41,34 +48,40 @@ test("each day has a point, one without use is none", () => {
     { at: at(24), count: 7, failed: 1 },
     { at: at(27), count: 2, failed: 0 },
   ];
-  const found = byDay(points, Date.parse("2026-11-28T09:00:00Z") / 1000);
+  const found = dailySeries(points, Date.parse("2026-11-28T09:00:00Z") / 1000);
   assert.deepEqual(found.count, [7, 0, 0, 2, 0]);
   assert.deepEqual(found.failed, [1, 0, 0, 0, 0]);
   assert.equal(found.times[4], Date.parse(at(28)) / 1000);
-  assert.deepEqual(byDay([], 1e9).times, []);
+  assert.deepEqual(dailySeries([], 1e9).times, []);
 });
 
 test("an axis is as long as what was asked for, also on the first day", () => {
   const daily = { daily: true, span: undefined, now: 0 };
-  assert.deepEqual(reach(90 * DAY, 90 * DAY, { ...daily, from: 60 * DAY }), [60 * DAY, 90 * DAY]);
-  assert.deepEqual(reach(90 * DAY, 90 * DAY, { ...daily, from: undefined }), [83 * DAY, 90 * DAY]);
+  assert.deepEqual(timeAxisRange(90 * DAY, 90 * DAY, { ...daily, from: 60 * DAY }), [
+    60 * DAY,
+    90 * DAY,
+  ]);
+  assert.deepEqual(timeAxisRange(90 * DAY, 90 * DAY, { ...daily, from: undefined }), [
+    83 * DAY,
+    90 * DAY,
+  ]);
   assert.deepEqual(
-    reach(50, 7200, { daily: false, from: undefined, span: 3600, now: 0 }),
+    timeAxisRange(50, 7200, { daily: false, from: undefined, span: 3600, now: 0 }),
     [3600, 7200],
   );
   assert.deepEqual(
-    reach(50, 50, { daily: false, from: undefined, span: undefined, now: 0 }),
+    timeAxisRange(50, 50, { daily: false, from: undefined, span: undefined, now: 0 }),
     [-3550, 50],
   );
 });
 
 test("a class of days says from where to where it goes", () => {
-  assert.equal(spanOfDays(0, 1), "less than 1 d");
-  assert.equal(spanOfDays(1, 7), "1 to 7 d");
-  assert.equal(spanOfDays(365, null), "more than 365 d");
+  assert.equal(dayRange(0, 1), "less than 1 d");
+  assert.equal(dayRange(1, 7), "1 to 7 d");
+  assert.equal(dayRange(365, null), "more than 365 d");
 });
 
 test("a share has one spelling", () => {
-  assert.equal(share(942, 1000), "94.2 %");
-  assert.equal(share(0, 0), "–");
+  assert.equal(formatShare(942, 1000), "94.2 %");
+  assert.equal(formatShare(0, 0), "–");
 });

@@ -1,49 +1,49 @@
-import { signOut, standing } from "../lib/session";
+import { signInState, signOut } from "../lib/session";
 import { IconButton } from "../parts/button";
 import { Outlet } from "../parts/outlet";
-import { type Group, Shell } from "../parts/shell";
-import { Failure, Loading, Notice } from "../parts/states";
-import { toastError } from "../parts/toasts";
-import { Door } from "./door";
-import { GROUPS, pages } from "./pages";
-import { lookAtSeal, seal } from "./seal";
+import { AppShell, type NavGroup } from "../parts/shell";
+import { ErrorState, Loading, Notice } from "../parts/states";
+import { showError } from "../parts/toasts";
+import { SignIn } from "./door";
+import { NAV_GROUPS, routes } from "./pages";
+import { refreshSealStatus, sealStatus } from "./seal";
 import { Sealed } from "./sealed";
 import { resume, session } from "./session";
 
 /** The agent's own interface: sealed, the door, or the shell around the page of the address. */
 export function App() {
-  const now = standing.value;
-  const vault = seal.value;
+  const now = signInState.value;
+  const vault = sealStatus.value;
   if (vault?.sealed) return <Sealed now={vault} />;
-  if (now.state === "unknown") return <Loading what="Opening" />;
-  if (now.state === "error") return <Failure error={now.error} retry={again} />;
-  if (now.state === "out") return <Door />;
+  if (now.state === "unknown") return <Loading label="Opening" />;
+  if (now.state === "error") return <ErrorState error={now.error} onRetry={again} />;
+  if (now.state === "out") return <SignIn />;
   return (
-    <Shell groups={groups} foot={<Who />}>
+    <AppShell groups={groups} footer={<SignedInUser />}>
       {vault?.refusing && (
         <Notice tone="bad">
           This agent refuses every request: {vault.refusing}. Free space there; it goes on by
           itself.
         </Notice>
       )}
-      <Outlet pages={pages} />
-    </Shell>
+      <Outlet pages={routes} />
+    </AppShell>
   );
 }
 
-const groups: Group[] = GROUPS.map(title => ({
+const groups: NavGroup[] = NAV_GROUPS.map(title => ({
   title,
-  entries: pages.flatMap(({ group, path, title: name, icon }) =>
+  entries: routes.flatMap(({ group, path, title: name, icon }) =>
     group === title && icon ? [{ href: path, title: name, icon }] : [],
   ),
 }));
 
 function again(): void {
-  void lookAtSeal();
+  void refreshSealStatus();
   void resume();
 }
 
-function Who() {
+function SignedInUser() {
   const mine = session.value;
   return (
     <>
@@ -52,7 +52,7 @@ function Who() {
         <br />
         <span class="muted">{mine?.root ? "root" : mine?.policies.join(", ")}</span>
       </span>
-      <IconButton icon="leave" label="Sign out" onClick={() => signOut().catch(toastError)} />
+      <IconButton icon="leave" label="Sign out" onClick={() => signOut().catch(showError)} />
     </>
   );
 }

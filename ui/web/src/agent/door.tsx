@@ -1,21 +1,21 @@
 import { useState } from "preact/hooks";
-import { Step } from "../pages/login/step";
-import { Door as Frame } from "../parts/door";
-import { Field } from "../parts/field";
+import { AuthForm } from "../pages/login/step";
+import { AuthLayout as Frame } from "../parts/door";
+import { TextField } from "../parts/field";
 import { signIn } from "./session";
 
 /** The way in: a token or an API key, which the browser turns into a session and forgets. */
-export function Door() {
+export function SignIn() {
   const [credential, setCredential] = useState("");
   return (
-    <Frame of="Freehold agent">
-      <Step
+    <Frame product="Freehold agent">
+      <AuthForm
         title="Sign in"
-        action="Sign in"
-        act={() => signIn(credential.trim())}
-        refused="This token or key does not count."
+        submitLabel="Sign in"
+        onSubmit={() => signIn(credential.trim())}
+        unauthorizedMessage="This token or key does not count."
       >
-        <Field
+        <TextField
           label="Token or API key"
           type="password"
           name="credential"
@@ -24,9 +24,9 @@ export function Door() {
           maxLength={4096}
           hint="It opens a session and is not kept. The session ends with it."
           value={credential}
-          change={setCredential}
+          onChange={setCredential}
         />
-      </Step>
+      </AuthForm>
     </Frame>
   );
 }

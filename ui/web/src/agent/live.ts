@@ -6,7 +6,7 @@ export const useTopic = <Row extends object>(topic: string): Collection<Row> =>
   useLive<Row>(topic, "");
 
 /** The one row of a topic that has one; null: not told yet. */
-export function useNow<Row extends object>(topic: string): [Row | null, Collection<Row>] {
+export function useTopicRow<Row extends object>(topic: string): [Row | null, Collection<Row>] {
   const live = useTopic<Row>(topic);
   live.version.value;
   return [live.rows.get("now") ?? null, live];

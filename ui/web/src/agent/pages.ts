@@ -1,18 +1,18 @@
-import type { Page } from "../lib/router";
+import type { Route } from "../lib/router";
 import type { IconName } from "../parts/icon";
 
 /** A page of the agent's own interface; with `group` it is in the navigation. */
-export interface AgentPage extends Page {
-  group?: (typeof GROUPS)[number];
+export interface AgentRoute extends Route {
+  group?: (typeof NAV_GROUPS)[number];
   icon?: IconName;
 }
 
 /** Where `/` leads. */
 export const HOME = "/secrets";
-export const GROUPS = ["Secrets", "Access", "Evidence", "This agent"] as const;
+export const NAV_GROUPS = ["Secrets", "Access", "Evidence", "This agent"] as const;
 
 /** Every page, in the order of the navigation. To add one: docs/web.md. */
-export const pages: readonly AgentPage[] = [
+export const routes: readonly AgentRoute[] = [
   {
     path: "/secrets",
     title: "Secrets",

@@ -1,7 +1,7 @@
 /** Lists and pairs as people type them. Pure. */
 
 /** `a, b` → `["a", "b"]`. */
-export function listed(text: string): string[] {
+export function parseList(text: string): string[] {
   return text
     .split(/[,\n]/)
     .map(word => word.trim())
@@ -9,27 +9,27 @@ export function listed(text: string): string[] {
 }
 
 /** A line each, `key: value`. Throws `Error` that names the line. */
-export function paired(text: string): Record<string, string> {
-  const found: Record<string, string> = {};
+export function parseKeyValues(text: string): Record<string, string> {
+  const result: Record<string, string> = {};
   for (const [index, line] of text.split("\n").entries()) {
     if (!line.trim()) continue;
     const colon = line.indexOf(":");
     const key = line.slice(0, Math.max(colon, 0)).trim();
     if (!key) throw new Error(`Line ${index + 1} is not of the form key: value`);
-    found[key] = line.slice(colon + 1).trim();
+    result[key] = line.slice(colon + 1).trim();
   }
-  return found;
+  return result;
 }
 
 /** The lines of these pairs. */
-export function lines(pairs: Readonly<Record<string, string>>): string {
+export function formatKeyValues(pairs: Readonly<Record<string, string>>): string {
   return Object.entries(pairs)
     .map(([key, value]) => `${key}: ${value}`)
     .join("\n");
 }
 
 /** What has to be sent so that `before` becomes `after`: null takes a key away. */
-export function change(
+export function mergePatch(
   before: Readonly<Record<string, string>>,
   after: Readonly<Record<string, string>>,
 ): Record<string, string | null> {

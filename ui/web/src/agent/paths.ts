@@ -1,35 +1,35 @@
 /** Names of secrets in addresses. Pure. */
 
 /** `secrets/` + a name whose segments may hold anything but a slash. */
-export function api(of: string, name: string): string {
+export function secretPath(of: string, name: string): string {
   return `${of}/${name.split("/").map(encodeURIComponent).join("/")}`;
 }
 
 /** The page of a secret. */
-export function pageOf(name: string): string {
+export function secretHref(name: string): string {
   return `/secrets/one?name=${encodeURIComponent(name)}`;
 }
 
 /** The list below a folder (with its closing slash; empty for all). */
-export function folderOf(prefix: string): string {
+export function folderHref(prefix: string): string {
   return prefix ? `/secrets?prefix=${encodeURIComponent(prefix)}` : "/secrets";
 }
 
 /** A name's folders, each with all before it: `a/b/c` → `a/`, `a/b/`. */
-export function foldersOf(name: string): string[] {
+export function parentFolders(name: string): string[] {
   const parts = name.split("/").slice(0, -1);
   return parts.map((_, index) => `${parts.slice(0, index + 1).join("/")}/`);
 }
 
 /** What lies directly below a folder, of these names: folders with how many are in them. */
-export function below(prefix: string, names: readonly string[]): Map<string, number> {
-  const found = new Map<string, number>();
+export function countFolders(prefix: string, names: readonly string[]): Map<string, number> {
+  const result = new Map<string, number>();
   for (const name of names) {
     const rest = name.slice(prefix.length);
     const end = rest.indexOf("/");
     if (end < 0) continue;
     const folder = prefix + rest.slice(0, end + 1);
-    found.set(folder, (found.get(folder) ?? 0) + 1);
+    result.set(folder, (result.get(folder) ?? 0) + 1);
   }
-  return found;
+  return result;
 }

@@ -1,33 +1,37 @@
 import { useEffect, useState } from "preact/hooks";
-import { ApiError, asApiError, request } from "../lib/api";
-import { State } from "../parts/badge";
+import { ApiError, asApiError, fetchWithTimeout } from "../lib/api";
+import { StatusBadge } from "../parts/badge";
 import { Button } from "../parts/button";
-import { Facts } from "../parts/card";
-import { Door } from "../parts/door";
-import { Field } from "../parts/field";
-import { Progress } from "../parts/progress";
+import { DescriptionList } from "../parts/card";
+import { AuthLayout } from "../parts/door";
+import { TextField } from "../parts/field";
+import { ProgressBar } from "../parts/progress";
 import { Notice } from "../parts/states";
-import { seal } from "./seal";
-import type { Seal } from "./wire";
+import { sealStatus } from "./seal";
+import type { SealStatus } from "./wire";
 
 /** The vault is sealed or was never made: what that means, and the way out. */
-export function Sealed({ now }: { now: Seal }) {
+export function Sealed({ now }: { now: SealStatus }) {
   useEffect(() => {
     document.title = "Sealed – Freehold";
   }, []);
-  return <Door of="Freehold agent">{now.initialized ? <Closed now={now} /> : <Unmade />}</Door>;
+  return (
+    <AuthLayout product="Freehold agent">
+      {now.initialized ? <SealedVault now={now} /> : <Uninitialized />}
+    </AuthLayout>
+  );
 }
 
-function Closed({ now }: { now: Seal }) {
-  return now.type === "shamir" ? <Unseal now={now} /> : <Ordered now={now} />;
+function SealedVault({ now }: { now: SealStatus }) {
+  return now.type === "shamir" ? <ShareUnseal now={now} /> : <KeyFileUnseal now={now} />;
 }
 
 /** With a key file only a seal that was ordered lasts; the file is where a browser is not. */
-function Ordered({ now }: { now: Seal }) {
+function KeyFileUnseal({ now }: { now: SealStatus }) {
   return (
     <div class="sealed">
       <Heading />
-      <Facts
+      <DescriptionList
         rows={[
           ["Unsealed with", "its key file"],
           ["Version", now.version],
@@ -44,12 +48,12 @@ function Ordered({ now }: { now: Seal }) {
 function Heading() {
   return (
     <h1 class="line">
-      Sealed <State of="sealed" filled label="Serves nothing" />
+      Sealed <StatusBadge status="sealed" filled label="Serves nothing" />
     </h1>
   );
 }
 
-function Unmade() {
+function Uninitialized() {
   return (
     <div class="sealed">
       <h1>Not initialised</h1>
@@ -62,7 +66,7 @@ function Unmade() {
 }
 
 /** Shares are offered one by one; the last one that is needed opens the vault. */
-function Unseal({ now }: { now: Seal }) {
+function ShareUnseal({ now }: { now: SealStatus }) {
   const [share, setShare] = useState("");
   const [error, setError] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
@@ -71,7 +75,7 @@ function Unseal({ now }: { now: Seal }) {
     setBusy(true);
     setError(null);
     try {
-      seal.value = await offer(share.trim());
+      sealStatus.value = await submitShare(share.trim());
     } catch (thrown) {
       setError(asApiError(thrown));
     }
@@ -81,25 +85,25 @@ function Unseal({ now }: { now: Seal }) {
   return (
     <form onSubmit={submit}>
       <Heading />
-      <Facts
+      <DescriptionList
         rows={[
           ["Unsealed by", `${now.t} of ${now.n} shares`],
           ["Version", now.version],
         ]}
       />
-      <Progress
+      <ProgressBar
         label="Shares offered"
-        shares={[{ tone: "info", value: now.progress }]}
+        segments={[{ tone: "info", value: now.progress }]}
         total={now.t}
       />
-      <Field
+      <TextField
         label="Key share"
         type="password"
         autocomplete="off"
         required
         hint={`${now.progress} of ${now.t} offered so far`}
         value={share}
-        change={setShare}
+        onChange={setShare}
       />
       {error && <Notice tone="bad">{error.message}</Notice>}
       <Button type="submit" kind="primary" busy={busy}>
@@ -109,14 +113,14 @@ function Unseal({ now }: { now: Seal }) {
   );
 }
 
-async function offer(share: string): Promise<Seal> {
-  const { response, body: text } = await request("/v1/sys/unseal", {
+async function submitShare(share: string): Promise<SealStatus> {
+  const { response, body: text } = await fetchWithTimeout("/v1/sys/unseal", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ key: share }),
   });
-  const told: unknown = JSON.parse(text);
-  if (response.ok) return told as Seal;
-  const { errors } = told as { errors?: string[] };
+  const answer: unknown = JSON.parse(text);
+  if (response.ok) return answer as SealStatus;
+  const { errors } = answer as { errors?: string[] };
   throw new ApiError(response.status, "unseal", errors?.[0] ?? `status ${response.status}`);
 }

@@ -9,12 +9,12 @@ export interface Session {
   left_seconds: number;
 }
 
-export interface OpenedSession extends Session {
+export interface NewSession extends Session {
   session_key: string;
 }
 
 /** Of `/v1/sys/seal-status`, which anybody may ask. */
-export interface Seal {
+export interface SealStatus {
   type: string;
   initialized: boolean;
   sealed: boolean;
@@ -56,19 +56,19 @@ export interface Version {
 }
 
 /** What was said of a secret once a version was written; `version` 0: what is said now. */
-export interface Side {
+export interface VersionLabels {
   version: number;
   metadata: Record<string, string>;
   tags: string[];
 }
 
-export interface Sides {
-  from: Side;
-  to: Side;
+export interface VersionLabelsPair {
+  from: VersionLabels;
+  to: VersionLabels;
 }
 
 /** Everything about a secret but its values. */
-export interface Info {
+export interface SecretDetails {
   secret: Secret;
   versions: Version[];
   max_versions: number;
@@ -103,7 +103,7 @@ export interface Permission {
   paths: string[];
 }
 
-export interface Key {
+export interface ApiKey {
   id: string;
   name: string;
   permissions: Permission[];
@@ -143,7 +143,7 @@ export interface AuditEvent {
   rule: string;
 }
 
-export interface Proof {
+export interface InclusionProof {
   record: string;
   seq: number;
   path: string[];
@@ -232,7 +232,7 @@ export interface Link {
   trouble: string;
 }
 
-export interface Sent {
+export interface EgressEntry {
   entry: number;
   time: string;
   kind: string;
@@ -245,12 +245,12 @@ export interface Sent {
   says: string;
 }
 
-export interface SentPage {
-  entries: Sent[];
+export interface EgressPage {
+  entries: EgressEntry[];
   before: number;
 }
 
-export interface SentVerdict {
+export interface EgressVerification {
   entries: number;
   bytes: number;
   first: number;
@@ -271,7 +271,7 @@ export interface ReplayedChange {
 }
 
 /** Of `policies-replay`. */
-export interface Replayed {
+export interface ReplayResult {
   reached: string;
   stopped: string;
   accesses: number;

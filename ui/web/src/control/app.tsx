@@ -1,63 +1,67 @@
 import { useGet } from "../lib/hooks";
 import { CONTROL_LIMITS } from "../lib/limits";
 import {
-  chooseOrganization,
-  may,
-  me,
+  currentUser,
+  hasRole,
+  inOrganization,
   organization,
-  resume,
+  restoreSession,
+  signInState,
   signOut,
-  standing,
-  within,
+  switchOrganization,
 } from "../lib/session";
 import type { Organization } from "../lib/types";
-import Login from "../pages/login";
-import { Joining } from "../pages/login/joining";
+import SignIn from "../pages/login";
+import { JoinOrganization } from "../pages/login/joining";
 import { IconButton } from "../parts/button";
 import { Select } from "../parts/field";
 import { Outlet } from "../parts/outlet";
-import { Proof } from "../parts/proof";
-import { type Group, Shell } from "../parts/shell";
-import { Failure, Loading } from "../parts/states";
-import { toastError } from "../parts/toasts";
-import { pages } from "./pages";
+import { StepUpDialog } from "../parts/proof";
+import { AppShell, type NavGroup } from "../parts/shell";
+import { ErrorState, Loading } from "../parts/states";
+import { showError } from "../parts/toasts";
+import { routes } from "./pages";
 import "./app.css";
 
 /** The dashboard: the door, or the shell around the page that the address names. */
 export function App() {
-  const now = standing.value;
-  if (now.state === "unknown") return <Loading what="Opening" />;
-  if (now.state === "error") return <Failure error={now.error} retry={resume} />;
-  if (now.state === "out") return <Login />;
+  const now = signInState.value;
+  if (now.state === "unknown") return <Loading label="Opening" />;
+  if (now.state === "error") return <ErrorState error={now.error} onRetry={restoreSession} />;
+  if (now.state === "out") return <SignIn />;
   return (
-    <Shell groups={groups()} choice={<OrganizationChoice />} foot={<Who />}>
-      <Outlet key={organization.value} pages={reachable()} />
-      <Joining />
-      <Proof />
-    </Shell>
+    <AppShell
+      groups={navGroups()}
+      organizationPicker={<OrganizationPicker />}
+      footer={<SignedInUser />}
+    >
+      <Outlet key={organization.value} pages={permittedRoutes()} />
+      <JoinOrganization />
+      <StepUpDialog />
+    </AppShell>
   );
 }
 
 /** Those of the platform are there for super-admins alone. */
-function reachable() {
-  return pages.filter(({ platform }) => !platform || me.value?.super_admin);
+function permittedRoutes() {
+  return routes.filter(({ superAdminOnly }) => !superAdminOnly || currentUser.value?.super_admin);
 }
 
 /** The navigation: pages with a group, as far as the role goes. */
-function groups(): Group[] {
-  const found = new Map<string, Group["entries"][number][]>();
-  for (const { group, icon, over, path, role, title } of reachable()) {
-    if (!group || !icon || (role && !may(role))) continue;
-    const entries = found.get(group) ?? [];
-    entries.push({ href: within(path), title, icon, ...(over ? { over } : {}) });
-    found.set(group, entries);
+function navGroups(): NavGroup[] {
+  const result = new Map<string, NavGroup["entries"][number][]>();
+  for (const { group, icon, childPath, path, role, title } of permittedRoutes()) {
+    if (!group || !icon || (role && !hasRole(role))) continue;
+    const entries = result.get(group) ?? [];
+    entries.push({ href: inOrganization(path), title, icon, ...(childPath ? { childPath } : {}) });
+    result.set(group, entries);
   }
-  return [...found].map(([title, entries]) => ({ title, entries }));
+  return [...result].map(([title, entries]) => ({ title, entries }));
 }
 
 /** Whose fleet is looked at; a super-admin chooses among all, others among their own. */
-function OrganizationChoice() {
-  const mine = me.value;
+function OrganizationPicker() {
+  const mine = currentUser.value;
   const all = useGet<Organization[]>(mine?.super_admin ? "organizations" : null, {
     limit: CONTROL_LIMITS.organizations,
   });
@@ -68,23 +72,27 @@ function OrganizationChoice() {
       <Select
         aria-label="Organization"
         value={organization.value}
-        change={org => void chooseOrganization(org).catch(toastError)}
+        onChange={org => void switchOrganization(org).catch(showError)}
         options={choices.map(({ id }) => [id, id] as const)}
       />
     </div>
   );
 }
 
-function Who() {
-  const mine = me.value;
+function SignedInUser() {
+  const mine = currentUser.value;
   return (
     <>
-      <a class="who" href={within("/settings")} title={`${mine?.home}/${mine?.name}: settings`}>
+      <a
+        class="who"
+        href={inOrganization("/settings")}
+        title={`${mine?.home}/${mine?.name}: settings`}
+      >
         {mine?.name}
         <br />
         <span class="muted">{mine?.super_admin ? "super-admin" : mine?.role}</span>
       </a>
-      <IconButton icon="leave" label="Sign out" onClick={() => signOut().catch(toastError)} />
+      <IconButton icon="leave" label="Sign out" onClick={() => signOut().catch(showError)} />
     </>
   );
 }

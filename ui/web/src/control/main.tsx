@@ -1,18 +1,18 @@
 import { render } from "preact";
-import { comeBack } from "../lib/door";
-import { takeFragment } from "../lib/fragment";
-import { startInvitation } from "../lib/invitation";
+import { finishProviderSignIn } from "../lib/door";
+import { takeFragmentParameter } from "../lib/fragment";
+import { watchInvitationLinks } from "../lib/invitation";
 import { startRouter } from "../lib/router";
-import { followTabs, resume } from "../lib/session";
+import { restoreSession, syncTabs } from "../lib/session";
 import "../styles/index.css";
 import { App } from "./app";
 
 const root = document.getElementById("app");
 if (root) {
-  const code = takeFragment("signin", location, history);
-  startInvitation();
+  const code = takeFragmentParameter("signin", location, history);
+  watchInvitationLinks();
   startRouter();
-  followTabs(resume);
-  void (code ? comeBack(code) : resume());
+  syncTabs(restoreSession);
+  void (code ? finishProviderSignIn(code) : restoreSession());
   render(<App />, root);
 }

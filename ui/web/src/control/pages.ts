@@ -1,27 +1,27 @@
-import type { Page } from "../lib/router";
+import type { Route } from "../lib/router";
 import type { Role } from "../lib/types";
 import type { IconName } from "../parts/icon";
 
 /** A page of the dashboard; with `group` it has an entry in the navigation. */
-export interface ControlPage extends Page {
+export interface ControlRoute extends Route {
   group?: string;
   icon?: IconName;
   /** See `Entry` of parts/shell. */
-  over?: string;
+  childPath?: string;
   /** Without this role in the organization the entry is not shown. */
   role?: Role;
   /** Only super-admins see it. */
-  platform?: boolean;
+  superAdminOnly?: boolean;
 }
 
 /** Every page, in the order of the navigation. To add one: docs/web.md. */
-export const pages: readonly ControlPage[] = [
+export const routes: readonly ControlRoute[] = [
   {
     path: "/",
     title: "Fleet",
     group: "Fleet",
     icon: "fleet",
-    over: "/agents",
+    childPath: "/agents",
     load: () => import("../pages/fleet"),
   },
   { path: "/fleet", title: "Fleet", load: () => import("../pages/fleet") },
@@ -98,7 +98,7 @@ export const pages: readonly ControlPage[] = [
     title: "Organizations",
     group: "Organization",
     icon: "tree",
-    platform: true,
+    superAdminOnly: true,
     load: () => import("../pages/organizations"),
   },
   {

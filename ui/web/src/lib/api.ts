@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import { prove } from "./proof";
+import { requestStepUp } from "./proof";
 import { sessionKey } from "./session-key";
 
 /** What the server said against a request; `requestId` is what its log knows the request by. */
@@ -20,7 +20,7 @@ export class ApiError extends Error {
   }
 }
 
-export interface Asked {
+export interface RequestOptions {
   body?: unknown;
   query?: Record<string, string | number | boolean | undefined>;
   headers?: Record<string, string>;
@@ -31,13 +31,13 @@ export interface Asked {
 }
 
 /** Counts answers that said "you are not signed in"; `lib/session.ts` looks. */
-export const signedOut = signal(0);
+export const unauthorizedCount = signal(0);
 
-const API = "/api/v1/";
+const API_ROOT = "/api/v1/";
 /** Milliseconds that an answer may take: a question may be asked again, a change rather not. */
-export const ASKED_WITHIN = 15_000;
-const CHANGED_WITHIN = 30_000;
-const FILE_WITHIN = 120_000;
+export const READ_TIMEOUT = 15_000;
+const WRITE_TIMEOUT = 30_000;
+const DOWNLOAD_TIMEOUT = 120_000;
 
 /**
  * One request to the API; `path` is below `/api/v1/`. Null for an answer without a body.
@@ -46,47 +46,56 @@ const FILE_WITHIN = 120_000;
  * for whatever is no success, also when the server is not reached (`code` `unreachable`), and the
  * signal's reason when it was ended.
  */
-export async function call<T>(method: string, path: string, asked: Asked = {}): Promise<T> {
+export async function apiRequest<T>(
+  method: string,
+  path: string,
+  asked: RequestOptions = {},
+): Promise<T> {
   try {
-    return await once<T>(method, path, asked);
+    return await send<T>(method, path, asked);
   } catch (error) {
     const stepUp = error instanceof ApiError && error.code === "step_up";
-    if (!stepUp || !(await prove())) throw error;
-    return once<T>(method, path, asked);
+    if (!stepUp || !(await requestStepUp())) throw error;
+    return send<T>(method, path, asked);
   }
 }
 
 /** A file that the server makes: its content and its name. Throws as `call`. */
-export async function file(path: string, query?: Asked["query"]): Promise<[Blob, string]> {
+export async function fetchFile(
+  path: string,
+  query?: RequestOptions["query"],
+): Promise<[Blob, string]> {
   const headers: Record<string, string> = {};
-  const key = sign(headers);
+  const key = addSessionKey(headers);
   const init: RequestInit = { method: "GET", headers, redirect: "error" };
-  const url = API + path + search(query);
-  const { response, body } = await request(url, init, FILE_WITHIN, found => found.blob());
-  if (!response.ok) throw refusal(response, await body.text(), key);
+  const url = API_ROOT + path + queryString(query);
+  const { response, body } = await fetchWithTimeout(url, init, DOWNLOAD_TIMEOUT, found =>
+    found.blob(),
+  );
+  if (!response.ok) throw errorFrom(response, await body.text(), key);
   const name = /filename="([^"]*)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
   return [body, name ?? ""];
 }
 
 /** Put the session key on a request; which one it was. */
-function sign(headers: Record<string, string>): string {
+function addSessionKey(headers: Record<string, string>): string {
   const key = sessionKey();
   if (key) headers["X-Session-Key"] = key;
   return key;
 }
 
-async function once<T>(method: string, path: string, asked: Asked): Promise<T> {
+async function send<T>(method: string, path: string, asked: RequestOptions): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json", ...asked.headers };
-  const key = sign(headers);
+  const key = addSessionKey(headers);
   const init: RequestInit = { method, headers, redirect: "error" };
   if (asked.signal) init.signal = asked.signal;
   if (asked.body !== undefined) {
     headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(asked.body);
   }
-  const url = API + path + search(asked.query);
-  const { response, body: text } = await request(url, init, asked.timeout);
-  if (!response.ok) throw refusal(response, text, key);
+  const url = API_ROOT + path + queryString(asked.query);
+  const { response, body: text } = await fetchWithTimeout(url, init, asked.timeout);
+  if (!response.ok) throw errorFrom(response, text, key);
   return (text ? JSON.parse(text) : null) as T;
 }
 
@@ -94,10 +103,10 @@ async function once<T>(method: string, path: string, asked: Asked): Promise<T> {
  * One `fetch`, its whole answer read, within a time. Throws `ApiError` (`code` `unreachable`) when
  * nothing came, or not in time, and the signal's reason when it was ended.
  */
-export async function request<B = string>(
+export async function fetchWithTimeout<B = string>(
   url: string,
   init: RequestInit,
-  timeout = init.method === "GET" ? ASKED_WITHIN : CHANGED_WITHIN,
+  timeout = init.method === "GET" ? READ_TIMEOUT : WRITE_TIMEOUT,
   read = (response: Response) => response.text() as Promise<B>,
 ): Promise<{ response: Response; body: B }> {
   const ended = init.signal ?? undefined;
@@ -111,12 +120,12 @@ export async function request<B = string>(
   } catch {
     ended?.throwIfAborted();
     if (!late.aborted) throw new ApiError(0, "unreachable", "the server cannot be reached");
-    throw unanswered(timeout, init.method === "GET");
+    throw timeoutError(timeout, init.method === "GET");
   }
 }
 
 /** No answer within so many milliseconds, to a question or to a change. */
-export function unanswered(waited: number, isQuestion: boolean): ApiError {
+export function timeoutError(waited: number, isQuestion: boolean): ApiError {
   const rest = isQuestion ? "" : ": it may still do this, so look before you try again";
   return new ApiError(
     0,
@@ -125,12 +134,12 @@ export function unanswered(waited: number, isQuestion: boolean): ApiError {
   );
 }
 
-export const get = <T>(path: string, asked?: Asked) => call<T>("GET", path, asked);
-export const post = <T>(path: string, body?: unknown, asked?: Asked) =>
-  call<T>("POST", path, { ...asked, ...(body === undefined ? {} : { body }) });
-export const put = <T>(path: string, body: unknown) => call<T>("PUT", path, { body });
-export const patch = <T>(path: string, body: unknown) => call<T>("PATCH", path, { body });
-export const remove = <T>(path: string) => call<T>("DELETE", path);
+export const get = <T>(path: string, asked?: RequestOptions) => apiRequest<T>("GET", path, asked);
+export const post = <T>(path: string, body?: unknown, asked?: RequestOptions) =>
+  apiRequest<T>("POST", path, { ...asked, ...(body === undefined ? {} : { body }) });
+export const put = <T>(path: string, body: unknown) => apiRequest<T>("PUT", path, { body });
+export const patch = <T>(path: string, body: unknown) => apiRequest<T>("PATCH", path, { body });
+export const remove = <T>(path: string) => apiRequest<T>("DELETE", path);
 
 /** Any thrown thing as an `ApiError`, for showing. */
 export function asApiError(error: unknown): ApiError {
@@ -138,7 +147,7 @@ export function asApiError(error: unknown): ApiError {
   return new ApiError(0, "unexpected", error instanceof Error ? error.message : String(error));
 }
 
-function search(query: Asked["query"]): string {
+function queryString(query: RequestOptions["query"]): string {
   const pairs = Object.entries(query ?? {}).filter(([, value]) => value !== undefined);
   return pairs.length
     ? `?${new URLSearchParams(pairs.map(([name, value]) => [name, String(value)]))}`
@@ -146,14 +155,20 @@ function search(query: Asked["query"]): string {
 }
 
 /** `key`: what the request came with. Of a session that is over here it says nothing new. */
-function refusal(response: Response, text: string, key: string): ApiError {
-  if (response.status === 401 && key === sessionKey()) signedOut.value++;
+function errorFrom(response: Response, text: string, key: string): ApiError {
+  if (response.status === 401 && key === sessionKey()) unauthorizedCount.value++;
   const id = response.headers.get("X-Request-Id") ?? "";
   try {
-    const told = JSON.parse(text);
-    const code = String(told.code ?? "unknown");
-    const message = String(told.message ?? response.statusText);
-    return new ApiError(response.status, code, message, told.request_id ?? id, told.details ?? {});
+    const problem = JSON.parse(text);
+    const code = String(problem.code ?? "unknown");
+    const message = String(problem.message ?? response.statusText);
+    return new ApiError(
+      response.status,
+      code,
+      message,
+      problem.request_id ?? id,
+      problem.details ?? {},
+    );
   } catch {
     return new ApiError(response.status, "unknown", `status ${response.status}`, id);
   }

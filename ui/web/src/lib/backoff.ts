@@ -1,10 +1,10 @@
-const FIRST = 1000; // milliseconds
-const MOST = 30_000;
+const FIRST_RETRY = 1000; // milliseconds
+const LONGEST_RETRY = 30_000;
 
 /**
  * The longest wait in milliseconds after so many failures in a row; wait a random part of it, so
  * that browsers do not all come back in one moment (docs/spec/live.md).
  */
-export function backoff(failures: number): number {
-  return Math.min(MOST, FIRST * 2 ** Math.min(failures, 16));
+export function retryDelay(failures: number): number {
+  return Math.min(LONGEST_RETRY, FIRST_RETRY * 2 ** Math.min(failures, 16));
 }

@@ -18,9 +18,9 @@ export interface Frame {
 export type Freshness = "loading" | "live" | "stale";
 
 /** A row and the key that it has in its collection. */
-export type Keyed<Row> = Row & { key: string };
+export type WithKey<Row> = Row & { key: string };
 
-const EVERY = 100; // milliseconds between two drawings; the server gathers for 50, people wait 250
+const RENDER_INTERVAL = 100; // milliseconds between two drawings; the server gathers for 50, people wait 250
 
 /**
  * What one watch shows: rows by key, and a version that grows with each change.
@@ -29,18 +29,18 @@ const EVERY = 100; // milliseconds between two drawings; the server gathers for 
  * a new object; one that stays is the same.
  */
 export class Collection<Row extends object> {
-  readonly rows = new Map<string, Keyed<Row>>();
+  readonly rows = new Map<string, WithKey<Row>>();
   readonly version = signal(0);
   readonly freshness: Signal<Freshness> = signal("loading");
   /** Why there is nothing: no such thing, not allowed. */
   readonly error: Signal<ApiError | null> = signal(null);
   #seq = -1;
-  #pieces: Map<string, Keyed<Row>> | null = null;
+  #pieces: Map<string, WithKey<Row>> | null = null;
   #drawn = 0;
   #due: ReturnType<typeof setTimeout> | undefined;
 
   /** Take the next frame. False: one is missing in between, a new snapshot is needed. */
-  take(frame: Frame): boolean {
+  apply(frame: Frame): boolean {
     if (frame.error) {
       this.error.value = new ApiError(0, frame.error.code, frame.error.message);
       return true;
@@ -53,13 +53,13 @@ export class Collection<Row extends object> {
   }
 
   /** Nothing is known of before: the next frame has to be a snapshot. */
-  forget(): void {
+  reset(): void {
     this.#seq = -1;
     this.#pieces = null;
   }
 
   /** Rows in the order of arrival. */
-  list(): Keyed<Row>[] {
+  list(): WithKey<Row>[] {
     return [...this.rows.values()];
   }
 
@@ -67,7 +67,7 @@ export class Collection<Row extends object> {
     // A browser that fell behind gets another snapshot, perhaps in the middle of the one before.
     const begun = this.#pieces;
     const again = !begun || Object.keys(piece).some(key => begun.has(key));
-    const pieces = again ? new Map<string, Keyed<Row>>() : begun;
+    const pieces = again ? new Map<string, WithKey<Row>>() : begun;
     for (const [key, row] of Object.entries(piece)) pieces.set(key, { ...row, key });
     this.#pieces = frame.more ? pieces : null;
     if (frame.more) return;
@@ -81,7 +81,7 @@ export class Collection<Row extends object> {
   #change(changes: Record<string, Partial<Row> | null>): void {
     for (const [key, columns] of Object.entries(changes)) {
       if (columns === null) this.rows.delete(key);
-      else this.rows.set(key, { ...this.rows.get(key), ...columns, key } as Keyed<Row>);
+      else this.rows.set(key, { ...this.rows.get(key), ...columns, key } as WithKey<Row>);
     }
     this.#soon();
   }
@@ -89,7 +89,7 @@ export class Collection<Row extends object> {
   /** At once after a pause, else when it is time again: a busy fleet changes at every moment. */
   #soon(): void {
     if (this.#due !== undefined) return;
-    const wait = this.#drawn + EVERY - performance.now();
+    const wait = this.#drawn + RENDER_INTERVAL - performance.now();
     if (wait <= 0) this.#draw();
     else this.#due = setTimeout(() => this.#draw(), wait);
   }

@@ -1,7 +1,7 @@
-import { words } from "./format";
+import { humanize } from "./format";
 
 /** What an operation of the trail is called where its own name is not how people speak. */
-const SAID: Readonly<Record<string, string>> = {
+const TITLES: Readonly<Record<string, string>> = {
   "agents.accept_log": "Log accepted as it is",
   "agents.command": "Command to an agent",
   "agents.lock": "Agent locked",
@@ -75,6 +75,12 @@ const SAID: Readonly<Record<string, string>> = {
 };
 
 /** An operation in words; one that was refused or failed has not happened, so its name has to do. */
-export function deedOf({ operation, result }: { operation: string; result: string }): string {
-  return (result === "ok" && SAID[operation]) || words(operation);
+export function operationTitle({
+  operation,
+  result,
+}: {
+  operation: string;
+  result: string;
+}): string {
+  return (result === "ok" && TITLES[operation]) || humanize(operation);
 }

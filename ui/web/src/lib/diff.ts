@@ -5,7 +5,7 @@ export interface DiffLine {
   text: string;
 }
 
-const MOST = 2000; // lines of one side; a policy has at most 64 KiB
+const MAX_LINES = 2000; // lines of one side; a policy has at most 64 KiB
 
 /**
  * The lines of both, in order: the longest common subsequence stays.
@@ -14,26 +14,27 @@ const MOST = 2000; // lines of one side; a policy has at most 64 KiB
  */
 export function diff(before: string, after: string): DiffLine[] {
   const [a, b] = [lines(before), lines(after)];
-  if (Math.max(a.length, b.length) > MOST) return [...told("gone", a), ...told("new", b)];
-  const common = lengths(a, b);
-  const found: DiffLine[] = [];
+  if (Math.max(a.length, b.length) > MAX_LINES)
+    return [...linesOf("gone", a), ...linesOf("new", b)];
+  const common = commonLengths(a, b);
+  const result: DiffLine[] = [];
   let [i, j] = [0, 0];
   while (i < a.length && j < b.length) {
     if (a[i] === b[j]) {
-      found.push({ kind: "same", text: a[i] ?? "" });
+      result.push({ kind: "same", text: a[i] ?? "" });
       i++;
       j++;
     } else if (at(common, i + 1, j) >= at(common, i, j + 1)) {
-      found.push({ kind: "gone", text: a[i++] ?? "" });
+      result.push({ kind: "gone", text: a[i++] ?? "" });
     } else {
-      found.push({ kind: "new", text: b[j++] ?? "" });
+      result.push({ kind: "new", text: b[j++] ?? "" });
     }
   }
-  return [...found, ...told("gone", a.slice(i)), ...told("new", b.slice(j))];
+  return [...result, ...linesOf("gone", a.slice(i)), ...linesOf("new", b.slice(j))];
 }
 
 /** `common[i][j]`: how many lines the rests from i and j on have in common. */
-function lengths(a: readonly string[], b: readonly string[]): Uint16Array[] {
+function commonLengths(a: readonly string[], b: readonly string[]): Uint16Array[] {
   const table = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
   for (let i = a.length - 1; i >= 0; i--) {
     const row = table[i];
@@ -51,7 +52,7 @@ function at(table: readonly Uint16Array[], i: number, j: number): number {
   return table[i]?.[j] ?? 0;
 }
 
-function told(kind: DiffLine["kind"], texts: readonly string[]): DiffLine[] {
+function linesOf(kind: DiffLine["kind"], texts: readonly string[]): DiffLine[] {
   return texts.map(text => ({ kind, text }));
 }
 

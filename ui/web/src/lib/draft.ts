@@ -1,92 +1,97 @@
 /** A policy as it is typed: how it begins, how it is shown, and what is wrong with it. */
 
 import { useEffect, useState } from "preact/hooks";
-import type { Fault } from "../parts/editor";
+import type { Diagnostic } from "../parts/editor";
 import { type ApiError, asApiError, post } from "./api";
-import { lineAt, lineOf, places } from "./place";
+import { jsonPositions, lineAtOffset, lineOfField } from "./place";
 import type { PolicyDocument } from "./types";
 
 /** What a new policy begins with. */
-export const FIRST: PolicyDocument = {
+export const POLICY_TEMPLATE: PolicyDocument = {
   description: "",
   rules: [{ effect: "allow", paths: ["secret/example/*"], capabilities: ["read", "list"] }],
 };
 
 /** What is known of a text as a policy. `document` is there while it is a good one. */
-export interface Judged {
-  faults: Fault[];
+export interface Validation {
+  diagnostics: Diagnostic[];
   document: PolicyDocument | null;
   checking: boolean;
 }
 
-const PAUSE = 250; // milliseconds without typing until the server is asked
+const TYPING_PAUSE = 250; // milliseconds without typing until the server is asked
 
 /** A text as it is typed: JSON here, the rest by the server at `path`, each fault with its line. */
-export function useJudged(path: string, text: string): Judged {
-  const [judged, setJudged] = useState<Judged>({ faults: [], document: null, checking: true });
+export function useValidation(path: string, text: string): Validation {
+  const [validation, setValidation] = useState<Validation>({
+    diagnostics: [],
+    document: null,
+    checking: true,
+  });
   useEffect(() => {
-    const read = plain(text);
-    if ("line" in read) return setJudged({ faults: [read], document: null, checking: false });
-    setJudged({ faults: [], document: null, checking: true });
-    const ending = new AbortController();
+    const read = parseJson(text);
+    if ("line" in read)
+      return setValidation({ diagnostics: [read], document: null, checking: false });
+    setValidation({ diagnostics: [], document: null, checking: true });
+    const controller = new AbortController();
     const timer = setTimeout(async () => {
-      const faults = await faultsOf(path, text, read.document, ending.signal);
-      if (ending.signal.aborted) return;
-      const document = faults.length ? null : (read.document as PolicyDocument);
-      setJudged({ faults, document, checking: false });
-    }, PAUSE);
+      const diagnostics = await validate(path, text, read.document, controller.signal);
+      if (controller.signal.aborted) return;
+      const document = diagnostics.length ? null : (read.document as PolicyDocument);
+      setValidation({ diagnostics, document, checking: false });
+    }, TYPING_PAUSE);
     return () => {
       clearTimeout(timer);
-      ending.abort();
+      controller.abort();
     };
   }, [path, text]);
-  return judged;
+  return validation;
 }
 
 /** As people read it; the name is not shown, for it is the policy's own. */
-export function shown({ name: _, ...document }: PolicyDocument): string {
-  return `${folded(JSON.stringify(document, null, 2))}\n`;
+export function formatPolicy({ name: _, ...document }: PolicyDocument): string {
+  return `${collapseLists(JSON.stringify(document, null, 2))}\n`;
 }
 
-function plain(text: string): Fault | { document: unknown } {
-  const { fault } = places(text);
-  if (fault === null) return { document: JSON.parse(text) };
-  const found = text[fault];
+function parseJson(text: string): Diagnostic | { document: unknown } {
+  const { errorAt } = jsonPositions(text);
+  if (errorAt === null) return { document: JSON.parse(text) };
+  const result = text[errorAt];
   const said =
-    found === undefined ? "it ends too soon" : `${JSON.stringify(found)} is not expected`;
-  return { line: lineAt(text, fault), text: `This is not JSON: ${said}.` };
+    result === undefined ? "it ends too soon" : `${JSON.stringify(result)} is not expected`;
+  return { line: lineAtOffset(text, errorAt), text: `This is not JSON: ${said}.` };
 }
 
-async function faultsOf(
+async function validate(
   path: string,
   text: string,
   body: unknown,
   signal: AbortSignal,
-): Promise<Fault[]> {
+): Promise<Diagnostic[]> {
   try {
     await post(path, body, { signal });
     return [];
   } catch (thrown) {
-    return told(asApiError(thrown)).map(({ field, message }) => {
+    return serverErrors(asApiError(thrown)).map(({ field, message }) => {
       const said = message.replace(/^body: /, "");
-      return { line: lineOf(text, field), text: field ? `${field}: ${said}` : said };
+      return { line: lineOfField(text, field), text: field ? `${field}: ${said}` : said };
     });
   }
 }
 
-interface Told {
+interface ServerError {
   field: string;
   message: string;
 }
 
 /** All that the server found, where it tells all; else what it told. */
-function told(error: ApiError): Told[] {
-  const { errors } = error.details as { errors?: Told[] };
+function serverErrors(error: ApiError): ServerError[] {
+  const { errors } = error.details as { errors?: ServerError[] };
   return errors?.length ? errors : [{ field: error.field, message: error.message }];
 }
 
 /** Short lists on one line. */
-function folded(text: string): string {
+function collapseLists(text: string): string {
   return text.replace(
     /\[\n\s+("(?:[^"\\]|\\.)*"(?:,\n\s+"(?:[^"\\]|\\.)*")*)\n\s+\]/g,
     (whole, list) => {

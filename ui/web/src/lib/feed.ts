@@ -1,27 +1,27 @@
 import { effect } from "@preact/signals";
-import { Live } from "./live";
-import { doubt, expire, standing } from "./session";
+import { LiveFeed } from "./live";
+import { checkSession, expireSession, signInState } from "./session";
 import { sessionKey } from "./session-key";
 
 const PATH = "/api/v1/live";
 
 /** The one live feed of this page. */
-export const feed = new Live({
+export const feed = new LiveFeed({
   open: () =>
     new WebSocket(Object.assign(new URL(PATH, location.href), { protocol: scheme() }), [
       "freehold.live",
       `freehold.session-key.${sessionKey()}`,
     ]),
-  onEnd: expire,
-  onRefused: () => void doubt(),
+  onSessionEnded: expireSession,
+  onRefused: () => void checkSession(),
 });
 
-addEventListener("online", () => feed.hurry());
+addEventListener("online", () => feed.reconnect());
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) feed.hurry();
+  if (!document.hidden) feed.reconnect();
 });
 effect(() => {
-  if (standing.value.state !== "in") feed.stop();
+  if (signInState.value.state !== "in") feed.stop();
 });
 
 function scheme(): string {

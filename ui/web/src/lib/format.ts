@@ -4,7 +4,7 @@ const UNITS = ["", "k", "M", "G", "T"];
 const BYTES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
 /** Three significant digits with an SI letter: `999`, `1.2k`, `12.3k`, `0.04`; `–` for nothing. */
-export function compact(value: number | null | undefined): string {
+export function formatCompact(value: number | null | undefined): string {
   if (value == null || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (size > 0 && size < 1) return trim(value.toFixed(size < 0.1 ? 3 : 2));
@@ -14,12 +14,12 @@ export function compact(value: number | null | undefined): string {
 }
 
 /** All digits in groups of three, for counts that are compared: `10,000`. */
-export function count(value: number | null | undefined): string {
+export function formatCount(value: number | null | undefined): string {
   return value == null ? "–" : value.toLocaleString("en-US");
 }
 
 /** `1.5 MiB`. */
-export function bytes(value: number | null | undefined): string {
+export function formatBytes(value: number | null | undefined): string {
   if (value == null || !Number.isFinite(value)) return "–";
   const step = scale(Math.abs(value), 1024, BYTES.length);
   const scaled = value / 1024 ** step;
@@ -27,14 +27,14 @@ export function bytes(value: number | null | undefined): string {
 }
 
 /** A duration from milliseconds: `0.8 ms`, `340 ms`, `1.2 s`. */
-export function millis(value: number | null | undefined): string {
+export function formatMillis(value: number | null | undefined): string {
   if (value == null || !Number.isFinite(value)) return "–";
   if (value >= 1000) return `${trim((value / 1000).toFixed(1))} s`;
   return `${trim(value.toFixed(value < 10 ? 1 : 0))} ms`;
 }
 
 /** A share of 1 in percent: `99.95 %`. */
-export function percent(share: number | null | undefined): string {
+export function formatPercent(share: number | null | undefined): string {
   if (share == null || !Number.isFinite(share)) return "–";
   const isNearAnEnd = share > 0.99 || share < 0.01; // where the second digit matters
   return `${trim((share * 100).toFixed(isNearAnEnd ? 2 : 1))} %`;
@@ -48,21 +48,21 @@ const STEPS: [number, string][] = [
 ];
 
 /** The largest unit of so many seconds: `42 s`, `3 min`, `5 h`, `12 d`. */
-export function duration(seconds: number): string {
+export function formatDuration(seconds: number): string {
   const size = Math.max(0, Math.round(seconds));
   const [unit, name] = STEPS.find(([step]) => size >= step) ?? [1, "s"];
   return `${Math.floor(size / unit)} ${name}`;
 }
 
 /** How long before or after `now` (both Unix milliseconds): `now`, `42 s ago`, `in 3 h`. */
-export function ago(at: number, now: number): string {
+export function formatRelative(at: number, now: number): string {
   const seconds = (now - at) / 1000;
   if (Math.abs(seconds) < 1.5) return "now";
-  return seconds > 0 ? `${duration(seconds)} ago` : `in ${duration(-seconds)}`;
+  return seconds > 0 ? `${formatDuration(seconds)} ago` : `in ${formatDuration(-seconds)}`;
 }
 
 /** Day and time to the second, the same in every locale: `2026-11-24 21:03:00`, with a Z in UTC. */
-export function moment(at: number, zone: "local" | "utc" = "local"): string {
+export function formatTimestamp(at: number, zone: "local" | "utc" = "local"): string {
   if (zone === "utc") return `${new Date(at).toISOString().slice(0, 19).replace("T", " ")}Z`;
   const day = new Date(at);
   const two = (value: number) => String(value).padStart(2, "0");
@@ -74,26 +74,26 @@ export function moment(at: number, zone: "local" | "utc" = "local"): string {
 export type Instant = string | number | null | undefined;
 
 /** Unix milliseconds of an RFC 3339 time (REST) or of Unix seconds (live feed); null for none. */
-export function instant(at: Instant): number | null {
+export function toMillis(at: Instant): number | null {
   if (at == null || at === "" || at === 0) return null;
-  const found = typeof at === "number" ? at * 1000 : Date.parse(at);
-  return Number.isNaN(found) ? null : found;
+  const result = typeof at === "number" ? at * 1000 : Date.parse(at);
+  return Number.isNaN(result) ? null : result;
 }
 
 /** `rolled_back` → `Rolled back`. */
-export function words(name: string): string {
+export function humanize(name: string): string {
   const plain = name.replaceAll(/[_.-]+/g, " ").trim();
   return plain.charAt(0).toUpperCase() + plain.slice(1);
 }
 
 /** Who a record of the trail is of: without an address no request came, so it is our own work. */
-export function whoOf({ actor, ip }: { actor: string; ip: string }): string {
+export function actorName({ actor, ip }: { actor: string; ip: string }): string {
   return actor || (ip ? "nobody signed in" : "the control plane");
 }
 
 /** One thing or several: `plural(2, "agent")` is `2 agents`. */
-export function plural(number: number, noun: string, several = `${noun}s`): string {
-  return `${count(number)} ${number === 1 ? noun : several}`;
+export function pluralize(number: number, noun: string, several = `${noun}s`): string {
+  return `${formatCount(number)} ${number === 1 ? noun : several}`;
 }
 
 function scale(size: number, base: number, most: number): number {

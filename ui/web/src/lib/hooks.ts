@@ -1,10 +1,10 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { type ApiError, type Asked, asApiError, get } from "./api";
+import { type ApiError, asApiError, get, type RequestOptions } from "./api";
 import type { Collection } from "./collection";
 import { feed } from "./feed";
 
 /** What a `GET` came to; `reload` asks again and keeps what is shown meanwhile. */
-export interface Loaded<T> {
+export interface Query<T> {
   data: T | null;
   error: ApiError | null;
   loading: boolean;
@@ -14,10 +14,10 @@ export interface Loaded<T> {
 }
 
 /** Ask for `path` when it changes; null asks for nothing. Ends with the component. */
-export function useGet<T>(path: string | null, query?: Asked["query"]): Loaded<T> {
+export function useGet<T>(path: string | null, query?: RequestOptions["query"]): Query<T> {
   const [turn, setTurn] = useState(0);
   const asked = JSON.stringify([path, query]);
-  const [found, setFound] = useState<Omit<Loaded<T>, "reload"> & { asked: string }>({
+  const [result, setFound] = useState<Omit<Query<T>, "reload"> & { asked: string }>({
     data: null,
     error: null,
     loading: path !== null,
@@ -27,8 +27,8 @@ export function useGet<T>(path: string | null, query?: Asked["query"]): Loaded<T
   // `asked` stands for path and query
   useEffect(() => {
     if (path === null) return;
-    const ending = new AbortController();
-    const { signal } = ending;
+    const controller = new AbortController();
+    const { signal } = controller;
     setFound(last => ({
       data: last.asked === asked ? last.data : null,
       error: null,
@@ -42,20 +42,20 @@ export function useGet<T>(path: string | null, query?: Asked["query"]): Loaded<T
         if (signal.aborted) return;
         setFound(last => ({ ...last, error: asApiError(error), loading: false }));
       });
-    return () => ending.abort();
+    return () => controller.abort();
   }, [asked, turn]);
-  return { ...found, reload: () => setTurn(last => last + 1) };
+  return { ...result, reload: () => setTurn(last => last + 1) };
 }
 
 /** Something that is done when asked: `run` does it, `busy` meanwhile; `error`: the last one's. */
-export interface Act {
+export interface Action {
   run: (event?: Event) => Promise<void>;
   busy: boolean;
   error: ApiError | null;
 }
 
 /** `act` for a button or a form; what it throws is `error`, until it is run again. */
-export function useAct(act: () => Promise<unknown>): Act {
+export function useAction(act: () => Promise<unknown>): Action {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
   const run = async (event?: Event) => {
@@ -73,7 +73,7 @@ export function useAct(act: () => Promise<unknown>): Act {
 }
 
 /** Ask again whenever `stamp` is another one: something that the live feed tells has changed it. */
-export function useAnew(of: Loaded<unknown>, stamp: string | number): void {
+export function useReloadOn(of: Query<unknown>, stamp: string | number): void {
   const last = useRef(stamp);
   useEffect(() => {
     if (last.current === stamp) return;

@@ -1,51 +1,51 @@
 import { type ReadonlySignal, signal } from "@preact/signals";
-import { backoff } from "./backoff";
+import { retryDelay } from "./backoff";
 import { Collection, type Frame } from "./collection";
 
 /** What is watched: one keyed collection (docs/spec/live.md). */
-export interface Wanted {
+export interface WatchRequest {
   topic: string;
   org: string;
   of?: string;
 }
 
 /** `idle`: nothing is watched. `waiting`: cut off, the next try comes by itself. */
-export type LinkState = "idle" | "connecting" | "live" | "waiting";
+export type FeedState = "idle" | "connecting" | "live" | "waiting";
 
 /** As much of a WebSocket as is used here; a test brings its own. */
-export type Socket = Pick<
+export type FeedSocket = Pick<
   WebSocket,
   "send" | "close" | "readyState" | "onopen" | "onclose" | "onmessage"
 >;
 
-export interface Options {
-  open: () => Socket;
+export interface FeedOptions {
+  open: () => FeedSocket;
   /** The session ended (close code 4401): nothing comes back by itself. */
-  onEnd: () => void;
+  onSessionEnded: () => void;
   /** It was not let in, and a browser cannot tell why: is there still a session? */
   onRefused: () => void;
-  chance?: () => number;
+  random?: () => number;
 }
 
 /** Close code: the session is over. */
-export const ENDED = 4401;
+export const CLOSE_SESSION_ENDED = 4401;
 /** Close code: the server is about to restart. */
-const RESTARTS = 1012;
-const RESTART_WITHIN = 5000; // milliseconds
+const CLOSE_RESTARTING = 1012;
+const RESTART_DELAY = 5000; // milliseconds
 const STALE_AFTER = 3000; // milliseconds without a connection until rows are marked
 /** Milliseconds: the server sends something at least this often, a heartbeat if nothing else. */
 const HEARTBEAT = 5000;
 /** Milliseconds of silence after which the server counts as gone. */
-export const SILENT_AFTER = 3 * HEARTBEAT;
-const OPEN_WITHIN = 10_000; // milliseconds from the first try to an open connection
+export const SILENCE_TIMEOUT = 3 * HEARTBEAT;
+const OPEN_TIMEOUT = 10_000; // milliseconds from the first try to an open connection
 /** Close code of ours: the server was silent for too long. */
-const SILENT = 4408;
+const CLOSE_SILENT = 4408;
 const OPEN = 1;
 
 interface Watch {
   /** Its number on this feed; another one after a gap. */
   id: number;
-  wanted: Wanted;
+  request: WatchRequest;
   collection: Collection<object>;
 }
 
@@ -55,11 +55,11 @@ interface Watch {
  * It comes back by itself after a cut, asks for everything anew after a gap, and marks what it shows
  * as stale while it is cut off for longer than a moment.
  */
-export class Live {
-  readonly #state = signal<LinkState>("idle");
+export class LiveFeed {
+  readonly #state = signal<FeedState>("idle");
   readonly #since = signal<number | null>(null);
   readonly #watches = new Map<number, Watch>();
-  #socket: Socket | null = null;
+  #socket: FeedSocket | null = null;
   #next = 1;
   #failures = 0;
   #heardAt: number | null = null;
@@ -67,28 +67,28 @@ export class Live {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #stale: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly options: Options) {}
+  constructor(private readonly options: FeedOptions) {}
 
-  get state(): ReadonlySignal<LinkState> {
+  get state(): ReadonlySignal<FeedState> {
     return this.#state;
   }
 
   /** Unix milliseconds of the last word, while what is shown is older than it should be; else null. */
-  get since(): ReadonlySignal<number | null> {
+  get staleSince(): ReadonlySignal<number | null> {
     return this.#since;
   }
 
   /** Begin to watch; the second value ends it. */
-  watch<Row extends object>(wanted: Wanted): [Collection<Row>, () => void] {
+  watch<Row extends object>(request: WatchRequest): [Collection<Row>, () => void] {
     const collection = new Collection<Row>();
-    const watch = { id: 0, wanted, collection: collection as unknown as Collection<object> };
+    const watch = { id: 0, request, collection: collection as unknown as Collection<object> };
     this.#begin(watch);
     if (!this.#socket && this.#state.peek() !== "waiting") this.#connect();
     return [collection, () => this.#unwatch(watch)];
   }
 
   /** Try now, as when the browser says that it is online again. */
-  hurry(): void {
+  reconnect(): void {
     if (this.#state.peek() !== "waiting") return;
     this.#failures = 0;
     this.#connect();
@@ -124,7 +124,7 @@ export class Live {
     socket.onopen = () => this.#opened();
     socket.onmessage = event => this.#heard(String(event.data));
     socket.onclose = event => this.#closed(event.code);
-    this.#expect(OPEN_WITHIN);
+    this.#expect(OPEN_TIMEOUT);
   }
 
   /** Something has to come within so many milliseconds. */
@@ -135,31 +135,31 @@ export class Live {
 
   /** Nothing came: the connection is given up, whatever the browser thinks of it. */
   #missed(): void {
-    this.#letGo(SILENT, "the server is silent");
-    for (const { collection } of this.#watches.values()) collection.forget();
+    this.#letGo(CLOSE_SILENT, "the server is silent");
+    for (const { collection } of this.#watches.values()) collection.reset();
     this.#mark(); // the silence was longer than STALE_AFTER
-    this.#again(backoff(this.#failures++));
+    this.#again(retryDelay(this.#failures++));
   }
 
   #opened(): void {
     clearTimeout(this.#stale);
     this.#stale = undefined;
     this.#state.value = "live";
-    this.#expect(SILENT_AFTER);
+    this.#expect(SILENCE_TIMEOUT);
     for (const watch of this.#watches.values()) this.#ask(watch);
   }
 
   #heard(text: string): void {
     this.#heardAt = Date.now();
     this.#since.value = null;
-    this.#expect(SILENT_AFTER);
+    this.#expect(SILENCE_TIMEOUT);
     const frame = JSON.parse(text) as Frame;
     const watch = this.#watches.get(frame.id);
     if (!watch) return; // a heartbeat, or it was let go a moment ago
     this.#failures = 0;
-    if (watch.collection.take(frame)) return;
+    if (watch.collection.apply(frame)) return;
     this.#unwatch(watch); // what is still on its way belongs to the old number
-    watch.collection.forget();
+    watch.collection.reset();
     this.#begin(watch);
   }
 
@@ -167,14 +167,14 @@ export class Live {
     const opened = this.#state.peek() === "live";
     clearTimeout(this.#silence);
     this.#socket = null;
-    for (const { collection } of this.#watches.values()) collection.forget();
-    if (code === ENDED) {
+    for (const { collection } of this.#watches.values()) collection.reset();
+    if (code === CLOSE_SESSION_ENDED) {
       this.stop();
-      this.options.onEnd();
+      this.options.onSessionEnded();
       return;
     }
     if (!opened && this.#watches.size) this.options.onRefused();
-    this.#again(code === RESTARTS ? RESTART_WITHIN : backoff(this.#failures++));
+    this.#again(code === CLOSE_RESTARTING ? RESTART_DELAY : retryDelay(this.#failures++));
   }
 
   /** Come back by itself after a random part of so many milliseconds, if anything is watched. */
@@ -185,7 +185,7 @@ export class Live {
     }
     this.#state.value = "waiting";
     this.#stale ??= setTimeout(() => this.#mark(), STALE_AFTER);
-    this.#retry = setTimeout(() => this.#connect(), bound * (this.options.chance ?? Math.random)());
+    this.#retry = setTimeout(() => this.#connect(), bound * (this.options.random ?? Math.random)());
   }
 
   #mark(): void {
@@ -204,7 +204,7 @@ export class Live {
     if (this.#watches.delete(watch.id)) this.#say({ unwatch: watch.id });
   }
 
-  #ask({ id, wanted: { topic, org, of } }: Watch): void {
+  #ask({ id, request: { topic, org, of } }: Watch): void {
     this.#say({ watch: id, topic, org, ...(of === undefined ? {} : { of }) });
   }
 

@@ -1,9 +1,9 @@
 /** Patterns of addresses, such as `/agents/:vault`. Pure. */
 
 /** The places of a pattern in a path, null if it does not fit. */
-export function fit(pattern: string, at: string): Record<string, string> | null {
-  const wanted = parts(pattern);
-  const given = parts(at);
+export function matchPattern(pattern: string, at: string): Record<string, string> | null {
+  const wanted = segments(pattern);
+  const given = segments(at);
   if (wanted.length !== given.length) return null;
   const params: Record<string, string> = {};
   for (const [index, word] of wanted.entries()) {
@@ -16,7 +16,7 @@ export function fit(pattern: string, at: string): Record<string, string> | null 
   return params;
 }
 
-function parts(text: string): string[] {
+function segments(text: string): string[] {
   return text.split("/").filter(Boolean);
 }
 

@@ -1,38 +1,38 @@
 /** Where things stand in a JSON text, so that a fault can be shown at its line. Pure. */
 
-export interface Places {
+export interface JsonPositions {
   /** Offset of each value by its name as the server writes it: `rules[1].paths[0]`, `` for all. */
   values: ReadonlyMap<string, number>;
   /** Offset of the first character that cannot stand there; null: the text is JSON. */
-  fault: number | null;
+  errorAt: number | null;
 }
 
-const DEEPEST = 64; // levels; a policy has six
+const MAX_DEPTH = 64; // levels; a policy has six
 const SPACE = /[ \t\n\r]*/y;
-const TEXT = /"(?:[^"\\\p{Cc}]|[\u007f-\u009f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/uy; // no control of ASCII's
-const PLAIN = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
+const STRING = /"(?:[^"\\\p{Cc}]|[\u007f-\u009f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/uy; // no control of ASCII's
+const LITERAL = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 
 /** Read a text as far as it is JSON (RFC 8259). */
-export function places(text: string): Places {
-  const scan = new Scan(text);
+export function jsonPositions(text: string): JsonPositions {
+  const scan = new Scanner(text);
   const good = scan.value("", 0) && scan.rest();
-  return { values: scan.values, fault: good ? null : scan.at };
+  return { values: scan.values, errorAt: good ? null : scan.at };
 }
 
 /** The line (from 1) of an offset. */
-export function lineAt(text: string, offset: number): number {
+export function lineAtOffset(text: string, offset: number): number {
   return text.slice(0, offset).split("\n").length;
 }
 
 /** The line of a field, or of the nearest thing around it that is there. */
-export function lineOf(text: string, field: string): number {
-  const { values } = places(text);
+export function lineOfField(text: string, field: string): number {
+  const { values } = jsonPositions(text);
   let name = field;
   while (name && !values.has(name)) name = name.replace(/(\.[^.[\]]*|\[\d+\]|^[^.[\]]+)$/, "");
-  return lineAt(text, values.get(name) ?? 0);
+  return lineAtOffset(text, values.get(name) ?? 0);
 }
 
-class Scan {
+class Scanner {
   readonly values = new Map<string, number>();
   at = 0;
 
@@ -46,17 +46,17 @@ class Scan {
 
   /** One value and the space behind it; false with `at` where it goes wrong. */
   value(name: string, depth: number): boolean {
-    if (depth > DEEPEST) return false;
+    if (depth > MAX_DEPTH) return false;
     this.values.set(name, this.at);
     const first = this.text[this.at];
     if (first === "{") return this.#members(name, depth);
     if (first === "[") return this.#items(name, depth);
-    return this.#take(first === '"' ? TEXT : PLAIN) !== null && this.#skip();
+    return this.#take(first === '"' ? STRING : LITERAL) !== null && this.#skip();
   }
 
   #members(name: string, depth: number): boolean {
     return this.#between("{", "}", () => {
-      const key = this.#take(TEXT);
+      const key = this.#take(STRING);
       if (key === null || !this.#skip() || !this.#mark(":")) return false;
       const plain = JSON.parse(key) as string;
       return this.value(name ? `${name}.${plain}` : plain, depth + 1);
@@ -84,10 +84,10 @@ class Scan {
 
   #take(shape: RegExp): string | null {
     shape.lastIndex = this.at;
-    const found = shape.exec(this.text);
-    if (!found?.[0]) return null;
-    this.at += found[0].length;
-    return found[0];
+    const result = shape.exec(this.text);
+    if (!result?.[0]) return null;
+    this.at += result[0].length;
+    return result[0];
   }
 
   #skip(): boolean {

@@ -6,14 +6,14 @@ import { signal } from "@preact/signals";
  */
 
 /** Whoever waits for the answer; null: nobody asks. */
-export const asked = signal<((proven: boolean) => void) | null>(null);
+export const pendingStepUp = signal<((proven: boolean) => void) | null>(null);
 
 /** Ask. False: the person would rather not. */
-export function prove(): Promise<boolean> {
-  asked.peek()?.(false);
+export function requestStepUp(): Promise<boolean> {
+  pendingStepUp.peek()?.(false);
   return new Promise(resolve => {
-    asked.value = proven => {
-      asked.value = null;
+    pendingStepUp.value = proven => {
+      pendingStepUp.value = null;
       resolve(proven);
     };
   });

@@ -1,7 +1,7 @@
 const HOUR = 3600; // seconds
 const DAY = 86_400;
 
-interface Wanted {
+interface AxisOptions {
   /** A point a day. */
   daily: boolean;
   /** Where it begins, whatever there is. */
@@ -17,10 +17,10 @@ interface Wanted {
  * from the oldest one; up to the newest, or to now without any. Never nothing: of one point it is
  * an hour, or a week of days.
  */
-export function reach(
+export function timeAxisRange(
   low: number | null,
   high: number | null,
-  { daily, from, now, span }: Wanted,
+  { daily, from, now, span }: AxisOptions,
 ): [number, number] {
   const end = high ?? now;
   const begin = from ?? (span ? end - span : (low ?? end));

@@ -1,10 +1,10 @@
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { fit } from "./pattern";
+import { matchPattern } from "./pattern";
 
 /** What the address names: `params` by the `:name`s of the pattern, decoded. */
-export interface Match {
-  page: Page;
+export interface PageMatch {
+  page: Route;
   params: Record<string, string>;
 }
 
@@ -13,7 +13,7 @@ export interface PageProps {
 }
 
 /** One page of a program. It is loaded when it is first opened. */
-export interface Page {
+export interface Route {
   /** A pattern such as `/agents/:vault`. */
   path: string;
   title: string;
@@ -21,7 +21,7 @@ export interface Page {
 }
 
 /** The address as of now, without origin and fragment. */
-export const address = signal(current());
+export const address = signal(currentAddress());
 
 export const path: ReadonlySignal<string> = computed(() => address.value.split("?")[0] ?? "/");
 export const query: ReadonlySignal<URLSearchParams> = computed(
@@ -33,7 +33,7 @@ export function navigate(to: string, { replace = false } = {}): void {
   if (to === address.peek()) return;
   if (replace) history.replaceState(null, "", to);
   else history.pushState(null, "", to);
-  address.value = current();
+  address.value = currentAddress();
 }
 
 /** The same page with other query values; an empty one is left out. No entry in the history. */
@@ -48,9 +48,9 @@ export function setQuery(values: Record<string, string>): void {
 }
 
 /** The page whose pattern the path has, and what stands in its places. Null: there is none. */
-export function match(pages: readonly Page[], at: string): Match | null {
+export function matchPage(pages: readonly Route[], at: string): PageMatch | null {
   for (const page of pages) {
-    const params = fit(page.path, at);
+    const params = matchPattern(page.path, at);
     if (params) return { page, params };
   }
   return null;
@@ -59,10 +59,10 @@ export function match(pages: readonly Page[], at: string): Match | null {
 /** Follow the history and clicks on links of this program. Once, at the start. */
 export function startRouter(): void {
   addEventListener("popstate", () => {
-    address.value = current();
+    address.value = currentAddress();
   });
   document.addEventListener("click", event => {
-    const to = followed(event);
+    const to = internalTarget(event);
     if (to === null) return;
     event.preventDefault();
     navigate(to);
@@ -70,7 +70,7 @@ export function startRouter(): void {
 }
 
 /** Where a click leads inside this program; null if it is the browser's own affair. */
-function followed(event: MouseEvent): string | null {
+function internalTarget(event: MouseEvent): string | null {
   const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey;
   if (!plain || event.altKey || event.defaultPrevented || !(event.target instanceof Element))
     return null;
@@ -81,6 +81,6 @@ function followed(event: MouseEvent): string | null {
   return ours && !url.hash ? url.pathname + url.search : null;
 }
 
-function current(): string {
+function currentAddress(): string {
   return location.pathname + location.search;
 }

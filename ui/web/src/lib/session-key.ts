@@ -1,4 +1,4 @@
-import { forget, recall, remember } from "./storage";
+import { getStored, removeStored, setStored } from "./storage";
 
 /**
  * The session key: what a page shows beside the cookie with every request (docs/people.md). It is in
@@ -7,7 +7,7 @@ import { forget, recall, remember } from "./storage";
  */
 const KEY = "freehold-session-key";
 
-let key = recall(KEY) ?? "";
+let key = getStored(KEY) ?? "";
 
 /** The key of this tab's session, or "". */
 export function sessionKey(): string {
@@ -15,21 +15,21 @@ export function sessionKey(): string {
 }
 
 /** Signed in: this key goes with every request from now on, and with those of other tabs. */
-export function holdSessionKey(made: string): void {
+export function setSessionKey(made: string): void {
   key = made;
-  remember(KEY, made);
+  setStored(KEY, made);
 }
 
 /** The session is over. Another tab may have begun the next one: its key stays. */
-export function dropSessionKey(): void {
-  if (recall(KEY) === key) forget(KEY);
+export function clearSessionKey(): void {
+  if (getStored(KEY) === key) removeStored(KEY);
   key = "";
 }
 
 /** Hear of another tab's signing in or out; its key is this tab's from then on. Once, at the start. */
-export function watchSessionKey(changed: () => void): void {
+export function onSessionKeyChange(changed: () => void): void {
   addEventListener("storage", event => {
-    const now = recall(KEY) ?? "";
+    const now = getStored(KEY) ?? "";
     if ((event.key !== KEY && event.key !== null) || now === key) return;
     key = now;
     changed();

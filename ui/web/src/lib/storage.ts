@@ -3,7 +3,7 @@
  * alone is here (`lib/session-key.ts`), which is worth nothing without the cookie.
  */
 
-export function recall(key: string): string | null {
+export function getStored(key: string): string | null {
   try {
     return localStorage.getItem(key);
   } catch {
@@ -11,7 +11,7 @@ export function recall(key: string): string | null {
   }
 }
 
-export function remember(key: string, value: string): void {
+export function setStored(key: string, value: string): void {
   try {
     localStorage.setItem(key, value);
   } catch {
@@ -19,7 +19,7 @@ export function remember(key: string, value: string): void {
   }
 }
 
-export function forget(key: string): void {
+export function removeStored(key: string): void {
   try {
     localStorage.removeItem(key);
   } catch {

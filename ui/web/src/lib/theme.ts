@@ -1,5 +1,5 @@
 import { computed, effect, signal } from "@preact/signals";
-import { recall, remember } from "./storage";
+import { getStored, setStored } from "./storage";
 
 /** What a person chose; `system` follows the system's setting as it changes. */
 export type Theme = "system" | "light" | "dark";
@@ -12,21 +12,21 @@ prefersDark.addEventListener("change", event => {
   systemIsDark.value = event.matches;
 });
 
-export const theme = signal<Theme>(THEMES.find(name => name === recall(KEY)) ?? "system");
+export const theme = signal<Theme>(THEMES.find(name => name === getStored(KEY)) ?? "system");
 
 /** Whether the page is dark now: charts are drawn anew when it changes. */
 export const isDark = computed(() =>
   theme.value === "system" ? systemIsDark.value : theme.value === "dark",
 );
 
-export function chooseTheme(chosen: Theme): void {
+export function setTheme(chosen: Theme): void {
   theme.value = chosen;
-  remember(KEY, chosen);
+  setStored(KEY, chosen);
 }
 
 /** The next choice of three. */
-export function turnTheme(): void {
-  chooseTheme(THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length] ?? "system");
+export function cycleTheme(): void {
+  setTheme(THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length] ?? "system");
 }
 
 effect(() => {

@@ -16,7 +16,7 @@ export type AgentState =
   | "pending"
   | "locked"
   | "retired";
-export type Life = "pending" | "active" | "locked" | "retired";
+export type Lifecycle = "pending" | "active" | "locked" | "retired";
 export type Severity = "info" | "warning" | "critical";
 export type AlertState = "firing" | "acknowledged" | "resolved";
 
@@ -29,7 +29,7 @@ export interface Organization {
 export interface AgentRow {
   tags: string[];
   version: string;
-  life: Life;
+  life: Lifecycle;
   reason: string;
   state: AgentState;
   linked: boolean;
@@ -46,7 +46,7 @@ export interface AgentRow {
 }
 
 /** Topic `curves`, key Unix seconds. */
-export interface CurveRow {
+export interface FleetSample {
   requests: number | null;
   errors: number | null;
   p50: number | null;
@@ -55,7 +55,7 @@ export interface CurveRow {
 }
 
 /** Topic `changes`, key the number in the trail. */
-export interface ChangeRow {
+export interface RecentChange {
   at: number;
   actor: string;
   operation: string;

@@ -1,20 +1,20 @@
 import { signal } from "@preact/signals";
-import { moment } from "./format";
-import { recall, remember } from "./storage";
+import { formatTimestamp } from "./format";
+import { getStored, setStored } from "./storage";
 
 /** In which zone exact times are shown: the reader's own, or the one that logs of machines have. */
-export type Zone = "local" | "utc";
+export type TimeZone = "local" | "utc";
 
 const KEY = "freehold-zone";
 
-export const zone = signal<Zone>(recall(KEY) === "utc" ? "utc" : "local");
+export const timeZone = signal<TimeZone>(getStored(KEY) === "utc" ? "utc" : "local");
 
-export function chooseZone(chosen: Zone): void {
-  zone.value = chosen;
-  remember(KEY, chosen);
+export function setTimeZone(chosen: TimeZone): void {
+  timeZone.value = chosen;
+  setStored(KEY, chosen);
 }
 
 /** Day and time of Unix milliseconds as the reader wants them. */
-export function shownMoment(at: number): string {
-  return moment(at, zone.value);
+export function formatTime(at: number): string {
+  return formatTimestamp(at, timeZone.value);
 }

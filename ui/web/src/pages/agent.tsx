@@ -1,23 +1,29 @@
-import { bytes, compact, count, millis, percent } from "../lib/format";
+import {
+  formatBytes,
+  formatCompact,
+  formatCount,
+  formatMillis,
+  formatPercent,
+} from "../lib/format";
 import { useLive } from "../lib/hooks";
 import type { PageProps } from "../lib/router";
-import { organization, within } from "../lib/session";
+import { inOrganization, organization } from "../lib/session";
 import type { AgentSections } from "../lib/types";
-import { State } from "../parts/badge";
-import { Figure, Figures } from "../parts/card";
-import { LinkState } from "../parts/linkstate";
+import { StatusBadge } from "../parts/badge";
+import { Stat, StatRow } from "../parts/card";
+import { LiveIndicator } from "../parts/linkstate";
 import { Page } from "../parts/page";
-import { Empty, Failure, Loading, Old, Stale } from "../parts/states";
+import { EmptyState, ErrorState, Loading, OutdatedNotice, StaleNotice } from "../parts/states";
 import { Tabs } from "../parts/tabs";
-import { TimeAgo } from "../parts/time";
+import { RelativeTime } from "../parts/time";
 import { Commands } from "./agent/commands";
-import { Curves } from "./agent/curves";
-import { About } from "./agent/facts";
-import { LifeActions } from "./agent/life";
+import { AgentCharts } from "./agent/curves";
+import { AgentOverview } from "./agent/facts";
+import { LifecycleActions } from "./agent/life";
 import { Metrics } from "./agent/metrics";
 import { TagsAction } from "./agent/tags";
-import { Tree } from "./agent/tree";
-import { isHeard } from "./fleet/rows";
+import { ActorTree } from "./agent/tree";
+import { isReporting } from "./fleet/rows";
 
 /** One agent as of this moment; while it is looked at, the agent says more of itself. */
 export default function Agent({ params: { vault = "" } }: PageProps) {
@@ -25,39 +31,39 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
   live.version.value;
   const sections = Object.fromEntries(live.rows) as Partial<AgentSections>;
   const { agent, metrics, tree } = sections;
-  const above = { href: within("/"), title: "Fleet" };
+  const above = { href: inOrganization("/"), title: "Fleet" };
   const error = live.error.value;
   if (error?.code === "not_found")
     return (
-      <Page title={vault} above={above}>
-        <Empty icon="agent" title="There is no such agent">
+      <Page title={vault} parent={above}>
+        <EmptyState icon="agent" title="There is no such agent">
           It may belong to another organization.
-        </Empty>
+        </EmptyState>
       </Page>
     );
-  if (error) return <Failure error={error} />;
-  if (!agent) return <Loading what={`Loading ${vault}`} />;
+  if (error) return <ErrorState error={error} />;
+  if (!agent) return <Loading label={`Loading ${vault}`} />;
   return (
     <Page
       title={vault}
-      above={above}
+      parent={above}
       state={
         <>
-          <State of={agent.state} filled />
-          <LinkState />
+          <StatusBadge status={agent.state} filled />
+          <LiveIndicator />
         </>
       }
       actions={
         <>
           <TagsAction vault={vault} tags={agent.tags} />
-          <LifeActions vault={vault} life={agent.life} />
+          <LifecycleActions vault={vault} lifecycle={agent.life} />
         </>
       }
     >
       <div class="stack">
-        <Stale freshness={live.freshness.value} />
-        <Silent agent={agent} isLive={live.freshness.value === "live"} />
-        <Now agent={agent} gauges={metrics?.gauges ?? {}} />
+        <StaleNotice freshness={live.freshness.value} />
+        <SilentNotice agent={agent} isLive={live.freshness.value === "live"} />
+        <AgentStats agent={agent} gauges={metrics?.gauges ?? {}} />
         <Tabs
           label="About this agent"
           tabs={[
@@ -66,12 +72,12 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
               title: "Overview",
               content: () => (
                 <div class="stack">
-                  <Curves vault={vault} at={metrics?.at ?? 0} row={agent} />
-                  <About vault={vault} {...sections} />
+                  <AgentCharts vault={vault} at={metrics?.at ?? 0} row={agent} />
+                  <AgentOverview vault={vault} {...sections} />
                 </div>
               ),
             },
-            { name: "actors", title: "Actors", content: () => <Tree tree={tree} /> },
+            { name: "actors", title: "Actors", content: () => <ActorTree tree={tree} /> },
             {
               name: "commands",
               title: "Commands",
@@ -86,47 +92,52 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
 }
 
 /** The dashboard is live and the agent is not: the figures are those of its last message. */
-function Silent({ agent, isLive }: { agent: AgentSections["agent"]; isLive: boolean }) {
+function SilentNotice({ agent, isLive }: { agent: AgentSections["agent"]; isLive: boolean }) {
   if (!isLive || (agent.state !== "late" && agent.state !== "offline")) return null;
-  return <Old said="The agent is silent. This is what it said last." at={agent.heard} />;
+  return (
+    <OutdatedNotice message="The agent is silent. This is what it said last." at={agent.heard} />
+  );
 }
 
-interface NowProps {
+interface AgentStatsProps {
   agent: AgentSections["agent"];
   gauges: Record<string, number>;
 }
 
-function Now({ agent, gauges }: NowProps) {
+function AgentStats({ agent, gauges }: AgentStatsProps) {
   const cpu = gauges.cpu_permille;
   return (
-    <Figures>
-      <Figure label="Requests" value={compact(agent.requests)} unit="/s" />
-      <Figure label="Server errors" value={compact(agent.errors)} unit="/s" />
-      <Figure
+    <StatRow>
+      <Stat label="Requests" value={formatCompact(agent.requests)} unit="/s" />
+      <Stat label="Server errors" value={formatCompact(agent.errors)} unit="/s" />
+      <Stat
         label="Latency p99"
-        value={millis(agent.p99)}
-        note={known(agent.p50, each => `p50 ${millis(each)}`)}
+        value={formatMillis(agent.p99)}
+        note={formatKnown(agent.p50, each => `p50 ${formatMillis(each)}`)}
       />
-      <Figure
+      <Stat
         label="Secrets"
-        value={count(agent.secrets)}
-        note={known(gauges.secrets_expiring, each => `${count(each)} expire soon`)}
+        value={formatCount(agent.secrets)}
+        note={formatKnown(gauges.secrets_expiring, each => `${formatCount(each)} expire soon`)}
       />
-      {cpu !== undefined && <Figure label="Processor" value={percent(cpu / 1000)} />}
-      <Figure label="Memory" value={bytes(gauges.memory_bytes)} />
+      {cpu !== undefined && <Stat label="Processor" value={formatPercent(cpu / 1000)} />}
+      <Stat label="Memory" value={formatBytes(gauges.memory_bytes)} />
       {gauges.outbox_messages !== undefined && (
-        <Figure
+        <Stat
           label="Outbox"
-          value={count(gauges.outbox_messages)}
-          note={known(gauges.outbox_bytes, bytes)}
+          value={formatCount(gauges.outbox_messages)}
+          note={formatKnown(gauges.outbox_bytes, formatBytes)}
         />
       )}
-      <Figure label="Last word" value={isHeard(agent) ? "now" : <TimeAgo at={agent.heard} />} />
-    </Figures>
+      <Stat
+        label="Last word"
+        value={isReporting(agent) ? "now" : <RelativeTime at={agent.heard} />}
+      />
+    </StatRow>
   );
 }
 
 /** Told in some form if it is known, else left out. */
-function known(value: number | null | undefined, form: (value: number) => string) {
+function formatKnown(value: number | null | undefined, form: (value: number) => string) {
   return value == null ? undefined : form(value);
 }

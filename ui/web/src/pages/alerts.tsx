@@ -1,16 +1,16 @@
-import { may } from "../lib/session";
-import { LinkState } from "../parts/linkstate";
+import { hasRole } from "../lib/session";
+import { LiveIndicator } from "../parts/linkstate";
 import { Page } from "../parts/page";
 import { type Tab, Tabs } from "../parts/tabs";
-import { Channels } from "./alerts/channels";
-import { Deliveries } from "./alerts/deliveries";
-import { List } from "./alerts/list";
+import { ChannelsTab } from "./alerts/channels";
+import { DeliveriesTab } from "./alerts/deliveries";
+import { AlertsTab } from "./alerts/list";
 import "./alerts/alerts.css";
 
 /** What a person should know, and who is told of it how. */
 export default function Alerts() {
   return (
-    <Page title="Alerts" state={<LinkState />}>
+    <Page title="Alerts" state={<LiveIndicator />}>
       <div class="stack">
         <Tabs label="About alerts" tabs={tabs()} />
       </div>
@@ -19,11 +19,11 @@ export default function Alerts() {
 }
 
 function tabs(): Tab[] {
-  const list = { name: "alerts", title: "Alerts", content: () => <List /> };
-  if (!may("operator")) return [list];
+  const list = { name: "alerts", title: "Alerts", content: () => <AlertsTab /> };
+  if (!hasRole("operator")) return [list];
   return [
     list,
-    { name: "channels", title: "Channels", content: () => <Channels /> },
-    { name: "deliveries", title: "Deliveries", content: () => <Deliveries /> },
+    { name: "channels", title: "Channels", content: () => <ChannelsTab /> },
+    { name: "deliveries", title: "Deliveries", content: () => <DeliveriesTab /> },
   ];
 }

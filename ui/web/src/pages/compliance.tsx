@@ -1,12 +1,12 @@
 import { ReportsTab } from "./compliance/reports";
-import { Schedules } from "./compliance/schedules";
+import { SchedulesTab } from "./compliance/schedules";
 import "./compliance/compliance.css";
 import { useState } from "preact/hooks";
 import { organization } from "../lib/session";
 import { Button } from "../parts/button";
 import { Page } from "../parts/page";
 import { Tabs } from "../parts/tabs";
-import { Generate } from "./compliance/generate";
+import { ReportDialog } from "./compliance/generate";
 
 /** What the system can show for a standard, with the proofs; made now or by a clock. */
 export default function Compliance() {
@@ -27,10 +27,10 @@ export default function Compliance() {
         label="Compliance"
         tabs={[
           { name: "reports", title: "Reports", content: () => <ReportsTab key={made} /> },
-          { name: "schedules", title: "Schedules", content: () => <Schedules /> },
+          { name: "schedules", title: "Schedules", content: () => <SchedulesTab /> },
         ]}
       />
-      {asking && <Generate close={() => setAsking(false)} done={() => setMade(made + 1)} />}
+      {asking && <ReportDialog onClose={() => setAsking(false)} onDone={() => setMade(made + 1)} />}
     </Page>
   );
 }

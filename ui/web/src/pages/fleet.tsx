@@ -1,65 +1,65 @@
 import { useComputed } from "@preact/signals";
 import { useLive } from "../lib/hooks";
-import { may, me, organization, within } from "../lib/session";
-import type { AgentRow, AlertRow, CurveRow } from "../lib/types";
-import { LinkState } from "../parts/linkstate";
+import { currentUser, hasRole, inOrganization, organization } from "../lib/session";
+import type { AgentRow, AlertRow, FleetSample } from "../lib/types";
+import { LiveIndicator } from "../parts/linkstate";
 import { Page } from "../parts/page";
-import { Empty, Failure, Loading, Stale } from "../parts/states";
-import { Changes } from "./fleet/changes";
-import { Counts } from "./fleet/counts";
-import { Curves } from "./fleet/curves";
-import { Groups, Organizations } from "./fleet/groups";
-import { List } from "./fleet/list";
-import { listed, summed } from "./fleet/rows";
+import { EmptyState, ErrorState, Loading, StaleNotice } from "../parts/states";
+import { RecentChanges } from "./fleet/changes";
+import { FleetStats } from "./fleet/counts";
+import { FleetCharts } from "./fleet/curves";
+import { AgentGroups, LargestOrganizations } from "./fleet/groups";
+import { AgentTable } from "./fleet/list";
+import { currentAgents, summarize } from "./fleet/rows";
 
 /** All agents of an organization as of this moment. */
 export default function Fleet() {
   const org = organization.value;
   const fleet = useLive<AgentRow>("fleet", org);
-  const curves = useLive<CurveRow>("curves", org);
+  const curves = useLive<FleetSample>("curves", org);
   const alerts = useLive<AlertRow>("alerts", org);
   const rows = useComputed(() => {
     fleet.version.value; // rows change in place with it
-    return listed(fleet);
+    return currentAgents(fleet);
   });
-  const summary = useComputed(() => summed(rows.value));
+  const summary = useComputed(() => summarize(rows.value));
   const isEmpty = useComputed(() => !rows.value.length); // so that not each change draws the page
   const error = fleet.error.value;
-  if (error) return <Failure error={error} />;
-  if (fleet.freshness.value === "loading") return <Loading what="Loading the fleet" />;
-  const everywhere = me.value?.super_admin && <Organizations />;
+  if (error) return <ErrorState error={error} />;
+  if (fleet.freshness.value === "loading") return <Loading label="Loading the fleet" />;
+  const everywhere = currentUser.value?.super_admin && <LargestOrganizations />;
   return (
     <Page
       title="Fleet"
-      state={<LinkState />}
+      state={<LiveIndicator />}
       actions={
-        may("operator") && (
-          <a class="button plain" href={within("/enrolment")}>
+        hasRole("operator") && (
+          <a class="button plain" href={inOrganization("/enrolment")}>
             Enrol an agent…
           </a>
         )
       }
     >
       <div class="stack">
-        <Stale freshness={fleet.freshness.value} />
+        <StaleNotice freshness={fleet.freshness.value} />
         {!isEmpty.value ? (
           <>
-            <Counts summary={summary} curves={curves} alerts={alerts} />
-            <Curves of={curves} />
+            <FleetStats summary={summary} curves={curves} alerts={alerts} />
+            <FleetCharts samples={curves} />
             <div class="beside">
-              <List rows={rows} summary={summary} />
+              <AgentTable rows={rows} summary={summary} />
               <div class="columns">
-                {may("admin") && <Changes org={org} />}
-                <Groups summary={summary} />
+                {hasRole("admin") && <RecentChanges org={org} />}
+                <AgentGroups summary={summary} />
                 {everywhere}
               </div>
             </div>
           </>
         ) : (
           <>
-            <Empty icon="fleet" title="No agents yet">
+            <EmptyState icon="fleet" title="No agents yet">
               Agents of this organization appear here when they have enrolled.
-            </Empty>
+            </EmptyState>
             {everywhere}
           </>
         )}

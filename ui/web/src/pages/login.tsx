@@ -1,34 +1,39 @@
 import { useState } from "preact/hooks";
-import { type Opened, returned } from "../lib/door";
+import { providerSignIn, type SignInResult } from "../lib/door";
 import { invitation } from "../lib/invitation";
 import { query, setQuery } from "../lib/router";
-import { resume } from "../lib/session";
-import { Door } from "../parts/door";
-import { Enrolment } from "./login/enrolment";
-import { Factor } from "./login/factor";
-import { Invited } from "./login/invited";
-import { Password } from "./login/password";
+import { restoreSession } from "../lib/session";
+import { AuthLayout } from "../parts/door";
+import { SecondFactorSetup } from "./login/enrolment";
+import { SecondFactor } from "./login/factor";
+import { AcceptInvitation } from "./login/invited";
+import { PasswordSignIn } from "./login/password";
 
 /** The door: a password or an invitation, and the second step where there is one or has to be. */
-export default function Login() {
+export default function SignIn() {
   const signin = query.value.get("signin");
   const secret = invitation.value;
-  const [at, setAt] = useState<Opened | null>(returned.value);
+  const [at, setAt] = useState<SignInResult | null>(providerSignIn.value);
   const [hasAccount, setHasAccount] = useState(false);
   const done = async () => {
-    returned.value = null;
+    providerSignIn.value = null;
     setQuery({ signin: "" });
-    await resume();
+    await restoreSession();
   };
-  const next = async (opened: Opened) => (opened.state === "open" ? done() : setAt(opened));
+  const next = async (opened: SignInResult) => (opened.state === "open" ? done() : setAt(opened));
   return (
-    <Door of="Freehold">
-      {at?.state === "enrolment" && <Enrolment challenge={at.challenge} done={done} />}
-      {at?.state === "second-factor" && <Factor challenge={at.challenge} next={next} />}
+    <AuthLayout product="Freehold">
+      {at?.state === "enrolment" && <SecondFactorSetup challenge={at.challenge} onDone={done} />}
+      {at?.state === "second-factor" && <SecondFactor challenge={at.challenge} onNext={next} />}
       {!at && secret && !hasAccount && (
-        <Invited key={secret} secret={secret} next={next} instead={() => setHasAccount(true)} />
+        <AcceptInvitation
+          key={secret}
+          secret={secret}
+          onNext={next}
+          onUseAccount={() => setHasAccount(true)}
+        />
       )}
-      {!at && (!secret || hasAccount) && <Password next={next} failed={signin ?? ""} />}
-    </Door>
+      {!at && (!secret || hasAccount) && <PasswordSignIn onNext={next} errorCode={signin ?? ""} />}
+    </AuthLayout>
   );
 }

@@ -1,26 +1,26 @@
 import { useState } from "preact/hooks";
 import { get, post } from "../lib/api";
-import { plural } from "../lib/format";
+import { pluralize } from "../lib/format";
 import { useGet } from "../lib/hooks";
 import { CONTROL_LIMITS } from "../lib/limits";
-import { State } from "../parts/badge";
+import { StatusBadge } from "../parts/badge";
 import { Button } from "../parts/button";
 import { Card } from "../parts/card";
 import { Dialog } from "../parts/dialog";
-import { Field } from "../parts/field";
-import { type Part, useParts } from "../parts/more";
+import { TextField } from "../parts/field";
+import { type ListPage, usePagination } from "../parts/more";
 import { Page } from "../parts/page";
 import { Await } from "../parts/states";
 import { type Column, Table } from "../parts/table";
 import { timeColumn } from "../parts/timecolumn";
-import { toast } from "../parts/toasts";
-import { type Organization, SLUG } from "./people/wire";
+import { showToast } from "../parts/toasts";
+import { type Organization, SLUG_PATTERN } from "./people/wire";
 
-const PAGE = CONTROL_LIMITS.organizations;
+const PAGE_SIZE = CONTROL_LIMITS.organizations;
 
 /** All tenants, for super-admins. */
 export default function Organizations() {
-  const found = useGet<Organization[]>("organizations", { limit: PAGE });
+  const result = useGet<Organization[]>("organizations", { limit: PAGE_SIZE });
   const [makes, setMakes] = useState(false);
   return (
     <Page
@@ -31,27 +31,29 @@ export default function Organizations() {
         </Button>
       }
     >
-      <Await of={found}>{first => <List key={first.at(-1)?.id} first={first} />}</Await>
-      {makes && <Make close={() => setMakes(false)} made={found.reload} />}
+      <Await query={result}>
+        {first => <OrganizationTable key={first.at(-1)?.id} first={first} />}
+      </Await>
+      {makes && <CreateOrganization onClose={() => setMakes(false)} onCreated={result.reload} />}
     </Page>
   );
 }
 
-function List({ first }: { first: Organization[] }) {
-  const { rows, soFar, more } = useParts(part(first), async after =>
-    part(await get<Organization[]>("organizations", { query: { after, limit: PAGE } })),
+function OrganizationTable({ first }: { first: Organization[] }) {
+  const { rows, suffix, loadMore } = usePagination(listPage(first), async after =>
+    listPage(await get<Organization[]>("organizations", { query: { after, limit: PAGE_SIZE } })),
   );
   return (
-    <Card title="All" flush aside={plural(rows.length, "organization") + soFar}>
+    <Card title="All" flush aside={pluralize(rows.length, "organization") + suffix}>
       <Table label="Organizations" columns={COLUMNS} rows={rows} keyOf={({ id }) => id} />
-      {more}
+      {loadMore}
     </Card>
   );
 }
 
 /** A full page may have others behind it. */
-function part(rows: Organization[]): Part<Organization, string> {
-  return { rows, next: rows.length < PAGE ? "" : (rows.at(-1)?.id ?? "") };
+function listPage(rows: Organization[]): ListPage<Organization, string> {
+  return { rows, next: rows.length < PAGE_SIZE ? "" : (rows.at(-1)?.id ?? "") };
 }
 
 const COLUMNS: Column<Organization>[] = [
@@ -59,47 +61,57 @@ const COLUMNS: Column<Organization>[] = [
     name: "id",
     title: "Organization",
     cell: ({ id }) => <a href={`/people?org=${id}`}>{id}</a>,
-    by: row => row.id,
+    sortBy: row => row.id,
   },
   {
     name: "title",
     title: "Title",
     cell: ({ title }) => <span title={title}>{title || "–"}</span>,
-    by: row => row.title,
+    sortBy: row => row.title,
   },
   {
     name: "factor",
     title: "Second factor",
     width: "9rem",
-    wide: true,
+    wideOnly: true,
     cell: row =>
-      row.second_factor ? <State of="ok" label="Demanded" /> : <span class="muted">Optional</span>,
-    by: row => Number(row.second_factor),
+      row.second_factor ? (
+        <StatusBadge status="ok" label="Demanded" />
+      ) : (
+        <span class="muted">Optional</span>
+      ),
+    sortBy: row => Number(row.second_factor),
   },
-  timeColumn("made", "Since", row => row.created_at, { wide: true, sorts: true }),
+  timeColumn("made", "Since", row => row.created_at, { wideOnly: true, sortable: true }),
 ];
 
-function Make({ close, made }: { close: () => void; made: () => void }) {
+function CreateOrganization({
+  onClose,
+  onCreated,
+}: {
+  onClose: () => void;
+  onCreated: () => void;
+}) {
   const [id, setId] = useState("");
   const [title, setTitle] = useState("");
   const act = async () => {
     await post("organizations", { id, title });
-    toast(`${id} is there`);
-    made();
+    showToast(`${id} is there`);
+    onCreated();
   };
   return (
-    <Dialog title="A new organization" action="Make it" act={act} close={close}>
-      <Field
+    <Dialog title="A new organization" submitLabel="Make it" onSubmit={act} onClose={onClose}>
+      <TextField
         label="Id"
         hint="a–z, 0–9 and -. It stays as it is."
-        pattern={SLUG}
+        pattern={SLUG_PATTERN}
         maxLength={64}
         autocomplete="off"
         required
         value={id}
-        change={setId}
+        onChange={setId}
       />
-      <Field label="Title" value={title} change={setTitle} maxLength={1024} />
+      <TextField label="Title" value={title} onChange={setTitle} maxLength={1024} />
       <p class="muted">Then invite its first owner, under People.</p>
     </Dialog>
   );

@@ -1,11 +1,11 @@
-import { may, organization } from "../lib/session";
+import { hasRole, organization } from "../lib/session";
 import { Page } from "../parts/page";
 import { type Tab, Tabs } from "../parts/tabs";
-import { Invitations } from "./people/invitations";
-import { Members } from "./people/members";
-import { Provider } from "./people/provider";
-import { Rules } from "./people/rules";
-import { Tokens } from "./people/tokens";
+import { InvitationsTab } from "./people/invitations";
+import { MembersTab } from "./people/members";
+import { IdentityProviderTab } from "./people/provider";
+import { OrganizationTab } from "./people/rules";
+import { ApiTokensTab } from "./people/tokens";
 
 /** Who belongs to the organization, as what, and how they come in. */
 export default function People() {
@@ -19,18 +19,23 @@ export default function People() {
 }
 
 function tabs(): Tab[] {
-  const found = [
-    { name: "members", title: "Members", content: () => <Members /> },
-    { name: "tokens", title: "API tokens", content: () => <Tokens /> },
+  const result = [
+    { name: "members", title: "Members", content: () => <MembersTab /> },
+    { name: "tokens", title: "API tokens", content: () => <ApiTokensTab /> },
   ];
-  if (may("admin")) {
-    found.splice(1, 0, {
+  if (hasRole("admin")) {
+    result.splice(1, 0, {
       name: "invitations",
       title: "Invitations",
-      content: () => <Invitations />,
+      content: () => <InvitationsTab />,
     });
-    found.push({ name: "provider", title: "Identity provider", content: () => <Provider /> });
+    result.push({
+      name: "provider",
+      title: "Identity provider",
+      content: () => <IdentityProviderTab />,
+    });
   }
-  if (may("owner")) found.push({ name: "rules", title: "Organization", content: () => <Rules /> });
-  return found;
+  if (hasRole("owner"))
+    result.push({ name: "rules", title: "Organization", content: () => <OrganizationTab /> });
+  return result;
 }

@@ -1,77 +1,77 @@
 import { useState } from "preact/hooks";
-import type { Keyed } from "../lib/collection";
-import { count, plural } from "../lib/format";
-import { useAnew, useGet, useLive } from "../lib/hooks";
+import type { WithKey } from "../lib/collection";
+import { formatCount, pluralize } from "../lib/format";
+import { useGet, useLive, useReloadOn } from "../lib/hooks";
 import { navigate, query, setQuery } from "../lib/router";
-import { may, ofOrganization, organization, within } from "../lib/session";
+import { hasRole, inOrganization, organization, organizationPath } from "../lib/session";
 import type { AgentRow, Policy, RolloutRow } from "../lib/types";
-import { State } from "../parts/badge";
+import { StatusBadge } from "../parts/badge";
 import { Button } from "../parts/button";
 import { Card } from "../parts/card";
 import { Dialog } from "../parts/dialog";
-import { Field, Search } from "../parts/field";
-import { LinkState } from "../parts/linkstate";
+import { SearchInput, TextField } from "../parts/field";
+import { LiveIndicator } from "../parts/linkstate";
 import { Page } from "../parts/page";
-import { Await, Empty, Failure, Stale } from "../parts/states";
+import { Await, EmptyState, ErrorState, StaleNotice } from "../parts/states";
 import { type Column, Table } from "../parts/table";
 import { timeColumn } from "../parts/timecolumn";
-import { type Listed, listed } from "./fleet/rows";
-import { openRollout, targeted, told } from "./policy/targets";
+import { type Agent, currentAgents } from "./fleet/rows";
+import { describeTargets, openRollout, targetedAgents } from "./policy/targets";
 
 /** A policy, the agents it is for, and what is on its way. */
-interface Row extends Policy {
+interface PolicyRow extends Policy {
   agents: number;
-  rollout: Keyed<RolloutRow> | undefined;
+  rollout: WithKey<RolloutRow> | undefined;
 }
 
-const COLUMNS: Column<Row>[] = [
+const COLUMNS: Column<PolicyRow>[] = [
   {
     name: "name",
     title: "Policy",
-    cell: ({ name }) => <a href={within(`/policies/${name}`)}>{name}</a>,
-    by: row => row.name,
+    cell: ({ name }) => <a href={inOrganization(`/policies/${name}`)}>{name}</a>,
+    sortBy: row => row.name,
   },
   {
     name: "state",
     title: "State",
     width: "9.5rem",
-    cell: row => <Standing row={row} />,
-    by: row => row.rollout?.state ?? (row.stable === row.head ? null : "waits"),
+    cell: row => <PolicyRolloutBadge row={row} />,
+    sortBy: row => row.rollout?.state ?? (row.stable === row.head ? null : "waits"),
   },
   {
     name: "stable",
     title: "In use",
     width: "5.5rem",
-    number: true,
-    wide: true,
+    numeric: true,
+    wideOnly: true,
     cell: row => row.stable || "–",
-    by: row => row.stable,
+    sortBy: row => row.stable,
   },
   {
     name: "head",
     title: "Newest",
     width: "5.5rem",
-    number: true,
-    wide: true,
+    numeric: true,
+    wideOnly: true,
     cell: row => row.head,
-    by: row => row.head,
+    sortBy: row => row.head,
   },
   {
     name: "targets",
     title: "For",
-    wide: true,
-    cell: ({ targets }) => <span title={told(targets)}>{told(targets)}</span>,
-    by: row => told(row.targets),
+    wideOnly: true,
+    cell: ({ targets }) => <span title={describeTargets(targets)}>{describeTargets(targets)}</span>,
+    sortBy: row => describeTargets(row.targets),
   },
   {
     name: "agents",
     title: "Agents",
     width: "5.5rem",
-    number: true,
-    cell: row => count(row.agents),
-    by: row => row.agents,
+    numeric: true,
+    cell: row => formatCount(row.agents),
+    sortBy: row => row.agents,
   },
-  timeColumn("changed", "Changed", row => row.changed_at, { wide: true, sorts: true }),
+  timeColumn("changed", "Changed", row => row.changed_at, { wideOnly: true, sortable: true }),
 ];
 
 /** Every policy of the organization. */
@@ -79,63 +79,68 @@ export default function Policies() {
   const org = organization.value;
   const fleet = useLive<AgentRow>("fleet", org);
   const rollouts = useLive<RolloutRow>("rollouts", org);
-  const [asks, setAsks] = useState(false);
+  const [dialog, setDialog] = useState(false);
   fleet.version.value;
   const moving = rollouts.version.value;
-  const found = useGet<Policy[]>(ofOrganization("policies"));
-  useAnew(found, moving);
+  const result = useGet<Policy[]>(organizationPath("policies"));
+  useReloadOn(result, moving);
   const text = query.value.get("q") ?? "";
-  if (fleet.error.value) return <Failure error={fleet.error.value} />;
+  if (fleet.error.value) return <ErrorState error={fleet.error.value} />;
   return (
     <Page
       title="Policies"
-      state={<LinkState />}
+      state={<LiveIndicator />}
       actions={
-        may("operator") && (
-          <Button kind="primary" icon="policy" onClick={() => setAsks(true)}>
+        hasRole("operator") && (
+          <Button kind="primary" icon="policy" onClick={() => setDialog(true)}>
             New policy…
           </Button>
         )
       }
     >
       <div class="stack">
-        <Stale freshness={fleet.freshness.value} />
-        <Await of={found}>
+        <StaleNotice freshness={fleet.freshness.value} />
+        <Await query={result}>
           {policies => (
-            <List policies={policies} text={text} agents={listed(fleet)} moving={rollouts.list()} />
+            <PolicyTable
+              policies={policies}
+              text={text}
+              agents={currentAgents(fleet)}
+              moving={rollouts.list()}
+            />
           )}
         </Await>
       </div>
-      {asks && <Ask close={() => setAsks(false)} />}
+      {dialog && <NewPolicyDialog onClose={() => setDialog(false)} />}
     </Page>
   );
 }
 
-interface ListProps {
+interface PolicyTableProps {
   policies: Policy[];
   text: string;
-  agents: Listed[];
-  moving: Keyed<RolloutRow>[];
+  agents: Agent[];
+  moving: WithKey<RolloutRow>[];
 }
 
-function List({ policies, text, agents, moving }: ListProps) {
+function PolicyTable({ policies, text, agents, moving }: PolicyTableProps) {
   if (!policies.length)
     return (
-      <Empty icon="policy" title="No policies yet">
+      <EmptyState icon="policy" title="No policies yet">
         Agents then enforce their own alone. A policy from here reaches them by a roll-out.
-      </Empty>
+      </EmptyState>
     );
   const rows = policies
     .filter(({ name }) => name.includes(text.trim().toLowerCase()))
     .map(policy => ({
       ...policy,
-      agents: targeted(agents, policy.targets).length,
+      agents: targetedAgents(agents, policy.targets).length,
       rollout: openRollout(moving, policy.name),
     }));
   return (
-    <Card title="All" flush aside={plural(policies.length, "policy", "policies")}>
+    <Card title="All" flush aside={pluralize(policies.length, "policy", "policies")}>
       <div class="toolbar">
-        <Search label="Find policies" value={text} change={q => setQuery({ q })} />
+        <SearchInput label="Find policies" value={text} onChange={q => setQuery({ q })} />
       </div>
       <Table
         label="Policies"
@@ -143,38 +148,38 @@ function List({ policies, text, agents, moving }: ListProps) {
         rows={rows}
         keyOf={({ name }) => name}
         order={{ column: "name", descending: false }}
-        open={({ name }) => navigate(within(`/policies/${name}`))}
-        empty={<Empty title="No policy fits" />}
+        onOpen={({ name }) => navigate(inOrganization(`/policies/${name}`))}
+        empty={<EmptyState title="No policy fits" />}
       />
     </Card>
   );
 }
 
-function Standing({ row: { head, rollout, stable } }: { row: Row }) {
+function PolicyRolloutBadge({ row: { head, rollout, stable } }: { row: PolicyRow }) {
   if (rollout)
     return (
-      <State
-        of={rollout.state}
+      <StatusBadge
+        status={rollout.state}
         label={`${rollout.state === "halted" ? "Halted at" : "Rolling out"} ${rollout.version}`}
       />
     );
-  if (!stable) return <State of="pending" label="Not rolled out" />;
+  if (!stable) return <StatusBadge status="pending" label="Not rolled out" />;
   return stable === head ? (
-    <State of="done" label="In use" />
+    <StatusBadge status="done" label="In use" />
   ) : (
-    <State of="pending" label={`Version ${head} waits`} />
+    <StatusBadge status="pending" label={`Version ${head} waits`} />
   );
 }
 
-function Ask({ close }: { close: () => void }) {
+function NewPolicyDialog({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState("");
-  const act = async () => navigate(within(`/policies/${name.trim()}?new=1`));
+  const act = async () => navigate(inOrganization(`/policies/${name.trim()}?new=1`));
   return (
-    <Dialog title="New policy" action="Write it" act={act} close={close}>
-      <Field
+    <Dialog title="New policy" submitLabel="Write it" onSubmit={act} onClose={onClose}>
+      <TextField
         label="Name"
         value={name}
-        change={setName}
+        onChange={setName}
         required
         maxLength={64}
         pattern="[a-z0-9]([a-z0-9\-]{0,62}[a-z0-9])?"

@@ -1,32 +1,32 @@
 import { useState } from "preact/hooks";
-import type { Keyed } from "../lib/collection";
-import { shown } from "../lib/draft";
-import { plural } from "../lib/format";
-import { useAnew, useGet, useLive } from "../lib/hooks";
+import type { WithKey } from "../lib/collection";
+import { formatPolicy } from "../lib/draft";
+import { pluralize } from "../lib/format";
+import { useGet, useLive, useReloadOn } from "../lib/hooks";
 import { navigate, type PageProps, query } from "../lib/router";
-import { may, ofOrganization, organization, within } from "../lib/session";
+import { hasRole, inOrganization, organization, organizationPath } from "../lib/session";
 import type { AgentRow, Policy, PolicyVersion, RolloutRow } from "../lib/types";
-import { State } from "../parts/badge";
+import { StatusBadge } from "../parts/badge";
 import { Button } from "../parts/button";
-import { Card, Figure, Figures } from "../parts/card";
-import { Code } from "../parts/code";
-import { LinkState } from "../parts/linkstate";
+import { Card, Stat, StatRow } from "../parts/card";
+import { CodeBlock } from "../parts/code";
+import { LiveIndicator } from "../parts/linkstate";
 import { Page } from "../parts/page";
-import { Empty, Failure, Loading, Stale } from "../parts/states";
+import { EmptyState, ErrorState, Loading, StaleNotice } from "../parts/states";
 import { type Tab, Tabs } from "../parts/tabs";
-import { type Listed, listed } from "./fleet/rows";
-import { Agents } from "./policy/agents";
-import { Point } from "./policy/point";
-import { Start } from "./policy/start";
-import { openRollout, targeted, told } from "./policy/targets";
-import { MOST, Versions } from "./policy/versions";
-import { Write } from "./policy/write";
-import { Past } from "./rollouts";
+import { type Agent, currentAgents } from "./fleet/rows";
+import { PolicyAgents } from "./policy/agents";
+import { TargetsDialog } from "./policy/point";
+import { RolloutDialog } from "./policy/start";
+import { describeTargets, openRollout, targetedAgents } from "./policy/targets";
+import { MAX_VERSIONS, PolicyVersions } from "./policy/versions";
+import { VersionEditor } from "./policy/write";
+import { FinishedRollouts } from "./rollouts";
 import { RolloutActions } from "./rollouts/actions";
-import { Course } from "./rollouts/row";
+import { RolloutProgress } from "./rollouts/row";
 import "./policy/policy.css";
 
-type Moving = Keyed<RolloutRow>[];
+type Rollouts = WithKey<RolloutRow>[];
 
 /** One policy: what it says, whom it is for, how it gets there. */
 export default function PolicyPage({ params: { name = "" } }: PageProps) {
@@ -37,60 +37,75 @@ export default function PolicyPage({ params: { name = "" } }: PageProps) {
   rollouts.version.value;
   const moving = rollouts.list().filter(({ policy }) => policy === name);
   const isNew = query.value.has("new"); // then there is nothing to ask for yet
-  const path = ofOrganization(`policies/${name}`);
-  const found = useGet<Policy>(isNew ? null : path);
-  const versions = useGet<PolicyVersion[]>(isNew ? null : `${path}/versions`, { limit: MOST });
+  const path = organizationPath(`policies/${name}`);
+  const result = useGet<Policy>(isNew ? null : path);
+  const versions = useGet<PolicyVersion[]>(isNew ? null : `${path}/versions`, {
+    limit: MAX_VERSIONS,
+  });
   const reload = () => {
-    found.reload();
+    result.reload();
     versions.reload();
   };
-  useAnew(found, moving.map(row => row.key + row.state).join());
-  if (isNew && may("operator")) return <New name={name} />;
-  if (found.error?.code === "not_found" && !found.data) return <Missing name={name} />;
-  const error = found.error ?? versions.error ?? fleet.error.value;
-  if (error && !(found.data && versions.data)) return <Failure error={error} retry={reload} />;
-  if (!found.data || !versions.data) return <Loading what={`Loading ${name}`} />;
+  useReloadOn(result, moving.map(row => row.key + row.state).join());
+  if (isNew && hasRole("operator")) return <NewPolicy name={name} />;
+  if (result.error?.code === "not_found" && !result.data) return <MissingPolicy name={name} />;
+  const error = result.error ?? versions.error ?? fleet.error.value;
+  if (error && !(result.data && versions.data))
+    return <ErrorState error={error} onRetry={reload} />;
+  if (!result.data || !versions.data) return <Loading label={`Loading ${name}`} />;
   return (
-    <One
-      policy={found.data}
+    <PolicyDetails
+      policy={result.data}
       versions={versions.data}
       moving={moving}
-      fleet={listed(fleet)}
+      fleet={currentAgents(fleet)}
       freshness={fleet.freshness.value}
-      arriving={found.loading || versions.loading}
+      reloading={result.loading || versions.loading}
       reload={reload}
     />
   );
 }
 
-const above = () => ({ href: within("/policies"), title: "Policies" });
+const parentPage = () => ({ href: inOrganization("/policies"), title: "Policies" });
 
-interface OneProps {
+interface PolicyDetailsProps {
   policy: Policy;
   versions: PolicyVersion[];
-  moving: Moving;
-  fleet: Listed[];
+  moving: Rollouts;
+  fleet: Agent[];
   freshness: "loading" | "live" | "stale";
   /** Asked for again, as after a version was saved: what is here may not be the newest. */
-  arriving: boolean;
+  reloading: boolean;
   reload: () => void;
 }
 
-function One({ policy, versions, moving, fleet, freshness, arriving, reload }: OneProps) {
-  const [asks, setAsks] = useState<"start" | "point" | null>(null);
-  const agents = targeted(fleet, policy.targets);
+function PolicyDetails({
+  policy,
+  versions,
+  moving,
+  fleet,
+  freshness,
+  reloading,
+  reload,
+}: PolicyDetailsProps) {
+  const [dialog, setDialog] = useState<"start" | "point" | null>(null);
+  const agents = targetedAgents(fleet, policy.targets);
   const open = openRollout(moving, policy.name);
-  const close = () => setAsks(null);
+  const close = () => setDialog(null);
   return (
     <Page
       title={policy.name}
-      above={above()}
-      state={<LinkState />}
+      parent={parentPage()}
+      state={<LiveIndicator />}
       actions={
-        may("operator") && (
+        hasRole("operator") && (
           <>
-            <Button onClick={() => setAsks("point")}>Whom it is for…</Button>
-            <Button kind="primary" disabled={!!open || arriving} onClick={() => setAsks("start")}>
+            <Button onClick={() => setDialog("point")}>Whom it is for…</Button>
+            <Button
+              kind="primary"
+              disabled={!!open || reloading}
+              onClick={() => setDialog("start")}
+            >
               Roll out…
             </Button>
           </>
@@ -98,76 +113,83 @@ function One({ policy, versions, moving, fleet, freshness, arriving, reload }: O
       }
     >
       <div class="stack">
-        <Stale freshness={freshness} />
-        {open && <Open row={open} />}
-        <Now policy={policy} agents={agents} />
+        <StaleNotice freshness={freshness} />
+        {open && <CurrentRollout row={open} />}
+        <PolicyStats policy={policy} agents={agents} />
         <Tabs label="About this policy" tabs={tabs({ policy, versions, moving, agents, reload })} />
       </div>
-      {asks === "point" && <Point policy={policy} agents={fleet} close={close} pointed={reload} />}
-      {asks === "start" && (
-        <Start
+      {dialog === "point" && (
+        <TargetsDialog policy={policy} agents={fleet} onClose={close} onSaved={reload} />
+      )}
+      {dialog === "start" && (
+        <RolloutDialog
           policy={policy}
           versions={versions}
           total={agents.length}
-          close={close}
-          started={reload}
+          onClose={close}
+          onStarted={reload}
         />
       )}
     </Page>
   );
 }
 
-function Open({ row }: { row: Keyed<RolloutRow> }) {
+function CurrentRollout({ row }: { row: WithKey<RolloutRow> }) {
   return (
-    <Card title={`Version ${row.version} on its way`} aside={<State of={row.state} filled />}>
+    <Card
+      title={`Version ${row.version} on its way`}
+      aside={<StatusBadge status={row.state} filled />}
+    >
       <div class="stack">
-        <Course row={row} />
+        <RolloutProgress row={row} />
         <RolloutActions row={row} />
       </div>
     </Card>
   );
 }
 
-function Now({ policy, agents }: { policy: Policy; agents: readonly Listed[] }) {
+function PolicyStats({ policy, agents }: { policy: Policy; agents: readonly Agent[] }) {
   const { head, stable, targets } = policy;
   const failed = agents.filter(row => row.policy === "failed").length;
   return (
-    <Figures>
-      <Figure
+    <StatRow>
+      <Stat
         label="In use"
         value={stable ? `Version ${stable}` : "None"}
         note={head === stable ? "the newest" : `version ${head} is the newest`}
       />
-      <Figure label="For" value={plural(agents.length, "agent")} note={told(targets)} />
-      <Figure
-        label={<State of="applied" />}
+      <Stat label="For" value={pluralize(agents.length, "agent")} note={describeTargets(targets)} />
+      <Stat
+        label={<StatusBadge status="applied" />}
         value={agents.filter(row => row.policy === "applied").length}
         note="have the bundle that they should have"
       />
-      <Figure
-        label={<State of="failed" label="Refused" />}
+      <Stat
+        label={<StatusBadge status="failed" label="Refused" />}
         value={failed}
         note={failed ? "why: see the agents" : "no agent"}
       />
-    </Figures>
+    </StatRow>
   );
 }
 
-type TabsOf = Pick<OneProps, "policy" | "versions" | "moving" | "reload"> & { agents: Listed[] };
+type TabsProps = Pick<PolicyDetailsProps, "policy" | "versions" | "moving" | "reload"> & {
+  agents: Agent[];
+};
 
-function tabs({ policy, versions, moving, agents, reload }: TabsOf): Tab[] {
+function tabs({ policy, versions, moving, agents, reload }: TabsProps): Tab[] {
   const newest = versions[0] ?? null;
   const inUse = versions.find(({ version }) => version === policy.stable);
   const document = inUse ?? newest;
   const written = () => {
     reload();
-    navigate(within(`/policies/${policy.name}?tab=versions`));
+    navigate(inOrganization(`/policies/${policy.name}?tab=versions`));
   };
-  const found: (Tab | false)[] = [
+  const result: (Tab | false)[] = [
     {
       name: "agents",
       title: "Agents",
-      content: () => <Agents policy={policy} agents={agents} />,
+      content: () => <PolicyAgents policy={policy} agents={agents} />,
     },
     {
       name: "document",
@@ -175,47 +197,50 @@ function tabs({ policy, versions, moving, agents, reload }: TabsOf): Tab[] {
       content: () =>
         document && (
           <Card title={inUse ? `Version ${inUse.version}, in use` : "Not in use yet"}>
-            <Code label={`Version ${document.version}`} text={shown(document.document)} />
+            <CodeBlock
+              label={`Version ${document.version}`}
+              text={formatPolicy(document.document)}
+            />
           </Card>
         ),
     },
-    may("operator") && {
+    hasRole("operator") && {
       name: "write",
       title: "Edit",
       content: () => (
-        <Write key={newest?.version} name={policy.name} newest={newest} written={written} />
+        <VersionEditor key={newest?.version} name={policy.name} newest={newest} onSaved={written} />
       ),
     },
     {
       name: "versions",
       title: "Versions",
-      content: () => <Versions key={newest?.version} policy={policy} versions={versions} />,
+      content: () => <PolicyVersions key={newest?.version} policy={policy} versions={versions} />,
     },
     {
       name: "rollouts",
       title: "Roll-outs",
-      content: () => <Past rows={moving} />,
+      content: () => <FinishedRollouts rows={moving} />,
     },
   ];
-  return found.filter(tab => tab !== false);
+  return result.filter(tab => tab !== false);
 }
 
 /** The first version is about to be written. */
-function New({ name }: { name: string }) {
-  const written = () => navigate(within(`/policies/${name}`), { replace: true });
+function NewPolicy({ name }: { name: string }) {
+  const written = () => navigate(inOrganization(`/policies/${name}`), { replace: true });
   return (
-    <Page title={name} above={above()}>
-      <Write name={name} newest={null} written={written} />
+    <Page title={name} parent={parentPage()}>
+      <VersionEditor name={name} newest={null} onSaved={written} />
     </Page>
   );
 }
 
-function Missing({ name }: { name: string }) {
+function MissingPolicy({ name }: { name: string }) {
   return (
-    <Page title={name} above={above()}>
-      <Empty icon="policy" title="There is no such policy">
-        {may("operator") && <a href={within(`/policies/${name}?new=1`)}>Write it</a>}
-      </Empty>
+    <Page title={name} parent={parentPage()}>
+      <EmptyState icon="policy" title="There is no such policy">
+        {hasRole("operator") && <a href={inOrganization(`/policies/${name}?new=1`)}>Write it</a>}
+      </EmptyState>
     </Page>
   );
 }

@@ -1,7 +1,7 @@
 import { organization } from "../lib/session";
 import { Page } from "../parts/page";
-import { Holds } from "./retention/holds";
-import { Rules } from "./retention/rules";
+import { LegalHolds } from "./retention/holds";
+import { RetentionRules } from "./retention/rules";
 
 /** How long what is kept, and the legal holds that stay deletion. */
 export default function Retention() {
@@ -9,8 +9,8 @@ export default function Retention() {
   return (
     <Page title="Retention">
       <div class="stack" key={org}>
-        <Rules />
-        <Holds />
+        <RetentionRules />
+        <LegalHolds />
       </div>
     </Page>
   );

@@ -1,11 +1,11 @@
 import { useState } from "preact/hooks";
-import { me } from "../lib/session";
-import { Card, Facts } from "../parts/card";
+import { currentUser } from "../lib/session";
+import { Card, DescriptionList } from "../parts/card";
 import { Page } from "../parts/page";
-import { Look } from "./settings/look";
-import { Password } from "./settings/password";
+import { Appearance } from "./settings/look";
+import { ChangePassword } from "./settings/password";
 import { SecondFactor } from "./settings/second-factor";
-import { Sessions } from "./settings/sessions";
+import { SessionsCard } from "./settings/sessions";
 
 /** One's own account, and how this browser shows things. */
 export default function Settings() {
@@ -15,23 +15,23 @@ export default function Settings() {
       <div class="stack">
         <div class="masonry">
           <Account />
-          <Look />
-          <SecondFactor replaced={() => setEnded(ended + 1)} />
-          <Password />
+          <Appearance />
+          <SecondFactor onReplaced={() => setEnded(ended + 1)} />
+          <ChangePassword />
         </div>
-        <Sessions key={ended} />
+        <SessionsCard key={ended} />
       </div>
     </Page>
   );
 }
 
 function Account() {
-  const mine = me.value;
+  const mine = currentUser.value;
   if (!mine) return null;
   const others = mine.organizations.filter(({ id }) => id !== mine.home);
   return (
     <Card title="Account">
-      <Facts
+      <DescriptionList
         rows={[
           ["Name", mine.name],
           ["Organization", mine.home],

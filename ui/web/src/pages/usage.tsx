@@ -1,27 +1,27 @@
 import { organization } from "../lib/session";
 import { Page } from "../parts/page";
 import { Tabs } from "../parts/tabs";
-import { Capacity } from "./usage/capacity";
-import { Keys } from "./usage/keys";
-import { Overview } from "./usage/overview";
-import { Secrets } from "./usage/secrets";
-import { Span } from "./usage/span";
-import { Top } from "./usage/top";
+import { CapacityTab } from "./usage/capacity";
+import { KeysTab } from "./usage/keys";
+import { OverviewTab } from "./usage/overview";
+import { SecretsTab } from "./usage/secrets";
+import { UsageFilters } from "./usage/span";
+import { MostUsedTab } from "./usage/top";
 
 /** What is used, by whom, how much, and what it will take. */
 export default function Usage() {
   return (
-    <Page title="Usage and capacity" actions={<Span />}>
+    <Page title="Usage and capacity" actions={<UsageFilters />}>
       <div class="stack">
         <Tabs
           key={organization.value}
           label="About usage"
           tabs={[
-            { name: "overview", title: "Overview", content: () => <Overview /> },
-            { name: "top", title: "Most used", content: () => <Top /> },
-            { name: "secrets", title: "Secrets", content: () => <Secrets /> },
-            { name: "keys", title: "Keys", content: () => <Keys /> },
-            { name: "capacity", title: "Capacity", content: () => <Capacity /> },
+            { name: "overview", title: "Overview", content: () => <OverviewTab /> },
+            { name: "top", title: "Most used", content: () => <MostUsedTab /> },
+            { name: "secrets", title: "Secrets", content: () => <SecretsTab /> },
+            { name: "keys", title: "Keys", content: () => <KeysTab /> },
+            { name: "capacity", title: "Capacity", content: () => <CapacityTab /> },
           ]}
         />
       </div>

@@ -1,14 +1,14 @@
 import type { JSX } from "preact";
-import { words } from "../lib/format";
+import { humanize } from "../lib/format";
 import "./badge.css";
 
 export type Tone = "good" | "warn" | "bad" | "info" | "muted";
 
 /** The word of a state, its tone, and a shape of its own: nobody has to see the colour. */
-type Look = [Tone, Shape, string?];
+type StatusStyle = [Tone, Shape, string?];
 type Shape = "full" | "half" | "ring" | "cross" | "check" | "bang" | "bar" | "arrow";
 
-const LOOKS: Record<string, Look> = {
+const STATUS_STYLES: Record<string, StatusStyle> = {
   online: ["good", "full"],
   degraded: ["warn", "bang"],
   late: ["warn", "half"],
@@ -71,48 +71,48 @@ const SHAPES: Record<Shape, JSX.Element> = {
   arrow: <path d="M1 5h7M5 2l3 3-3 3" fill="none" stroke="currentColor" stroke-width="1.6" />,
 };
 
-interface StateProps {
+interface StatusBadgeProps {
   /** `online`, `failed`, …; a word that is not listed is shown as it is. */
-  of: string;
+  status: string;
   /** On a tinted ground, for the head of a page. */
   filled?: boolean;
   label?: string;
 }
 
 /** A state as shape, colour and word. */
-export function State({ of, filled = false, label }: StateProps) {
-  const [tone, shape, word] = LOOKS[of] ?? ["muted", "ring"];
+export function StatusBadge({ status, filled = false, label }: StatusBadgeProps) {
+  const [tone, shape, word] = STATUS_STYLES[status] ?? ["muted", "ring"];
   return (
     <span class={`badge tone-${tone} ${filled ? "filled" : "plain"}`}>
       <svg width="10" height="10" viewBox="0 0 10 10" aria-hidden="true">
         {SHAPES[shape]}
       </svg>
-      <span class="badge-text">{label ?? word ?? words(of)}</span>
+      <span class="badge-text">{label ?? word ?? humanize(status)}</span>
     </span>
   );
 }
 
 /** What became of an agent's bundle: `unknown` is not that of an agent that was never heard. */
-export function PolicyState({ of }: { of: string }) {
-  return <State of={of === "unknown" ? "not_issued" : of} />;
+export function PolicyStatusBadge({ status }: { status: string }) {
+  return <StatusBadge status={status === "unknown" ? "not_issued" : status} />;
 }
 
 /** The tone of a state, for figures and bars beside it. */
 export function toneOf(state: string): Tone {
-  return LOOKS[state]?.[0] ?? "muted";
+  return STATUS_STYLES[state]?.[0] ?? "muted";
 }
 
-export function Tags({ of, most = 3 }: { of: readonly string[]; most?: number }) {
-  const more = of.length - most;
+export function TagList({ tags, max = 3 }: { tags: readonly string[]; max?: number }) {
+  const more = tags.length - max;
   return (
     <span class="tags">
-      {of.slice(0, most).map(tag => (
+      {tags.slice(0, max).map(tag => (
         <span class="tag" key={tag} title={tag}>
           {tag}
         </span>
       ))}
       {more > 0 && (
-        <span class="tag" title={of.slice(most).join(", ")}>
+        <span class="tag" title={tags.slice(max).join(", ")}>
           +{more}
         </span>
       )}

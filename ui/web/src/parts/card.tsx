@@ -25,13 +25,13 @@ export function Card({ title, aside, flush = false, children }: CardProps) {
   );
 }
 
-export function Figures({ children }: { children: ComponentChildren }) {
+export function StatRow({ children }: { children: ComponentChildren }) {
   return <div class="figures">{children}</div>;
 }
 
 const UNKNOWN = "–"; // it has no unit
 
-interface FigureProps {
+interface StatProps {
   label: ComponentChildren;
   value: ComponentChildren;
   unit?: string;
@@ -41,7 +41,7 @@ interface FigureProps {
 }
 
 /** One large number. */
-export function Figure({ label, value, unit, note, href }: FigureProps) {
+export function Stat({ label, value, unit, note, href }: StatProps) {
   const inside = (
     <>
       <span class="label">{label}</span>
@@ -62,7 +62,7 @@ export function Figure({ label, value, unit, note, href }: FigureProps) {
 }
 
 /** Names and what they are, under each other. */
-export function Facts({ rows }: { rows: [string, ComponentChildren][] }) {
+export function DescriptionList({ rows }: { rows: [string, ComponentChildren][] }) {
   return (
     <dl class="facts">
       {rows.map(([name, value]) => (

@@ -1,16 +1,16 @@
 import { useMemo } from "preact/hooks";
 import { diff } from "../lib/diff";
-import { plural } from "../lib/format";
-import { Copy } from "./copy";
+import { pluralize } from "../lib/format";
+import { CopyButton } from "./copy";
 import "./code.css";
 
 /** A document or a text as it is, to be read and copied. */
-export function Code({ label, text }: { label: string; text: string }) {
+export function CodeBlock({ label, text }: { label: string; text: string }) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard
     <section class="code" aria-label={label} tabIndex={0}>
       <pre>{text}</pre>
-      <Copy text={text} label={`Copy: ${label}`} />
+      <CopyButton text={text} label={`Copy: ${label}`} />
     </section>
   );
 }
@@ -18,13 +18,21 @@ export function Code({ label, text }: { label: string; text: string }) {
 const MARKS = { same: "  ", new: "+ ", gone: "− " } as const;
 
 /** What a change takes away and adds, line by line. */
-export function Diff({ label, before, after }: { label: string; before: string; after: string }) {
+export function DiffView({
+  label,
+  before,
+  after,
+}: {
+  label: string;
+  before: string;
+  after: string;
+}) {
   const lines = useMemo(() => diff(before, after), [before, after]);
   const [more, less] = ["new", "gone"].map(kind => lines.filter(line => line.kind === kind).length);
   return (
     <section
       class="code"
-      aria-label={`${label}: ${plural(more ?? 0, "line")} added, ${less} taken away`}
+      aria-label={`${label}: ${pluralize(more ?? 0, "line")} added, ${less} taken away`}
       // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard
       tabIndex={0}
     >

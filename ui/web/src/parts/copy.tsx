@@ -1,12 +1,12 @@
 import { IconButton } from "./button";
-import { toast } from "./toasts";
+import { showToast } from "./toasts";
 
 /** Puts a text on the clipboard. */
-export function Copy({ text, label = "Copy" }: { text: string; label?: string }) {
+export function CopyButton({ text, label = "Copy" }: { text: string; label?: string }) {
   const copy = () =>
     navigator.clipboard.writeText(text).then(
-      () => toast("Copied"),
-      () => toast("The browser does not let this page copy", "bad"),
+      () => showToast("Copied"),
+      () => showToast("The browser does not let this page copy", "bad"),
     );
   return <IconButton icon="copy" label={label} onClick={copy} />;
 }

@@ -8,11 +8,11 @@ import "./dialog.css";
 interface DialogProps {
   title: string;
   /** What the button says that does it. */
-  action: string;
+  submitLabel: string;
   danger?: boolean;
   /** Does it; what it throws is shown and the dialog stays. */
-  act: () => Promise<unknown>;
-  close: () => void;
+  onSubmit: () => Promise<unknown>;
+  onClose: () => void;
   children: ComponentChildren;
 }
 
@@ -21,7 +21,14 @@ interface DialogProps {
  *
  * The browser's own modal dialog: it holds the focus, gives it back, and closes on Escape.
  */
-export function Dialog({ title, action, danger = false, act, close, children }: DialogProps) {
+export function Dialog({
+  title,
+  submitLabel,
+  danger = false,
+  onSubmit,
+  onClose,
+  children,
+}: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const id = useId();
   const [busy, setBusy] = useState(false);
@@ -39,8 +46,8 @@ export function Dialog({ title, action, danger = false, act, close, children }: 
     event.preventDefault();
     setBusy(true);
     try {
-      await act();
-      close();
+      await onSubmit();
+      onClose();
     } catch (thrown) {
       setError(asApiError(thrown));
       setBusy(false);
@@ -50,10 +57,10 @@ export function Dialog({ title, action, danger = false, act, close, children }: 
   // frame later: by then another one may have been opened in its place.
   const cancel = (event: Event) => {
     event.preventDefault();
-    close();
+    onClose();
   };
   const closed = () => {
-    if (element.current) close();
+    if (element.current) onClose();
   };
   return (
     <dialog class="dialog" ref={element} aria-labelledby={id} onCancel={cancel} onClose={closed}>
@@ -67,9 +74,9 @@ export function Dialog({ title, action, danger = false, act, close, children }: 
           </Notice>
         )}
         <footer>
-          <Button onClick={close}>Cancel</Button>
+          <Button onClick={onClose}>Cancel</Button>
           <Button type="submit" kind={danger ? "danger" : "primary"} busy={busy}>
-            {action}
+            {submitLabel}
           </Button>
         </footer>
       </form>

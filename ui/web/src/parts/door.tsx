@@ -1,17 +1,23 @@
 import type { ComponentChildren } from "preact";
-import { standing } from "../lib/session";
+import { signInState } from "../lib/session";
 import { ThemeButton } from "./shell";
 import { Notice } from "./states";
 import "./door.css";
 
 /** What stands before everything: the program's name, and one form in the middle of the window. */
-export function Door({ of, children }: { of: string; children: ComponentChildren }) {
-  const now = standing.value;
+export function AuthLayout({
+  product,
+  children,
+}: {
+  product: string;
+  children: ComponentChildren;
+}) {
+  const now = signInState.value;
   return (
     <main class="door">
       <div class="brand">
         <img src="/icon.svg" alt="" />
-        {of}
+        {product}
       </div>
       {now.state === "out" && now.ended && (
         <Notice tone="info">

@@ -1,34 +1,48 @@
-import { FIRST, type Judged, shown } from "../lib/draft";
-import { State } from "./badge";
+import { formatPolicy, POLICY_TEMPLATE, type Validation } from "../lib/draft";
+import { StatusBadge } from "./badge";
 import { Button } from "./button";
-import { Editor } from "./editor";
+import { CodeEditor } from "./editor";
 
-interface DraftProps {
+interface PolicyEditorProps {
   label: string;
   text: string;
   /** What is stored; empty: nothing is. */
-  before: string;
-  judged: Judged;
+  saved: string;
+  validation: Validation;
   hint: string;
-  change: (text: string) => void;
-  save: () => void;
+  onChange: (text: string) => void;
+  onSave: () => void;
 }
 
 /** A policy that is typed: its faults at their lines, saved once it has none. */
-export function Draft({ label, text, before, judged, hint, change, save }: DraftProps) {
-  const { document, faults } = judged;
-  const isSame = text === before;
+export function PolicyEditor({
+  label,
+  text,
+  saved,
+  validation,
+  hint,
+  onChange,
+  onSave,
+}: PolicyEditorProps) {
+  const { document, diagnostics } = validation;
+  const isSame = text === saved;
   return (
     <div class="stack">
-      <Editor label={label} value={text} change={change} faults={faults} hint={hint} />
+      <CodeEditor
+        label={label}
+        value={text}
+        onChange={onChange}
+        diagnostics={diagnostics}
+        hint={hint}
+      />
       <div class="line">
-        <Button kind="primary" disabled={!document || isSame} onClick={save}>
+        <Button kind="primary" disabled={!document || isSame} onClick={onSave}>
           Save…
         </Button>
-        <Button disabled={!document} onClick={() => document && change(shown(document))}>
+        <Button disabled={!document} onClick={() => document && onChange(formatPolicy(document))}>
           Format
         </Button>
-        <Button disabled={isSame} onClick={() => change(before || shown(FIRST))}>
+        <Button disabled={isSame} onClick={() => onChange(saved || formatPolicy(POLICY_TEMPLATE))}>
           Discard
         </Button>
       </div>
@@ -37,8 +51,18 @@ export function Draft({ label, text, before, judged, hint, change, save }: Draft
 }
 
 /** How a draft stands. */
-export function Verdict({ judged, same }: { judged: Judged; same: string | false }) {
-  if (judged.checking) return <State of="unknown" label="Checking" />;
-  if (judged.faults.length) return <State of="failed" label="Faulty" />;
-  return same ? <State of="unknown" label={same} /> : <State of="ok" label="Valid" />;
+export function ValidationBadge({
+  validation,
+  unchangedLabel,
+}: {
+  validation: Validation;
+  unchangedLabel: string | false;
+}) {
+  if (validation.checking) return <StatusBadge status="unknown" label="Checking" />;
+  if (validation.diagnostics.length) return <StatusBadge status="failed" label="Faulty" />;
+  return unchangedLabel ? (
+    <StatusBadge status="unknown" label={unchangedLabel} />
+  ) : (
+    <StatusBadge status="ok" label="Valid" />
+  );
 }

@@ -3,18 +3,18 @@ import { useId } from "preact/hooks";
 import { Icon } from "./icon";
 import "./field.css";
 
-interface FrameProps {
+interface FieldFrameProps {
   label: string;
   /** What belongs in it. */
   hint?: string | undefined;
   /** What is wrong with it: the field is marked, and the text is read out. */
-  fault?: string | undefined;
+  error?: string | undefined;
 }
 
 /** What a field may be told beside its value; the names are HTML's. */
-interface Own extends FrameProps {
+interface FieldProps extends FieldFrameProps {
   value: string;
-  change: (value: string) => void;
+  onChange: (value: string) => void;
   name?: string;
   type?: "text" | "password" | "email" | "url" | "number" | "datetime-local";
   autocomplete?: string;
@@ -29,9 +29,17 @@ interface Own extends FrameProps {
 }
 
 /** One line of text. */
-export function Field({ label, hint, fault, value, change, type = "text", ...rest }: Own) {
+export function TextField({
+  label,
+  hint,
+  error,
+  value,
+  onChange,
+  type = "text",
+  ...rest
+}: FieldProps) {
   return (
-    <Frame label={label} hint={hint} fault={fault}>
+    <FieldFrame label={label} hint={hint} error={error}>
       {bound => (
         <input
           {...rest}
@@ -39,17 +47,17 @@ export function Field({ label, hint, fault, value, change, type = "text", ...res
           type={type as "text"} // Preact's types tie each type to roles of its own
           class="input"
           value={value}
-          onInput={event => change(event.currentTarget.value)}
+          onInput={event => onChange(event.currentTarget.value)}
         />
       )}
-    </Frame>
+    </FieldFrame>
   );
 }
 
 /** Several lines of text, as a policy is. */
-export function Area({ label, hint, fault, value, change, ...rest }: Own) {
+export function TextArea({ label, hint, error, value, onChange, ...rest }: FieldProps) {
   return (
-    <Frame label={label} hint={hint} fault={fault}>
+    <FieldFrame label={label} hint={hint} error={error}>
       {bound => (
         <textarea
           spellcheck={false}
@@ -57,44 +65,52 @@ export function Area({ label, hint, fault, value, change, ...rest }: Own) {
           {...bound}
           class="input"
           value={value}
-          onInput={event => change(event.currentTarget.value)}
+          onInput={event => onChange(event.currentTarget.value)}
         />
       )}
-    </Frame>
+    </FieldFrame>
   );
 }
 
-interface ChoiceProps extends Own {
+interface SelectFieldProps extends FieldProps {
   /** Value and what is shown for it. */
   options: readonly (readonly [string, string])[];
 }
 
 /** One of a few. */
-export function Choice({ label, hint, fault, value, change, options, ...rest }: ChoiceProps) {
+export function SelectField({
+  label,
+  hint,
+  error,
+  value,
+  onChange,
+  options,
+  ...rest
+}: SelectFieldProps) {
   return (
-    <Frame label={label} hint={hint} fault={fault}>
-      {bound => <Select {...rest} {...bound} value={value} change={change} options={options} />}
-    </Frame>
+    <FieldFrame label={label} hint={hint} error={error}>
+      {bound => <Select {...rest} {...bound} value={value} onChange={onChange} options={options} />}
+    </FieldFrame>
   );
 }
 
 interface SelectProps {
   value: string;
-  change: (value: string) => void;
-  options: ChoiceProps["options"];
+  onChange: (value: string) => void;
+  options: SelectFieldProps["options"];
   disabled?: boolean;
   required?: boolean;
   "aria-label"?: string;
 }
 
 /** The same without a visible label, for toolbars: give it an `aria-label`. */
-export function Select({ value, change, options, ...rest }: SelectProps) {
+export function Select({ value, onChange, options, ...rest }: SelectProps) {
   return (
     <select
       {...rest}
       class="input"
       value={value}
-      onChange={event => change(event.currentTarget.value)}
+      onChange={event => onChange(event.currentTarget.value)}
     >
       {options.map(([name, shown]) => (
         <option key={name} value={name}>
@@ -105,14 +121,14 @@ export function Select({ value, change, options, ...rest }: SelectProps) {
   );
 }
 
-interface SearchProps {
+interface SearchInputProps {
   label: string;
   value: string;
-  change: (value: string) => void;
+  onChange: (value: string) => void;
 }
 
 /** Narrows a list as one types. `/` reaches it from anywhere on the page. */
-export function Search({ label, value, change }: SearchProps) {
+export function SearchInput({ label, value, onChange }: SearchInputProps) {
   return (
     <div class="search">
       <Icon name="search" />
@@ -125,28 +141,30 @@ export function Search({ label, value, change }: SearchProps) {
         autocomplete="off"
         spellcheck={false}
         value={value}
-        onInput={event => change(event.currentTarget.value)}
+        onInput={event => onChange(event.currentTarget.value)}
       />
     </div>
   );
 }
 
-interface Bound {
+interface ControlAttributes {
   id: string;
   "aria-invalid": boolean;
   "aria-describedby": string;
 }
 
-function Frame(props: FrameProps & { children: (bound: Bound) => ComponentChildren }) {
-  const { label, hint, fault, children } = props;
+function FieldFrame(
+  props: FieldFrameProps & { children: (bound: ControlAttributes) => ComponentChildren },
+) {
+  const { label, hint, error, children } = props;
   const id = useId();
-  const bound = { id, "aria-invalid": !!fault, "aria-describedby": `${id}-told` };
+  const bound = { id, "aria-invalid": !!error, "aria-describedby": `${id}-told` };
   return (
     <div class="field">
       <label for={id}>{label}</label>
       {children(bound)}
-      <span class={fault ? "fault" : "hint"} id={`${id}-told`} hidden={!fault && !hint}>
-        {fault || hint}
+      <span class={error ? "fault" : "hint"} id={`${id}-told`} hidden={!error && !hint}>
+        {error || hint}
       </span>
     </div>
   );

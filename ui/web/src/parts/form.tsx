@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useAct } from "../lib/hooks";
+import { useAction } from "../lib/hooks";
 import { Button } from "./button";
 import type { IconName } from "./icon";
 import { Notice } from "./states";
@@ -7,19 +7,26 @@ import "./form.css";
 
 interface FormProps {
   /** What the button says. */
-  action: string;
+  submitLabel: string;
   icon?: IconName;
   /** Does it; what it throws is shown. */
-  act: () => Promise<unknown>;
+  onSubmit: () => Promise<unknown>;
   disabled?: boolean;
   /** Beside the button. */
-  also?: ComponentChildren;
+  extraActions?: ComponentChildren;
   children: ComponentChildren;
 }
 
 /** Fields on a page, with one button that sends them. */
-export function Form({ action, icon, act, disabled = false, also, children }: FormProps) {
-  const { run, busy, error } = useAct(act);
+export function Form({
+  submitLabel,
+  icon,
+  onSubmit,
+  disabled = false,
+  extraActions,
+  children,
+}: FormProps) {
+  const { run, busy, error } = useAction(onSubmit);
   return (
     <form class="form-part" onSubmit={run}>
       <div class="form-fields">{children}</div>
@@ -32,9 +39,9 @@ export function Form({ action, icon, act, disabled = false, also, children }: Fo
       {!disabled && (
         <div class="line">
           <Button type="submit" kind="primary" busy={busy} {...(icon ? { icon } : {})}>
-            {action}
+            {submitLabel}
           </Button>
-          {also}
+          {extraActions}
         </div>
       )}
     </form>
@@ -42,26 +49,26 @@ export function Form({ action, icon, act, disabled = false, also, children }: Fo
 }
 
 /** Fields beside each other where there is room, for a page that follows them as they change. */
-export function Fields({ children }: { children: ComponentChildren }) {
+export function FieldGrid({ children }: { children: ComponentChildren }) {
   return <div class="form-fields">{children}</div>;
 }
 
-interface CheckProps {
+interface CheckboxProps {
   label: string;
   checked: boolean;
-  change: (checked: boolean) => void;
+  onChange: (checked: boolean) => void;
   disabled?: boolean;
 }
 
 /** Yes or no. */
-export function Check({ label, checked, change, disabled = false }: CheckProps) {
+export function Checkbox({ label, checked, onChange, disabled = false }: CheckboxProps) {
   return (
     <label class="check whole">
       <input
         type="checkbox"
         checked={checked}
         disabled={disabled}
-        onChange={event => change(event.currentTarget.checked)}
+        onChange={event => onChange(event.currentTarget.checked)}
       />
       {label}
     </label>

@@ -1,8 +1,8 @@
 import { feed } from "../lib/feed";
-import { shownMoment } from "../lib/zone";
-import { State } from "./badge";
+import { formatTime } from "../lib/zone";
+import { StatusBadge } from "./badge";
 
-const TOLD = {
+const LABELS = {
   idle: ["unknown", "Not live"],
   connecting: ["unknown", "Connecting"],
   live: ["online", "Live"],
@@ -10,13 +10,13 @@ const TOLD = {
 } as const;
 
 /** Whether what is shown moves by itself. */
-export function LinkState() {
-  const since = feed.since.value;
-  const [state, told] = since === null ? TOLD[feed.state.value] : TOLD.waiting;
-  const label = since === null ? told : `Stale since ${shownMoment(since).slice(11)}`;
+export function LiveIndicator() {
+  const since = feed.staleSince.value;
+  const [state, text] = since === null ? LABELS[feed.state.value] : LABELS.waiting;
+  const label = since === null ? text : `Stale since ${formatTime(since).slice(11)}`;
   return (
     <span class="link-state" role="status">
-      <State of={state} label={label} />
+      <StatusBadge status={state} label={label} />
     </span>
   );
 }

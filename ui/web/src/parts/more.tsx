@@ -1,30 +1,30 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { Button } from "./button";
-import { toastError } from "./toasts";
+import { showError } from "./toasts";
 
 /** A part of a list; `next` says where the following one begins: empty or 0, and it is the last. */
-export interface Part<Row, Next extends string | number> {
+export interface ListPage<Row, Next extends string | number> {
   rows: readonly Row[];
   next: Next;
 }
 
-interface Parts<Row> {
+interface Pagination<Row> {
   /** Of all parts so far. */
   rows: Row[];
   /** Behind the count of the rows: ` so far` while there are more. */
-  soFar: string;
+  suffix: string;
   /** What asks for the following part, while there is one. */
-  more: JSX.Element | null;
+  loadMore: JSX.Element | null;
 }
 
 /** A list that comes in parts: the first, and another with each press on `more`. Asked for anew
  * (other rows in `first`), it begins again. */
-export function useParts<Row, Next extends string | number>(
-  first: Part<Row, Next>,
-  ask: (next: Next) => Promise<Part<Row, Next>>,
-): Parts<Row> {
-  const [read, setRead] = useState<{ after: readonly Row[]; parts: Part<Row, Next>[] }>();
+export function usePagination<Row, Next extends string | number>(
+  first: ListPage<Row, Next>,
+  ask: (next: Next) => Promise<ListPage<Row, Next>>,
+): Pagination<Row> {
+  const [read, setRead] = useState<{ after: readonly Row[]; parts: ListPage<Row, Next>[] }>();
   const [busy, setBusy] = useState(false);
   const later = read?.after === first.rows ? read.parts : [];
   const { next } = later.at(-1) ?? first;
@@ -34,14 +34,14 @@ export function useParts<Row, Next extends string | number>(
       const part = await ask(next);
       setRead({ after: first.rows, parts: [...later, part] });
     } catch (error) {
-      toastError(error);
+      showError(error);
     }
     setBusy(false);
   };
   return {
     rows: [first, ...later].flatMap(({ rows }) => [...rows]),
-    soFar: next ? " so far" : "",
-    more: next ? (
+    suffix: next ? " so far" : "",
+    loadMore: next ? (
       <p>
         <Button busy={busy} onClick={load}>
           Load more

@@ -1,32 +1,32 @@
 import { Component, type ComponentChildren, type ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { ApiError, ASKED_WITHIN, unanswered } from "../lib/api";
-import { match, type Page, type PageProps, path } from "../lib/router";
+import { ApiError, READ_TIMEOUT, timeoutError } from "../lib/api";
+import { matchPage, type PageProps, path, type Route } from "../lib/router";
 import { Page as Frame } from "./page";
-import { Empty, Failure, Loading } from "./states";
+import { EmptyState, ErrorState, Loading } from "./states";
 
 /** The page that the address names, loaded when it is first opened. */
-export function Outlet({ pages }: { pages: readonly Page[] }) {
-  const found = match(pages, path.value);
-  if (!found) return <Missing />;
+export function Outlet({ pages }: { pages: readonly Route[] }) {
+  const result = matchPage(pages, path.value);
+  if (!result) return <NotFound />;
   return (
-    <Fence key={path.value}>
-      <Lazy page={found.page} params={found.params} />
-    </Fence>
+    <ErrorBoundary key={path.value}>
+      <LazyPage page={result.page} params={result.params} />
+    </ErrorBoundary>
   );
 }
 
-type View = ComponentType<PageProps>;
-const loaded = new Map<Page, View>();
+type PageComponent = ComponentType<PageProps>;
+const loaded = new Map<Route, PageComponent>();
 
-function Lazy({ page, params }: { page: Page; params: PageProps["params"] }) {
+function LazyPage({ page, params }: { page: Route; params: PageProps["params"] }) {
   const [turn, drawn] = useState(0);
   const again = () => drawn(last => last + 1);
   const [error, setError] = useState<ApiError | null>(null);
   useEffect(() => {
     if (loaded.has(page)) return;
     setError(null);
-    const late = setTimeout(() => setError(unanswered(ASKED_WITHIN, true)), ASKED_WITHIN);
+    const late = setTimeout(() => setError(timeoutError(READ_TIMEOUT, true)), READ_TIMEOUT);
     page.load().then(
       module => {
         loaded.set(page, module.default);
@@ -43,11 +43,11 @@ function Lazy({ page, params }: { page: Page; params: PageProps["params"] }) {
   if (View) return <View params={params} />;
   if (!error) return <Loading />;
   const isLate = error.code === "unreachable"; // its request is still under way
-  return <Failure error={error} retry={isLate ? again : () => location.reload()} />;
+  return <ErrorState error={error} onRetry={isLate ? again : () => location.reload()} />;
 }
 
 /** A fault of one page leaves the shell standing, and says that it is our fault. */
-class Fence extends Component<{ children: ComponentChildren }, { failed: boolean }> {
+class ErrorBoundary extends Component<{ children: ComponentChildren }, { failed: boolean }> {
   override state = { failed: false };
 
   static override getDerivedStateFromError(): { failed: boolean } {
@@ -61,16 +61,16 @@ class Fence extends Component<{ children: ComponentChildren }, { failed: boolean
   override render({ children }: { children: ComponentChildren }) {
     if (!this.state.failed) return children;
     const said = "This page has a fault. Reload to go on; if it comes back, please report it.";
-    return <Failure error={new ApiError(0, "fault", said)} retry={() => location.reload()} />;
+    return <ErrorState error={new ApiError(0, "fault", said)} onRetry={() => location.reload()} />;
   }
 }
 
-function Missing() {
+function NotFound() {
   return (
     <Frame title="Not found">
-      <Empty title="There is no such page">
+      <EmptyState title="There is no such page">
         The address may be mistyped. <a href="/">Go to the start</a>.
-      </Empty>
+      </EmptyState>
     </Frame>
   );
 }

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 interface PageProps {
   title: string;
   /** Where it belongs: address and name of the page above. */
-  above?: { href: string; title: string };
+  parent?: { href: string; title: string };
   /** Beside the title: a state. */
   state?: ComponentChildren;
   /** At the right: what can be done here. */
@@ -13,7 +13,7 @@ interface PageProps {
 }
 
 /** The frame of a page. Its title takes the focus, so that a screen reader says where one is. */
-export function Page({ title, above, state, actions, children }: PageProps) {
+export function Page({ title, parent, state, actions, children }: PageProps) {
   const head = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     document.title = `${title} – Freehold`;
@@ -24,9 +24,9 @@ export function Page({ title, above, state, actions, children }: PageProps) {
     <div class="page">
       <div class="page-head">
         <div class="titles">
-          {above && (
-            <a class="crumb" href={above.href}>
-              {above.title}
+          {parent && (
+            <a class="crumb" href={parent.href}>
+              {parent.title}
             </a>
           )}
           <div class="title">

@@ -1,24 +1,24 @@
 import type { ComponentChildren } from "preact";
-import { count } from "../lib/format";
+import { formatCount } from "../lib/format";
 import type { Tone } from "./badge";
 import "./progress.css";
 
-interface Share {
+interface Segment {
   tone: Tone;
   value: number;
 }
 
-interface ProgressProps {
+interface ProgressBarProps {
   /** What moves on, for screen readers. */
   label: string;
   /** Parts of `total`, one after the other. */
-  shares: readonly Share[];
+  segments: readonly Segment[];
   total: number;
 }
 
 /** How far something is, in parts: applied, failed, on its way. */
-export function Progress({ label, shares, total }: ProgressProps) {
-  const done = shares.reduce((sum, { value }) => sum + value, 0);
+export function ProgressBar({ label, segments, total }: ProgressBarProps) {
+  const done = segments.reduce((sum, { value }) => sum + value, 0);
   return (
     <div
       class="progress"
@@ -27,9 +27,9 @@ export function Progress({ label, shares, total }: ProgressProps) {
       aria-valuemin={0}
       aria-valuemax={total}
       aria-valuenow={done}
-      aria-valuetext={`${count(done)} of ${count(total)}`}
+      aria-valuetext={`${formatCount(done)} of ${formatCount(total)}`}
     >
-      {shares.map(({ tone, value }) => (
+      {segments.map(({ tone, value }) => (
         <span
           key={tone}
           class={`tone-${tone}`}
@@ -42,21 +42,21 @@ export function Progress({ label, shares, total }: ProgressProps) {
 
 interface Bar {
   name: string;
-  shown?: ComponentChildren;
+  label?: ComponentChildren;
   value: number;
 }
 
 /** A few amounts beside each other, the largest first. */
-export function Bars({ bars, total }: { bars: readonly Bar[]; total: number }) {
+export function BarList({ bars, total }: { bars: readonly Bar[]; total: number }) {
   return (
     <ul class="bars">
-      {bars.map(({ name, shown, value }) => (
+      {bars.map(({ name, label, value }) => (
         <li key={name}>
           <span class="bar-name">
-            <span>{shown ?? name}</span>
-            <span class="muted">{count(value)}</span>
+            <span>{label ?? name}</span>
+            <span class="muted">{formatCount(value)}</span>
           </span>
-          <Progress label={name} shares={[{ tone: "info", value }]} total={total} />
+          <ProgressBar label={name} segments={[{ tone: "info", value }]} total={total} />
         </li>
       ))}
     </ul>

@@ -1,35 +1,35 @@
 import { useRef, useState } from "preact/hooks";
 import { post } from "../lib/api";
-import { goToProvider } from "../lib/door";
-import { asked } from "../lib/proof";
-import { me } from "../lib/session";
+import { startProviderSignIn } from "../lib/door";
+import { pendingStepUp } from "../lib/proof";
+import { currentUser } from "../lib/session";
 import { Dialog } from "./dialog";
-import { Field } from "./field";
+import { TextField } from "./field";
 
 /** Asks again who one is, when a request needs it; once in the shell. */
-export function Proof() {
-  const answer = asked.value;
+export function StepUpDialog() {
+  const answer = pendingStepUp.value;
   if (!answer) return null;
-  const known = me.value;
+  const known = currentUser.value;
   return known && !known.second_factor && !known.password ? (
-    <Elsewhere home={known.home} answer={answer} />
+    <ProviderStepUp home={known.home} answer={answer} />
   ) : (
-    <Ask answer={answer} />
+    <CredentialStepUp answer={answer} />
   );
 }
 
 /** Of whom only the organization's provider knows: a new login there is the proof. */
-function Elsewhere({ home, answer }: { home: string; answer: (proven: boolean) => void }) {
+function ProviderStepUp({ home, answer }: { home: string; answer: (proven: boolean) => void }) {
   const act = async () => {
-    await goToProvider(home);
+    await startProviderSignIn(home);
     await new Promise(() => {}); // the page is on its way
   };
   return (
     <Dialog
       title="Show that it is you"
-      action="Go to your provider"
-      act={act}
-      close={() => answer(false)}
+      submitLabel="Go to your provider"
+      onSubmit={act}
+      onClose={() => answer(false)}
     >
       <p class="muted">
         What you are about to do asks for it again after ten minutes. Your organization's provider
@@ -39,10 +39,10 @@ function Elsewhere({ home, answer }: { home: string; answer: (proven: boolean) =
   );
 }
 
-function Ask({ answer }: { answer: (proven: boolean) => void }) {
+function CredentialStepUp({ answer }: { answer: (proven: boolean) => void }) {
   const [given, setGiven] = useState("");
   const proven = useRef(false);
-  const hasFactor = me.value?.second_factor;
+  const hasFactor = currentUser.value?.second_factor;
   const act = async () => {
     await post(
       "sessions/current/confirm",
@@ -53,27 +53,27 @@ function Ask({ answer }: { answer: (proven: boolean) => void }) {
   return (
     <Dialog
       title="Show that it is you"
-      action="Go on"
-      act={act}
-      close={() => answer(proven.current)}
+      submitLabel="Go on"
+      onSubmit={act}
+      onClose={() => answer(proven.current)}
     >
       <p class="muted">What you are about to do asks for it again after ten minutes.</p>
       {hasFactor ? (
-        <Field
+        <TextField
           label="Code of your authenticator"
           autocomplete="one-time-code"
           required
           value={given}
-          change={setGiven}
+          onChange={setGiven}
         />
       ) : (
-        <Field
+        <TextField
           label="Password"
           type="password"
           autocomplete="current-password"
           required
           value={given}
-          change={setGiven}
+          onChange={setGiven}
         />
       )}
     </Dialog>

@@ -1,15 +1,15 @@
-import { count } from "../lib/format";
-import { Figure, Figures } from "./card";
+import { formatCount } from "../lib/format";
+import { Stat, StatRow } from "./card";
 
 /** How far back, in hours. */
-export const SPANS = [
+export const REPLAY_PERIODS = [
   ["1", "The last hour"],
   ["24", "The last day"],
   ["168", "The last 7 days"],
   ["720", "The last 30 days"],
 ] as const;
 
-interface Counts {
+interface ReplayCounts {
   accesses: number;
   unchanged: number;
   denied: number;
@@ -18,17 +18,17 @@ interface Counts {
 }
 
 /** What a candidate would have made of the accesses on record. */
-export function Counted({ of, undecided }: { of: Counts; undecided: number }) {
+export function ReplaySummary({ counts, undecided }: { counts: ReplayCounts; undecided: number }) {
   return (
-    <Figures>
-      <Figure label="No longer allowed" value={count(of.denied)} note="accesses" />
-      <Figure label="Newly allowed" value={count(of.allowed)} note="accesses" />
-      <Figure
+    <StatRow>
+      <Stat label="No longer allowed" value={formatCount(counts.denied)} note="accesses" />
+      <Stat label="Newly allowed" value={formatCount(counts.allowed)} note="accesses" />
+      <Stat
         label="Unchanged"
-        value={count(of.unchanged)}
-        note={`of ${count(of.accesses)}${of.drifted ? `; ${count(of.drifted)} were decided by other policies then` : ""}`}
+        value={formatCount(counts.unchanged)}
+        note={`of ${formatCount(counts.accesses)}${counts.drifted ? `; ${formatCount(counts.drifted)} were decided by other policies then` : ""}`}
       />
-      <Figure label="Cannot be decided again" value={count(undecided)} note="accesses" />
-    </Figures>
+      <Stat label="Cannot be decided again" value={formatCount(undecided)} note="accesses" />
+    </StatRow>
   );
 }

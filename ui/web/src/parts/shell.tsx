@@ -1,32 +1,32 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { path } from "../lib/router";
-import { theme, turnTheme } from "../lib/theme";
+import { cycleTheme, theme } from "../lib/theme";
 import { IconButton } from "./button";
 import { Icon, type IconName } from "./icon";
 import { Toasts } from "./toasts";
 import "./shell.css";
 
-export interface Entry {
+export interface NavEntry {
   href: string;
   title: string;
   icon: IconName;
   /** Pages that are looked at from this one: an address that begins so is below it. */
-  over?: string;
+  childPath?: string;
 }
 
 /** Entries of the navigation under one heading. */
-export interface Group {
+export interface NavGroup {
   title: string;
-  entries: readonly Entry[];
+  entries: readonly NavEntry[];
 }
 
 interface ShellProps {
-  groups: readonly Group[];
+  groups: readonly NavGroup[];
   /** Above the navigation: which organization. */
-  choice?: ComponentChildren;
+  organizationPicker?: ComponentChildren;
   /** Below it: who is signed in, and the way out. */
-  foot?: ComponentChildren;
+  footer?: ComponentChildren;
   children: ComponentChildren;
 }
 
@@ -47,7 +47,7 @@ function useSearchKey(): void {
 }
 
 /** What is around every page: navigation at the side, or behind a button where that is narrow. */
-export function Shell({ groups, choice, foot, children }: ShellProps) {
+export function AppShell({ groups, organizationPicker, footer, children }: ShellProps) {
   const [open, setOpen] = useState(false);
   const at = path.value;
   useSearchKey();
@@ -84,19 +84,19 @@ export function Shell({ groups, choice, foot, children }: ShellProps) {
       />
       <aside class="side" id="side" aria-label="Navigation">
         <Brand />
-        {choice}
+        {organizationPicker}
         <nav aria-label="Pages">
           {groups.map(({ title, entries }) => (
             <section key={title}>
               <h2>{title}</h2>
               {entries.map(entry => (
-                <Link key={entry.href} entry={entry} at={at} />
+                <NavLink key={entry.href} entry={entry} at={at} />
               ))}
             </section>
           ))}
         </nav>
         <footer>
-          {foot}
+          {footer}
           <ThemeButton />
         </footer>
       </aside>
@@ -117,10 +117,10 @@ function Brand() {
   );
 }
 
-function Link({ entry: { href, title, icon, over }, at }: { entry: Entry; at: string }) {
+function NavLink({ entry: { href, title, icon, childPath }, at }: { entry: NavEntry; at: string }) {
   const plain = href.split("?")[0] ?? href;
   const isHere = at === plain;
-  const isBelow = at.startsWith(`${over ?? plain}/`);
+  const isBelow = at.startsWith(`${childPath ?? plain}/`);
   return (
     <a href={href} aria-current={isHere ? "page" : isBelow ? "true" : undefined}>
       <Icon name={icon} />
@@ -134,5 +134,5 @@ const THEME_ICONS = { system: "system", light: "sun", dark: "moon" } as const;
 /** Light, dark, or as the system is. */
 export function ThemeButton() {
   const { value } = theme;
-  return <IconButton icon={THEME_ICONS[value]} label={`Theme: ${value}`} onClick={turnTheme} />;
+  return <IconButton icon={THEME_ICONS[value]} label={`Theme: ${value}`} onClick={cycleTheme} />;
 }

@@ -4,27 +4,27 @@ import type { ApiError } from "../lib/api";
 import type { Freshness } from "../lib/collection";
 import { feed } from "../lib/feed";
 import type { Instant } from "../lib/format";
-import type { Loaded } from "../lib/hooks";
+import type { Query } from "../lib/hooks";
 import type { Tone } from "./badge";
 import { Button } from "./button";
 import { Icon, type IconName } from "./icon";
-import { Moment, TimeAgo } from "./time";
+import { RelativeTime, Timestamp } from "./time";
 import "./badge.css"; // the tones
 import "./states.css";
 
-const PATIENCE = 200; // milliseconds: what comes sooner needs no sign that it is on its way
+const SPINNER_DELAY = 200; // milliseconds: what comes sooner needs no sign that it is on its way
 
 /** It is on its way. */
-export function Loading({ what = "Loading" }: { what?: string }) {
+export function Loading({ label = "Loading" }: { label?: string }) {
   const [slow, setSlow] = useState(false);
   useEffect(() => {
-    const timer = setTimeout(() => setSlow(true), PATIENCE);
+    const timer = setTimeout(() => setSlow(true), SPINNER_DELAY);
     return () => clearTimeout(timer);
   }, []);
   return (
     <div class="state" role="status">
       {slow && <span class="spinner" aria-hidden="true" />}
-      <p class={slow ? "" : "unseen"}>{what}…</p>
+      <p class={slow ? "" : "unseen"}>{label}…</p>
       {slow && feed.state.value === "waiting" && (
         <p>The server does not answer. The page tries again by itself.</p>
       )}
@@ -32,7 +32,7 @@ export function Loading({ what = "Loading" }: { what?: string }) {
   );
 }
 
-interface EmptyProps {
+interface EmptyStateProps {
   icon?: IconName;
   title: string;
   /** What to do about it, or why that is fine. */
@@ -40,7 +40,7 @@ interface EmptyProps {
 }
 
 /** There is nothing, and that is no fault. */
-export function Empty({ icon = "search", title, children }: EmptyProps) {
+export function EmptyState({ icon = "search", title, children }: EmptyStateProps) {
   return (
     <div class="state">
       <Icon name={icon} />
@@ -51,18 +51,18 @@ export function Empty({ icon = "search", title, children }: EmptyProps) {
 }
 
 /** It went wrong: what, the id to look for, and another try. */
-export function Failure({ error, retry }: { error: ApiError; retry?: () => void }) {
+export function ErrorState({ error, onRetry }: { error: ApiError; onRetry?: () => void }) {
   return (
     <div class="state failure" role="alert">
       <Icon name="alert" />
-      <h2>{titleOf(error)}</h2>
+      <h2>{errorTitle(error)}</h2>
       <p>{sentence(error.message)}</p>
       {error.requestId && (
         <p>
           Request <code>{error.requestId}</code>
         </p>
       )}
-      {retry && <Button onClick={retry}>Try again</Button>}
+      {onRetry && <Button onClick={onRetry}>Try again</Button>}
     </div>
   );
 }
@@ -78,56 +78,62 @@ export function Notice({ tone, children }: { tone: Tone; children: ComponentChil
 }
 
 /** While the live feed is cut: how old the content is. What follows it in its parent is dimmed. */
-export function Stale({ freshness }: { freshness: Freshness }) {
-  const since = feed.since.value;
+export function StaleNotice({ freshness }: { freshness: Freshness }) {
+  const since = feed.staleSince.value;
   if (freshness !== "stale" || since === null) return null;
   return (
-    <Old
-      said={
+    <OutdatedNotice
+      message={
         <>
-          Not live since <Moment at={since / 1000} />: the server does not answer. This is the state
-          of that time.
+          Not live since <Timestamp at={since / 1000} />: the server does not answer. This is the
+          state of that time.
         </>
       }
       at={since / 1000}
-      retry={() => feed.hurry()}
+      onRetry={() => feed.reconnect()}
     />
   );
 }
 
-interface OldProps {
-  said: ComponentChildren;
+interface OutdatedNoticeProps {
+  message: ComponentChildren;
   /** When the content was current. */
   at: Instant;
-  retry?: () => void;
+  onRetry?: () => void;
 }
 
 /** Content is out of date: why, and by how much. The sentence is static: it is read out once. */
-export function Old({ said, at, retry }: OldProps) {
+export function OutdatedNotice({ message, at, onRetry }: OutdatedNoticeProps) {
   return (
     <div class="notice tone-warn old">
       <Icon name="alert" />
-      <span role="status">{said}</span>
-      <TimeAgo at={at} />
-      {retry && <Button onClick={retry}>Try now</Button>}
+      <span role="status">{message}</span>
+      <RelativeTime at={at} />
+      {onRetry && <Button onClick={onRetry}>Try now</Button>}
     </div>
   );
 }
 
 /** Loading, failure, or what came. */
-export function Await<T>(props: { of: Loaded<T>; children: (data: T) => ComponentChildren }) {
-  const { of, children } = props;
-  const { at, data, error, reload } = of;
-  if (data === null) return error ? <Failure error={error} retry={reload} /> : <Loading />;
+export function Await<T>(props: { query: Query<T>; children: (data: T) => ComponentChildren }) {
+  const { query, children } = props;
+  const { at, data, error, reload } = query;
+  if (data === null) return error ? <ErrorState error={error} onRetry={reload} /> : <Loading />;
   return (
     <>
-      {error && <Old said={`Not refreshed: ${error.message}.`} at={at / 1000} retry={reload} />}
+      {error && (
+        <OutdatedNotice
+          message={`Not refreshed: ${error.message}.`}
+          at={at / 1000}
+          onRetry={reload}
+        />
+      )}
       {children(data)}
     </>
   );
 }
 
-function titleOf(error: ApiError): string {
+function errorTitle(error: ApiError): string {
   if (error.status === 403 || error.code === "permission_denied") return "You may not see this";
   if (error.status === 404) return "There is no such thing";
   if (error.code === "unreachable") return "Not connected";

@@ -1,7 +1,7 @@
 import type { ComponentChildren, TargetedKeyboardEvent } from "preact";
 import { useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { type Order, type Sortable, sorted, turned } from "../lib/order";
-import { reveal, visible } from "../lib/window";
+import { nextOrder, type SortOrder, type SortValue, sortRows } from "../lib/order";
+import { scrollToShow, visibleRows } from "../lib/window";
 import { Icon } from "./icon";
 import "./table.css";
 
@@ -11,13 +11,13 @@ export interface Column<Row> {
   title: string;
   cell: (row: Row) => ComponentChildren;
   /** What it is sorted by; without it the column cannot be sorted. */
-  by?: (row: Row) => Sortable;
+  sortBy?: (row: Row) => SortValue;
   /** Right-aligned figures. */
-  number?: boolean;
+  numeric?: boolean;
   /** Left out on narrow screens. */
-  wide?: boolean;
+  wideOnly?: boolean;
   /** Its title is for screen readers alone: a column of buttons. */
-  bare?: boolean;
+  hideTitle?: boolean;
   /** CSS width, such as `8rem`; columns without one share the rest. */
   width?: string;
 }
@@ -28,17 +28,17 @@ interface TableProps<Row> {
   columns: readonly Column<Row>[];
   rows: readonly Row[];
   keyOf: (row: Row) => string;
-  order?: Order;
+  order?: SortOrder;
   /** What Enter or a press on a row does. */
-  open?: (row: Row) => void;
+  onOpen?: (row: Row) => void;
   /** Shown instead of rows. */
   empty?: ComponentChildren;
   /** CSS height from which on it scrolls. */
   height?: string;
 }
 
-const ROW = 36; // pixels; --row in styles/tokens.css
-const HEAD = 36;
+const ROW_HEIGHT = 36; // pixels; --row in styles/tokens.css
+const HEAD_HEIGHT = 36;
 const JUMPS: Record<string, (at: number, page: number, last: number) => number> = {
   ArrowDown: at => at + 1,
   ArrowUp: at => at - 1,
@@ -54,15 +54,15 @@ const JUMPS: Record<string, (at: number, page: number, last: number) => number> 
  * The keyboard walks it: arrows, Page Up and Down, Home, End choose a row, Enter opens it.
  */
 export function Table<Row>(props: TableProps<Row>) {
-  const { columns, rows, keyOf, open } = props;
+  const { columns, rows, keyOf, onOpen } = props;
   const box = useRef<HTMLDivElement>(null);
-  const [order, setOrder] = useState<Order | null>(props.order ?? null);
+  const [order, setOrder] = useState<SortOrder | null>(props.order ?? null);
   const [view, setView] = useState({ top: 0, height: 600 });
   const [chosen, setChosen] = useState<string | null>(null);
   const chosenId = useId();
-  const by = columns.find(({ name }) => name === order?.column)?.by;
+  const by = columns.find(({ name }) => name === order?.column)?.sortBy;
   const listed = useMemo(
-    () => (by && order ? sorted(rows, by, order.descending) : rows),
+    () => (by && order ? sortRows(rows, by, order.descending) : rows),
     [rows, by, order],
   );
   useLayoutEffect(() => {
@@ -73,25 +73,25 @@ export function Table<Row>(props: TableProps<Row>) {
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
-  const { first, end } = visible(listed.length, ROW, view.top, view.height);
+  const { first, end } = visibleRows(listed.length, ROW_HEIGHT, view.top, view.height);
   const isChosenDrawn = listed.slice(first, end).some(row => keyOf(row) === chosen);
   const choose = (index: number) => {
     const row = listed[index];
     if (row === undefined) return;
     setChosen(keyOf(row));
-    const top = reveal(index, ROW, view.top, view.height, HEAD);
+    const top = scrollToShow(index, ROW_HEIGHT, view.top, view.height, HEAD_HEIGHT);
     if (top !== null) box.current?.scrollTo({ top });
   };
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
     const at = listed.findIndex(row => keyOf(row) === chosen);
     const row = listed[at];
     const onTable = event.target === event.currentTarget;
-    if (event.key === "Enter" && onTable && row !== undefined) open?.(row);
+    if (event.key === "Enter" && onTable && row !== undefined) onOpen?.(row);
     const jump = JUMPS[event.key];
     if (!jump || !onTable) return;
     event.preventDefault();
     const last = listed.length - 1;
-    const page = Math.max(1, Math.floor((view.height - HEAD) / ROW) - 1);
+    const page = Math.max(1, Math.floor((view.height - HEAD_HEIGHT) / ROW_HEIGHT) - 1);
     choose(Math.min(last, Math.max(0, jump(at, page, last))));
   };
   return (
@@ -114,22 +114,22 @@ export function Table<Row>(props: TableProps<Row>) {
         <thead>
           <tr>
             {columns.map(column => (
-              <Head key={column.name} column={column} order={order} turn={setOrder} />
+              <HeaderCell key={column.name} column={column} order={order} onSort={setOrder} />
             ))}
           </tr>
         </thead>
         <tbody>
-          <Space rows={first} />
+          <Spacer rows={first} />
           {listed.slice(first, end).map((row, index) => {
             const key = keyOf(row);
-            const kind = `${key === chosen ? "chosen" : ""} ${open ? "opens" : ""}`;
+            const kind = `${key === chosen ? "chosen" : ""} ${onOpen ? "opens" : ""}`;
             return (
               <tr
                 key={key}
                 class={kind}
                 aria-rowindex={first + index + 2}
                 {...(key === chosen ? { id: chosenId, "aria-current": "true" as const } : {})}
-                onClick={event => opened(event) && open?.(row)}
+                onClick={event => isRowPress(event) && onOpen?.(row)}
               >
                 {columns.map(column => (
                   <td key={column.name} class={classOf(column)}>
@@ -139,7 +139,7 @@ export function Table<Row>(props: TableProps<Row>) {
               </tr>
             );
           })}
-          <Space rows={listed.length - end} />
+          <Spacer rows={listed.length - end} />
         </tbody>
       </table>
       {!listed.length && props.empty}
@@ -147,14 +147,14 @@ export function Table<Row>(props: TableProps<Row>) {
   );
 }
 
-interface HeadProps<Row> {
+interface HeaderCellProps<Row> {
   column: Column<Row>;
-  order: Order | null;
-  turn: (order: Order) => void;
+  order: SortOrder | null;
+  onSort: (order: SortOrder) => void;
 }
 
-function Head<Row>({ column, order, turn }: HeadProps<Row>) {
-  const { name, title, by, width, bare } = column;
+function HeaderCell<Row>({ column, order, onSort }: HeaderCellProps<Row>) {
+  const { name, title, sortBy, width, hideTitle } = column;
   const isOrdered = order?.column === name;
   return (
     <th
@@ -163,33 +163,33 @@ function Head<Row>({ column, order, turn }: HeadProps<Row>) {
       style={width ? { width } : undefined}
       {...(isOrdered ? { "aria-sort": order.descending ? "descending" : "ascending" } : {})}
     >
-      {by ? (
-        <button type="button" class="sort" onClick={() => turn(turned(order, name))}>
+      {sortBy ? (
+        <button type="button" class="sort" onClick={() => onSort(nextOrder(order, name))}>
           {title}
           <Icon name="chevron" size={10} />
         </button>
       ) : (
-        <span class={bare ? "unseen" : ""}>{title}</span>
+        <span class={hideTitle ? "unseen" : ""}>{title}</span>
       )}
     </th>
   );
 }
 
 /** Stands for rows that are not drawn. */
-function Space({ rows }: { rows: number }) {
+function Spacer({ rows }: { rows: number }) {
   if (rows <= 0) return null;
   return (
     <tr class="space">
-      <td style={{ height: `${rows * ROW}px` }} />
+      <td style={{ height: `${rows * ROW_HEIGHT}px` }} />
     </tr>
   );
 }
 
-function classOf<Row>({ number, wide }: Column<Row>): string {
-  return `${number ? "number" : ""} ${wide ? "wide" : ""}`;
+function classOf<Row>({ numeric, wideOnly }: Column<Row>): string {
+  return `${numeric ? "number" : ""} ${wideOnly ? "wide" : ""}`;
 }
 
 /** A press on a link or button inside a row is that one's own. */
-function opened(event: MouseEvent): boolean {
+function isRowPress(event: MouseEvent): boolean {
   return event.target instanceof Element && !event.target.closest("a, button, input, label");
 }

@@ -9,7 +9,7 @@ export interface Tab {
   content: () => ComponentChildren;
 }
 
-const STEPS: Record<string, number> = { ArrowRight: 1, ArrowLeft: -1 };
+const ARROW_STEPS: Record<string, number> = { ArrowRight: 1, ArrowLeft: -1 };
 
 /** Parts of one page; the address (`?tab=`) says which is open. Arrow keys go from one to the next. */
 export function Tabs({ label, tabs }: { label: string; tabs: readonly Tab[] }) {
@@ -20,7 +20,7 @@ export function Tabs({ label, tabs }: { label: string; tabs: readonly Tab[] }) {
   if (!open) return null;
   const choose = (tab: Tab) => setQuery({ tab: tab === tabs[0] ? "" : tab.name });
   const onKeyDown = ({ key }: TargetedKeyboardEvent<HTMLDivElement>) => {
-    const step = STEPS[key];
+    const step = ARROW_STEPS[key];
     if (!step) return;
     const index = (tabs.indexOf(open) + step + tabs.length) % tabs.length;
     const next = tabs[index];

@@ -1,12 +1,12 @@
 import type { Instant } from "../lib/format";
 import type { Column } from "./table";
-import { TimeAgo } from "./time";
+import { RelativeTime } from "./time";
 
-interface Told {
+interface TimeColumnOptions {
   /** As in `Column`. */
-  wide?: boolean;
+  wideOnly?: boolean;
   /** Whether a press on its head sorts by it. */
-  sorts?: boolean;
+  sortable?: boolean;
 }
 
 /** A column of a table that says how long ago something was, or when it will be. */
@@ -14,15 +14,15 @@ export function timeColumn<Row>(
   name: string,
   title: string,
   at: (row: Row) => Instant,
-  { wide = false, sorts = false }: Told = {},
+  { wideOnly = false, sortable = false }: TimeColumnOptions = {},
 ): Column<Row> {
   return {
     name,
     title,
     width: "7rem",
-    number: true,
-    wide,
-    cell: row => <TimeAgo at={at(row)} />,
-    ...(sorts ? { by: at } : {}),
+    numeric: true,
+    wideOnly,
+    cell: row => <RelativeTime at={at(row)} />,
+    ...(sortable ? { sortBy: at } : {}),
   };
 }

@@ -10,22 +10,22 @@ interface Toast {
   tone: Tone;
 }
 
-const MOST = 4;
-const SHOWN_FOR = 5000; // milliseconds; what went wrong stays until it is closed
+const MAX_TOASTS = 4;
+const TOAST_DURATION = 5000; // milliseconds; what went wrong stays until it is closed
 const shown = signal<Toast[]>([]);
 let next = 1;
 
 /** A short word about what was just done, read out by screen readers. */
-export function toast(text: string, tone: Tone = "good"): void {
+export function showToast(text: string, tone: Tone = "good"): void {
   const made = { id: next++, text, tone };
-  shown.value = [...shown.value.slice(1 - MOST), made];
-  if (tone !== "bad") setTimeout(() => drop(made.id), SHOWN_FOR);
+  shown.value = [...shown.value.slice(1 - MAX_TOASTS), made];
+  if (tone !== "bad") setTimeout(() => dismiss(made.id), TOAST_DURATION);
 }
 
 /** What the server refused, with the request id that its log knows. */
-export function toastError(error: unknown): void {
+export function showError(error: unknown): void {
   const { message, requestId } = asApiError(error);
-  toast(requestId ? `${message} (request ${requestId})` : message, "bad");
+  showToast(requestId ? `${message} (request ${requestId})` : message, "bad");
 }
 
 /** Where they appear; once in the shell. */
@@ -35,13 +35,13 @@ export function Toasts() {
       {shown.value.map(({ id, text, tone }) => (
         <div class={`toast tone-${tone}`} key={id}>
           <p>{text}</p>
-          <IconButton icon="close" label="Close this message" onClick={() => drop(id)} />
+          <IconButton icon="close" label="Close this message" onClick={() => dismiss(id)} />
         </div>
       ))}
     </div>
   );
 }
 
-function drop(id: number): void {
+function dismiss(id: number): void {
   shown.value = shown.value.filter(toast => toast.id !== id);
 }

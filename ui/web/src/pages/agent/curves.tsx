@@ -1,16 +1,16 @@
 import { useEffect, useState } from "preact/hooks";
-import { compact, millis } from "../../lib/format";
+import { formatCompact, formatMillis } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
-import { ofOrganization } from "../../lib/session";
+import { organizationPath } from "../../lib/session";
 import type { AgentRow } from "../../lib/types";
 import { Card } from "../../parts/card";
 import { Chart } from "../../parts/chart";
-import { type Course, extended, past, type Sample } from "./course";
+import { appendSample, type MetricSeries, type Sample, seriesFromSamples } from "./course";
 
 const HOUR = 3600; // seconds
-const NOTHING: Course = { times: [], requests: [], errors: [], p99: [] };
+const NO_SERIES: MetricSeries = { times: [], requests: [], errors: [], p99: [] };
 
-interface CurvesProps {
+interface AgentChartsProps {
   vault: string;
   /** When the agent measured last, Unix seconds. */
   at: number;
@@ -18,19 +18,19 @@ interface CurvesProps {
 }
 
 /** The last hour of one agent from the store, and on from there with what comes live. */
-export function Curves({ vault, at, row }: CurvesProps) {
+export function AgentCharts({ vault, at, row }: AgentChartsProps) {
   const [since] = useState(() => Math.floor(Date.now() / 1000) - HOUR);
-  const path = ofOrganization(`agents/${vault}/metrics/samples`);
+  const path = organizationPath(`agents/${vault}/metrics/samples`);
   const requests = useGet<Sample[]>(path, { name: "requests", since });
   const errors = useGet<Sample[]>(path, { name: "server_errors", since });
   const p99 = useGet<Sample[]>(path, { name: "request_duration_p99_us", since });
   const ready = [requests, errors, p99].every(({ loading }) => !loading);
-  const [course, setCourse] = useState(NOTHING);
+  const [course, setCourse] = useState(NO_SERIES);
   useEffect(() => {
-    if (ready) setCourse(past(requests.data ?? [], errors.data ?? [], p99.data ?? []));
+    if (ready) setCourse(seriesFromSamples(requests.data ?? [], errors.data ?? [], p99.data ?? []));
   }, [ready, requests.data, errors.data, p99.data]);
   useEffect(() => {
-    if (ready) setCourse(last => extended(last, at, row));
+    if (ready) setCourse(last => appendSample(last, at, row));
   }, [ready, at, row]);
   return (
     <div class="columns">
@@ -39,8 +39,8 @@ export function Curves({ vault, at, row }: CurvesProps) {
           label="Requests a second"
           times={course.times}
           span={HOUR}
-          lines={[{ title: "Requests", values: course.requests }]}
-          format={compact}
+          series={[{ title: "Requests", values: course.requests }]}
+          format={formatCompact}
         />
       </Card>
       <Card title="Server errors a second">
@@ -48,8 +48,8 @@ export function Curves({ vault, at, row }: CurvesProps) {
           label="Server errors a second"
           times={course.times}
           span={HOUR}
-          lines={[{ title: "Errors", values: course.errors }]}
-          format={compact}
+          series={[{ title: "Errors", values: course.errors }]}
+          format={formatCompact}
         />
       </Card>
       <Card title="Latency">
@@ -57,8 +57,8 @@ export function Curves({ vault, at, row }: CurvesProps) {
           label="Latency"
           times={course.times}
           span={HOUR}
-          lines={[{ title: "p99", values: course.p99 }]}
-          format={millis}
+          series={[{ title: "p99", values: course.p99 }]}
+          format={formatMillis}
         />
       </Card>
     </div>

@@ -1,15 +1,15 @@
 import type { ComponentChildren } from "preact";
-import { count, words } from "../../lib/format";
-import { may, within } from "../../lib/session";
+import { formatCount, humanize } from "../../lib/format";
+import { hasRole, inOrganization } from "../../lib/session";
 import type { AgentSections } from "../../lib/types";
-import { PolicyState, State, Tags } from "../../parts/badge";
-import { Card, Facts } from "../../parts/card";
-import { Copy } from "../../parts/copy";
-import { TimeAgo } from "../../parts/time";
-import { AcceptLog } from "./life";
+import { PolicyStatusBadge, StatusBadge, TagList } from "../../parts/badge";
+import { Card, DescriptionList } from "../../parts/card";
+import { CopyButton } from "../../parts/copy";
+import { RelativeTime } from "../../parts/time";
+import { AcceptLogAction } from "./life";
 
 /** Names that are written in a way of their own. */
-const PROPER: Record<string, string> = {
+const PROPER_NAMES: Record<string, string> = {
   sqlite: "SQLite",
   postgresql: "PostgreSQL",
   mysql: "MySQL",
@@ -24,7 +24,7 @@ const PROPER: Record<string, string> = {
 type Sections = Partial<AgentSections>;
 
 /** What is known of an agent beside its figures, a card for each matter. */
-export function About({
+export function AgentOverview({
   vault,
   agent,
   link,
@@ -38,34 +38,43 @@ export function About({
       <Card
         title="Link"
         aside={
-          <State
-            of={link?.connected ? "online" : "offline"}
+          <StatusBadge
+            status={link?.connected ? "online" : "offline"}
             label={link?.connected ? "Connected" : "Not connected"}
           />
         }
       >
-        {link ? linkFacts(link) : <Unheard />}
+        {link ? linkFacts(link) : <NotReported />}
       </Card>
-      <Card title="Policies" aside={policies?.policy && <PolicyState of={policies.policy} />}>
-        {policies?.policy ? policyFacts(policies) : <Unheard>It has no policy.</Unheard>}
+      <Card
+        title="Policies"
+        aside={policies?.policy && <PolicyStatusBadge status={policies.policy} />}
+      >
+        {policies?.policy ? policyFacts(policies) : <NotReported>It has no policy.</NotReported>}
       </Card>
       <Card
         title="Certificate"
-        aside={certificate?.standing && <State of={certificate.standing} />}
+        aside={certificate?.standing && <StatusBadge status={certificate.standing} />}
       >
-        {certificate ? certificateFacts(certificate) : <Unheard>It has none yet.</Unheard>}
+        {certificate ? certificateFacts(certificate) : <NotReported>It has none yet.</NotReported>}
       </Card>
       <Card
         title="Audit witness"
         aside={
           <span class="line">
-            {audit && witness(audit)}
-            {audit?.fault && <AcceptLog vault={vault} />}
-            {may("admin") && <a href={within(`/audit?target=${vault}`)}>On the trail</a>}
+            {audit && witnessBadge(audit)}
+            {audit?.fault && <AcceptLogAction vault={vault} />}
+            {hasRole("admin") && (
+              <a href={inOrganization(`/audit?target=${vault}`)}>On the trail</a>
+            )}
           </span>
         }
       >
-        {audit?.size ? auditFacts(audit) : <Unheard>Nothing of its log is cosigned yet.</Unheard>}
+        {audit?.size ? (
+          auditFacts(audit)
+        ) : (
+          <NotReported>Nothing of its log is cosigned yet.</NotReported>
+        )}
       </Card>
     </div>
   );
@@ -73,17 +82,17 @@ export function About({
 
 function agentFacts(row: AgentSections["agent"]) {
   return (
-    <Facts
+    <DescriptionList
       rows={[
-        ["Life", <State of={row.life} key="life" />],
+        ["Life", <StatusBadge status={row.life} key="life" />],
         ...(row.reason ? [["Because", row.reason] as [string, ComponentChildren]] : []),
-        ["Tags", row.tags.length ? <Tags of={row.tags} most={6} /> : "–"],
+        ["Tags", row.tags.length ? <TagList tags={row.tags} max={6} /> : "–"],
         ["Version", row.version || "–"],
-        ["Platform", proper(row.platform)],
-        ["Stores in", proper(row.backend)],
-        ["Root key in", proper(row.key_holder)],
-        ["Started", <TimeAgo at={row.started} key="started" />],
-        ["Known since", <TimeAgo at={row.created} key="created" />],
+        ["Platform", properName(row.platform)],
+        ["Stores in", properName(row.backend)],
+        ["Root key in", properName(row.key_holder)],
+        ["Started", <RelativeTime at={row.started} key="started" />],
+        ["Known since", <RelativeTime at={row.created} key="created" />],
       ]}
     />
   );
@@ -91,13 +100,13 @@ function agentFacts(row: AgentSections["agent"]) {
 
 function linkFacts(row: AgentSections["link"]) {
   return (
-    <Facts
+    <DescriptionList
       rows={[
-        [row.connected ? "Since" : "Until", <TimeAgo at={row.since} key="since" />],
-        ["Health", row.health ? <State of={row.health} /> : "–"],
-        ["Its own view", words(row.sync ?? "") || "–"],
-        ["Sent", `${count(row.acknowledged)} of ${count(row.newest)} acknowledged`],
-        ["Received", count(row.received)],
+        [row.connected ? "Since" : "Until", <RelativeTime at={row.since} key="since" />],
+        ["Health", row.health ? <StatusBadge status={row.health} /> : "–"],
+        ["Its own view", humanize(row.sync ?? "") || "–"],
+        ["Sent", `${formatCount(row.acknowledged)} of ${formatCount(row.newest)} acknowledged`],
+        ["Received", formatCount(row.received)],
       ]}
     />
   );
@@ -105,17 +114,17 @@ function linkFacts(row: AgentSections["link"]) {
 
 function policyFacts(row: AgentSections["policies"]) {
   return (
-    <Facts
+    <DescriptionList
       rows={[
         ["Bundle", `${row.applied || "none"} in force, ${row.wanted} wanted`],
-        ...(row.why ? [["Why", words(row.why)] as [string, ComponentChildren]] : []),
-        ["Changed", <TimeAgo at={row.changed} key="changed" />],
+        ...(row.why ? [["Why", humanize(row.why)] as [string, ComponentChildren]] : []),
+        ["Changed", <RelativeTime at={row.changed} key="changed" />],
         [
           "Policies",
           <ul key="contents">
             {Object.entries(row.contents).map(([name, version]) => (
               <li key={name}>
-                <a href={within(`/policies/${name}`)}>{name}</a>{" "}
+                <a href={inOrganization(`/policies/${name}`)}>{name}</a>{" "}
                 <span class="muted">version {version}</span>
               </li>
             ))}
@@ -128,13 +137,13 @@ function policyFacts(row: AgentSections["policies"]) {
 
 function certificateFacts(row: AgentSections["certificate"]) {
   return (
-    <Facts
+    <DescriptionList
       rows={[
-        ["Generation", count(row.generation)],
+        ["Generation", formatCount(row.generation)],
         ["Serial", <code key="serial">{row.serial}</code>],
-        ["Valid since", <TimeAgo at={row.not_before} key="since" />],
-        ["Renews", <TimeAgo at={row.renew_at} key="renews" />],
-        ["Expires", <TimeAgo at={row.not_after} key="expires" />],
+        ["Valid since", <RelativeTime at={row.not_before} key="since" />],
+        ["Renews", <RelativeTime at={row.renew_at} key="renews" />],
+        ["Expires", <RelativeTime at={row.not_after} key="expires" />],
       ]}
     />
   );
@@ -142,15 +151,15 @@ function certificateFacts(row: AgentSections["certificate"]) {
 
 function auditFacts(row: AgentSections["audit"]) {
   return (
-    <Facts
+    <DescriptionList
       rows={[
-        ["Cosigned up to", `record ${count(row.size)}`],
-        ["When", <TimeAgo at={row.at} key="at" />],
+        ["Cosigned up to", `record ${formatCount(row.size)}`],
+        ["When", <RelativeTime at={row.at} key="at" />],
         [
           "Root",
           <span class="line" key="root">
             <code>{row.root.slice(0, 16)}…</code>
-            <Copy text={row.root} label="Copy the root" />
+            <CopyButton text={row.root} label="Copy the root" />
           </span>,
         ],
       ]}
@@ -158,15 +167,15 @@ function auditFacts(row: AgentSections["audit"]) {
   );
 }
 
-function witness({ fault, size }: AgentSections["audit"]) {
-  if (fault) return <State of={fault} />;
-  return size ? <State of="ok" label="Consistent" /> : null;
+function witnessBadge({ fault, size }: AgentSections["audit"]) {
+  if (fault) return <StatusBadge status={fault} />;
+  return size ? <StatusBadge status="ok" label="Consistent" /> : null;
 }
 
-function Unheard({ children = "It has said nothing yet." }: { children?: ComponentChildren }) {
+function NotReported({ children = "It has said nothing yet." }: { children?: ComponentChildren }) {
   return <p class="muted">{children}</p>;
 }
 
-function proper(name: string | null | undefined): string {
-  return name ? (PROPER[name] ?? words(name)) : "–";
+function properName(name: string | null | undefined): string {
+  return name ? (PROPER_NAMES[name] ?? humanize(name)) : "–";
 }

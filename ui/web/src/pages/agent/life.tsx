@@ -1,88 +1,105 @@
 import { useState } from "preact/hooks";
 import { post } from "../../lib/api";
-import { may, ofOrganization, within } from "../../lib/session";
-import type { Life } from "../../lib/types";
+import { hasRole, inOrganization, organizationPath } from "../../lib/session";
+import type { Lifecycle } from "../../lib/types";
 import { Button } from "../../parts/button";
 import { Dialog } from "../../parts/dialog";
-import { Field } from "../../parts/field";
-import { toast } from "../../parts/toasts";
+import { TextField } from "../../parts/field";
+import { showToast } from "../../parts/toasts";
 
-type Step = "lock" | "retire" | "checkpoint/accept";
+type ActionName = "lock" | "retire" | "checkpoint/accept";
 
-const TOLD: Record<Step, { action: string; title: string; done: string; means: string }> = {
-  lock: {
-    action: "Lock",
-    title: "Lock",
-    done: "is locked",
-    means: "Its link is cut and its certificates are revoked. It goes on serving what it has.",
-  },
-  retire: {
-    action: "Retire",
-    title: "Retire",
-    done: "is retired",
-    means: "Its certificates are revoked for good, and its name cannot be used again.",
-  },
-  "checkpoint/accept": {
-    action: "Accept",
-    title: "Accept the audit log of",
-    done: "starts a new witnessed log",
-    means:
-      "Do this only after you have found out why the log contradicts what was cosigned. The next " +
-      "checkpoint is cosigned as it is, and records that are missing are no longer noticed. " +
-      "Acknowledge the alert separately.",
-  },
-};
+const ACTIONS: Record<ActionName, { action: string; title: string; done: string; means: string }> =
+  {
+    lock: {
+      action: "Lock",
+      title: "Lock",
+      done: "is locked",
+      means: "Its link is cut and its certificates are revoked. It goes on serving what it has.",
+    },
+    retire: {
+      action: "Retire",
+      title: "Retire",
+      done: "is retired",
+      means: "Its certificates are revoked for good, and its name cannot be used again.",
+    },
+    "checkpoint/accept": {
+      action: "Accept",
+      title: "Accept the audit log of",
+      done: "starts a new witnessed log",
+      means:
+        "Do this only after you have found out why the log contradicts what was cosigned. The next " +
+        "checkpoint is cosigned as it is, and records that are missing are no longer noticed. " +
+        "Acknowledge the alert separately.",
+    },
+  };
 
 /** Ends an agent's right to connect, for now or for good. */
-export function LifeActions({ vault, life }: { vault: string; life: Life }) {
-  const [step, setStep] = useState<Step | null>(null);
+export function LifecycleActions({ vault, lifecycle }: { vault: string; lifecycle: Lifecycle }) {
+  const [step, setStep] = useState<ActionName | null>(null);
   return (
     <>
-      {life === "active" && may("operator") && (
+      {lifecycle === "active" && hasRole("operator") && (
         <Button icon="lock" onClick={() => setStep("lock")}>
           Lock…
         </Button>
       )}
-      {life === "locked" && may("operator") && (
-        <a class="button plain" href={within(`/enrolment?vault=${vault}&replace=1`)}>
+      {lifecycle === "locked" && hasRole("operator") && (
+        <a class="button plain" href={inOrganization(`/enrolment?vault=${vault}&replace=1`)}>
           Let in again…
         </a>
       )}
-      {life !== "retired" && may("admin") && (
+      {lifecycle !== "retired" && hasRole("admin") && (
         <Button kind="danger" onClick={() => setStep("retire")}>
           Retire…
         </Button>
       )}
-      {step && <Ask vault={vault} step={step} close={() => setStep(null)} />}
+      {step && <ConfirmAction vault={vault} step={step} onClose={() => setStep(null)} />}
     </>
   );
 }
 
 /** Shown while an agent's log contradicts what was cosigned: a person decides what becomes of it. */
-export function AcceptLog({ vault }: { vault: string }) {
-  const [asks, setAsks] = useState(false);
-  if (!may("admin")) return null;
+export function AcceptLogAction({ vault }: { vault: string }) {
+  const [dialog, setDialog] = useState(false);
+  if (!hasRole("admin")) return null;
   return (
     <>
-      <Button kind="danger" onClick={() => setAsks(true)}>
+      <Button kind="danger" onClick={() => setDialog(true)}>
         Accept log…
       </Button>
-      {asks && <Ask vault={vault} step="checkpoint/accept" close={() => setAsks(false)} />}
+      {dialog && (
+        <ConfirmAction vault={vault} step="checkpoint/accept" onClose={() => setDialog(false)} />
+      )}
     </>
   );
 }
 
-function Ask({ vault, step, close }: { vault: string; step: Step; close: () => void }) {
+function ConfirmAction({
+  vault,
+  step,
+  onClose,
+}: {
+  vault: string;
+  step: ActionName;
+  onClose: () => void;
+}) {
   const [reason, setReason] = useState("");
-  const { action, title, done, means } = TOLD[step];
+  const { action, title, done, means } = ACTIONS[step];
   const act = async () => {
-    await post(ofOrganization(`agents/${vault}/${step}`), { reason });
-    toast(`${vault} ${done}`);
+    await post(organizationPath(`agents/${vault}/${step}`), { reason });
+    showToast(`${vault} ${done}`);
   };
   return (
-    <Dialog title={`${title} ${vault}?`} action={action} danger act={act} close={close}>
+    <Dialog
+      title={`${title} ${vault}?`}
+      submitLabel={action}
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
       <p class="muted">{means}</p>
-      <Field label="Reason" value={reason} change={setReason} maxLength={1024} />
+      <TextField label="Reason" value={reason} onChange={setReason} maxLength={1024} />
     </Dialog>
   );
 }

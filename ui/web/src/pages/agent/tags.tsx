@@ -1,42 +1,42 @@
 import { useState } from "preact/hooks";
 import { put } from "../../lib/api";
-import { may, ofOrganization } from "../../lib/session";
+import { hasRole, organizationPath } from "../../lib/session";
 import { Button } from "../../parts/button";
 import { Dialog } from "../../parts/dialog";
-import { Field } from "../../parts/field";
-import { toast } from "../../parts/toasts";
-import { split } from "../policy/targets";
+import { TextField } from "../../parts/field";
+import { showToast } from "../../parts/toasts";
+import { splitWords } from "../policy/targets";
 
 /** What an agent is filed under; policies by tag follow. */
 export function TagsAction({ vault, tags }: { vault: string; tags: readonly string[] }) {
-  const [asks, setAsks] = useState(false);
-  if (!may("operator")) return null;
+  const [dialog, setDialog] = useState(false);
+  if (!hasRole("operator")) return null;
   return (
     <>
-      <Button onClick={() => setAsks(true)}>Tags…</Button>
-      {asks && <Ask vault={vault} tags={tags} close={() => setAsks(false)} />}
+      <Button onClick={() => setDialog(true)}>Tags…</Button>
+      {dialog && <TagsDialog vault={vault} tags={tags} onClose={() => setDialog(false)} />}
     </>
   );
 }
 
-interface AskProps {
+interface TagsDialogProps {
   vault: string;
   tags: readonly string[];
-  close: () => void;
+  onClose: () => void;
 }
 
-function Ask({ vault, tags, close }: AskProps) {
+function TagsDialog({ vault, tags, onClose }: TagsDialogProps) {
   const [text, setText] = useState(tags.join(" "));
   const act = async () => {
-    await put(ofOrganization(`agents/${vault}/tags`), { tags: split(text) });
-    toast(`The tags of ${vault} are changed`);
+    await put(organizationPath(`agents/${vault}/tags`), { tags: splitWords(text) });
+    showToast(`The tags of ${vault} are changed`);
   };
   return (
-    <Dialog title={`Tags of ${vault}`} action="Save" act={act} close={close}>
-      <Field
+    <Dialog title={`Tags of ${vault}`} submitLabel="Save" onSubmit={act} onClose={onClose}>
+      <TextField
         label="Tags"
         value={text}
-        change={setText}
+        onChange={setText}
         autocomplete="off"
         hint="Words of a–z, 0–9 and ._:=/- with spaces between. Policies for a tag reach it, or leave it, at once."
       />

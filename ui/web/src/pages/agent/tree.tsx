@@ -1,14 +1,14 @@
-import { compact, count, millis } from "../../lib/format";
+import { formatCompact, formatCount, formatMillis } from "../../lib/format";
 import type { ActorNode, AgentSections } from "../../lib/types";
-import { State } from "../../parts/badge";
+import { StatusBadge } from "../../parts/badge";
 import { Card } from "../../parts/card";
-import { Progress } from "../../parts/progress";
-import { Empty } from "../../parts/states";
+import { ProgressBar } from "../../parts/progress";
+import { EmptyState } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { RelativeTime } from "../../parts/time";
 import "./tree.css";
 
-const ALARMING = 0.8; // of a mailbox's bound
+const NEARLY_FULL = 0.8; // of a mailbox's bound
 
 const COLUMNS: Column<ActorNode>[] = [
   {
@@ -20,63 +20,68 @@ const COLUMNS: Column<ActorNode>[] = [
       </span>
     ),
   },
-  { name: "state", title: "State", width: "6.5rem", cell: ({ state }) => <State of={state} /> },
+  {
+    name: "state",
+    title: "State",
+    width: "6.5rem",
+    cell: ({ state }) => <StatusBadge status={state} />,
+  },
   {
     name: "mailbox",
     title: "Mailbox",
     width: "11rem",
-    wide: true,
+    wideOnly: true,
     cell: node => (node.bound ? <Mailbox node={node} /> : <span class="muted">–</span>),
-    by: node => node.depth,
+    sortBy: node => node.depth,
   },
   {
     name: "handled",
     title: "Handled",
     width: "6rem",
-    number: true,
-    wide: true,
-    cell: ({ handled }) => compact(handled),
-    by: node => node.handled,
+    numeric: true,
+    wideOnly: true,
+    cell: ({ handled }) => formatCompact(handled),
+    sortBy: node => node.handled,
   },
   {
     name: "mean",
     title: "Mean / max",
     width: "9rem",
-    number: true,
-    wide: true,
+    numeric: true,
+    wideOnly: true,
     cell: ({ handled, mean_us, max_us }) =>
-      handled ? `${millis(mean_us / 1000)} / ${millis(max_us / 1000)}` : "–",
-    by: node => node.mean_us,
+      handled ? `${formatMillis(mean_us / 1000)} / ${formatMillis(max_us / 1000)}` : "–",
+    sortBy: node => node.mean_us,
   },
   {
     name: "lost",
     title: "Refused, dropped",
     width: "9rem",
-    number: true,
-    wide: true,
-    cell: node => `${count(node.refused)}, ${count(node.dropped)}`,
-    by: node => node.refused + node.dropped,
+    numeric: true,
+    wideOnly: true,
+    cell: node => `${formatCount(node.refused)}, ${formatCount(node.dropped)}`,
+    sortBy: node => node.refused + node.dropped,
   },
   {
     name: "restarts",
     title: "Restarts",
     width: "5.5rem",
-    number: true,
-    cell: node => count(node.restarts),
-    by: node => node.restarts,
+    numeric: true,
+    cell: node => formatCount(node.restarts),
+    sortBy: node => node.restarts,
   },
 ];
 
 /** The agent's actors as they stand under their supervisors. */
-export function Tree({ tree }: { tree: AgentSections["tree"] | undefined }) {
+export function ActorTree({ tree }: { tree: AgentSections["tree"] | undefined }) {
   if (!tree?.nodes)
     return (
-      <Empty icon="tree" title="It has not told yet">
+      <EmptyState icon="tree" title="It has not told yet">
         An agent tells its actors while somebody looks and its link is up.
-      </Empty>
+      </EmptyState>
     );
   return (
-    <Card title="Actors" flush aside={<TimeAgo at={tree.at} />}>
+    <Card title="Actors" flush aside={<RelativeTime at={tree.at} />}>
       <Table
         label="Actors"
         columns={COLUMNS}
@@ -89,12 +94,12 @@ export function Tree({ tree }: { tree: AgentSections["tree"] | undefined }) {
 }
 
 function Mailbox({ node: { bound, depth } }: { node: ActorNode }) {
-  const tone = depth >= bound * ALARMING ? "bad" : "info";
+  const tone = depth >= bound * NEARLY_FULL ? "bad" : "info";
   return (
     <span class="mailbox">
-      <Progress label="Mailbox" shares={[{ tone, value: depth }]} total={bound} />
+      <ProgressBar label="Mailbox" segments={[{ tone, value: depth }]} total={bound} />
       <span class="muted">
-        {count(depth)} of {count(bound)}
+        {formatCount(depth)} of {formatCount(bound)}
       </span>
     </span>
   );

@@ -1,19 +1,19 @@
-import { Choice, Field } from "../../parts/field";
-import type { PartProps } from "./edit";
-import type { Draft } from "./form";
+import { SelectField, TextField } from "../../parts/field";
+import type { FieldGroupProps } from "./edit";
+import type { ChannelDraft } from "./form";
 import type { Channel } from "./wire";
 
 /** Where a channel leads. What is secret is never shown: empty leaves it as it is. */
-export function Address(props: PartProps & { channel: Channel | null }) {
-  const { draft, change, channel, faultOf } = props;
-  if (draft.type === "email") return <Mail {...props} />;
+export function DestinationFields(props: FieldGroupProps & { channel: Channel | null }) {
+  const { draft, onChange, channel, faultOf } = props;
+  if (draft.type === "email") return <EmailFields {...props} />;
   return (
-    <Field
+    <TextField
       label="Address"
       type="url"
       value={draft.url}
-      change={url => change({ url })}
-      fault={faultOf("url")}
+      onChange={url => onChange({ url })}
+      error={faultOf("url")}
       required={!channel}
       autocomplete="off"
       placeholder="https://"
@@ -22,68 +22,77 @@ export function Address(props: PartProps & { channel: Channel | null }) {
   );
 }
 
-function Mail({ draft, change, channel, faultOf }: PartProps & { channel: Channel | null }) {
+function EmailFields({
+  draft,
+  onChange,
+  channel,
+  faultOf,
+}: FieldGroupProps & { channel: Channel | null }) {
   return (
     <>
-      <Field
+      <TextField
         label="To"
         value={draft.to}
-        change={to => change({ to })}
-        fault={faultOf("to")}
+        onChange={to => onChange({ to })}
+        error={faultOf("to")}
         required
         hint="Addresses with spaces between, at most 20."
       />
       <fieldset class="checks">
         <legend>Mail server</legend>
         <label>
-          <input type="checkbox" checked={draft.own} onChange={() => change({ own: !draft.own })} />
+          <input
+            type="checkbox"
+            checked={draft.ownServer}
+            onChange={() => onChange({ ownServer: !draft.ownServer })}
+          />
           One of our own, not the control plane's
         </label>
       </fieldset>
-      {draft.own && (
+      {draft.ownServer && (
         <div class="columns tight">
-          <Field
+          <TextField
             label="Host"
             value={draft.host}
-            change={host => change({ host })}
-            fault={faultOf("server")}
+            onChange={host => onChange({ host })}
+            error={faultOf("server")}
             required
           />
-          <Field
+          <TextField
             label="Port"
             type="number"
             value={draft.port}
-            change={port => change({ port })}
+            onChange={port => onChange({ port })}
             required
           />
-          <Choice
+          <SelectField
             label="TLS"
             value={draft.tls}
-            change={tls => change({ tls: tls as Draft["tls"] })}
+            onChange={tls => onChange({ tls: tls as ChannelDraft["tls"] })}
             options={[
               ["starttls", "STARTTLS"],
               ["tls", "From the start"],
             ]}
           />
-          <Field
+          <TextField
             label="Sender"
             type="email"
             value={draft.sender}
-            change={sender => change({ sender })}
+            onChange={sender => onChange({ sender })}
             required
           />
-          <Field
+          <TextField
             label="User"
             value={draft.username}
-            change={username => change({ username })}
+            onChange={username => onChange({ username })}
             autocomplete="off"
           />
-          <Field
+          <TextField
             label="Password"
             type="password"
             value={draft.password}
-            change={password => change({ password })}
-            fault={faultOf("password")}
+            onChange={password => onChange({ password })}
+            error={faultOf("password")}
             autocomplete="new-password"
             hint={channel ? "Empty leaves it." : "Kept sealed."}
           />

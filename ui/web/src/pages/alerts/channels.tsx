@@ -1,35 +1,35 @@
 import { useState } from "preact/hooks";
 import { post, put, remove } from "../../lib/api";
-import { count, plural, words } from "../../lib/format";
-import { type Loaded, useGet } from "../../lib/hooks";
-import { may, ofOrganization, within } from "../../lib/session";
-import { State } from "../../parts/badge";
+import { formatCount, humanize, pluralize } from "../../lib/format";
+import { type Query, useGet } from "../../lib/hooks";
+import { hasRole, inOrganization, organizationPath } from "../../lib/session";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
-import { Card, Facts } from "../../parts/card";
-import { Code } from "../../parts/code";
+import { Card, DescriptionList } from "../../parts/card";
+import { CodeBlock } from "../../parts/code";
 import { Dialog } from "../../parts/dialog";
-import { Await, Empty, Notice } from "../../parts/states";
-import { TimeAgo } from "../../parts/time";
-import { toast, toastError } from "../../parts/toasts";
-import { Edit } from "./edit";
-import { bodyOf, draftOf, MINUTE } from "./form";
-import type { Channel, Made } from "./wire";
+import { Await, EmptyState, Notice } from "../../parts/states";
+import { RelativeTime } from "../../parts/time";
+import { showError, showToast } from "../../parts/toasts";
+import { ChannelDialog } from "./edit";
+import { channelBody, channelDraft, MINUTE } from "./form";
+import type { Channel, SavedChannel } from "./wire";
 
-type Asked = { step: "edit" | "adopt" | "delete"; channel: Channel | null };
+type ChannelAction = { step: "edit" | "adopt" | "delete"; channel: Channel | null };
 
 /** Who is told of alerts, how, and whether it works. */
-export function Channels() {
-  const found = useGet<Channel[]>(ofOrganization("channels"));
-  const [asked, setAsked] = useState<Asked | null>(null);
-  const [made, setMade] = useState<Made | null>(null);
+export function ChannelsTab() {
+  const result = useGet<Channel[]>(organizationPath("channels"));
+  const [asked, setAsked] = useState<ChannelAction | null>(null);
+  const [made, setMade] = useState<SavedChannel | null>(null);
   const close = () => setAsked(null);
-  const saved = (now: Made) => {
+  const saved = (now: SavedChannel) => {
     if (now.key) setMade(now);
-    found.reload();
+    result.reload();
   };
   return (
     <div class="stack">
-      {may("admin") && (
+      {hasRole("admin") && (
         <div class="line">
           <Button
             kind="primary"
@@ -40,84 +40,86 @@ export function Channels() {
           </Button>
         </div>
       )}
-      {made && <Key made={made} close={() => setMade(null)} />}
-      <Await of={found}>
-        {channels => <All channels={channels} found={found} ask={setAsked} />}
+      {made && <SigningKeyCard made={made} onClose={() => setMade(null)} />}
+      <Await query={result}>
+        {channels => <ChannelGrid channels={channels} found={result} onAsk={setAsked} />}
       </Await>
-      {asked?.step === "edit" && <Edit channel={asked.channel} close={close} saved={saved} />}
+      {asked?.step === "edit" && (
+        <ChannelDialog channel={asked.channel} onClose={close} onSaved={saved} />
+      )}
       {asked?.step === "adopt" && asked.channel && (
-        <Adopt channel={asked.channel} close={close} done={found.reload} />
+        <TakeOverDialog channel={asked.channel} onClose={close} onDone={result.reload} />
       )}
       {asked?.step === "delete" && asked.channel && (
-        <Remove channel={asked.channel} close={close} done={found.reload} />
+        <DeleteDialog channel={asked.channel} onClose={close} onDone={result.reload} />
       )}
     </div>
   );
 }
 
-interface AllProps {
+interface ChannelGridProps {
   channels: Channel[];
-  found: Loaded<Channel[]>;
-  ask: (asked: Asked) => void;
+  found: Query<Channel[]>;
+  onAsk: (asked: ChannelAction) => void;
 }
 
-function All({ channels, found, ask }: AllProps) {
+function ChannelGrid({ channels, found, onAsk }: ChannelGridProps) {
   if (!channels.length)
     return (
-      <Empty icon="bell" title="Nobody is told yet">
+      <EmptyState icon="bell" title="Nobody is told yet">
         Alerts are listed here alone. A channel tells people by email, webhook or Slack.
-      </Empty>
+      </EmptyState>
     );
   return (
     <div class="columns">
       {channels.map(channel => (
-        <One key={channel.id} channel={channel} reload={found.reload} ask={ask} />
+        <ChannelCard key={channel.id} channel={channel} reload={found.reload} onAsk={onAsk} />
       ))}
     </div>
   );
 }
 
-interface OneProps {
+interface ChannelCardProps {
   channel: Channel;
   reload: () => void;
-  ask: (asked: Asked) => void;
+  onAsk: (asked: ChannelAction) => void;
 }
 
-function One({ channel, reload, ask }: OneProps) {
+function ChannelCard({ channel, reload, onAsk }: ChannelCardProps) {
   const [busy, setBusy] = useState(false);
-  const path = ofOrganization(`channels/${channel.id}`);
+  const path = organizationPath(`channels/${channel.id}`);
   const test = async () => {
     setBusy(true);
     try {
       const { sent, reason } = await post<{ sent: boolean; reason: string }>(`${path}/test`);
-      if (sent) toast(`${channel.name} took the message`);
-      else toast(`${channel.name} did not: ${reason}`, "bad");
+      if (sent) showToast(`${channel.name} took the message`);
+      else showToast(`${channel.name} did not: ${reason}`, "bad");
       reload();
     } catch (error) {
-      toastError(error);
+      showError(error);
     }
     setBusy(false);
   };
   const turn = () =>
-    put(path, bodyOf(draftOf(channel, ""), !channel.enabled)).then(reload, toastError);
+    put(path, channelBody(channelDraft(channel, ""), !channel.enabled)).then(reload, showError);
   const replay = () =>
     post<{ replayed: number }>(`${path}/replay`).then(({ replayed }) => {
-      toast(`${plural(replayed, "message")} tried anew`);
+      showToast(`${pluralize(replayed, "message")} tried anew`);
       reload();
-    }, toastError);
+    }, showError);
   return (
-    <Card title={channel.name} aside={<Health channel={channel} />}>
+    <Card title={channel.name} aside={<ChannelHealth channel={channel} />}>
       <div class="stack">
         {channel.suspended && (
           <Notice tone="warn">Suspended: {channel.suspended}. It sends nothing.</Notice>
         )}
-        <Facts rows={factsOf(channel)} />
+        <DescriptionList rows={channelFacts(channel)} />
         {channel.reason && channel.failures > 0 && <p class="reason">{channel.reason}</p>}
         <div class="line">
-          {may("admin") && (
+          {hasRole("admin") && (
             <>
               {channel.suspended ? (
-                <Button kind="primary" onClick={() => ask({ step: "adopt", channel })}>
+                <Button kind="primary" onClick={() => onAsk({ step: "adopt", channel })}>
                   Take over…
                 </Button>
               ) : (
@@ -125,13 +127,13 @@ function One({ channel, reload, ask }: OneProps) {
                   Test
                 </Button>
               )}
-              <Button onClick={() => ask({ step: "edit", channel })}>Edit…</Button>
+              <Button onClick={() => onAsk({ step: "edit", channel })}>Edit…</Button>
               <Button onClick={turn}>{channel.enabled ? "Disable" : "Enable"}</Button>
             </>
           )}
           {channel.dead > 0 && <Button onClick={replay}>Send dead letters</Button>}
-          {may("admin") && (
-            <Button kind="danger" onClick={() => ask({ step: "delete", channel })}>
+          {hasRole("admin") && (
+            <Button kind="danger" onClick={() => onAsk({ step: "delete", channel })}>
               Delete…
             </Button>
           )}
@@ -141,23 +143,23 @@ function One({ channel, reload, ask }: OneProps) {
   );
 }
 
-function Health({ channel }: { channel: Channel }) {
-  if (channel.suspended) return <State of="halted" label="Suspended" filled />;
-  if (!channel.enabled) return <State of="retired" label="Disabled" filled />;
-  if (channel.failures) return <State of="failed" label="Failing" filled />;
+function ChannelHealth({ channel }: { channel: Channel }) {
+  if (channel.suspended) return <StatusBadge status="halted" label="Suspended" filled />;
+  if (!channel.enabled) return <StatusBadge status="retired" label="Disabled" filled />;
+  if (channel.failures) return <StatusBadge status="failed" label="Failing" filled />;
   return channel.sent_at ? (
-    <State of="ok" label="Works" filled />
+    <StatusBadge status="ok" label="Works" filled />
   ) : (
-    <State of="unknown" label="Not used yet" filled />
+    <StatusBadge status="unknown" label="Not used yet" filled />
   );
 }
 
-function factsOf(channel: Channel): [string, preact.ComponentChildren][] {
+function channelFacts(channel: Channel): [string, preact.ComponentChildren][] {
   const { dead, digest, host, owner, quiet, sent_at, severity, tags, to, type, vaults, waiting } =
     channel;
   const only = [...tags.map(tag => `tag ${tag}`), ...vaults];
   return [
-    ["By", words(type)],
+    ["By", humanize(type)],
     ["To", type === "email" ? to.join(", ") : host],
     [
       "Tells",
@@ -167,49 +169,60 @@ function factsOf(channel: Channel): [string, preact.ComponentChildren][] {
     ["Collects", digest ? `for ${digest / MINUTE} min` : "no: each at once"],
     ["Quiet", quiet ? `${quiet.begins} to ${quiet.ends}, ${quiet.zone}` : "never"],
     ["Owner", owner || "not known"],
-    ["Last sent", <TimeAgo at={sent_at} key="sent" />],
+    ["Last sent", <RelativeTime at={sent_at} key="sent" />],
     [
       "Waiting, dead",
-      <a href={within(`/alerts?tab=deliveries&channel=${channel.id}`)} key="dead">
-        {count(waiting)}, {count(dead)}
+      <a href={inOrganization(`/alerts?tab=deliveries&channel=${channel.id}`)} key="dead">
+        {formatCount(waiting)}, {formatCount(dead)}
       </a>,
     ],
   ];
 }
 
-function Key({ made: { channel, key }, close }: { made: Made; close: () => void }) {
+function SigningKeyCard({
+  made: { channel, key },
+  onClose,
+}: {
+  made: SavedChannel;
+  onClose: () => void;
+}) {
   return (
     <Card title={`Signing key of ${channel.name}`}>
       <div class="stack">
         <Notice tone="warn">Shown this once: the receiver needs it to check signatures.</Notice>
-        <Code label="Signing key" text={key} />
+        <CodeBlock label="Signing key" text={key} />
         <div class="line">
-          <Button onClick={close}>Done</Button>
+          <Button onClick={onClose}>Done</Button>
         </div>
       </div>
     </Card>
   );
 }
 
-function Adopt({
+function TakeOverDialog({
   channel,
-  close,
-  done,
+  onClose,
+  onDone,
 }: {
   channel: Channel;
-  close: () => void;
-  done: () => void;
+  onClose: () => void;
+  onDone: () => void;
 }) {
   const act = async () => {
-    await post(ofOrganization(`channels/${channel.id}/adopt`));
-    toast(`The channel ${channel.name} is yours`);
-    done();
+    await post(organizationPath(`channels/${channel.id}/adopt`));
+    showToast(`The channel ${channel.name} is yours`);
+    onDone();
   };
   const to = channel.type === "email" ? channel.to.join(", ") : channel.host;
   return (
-    <Dialog title={`Take over ${channel.name}?`} action="Take over" act={act} close={close}>
+    <Dialog
+      title={`Take over ${channel.name}?`}
+      submitLabel="Take over"
+      onSubmit={act}
+      onClose={onClose}
+    >
       <p>
-        It sends alerts to <strong>{to}</strong> again, and {plural(channel.waiting, "message")}{" "}
+        It sends alerts to <strong>{to}</strong> again, and {pluralize(channel.waiting, "message")}{" "}
         that waited for it.
       </p>
       <p class="muted">
@@ -219,25 +232,31 @@ function Adopt({
   );
 }
 
-function Remove({
+function DeleteDialog({
   channel,
-  close,
-  done,
+  onClose,
+  onDone,
 }: {
   channel: Channel;
-  close: () => void;
-  done: () => void;
+  onClose: () => void;
+  onDone: () => void;
 }) {
   const act = async () => {
-    await remove(ofOrganization(`channels/${channel.id}`));
-    toast(`The channel ${channel.name} is gone`);
-    done();
+    await remove(organizationPath(`channels/${channel.id}`));
+    showToast(`The channel ${channel.name} is gone`);
+    onDone();
   };
   return (
-    <Dialog title={`Delete ${channel.name}?`} action="Delete" danger act={act} close={close}>
+    <Dialog
+      title={`Delete ${channel.name}?`}
+      submitLabel="Delete"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
       <p class="muted">
-        What waits for it goes too: {plural(channel.waiting, "message")} and{" "}
-        {plural(channel.dead, "dead letter")}.
+        What waits for it goes too: {pluralize(channel.waiting, "message")} and{" "}
+        {pluralize(channel.dead, "dead letter")}.
       </p>
     </Dialog>
   );

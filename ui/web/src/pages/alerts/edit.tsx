@@ -1,71 +1,71 @@
 import { useState } from "preact/hooks";
 import { asApiError, post, put } from "../../lib/api";
-import { ofOrganization } from "../../lib/session";
+import { organizationPath } from "../../lib/session";
 import type { Severity } from "../../lib/types";
 import { Dialog } from "../../parts/dialog";
-import { Choice, Field } from "../../parts/field";
-import { toast } from "../../parts/toasts";
-import { Address } from "./address";
-import { bodyOf, type Draft, draftOf } from "./form";
-import type { Channel, Made } from "./wire";
+import { SelectField, TextField } from "../../parts/field";
+import { showToast } from "../../parts/toasts";
+import { DestinationFields } from "./address";
+import { type ChannelDraft, channelBody, channelDraft } from "./form";
+import type { Channel, SavedChannel } from "./wire";
 
-interface EditProps {
+interface ChannelDialogProps {
   /** Null: a new one. */
   channel: Channel | null;
-  close: () => void;
-  saved: (made: Made) => void;
+  onClose: () => void;
+  onSaved: (made: SavedChannel) => void;
 }
 
-export type Change = (values: Partial<Draft>) => void;
+export type ChangeDraft = (values: Partial<ChannelDraft>) => void;
 
 const SEVERITIES: readonly (readonly [Severity, string])[] = [
   ["info", "Everything"],
   ["warning", "Warnings and what is critical"],
   ["critical", "Only what is critical"],
 ];
-const KINDS = [
+const EVENT_KINDS = [
   ["raised", "Raised"],
   ["resolved", "Resolved"],
   ["acknowledged", "Acknowledged"],
 ] as const;
 
 /** Everything that a channel is. The server's refusal is shown at the field that it names. */
-export function Edit({ channel, close, saved }: EditProps) {
+export function ChannelDialog({ channel, onClose, onSaved }: ChannelDialogProps) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const [draft, setDraft] = useState(() => draftOf(channel, zone));
+  const [draft, setDraft] = useState(() => channelDraft(channel, zone));
   const [fault, setFault] = useState({ field: "", text: "" });
-  const change: Change = values => setDraft(last => ({ ...last, ...values }));
+  const change: ChangeDraft = values => setDraft(last => ({ ...last, ...values }));
   const faultOf = (field: string) =>
     fault.field.split(/[.[]/)[0] === field ? fault.text : undefined;
   const act = async () => {
-    const body = bodyOf(draft, channel?.enabled ?? true);
-    const path = ofOrganization(channel ? `channels/${channel.id}` : "channels");
+    const body = channelBody(draft, channel?.enabled ?? true);
+    const path = organizationPath(channel ? `channels/${channel.id}` : "channels");
     try {
-      saved(await (channel ? put<Made>(path, body) : post<Made>(path, body)));
+      onSaved(await (channel ? put<SavedChannel>(path, body) : post<SavedChannel>(path, body)));
     } catch (thrown) {
       const { field, message } = asApiError(thrown);
       setFault({ field, text: message });
       throw thrown;
     }
-    toast(`The channel ${draft.name} is saved`);
+    showToast(`The channel ${draft.name} is saved`);
   };
   const title = channel ? `Channel ${channel.name}` : "New channel";
   return (
-    <Dialog title={title} action="Save" act={act} close={close}>
+    <Dialog title={title} submitLabel="Save" onSubmit={act} onClose={onClose}>
       <div class="channel-form">
         <div class="columns tight">
-          <Field
+          <TextField
             label="Name"
             value={draft.name}
-            change={name => change({ name })}
-            fault={faultOf("name")}
+            onChange={name => change({ name })}
+            error={faultOf("name")}
             required
             maxLength={64}
           />
-          <Choice
+          <SelectField
             label="By"
             value={draft.type}
-            change={type => change({ type: type as Draft["type"] })}
+            onChange={type => change({ type: type as ChannelDraft["type"] })}
             disabled={!!channel}
             options={[
               ["email", "Email"],
@@ -74,38 +74,38 @@ export function Edit({ channel, close, saved }: EditProps) {
             ]}
           />
         </div>
-        <Address draft={draft} change={change} channel={channel} faultOf={faultOf} />
-        <What draft={draft} change={change} faultOf={faultOf} />
-        <When draft={draft} change={change} faultOf={faultOf} />
+        <DestinationFields draft={draft} onChange={change} channel={channel} faultOf={faultOf} />
+        <FilterFields draft={draft} onChange={change} faultOf={faultOf} />
+        <TimingFields draft={draft} onChange={change} faultOf={faultOf} />
       </div>
     </Dialog>
   );
 }
 
-export interface PartProps {
-  draft: Draft;
-  change: Change;
+export interface FieldGroupProps {
+  draft: ChannelDraft;
+  onChange: ChangeDraft;
   faultOf: (field: string) => string | undefined;
 }
 
-function What({ draft, change, faultOf }: PartProps) {
+function FilterFields({ draft, onChange, faultOf }: FieldGroupProps) {
   const turn = (kind: string) =>
-    change({
+    onChange({
       kinds: draft.kinds.includes(kind)
         ? draft.kinds.filter(each => each !== kind)
         : [...draft.kinds, kind],
     });
   return (
     <>
-      <Choice
+      <SelectField
         label="Tells"
         value={draft.severity}
-        change={severity => change({ severity: severity as Severity })}
+        onChange={severity => onChange({ severity: severity as Severity })}
         options={SEVERITIES}
       />
       <fieldset class="checks">
         <legend>When an alert is</legend>
-        {KINDS.map(([kind, title]) => (
+        {EVENT_KINDS.map(([kind, title]) => (
           <label key={kind}>
             <input
               type="checkbox"
@@ -117,59 +117,59 @@ function What({ draft, change, faultOf }: PartProps) {
         ))}
       </fieldset>
       <div class="columns tight">
-        <Field
+        <TextField
           label="Only agents with a tag of"
           value={draft.tags}
-          change={tags => change({ tags })}
-          fault={faultOf("tags")}
+          onChange={tags => onChange({ tags })}
+          error={faultOf("tags")}
           hint="Empty: all agents."
         />
-        <Field
+        <TextField
           label="Only agents named"
           value={draft.vaults}
-          change={vaults => change({ vaults })}
-          fault={faultOf("vaults")}
+          onChange={vaults => onChange({ vaults })}
+          error={faultOf("vaults")}
         />
       </div>
-      <Field
+      <TextField
         label="Only alerts of the codes"
         value={draft.events}
-        change={events => change({ events })}
-        fault={faultOf("events")}
+        onChange={events => onChange({ events })}
+        error={faultOf("events")}
         hint="Such as agent_offline sealed. Empty: all."
       />
     </>
   );
 }
 
-function When({ draft, change, faultOf }: PartProps) {
+function TimingFields({ draft, onChange, faultOf }: FieldGroupProps) {
   return (
     <>
       <div class="columns tight">
-        <Field
+        <TextField
           label="Collect for minutes"
           type="number"
           min="0"
           value={draft.digest}
-          change={digest => change({ digest })}
-          fault={faultOf("digest")}
+          onChange={digest => onChange({ digest })}
+          error={faultOf("digest")}
           hint="0: each at once."
         />
-        <Field
+        <TextField
           label="The same again after minutes"
           type="number"
           min="0"
           value={draft.window}
-          change={window => change({ window })}
-          fault={faultOf("window")}
+          onChange={window => onChange({ window })}
+          error={faultOf("window")}
         />
-        <Field
+        <TextField
           label="Messages an hour at most"
           type="number"
           min="1"
           value={draft.per_hour}
-          change={per_hour => change({ per_hour })}
-          fault={faultOf("per_hour")}
+          onChange={per_hour => onChange({ per_hour })}
+          error={faultOf("per_hour")}
         />
       </div>
       <fieldset class="checks">
@@ -178,42 +178,42 @@ function When({ draft, change, faultOf }: PartProps) {
           <input
             type="checkbox"
             checked={draft.quiet}
-            onChange={() => change({ quiet: !draft.quiet })}
+            onChange={() => onChange({ quiet: !draft.quiet })}
           />
           Send nothing during the night
         </label>
       </fieldset>
       {draft.quiet && (
         <div class="columns tight">
-          <Field
+          <TextField
             label="From"
             value={draft.begins}
-            change={begins => change({ begins })}
+            onChange={begins => onChange({ begins })}
             placeholder="22:00"
             pattern="([01][0-9]|2[0-3]):[0-5][0-9]"
             required
           />
-          <Field
+          <TextField
             label="Until"
             value={draft.ends}
-            change={ends => change({ ends })}
+            onChange={ends => onChange({ ends })}
             placeholder="07:00"
             pattern="([01][0-9]|2[0-3]):[0-5][0-9]"
             required
           />
-          <Field
+          <TextField
             label="Time zone"
             value={draft.zone}
-            change={zone => change({ zone })}
-            fault={faultOf("quiet")}
+            onChange={zone => onChange({ zone })}
+            error={faultOf("quiet")}
             required
           />
         </div>
       )}
-      <Choice
+      <SelectField
         label="Waits for neither"
         value={draft.urgent}
-        change={urgent => change({ urgent })}
+        onChange={urgent => onChange({ urgent })}
         options={[
           ["critical", "What is critical"],
           ["warning", "Warnings and what is critical"],

@@ -1,17 +1,17 @@
 import type { Severity } from "../../lib/types";
-import { split } from "../policy/targets";
-import type { Channel, Server, Terms } from "./wire";
+import { splitWords } from "../policy/targets";
+import type { Channel, ChannelSettings, MailServer } from "./wire";
 
 /** A channel as it is typed: texts, as fields have them. */
-export interface Draft {
+export interface ChannelDraft {
   name: string;
-  type: Terms["type"];
+  type: ChannelSettings["type"];
   url: string;
   to: string;
-  own: boolean;
+  ownServer: boolean;
   host: string;
   port: string;
-  tls: Server["tls"];
+  tls: MailServer["tls"];
   username: string;
   sender: string;
   password: string;
@@ -33,7 +33,7 @@ export interface Draft {
 export const MINUTE = 60; // seconds
 
 /** What a channel is until somebody says otherwise: as the server has it (`Terms`). */
-const FIRST: Omit<Terms, "name"> = {
+const CHANNEL_DEFAULTS: Omit<ChannelSettings, "name"> = {
   type: "email",
   severity: "warning",
   events: [],
@@ -49,18 +49,24 @@ const FIRST: Omit<Terms, "name"> = {
   server: null,
   enabled: true,
 };
-const SERVER: Server = { host: "", port: 587, tls: "starttls", username: "", sender: "" };
+const SERVER_DEFAULTS: MailServer = {
+  host: "",
+  port: 587,
+  tls: "starttls",
+  username: "",
+  sender: "",
+};
 
-export function draftOf(channel: Channel | null, zone: string): Draft {
-  const terms: Terms = channel ?? { name: "", ...FIRST };
-  const { host, port, sender, tls, username } = terms.server ?? SERVER;
+export function channelDraft(channel: Channel | null, zone: string): ChannelDraft {
+  const terms: ChannelSettings = channel ?? { name: "", ...CHANNEL_DEFAULTS };
+  const { host, port, sender, tls, username } = terms.server ?? SERVER_DEFAULTS;
   return {
     name: terms.name,
     type: terms.type,
     severity: terms.severity,
     kinds: terms.kinds,
     ...{ url: "", password: "" },
-    ...{ own: !!terms.server, host, port: String(port), tls, username, sender },
+    ...{ ownServer: !!terms.server, host, port: String(port), tls, username, sender },
     to: terms.to.join(" "),
     events: terms.events.join(" "),
     tags: terms.tags.join(" "),
@@ -75,19 +81,21 @@ export function draftOf(channel: Channel | null, zone: string): Draft {
 }
 
 /** The request's body; what is secret and left empty stays as it is. */
-export function bodyOf(draft: Draft, enabled: boolean): Record<string, unknown> {
+export function channelBody(draft: ChannelDraft, enabled: boolean): Record<string, unknown> {
   const isMail = draft.type === "email";
   return {
     name: draft.name.trim(),
     type: draft.type,
     ...(!isMail && draft.url ? { url: draft.url.trim() } : {}),
-    ...(isMail ? { to: split(draft.to), server: draft.own ? serverOf(draft) : null } : {}),
-    ...(isMail && draft.own && draft.password ? { password: draft.password } : {}),
+    ...(isMail
+      ? { to: splitWords(draft.to), server: draft.ownServer ? mailServer(draft) : null }
+      : {}),
+    ...(isMail && draft.ownServer && draft.password ? { password: draft.password } : {}),
     severity: draft.severity,
-    events: split(draft.events),
+    events: splitWords(draft.events),
     kinds: draft.kinds,
-    tags: split(draft.tags),
-    vaults: split(draft.vaults),
+    tags: splitWords(draft.tags),
+    vaults: splitWords(draft.vaults),
     window: seconds(draft.window),
     digest: seconds(draft.digest),
     quiet: draft.quiet ? { begins: draft.begins, ends: draft.ends, zone: draft.zone } : null,
@@ -97,7 +105,7 @@ export function bodyOf(draft: Draft, enabled: boolean): Record<string, unknown> 
   };
 }
 
-function serverOf({ host, port, sender, tls, username }: Draft): Server {
+function mailServer({ host, port, sender, tls, username }: ChannelDraft): MailServer {
   return { host: host.trim(), port: Number(port), tls, username, sender };
 }
 

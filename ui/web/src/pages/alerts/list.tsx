@@ -1,47 +1,47 @@
 import { useState } from "preact/hooks";
 import { post } from "../../lib/api";
-import type { Keyed } from "../../lib/collection";
-import { count, duration, plural, words } from "../../lib/format";
-import { useAct, useLive } from "../../lib/hooks";
+import type { WithKey } from "../../lib/collection";
+import { formatCount, formatDuration, humanize, pluralize } from "../../lib/format";
+import { useAction, useLive } from "../../lib/hooks";
 import { query, setQuery } from "../../lib/router";
-import { may, ofOrganization, organization, within } from "../../lib/session";
+import { hasRole, inOrganization, organization, organizationPath } from "../../lib/session";
 import type { AlertRow } from "../../lib/types";
-import { State } from "../../parts/badge";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Dialog } from "../../parts/dialog";
-import { Field, Search, Select } from "../../parts/field";
-import { Empty, Failure, Loading, Stale } from "../../parts/states";
-import { TimeAgo } from "../../parts/time";
-import { toast, toastError } from "../../parts/toasts";
-import { useOlder } from "./older";
-import { narrowed, type Older, rowOf } from "./rows";
+import { SearchInput, Select, TextField } from "../../parts/field";
+import { EmptyState, ErrorState, Loading, StaleNotice } from "../../parts/states";
+import { RelativeTime } from "../../parts/time";
+import { showError, showToast } from "../../parts/toasts";
+import { useAlertHistory } from "./older";
+import { type Alert, alertRow, filterAlerts } from "./rows";
 
-type Row = Keyed<AlertRow>;
+type Row = WithKey<AlertRow>;
 
 /** The newest live, older ones as they are asked for; the address holds what it is narrowed to. */
-export function List() {
+export function AlertsTab() {
   const live = useLive<AlertRow>("alerts", organization.value);
   live.version.value;
   const asked = (name: string) => query.value.get(name) ?? "";
   const [text, severity] = [asked("q"), asked("severity")];
   const [state, vault] = [asked("state"), asked("vault")];
   const filter = { text, severity, state, vault };
-  const { rows, more, load, changed } = useOlder(live, filter);
-  const { run, busy } = useAct(() => load().catch(toastError));
-  if (live.error.value) return <Failure error={live.error.value} />;
-  if (live.freshness.value === "loading") return <Loading what="Loading alerts" />;
-  const shown = narrowed(rows, filter);
+  const { rows, more, load, replace } = useAlertHistory(live, filter);
+  const { run, busy } = useAction(() => load().catch(showError));
+  if (live.error.value) return <ErrorState error={live.error.value} />;
+  if (live.freshness.value === "loading") return <Loading label="Loading alerts" />;
+  const shown = filterAlerts(rows, filter);
   return (
     <div class="stack">
-      <Stale freshness={live.freshness.value} />
-      <Card title="Alerts" flush aside={summary(rows.length, shown.length)}>
+      <StaleNotice freshness={live.freshness.value} />
+      <Card title="Alerts" flush aside={countLabel(rows.length, shown.length)}>
         <div class="toolbar">
-          <Search label="Find alerts" value={text} change={q => setQuery({ q })} />
+          <SearchInput label="Find alerts" value={text} onChange={q => setQuery({ q })} />
           <Select
             aria-label="Severity"
             value={severity}
-            change={value => setQuery({ severity: value })}
+            onChange={value => setQuery({ severity: value })}
             options={[
               ["", "Any severity"],
               ["critical", "Critical"],
@@ -52,7 +52,7 @@ export function List() {
           <Select
             aria-label="State"
             value={state}
-            change={value => setQuery({ state: value })}
+            onChange={value => setQuery({ state: value })}
             options={[
               ["", "Any state"],
               ["open", "Not resolved"],
@@ -64,20 +64,20 @@ export function List() {
           <Select
             aria-label="Agent"
             value={vault}
-            change={value => setQuery({ vault: value })}
-            options={[["", "Any agent"], ...vaultsOf(rows, vault)]}
+            onChange={value => setQuery({ vault: value })}
+            options={[["", "Any agent"], ...agentChoices(rows, vault)]}
           />
         </div>
         {shown.length ? (
           <ul class="alerts" aria-label="Alerts">
             {shown.map(row => (
-              <One key={row.key} row={row} changed={changed} />
+              <AlertItem key={row.key} row={row} onChanged={replace} />
             ))}
           </ul>
         ) : (
-          <Empty icon="bell" title={rows.length ? "No alert fits" : "No alerts"}>
+          <EmptyState icon="bell" title={rows.length ? "No alert fits" : "No alerts"}>
             {rows.length ? "Try fewer filters." : "That is how it should be."}
-          </Empty>
+          </EmptyState>
         )}
         {more && (
           <p class="line">
@@ -91,76 +91,80 @@ export function List() {
   );
 }
 
-interface OneProps {
+interface AlertItemProps {
   row: Row;
-  changed: (row: Row) => void;
+  onChanged: (row: Row) => void;
 }
 
-function One({ row, changed }: OneProps) {
-  const [asks, setAsks] = useState(false);
+function AlertItem({ row, onChanged }: AlertItemProps) {
+  const [dialog, setDialog] = useState(false);
   const isSeen = row.acknowledged_at > 0;
   const isOver = row.state === "resolved";
   return (
     <li class={isSeen || isOver ? "seen" : ""}>
       <div class="states">
-        <State of={row.severity} filled={row.severity === "critical" && !isOver} />
-        <State of={row.state} />
+        <StatusBadge status={row.severity} filled={row.severity === "critical" && !isOver} />
+        <StatusBadge status={row.state} />
       </div>
       <div class="what">
         <p class="line">
-          <b>{words(row.code)}</b>
-          {row.vault && <a href={within(`/agents/${row.vault}`)}>{row.vault}</a>}
+          <b>{humanize(row.code)}</b>
+          {row.vault && <a href={inOrganization(`/agents/${row.vault}`)}>{row.vault}</a>}
         </p>
         <p>{row.message}</p>
-        {row.count > 1 && <p class="muted">Reported {count(row.count)} times</p>}
+        {row.count > 1 && <p class="muted">Reported {formatCount(row.count)} times</p>}
         {row.note && <p class="note">{row.note}</p>}
       </div>
       <div class="when">
-        <TimeAgo at={row.at} />
+        <RelativeTime at={row.at} />
         <span class="muted">
-          {isOver ? `lasted ${duration(row.ended_at - row.at)}` : "still so"}
+          {isOver ? `lasted ${formatDuration(row.ended_at - row.at)}` : "still so"}
         </span>
         {isSeen && (
           <span class="muted">
-            {row.acknowledged_by}, <TimeAgo at={row.acknowledged_at} />
+            {row.acknowledged_by}, <RelativeTime at={row.acknowledged_at} />
           </span>
         )}
-        {!isSeen && may("operator") && (
-          <Button onClick={() => setAsks(true)} aria-label={`Acknowledge: ${row.message}`}>
+        {!isSeen && hasRole("operator") && (
+          <Button onClick={() => setDialog(true)} aria-label={`Acknowledge: ${row.message}`}>
             Acknowledge…
           </Button>
         )}
       </div>
-      {asks && <Acknowledge row={row} close={() => setAsks(false)} changed={changed} />}
+      {dialog && (
+        <AcknowledgeDialog row={row} onClose={() => setDialog(false)} onChanged={onChanged} />
+      )}
     </li>
   );
 }
 
-function Acknowledge({ row, close, changed }: OneProps & { close: () => void }) {
+function AcknowledgeDialog({ row, onClose, onChanged }: AlertItemProps & { onClose: () => void }) {
   const [note, setNote] = useState("");
   const act = async () => {
-    changed(rowOf(await post<Older>(ofOrganization(`alerts/${row.key}/acknowledge`), { note })));
-    toast("Acknowledged");
+    onChanged(
+      alertRow(await post<Alert>(organizationPath(`alerts/${row.key}/acknowledge`), { note })),
+    );
+    showToast("Acknowledged");
   };
   return (
-    <Dialog title="Acknowledge it?" action="Acknowledge" act={act} close={close}>
+    <Dialog title="Acknowledge it?" submitLabel="Acknowledge" onSubmit={act} onClose={onClose}>
       <p>{row.message}</p>
-      <Field
+      <TextField
         label="Note"
         hint="Why it came, what was done. It may stay empty."
         value={note}
-        change={setNote}
+        onChange={setNote}
         maxLength={1024}
       />
     </Dialog>
   );
 }
 
-function vaultsOf(rows: readonly Row[], asked: string): [string, string][] {
+function agentChoices(rows: readonly Row[], asked: string): [string, string][] {
   const names = [...new Set([asked, ...rows.map(({ vault }) => vault)])].filter(Boolean).sort();
   return names.map(name => [name, name]);
 }
 
-function summary(all: number, shown: number): string {
-  return all === shown ? plural(all, "alert") : `${count(shown)} of ${count(all)}`;
+function countLabel(all: number, shown: number): string {
+  return all === shown ? pluralize(all, "alert") : `${formatCount(shown)} of ${formatCount(all)}`;
 }

@@ -1,9 +1,9 @@
-import type { Keyed } from "../../lib/collection";
-import { instant } from "../../lib/format";
+import type { WithKey } from "../../lib/collection";
+import { toMillis } from "../../lib/format";
 import type { AlertRow, AlertState, Severity } from "../../lib/types";
 
 /** An alert as REST tells it. */
-export interface Older {
+export interface Alert {
   id: string;
   vault: string;
   code: string;
@@ -20,7 +20,7 @@ export interface Older {
 }
 
 /** What the list is narrowed to; empty means any. */
-export interface Filter {
+export interface AlertFilter {
   text: string;
   severity: string;
   state: string;
@@ -28,9 +28,9 @@ export interface Filter {
 }
 
 /** As the live feed has it. */
-export function rowOf(row: Older): Keyed<AlertRow> {
+export function alertRow(row: Alert): WithKey<AlertRow> {
   const { id, at, last_at, ended_at, acknowledged_at, ...rest } = row;
-  const seconds = (when: string | null) => Math.floor((instant(when) ?? 0) / 1000);
+  const seconds = (when: string | null) => Math.floor((toMillis(when) ?? 0) / 1000);
   return {
     ...rest,
     key: id,
@@ -42,7 +42,7 @@ export function rowOf(row: Older): Keyed<AlertRow> {
 }
 
 /** What the server is asked for: the same that `narrowed` leaves of what is here. */
-export function queryOf({ text, severity, state, vault }: Filter): Record<string, string> {
+export function alertQuery({ text, severity, state, vault }: AlertFilter): Record<string, string> {
   return {
     ...(severity && { severity }),
     ...(vault && { vault }),
@@ -52,7 +52,7 @@ export function queryOf({ text, severity, state, vault }: Filter): Record<string
 }
 
 /** Each once, the newest first; of two with one key the one of `first`. */
-export function together<Row extends Keyed<AlertRow>>(
+export function mergeAlerts<Row extends WithKey<AlertRow>>(
   first: readonly Row[],
   more: readonly Row[],
 ): Row[] {
@@ -61,26 +61,26 @@ export function together<Row extends Keyed<AlertRow>>(
 }
 
 /** Those that the filter lets through; what is not resolved comes first. */
-export function narrowed<Row extends AlertRow>(
+export function filterAlerts<Row extends AlertRow>(
   rows: readonly Row[],
-  { text, severity, state, vault }: Filter,
+  { text, severity, state, vault }: AlertFilter,
 ): Row[] {
   const wanted = text.trim().toLowerCase();
-  const found = rows.filter(
+  const result = rows.filter(
     row =>
       (!severity || row.severity === severity) &&
       (!vault || row.vault === vault) &&
-      isIn(row, state) &&
+      matchesState(row, state) &&
       (!wanted ||
         `${row.vault} ${row.code} ${row.message} ${row.note}`.toLowerCase().includes(wanted)),
   );
-  return found.sort((a, b) => Number(isOver(a)) - Number(isOver(b)));
+  return result.sort((a, b) => Number(isResolved(a)) - Number(isResolved(b)));
 }
 
-function isIn(row: AlertRow, state: string): boolean {
-  return !state || (state === "open" ? !isOver(row) : row.state === state);
+function matchesState(row: AlertRow, state: string): boolean {
+  return !state || (state === "open" ? !isResolved(row) : row.state === state);
 }
 
-function isOver({ state }: AlertRow): boolean {
+function isResolved({ state }: AlertRow): boolean {
   return state === "resolved";
 }

@@ -1,7 +1,7 @@
 import type { Severity } from "../../lib/types";
 
 /** A channel as docs/notifications.md has it. */
-export interface Terms {
+export interface ChannelSettings {
   name: string;
   type: "email" | "webhook" | "slack";
   severity: Severity;
@@ -11,21 +11,21 @@ export interface Terms {
   vaults: string[];
   window: number;
   digest: number;
-  quiet: Quiet | null;
+  quiet: QuietHours | null;
   urgent: Severity | null;
   per_hour: number;
   to: string[];
-  server: Server | null;
+  server: MailServer | null;
   enabled: boolean;
 }
 
-export interface Quiet {
+export interface QuietHours {
   begins: string;
   ends: string;
   zone: string;
 }
 
-export interface Server {
+export interface MailServer {
   host: string;
   port: number;
   tls: "starttls" | "tls" | "plain";
@@ -33,7 +33,7 @@ export interface Server {
   sender: string;
 }
 
-export interface Channel extends Terms {
+export interface Channel extends ChannelSettings {
   id: string;
   host: string;
   sent_at: string | null;
@@ -49,7 +49,7 @@ export interface Channel extends Terms {
 }
 
 /** `key`: a webhook's signing key, shown this once; else empty. */
-export interface Made {
+export interface SavedChannel {
   channel: Channel;
   key: string;
 }

@@ -1,48 +1,55 @@
-import { whoOf } from "../../lib/format";
+import { actorName } from "../../lib/format";
 import { query, setQuery } from "../../lib/router";
-import { within } from "../../lib/session";
-import { State } from "../../parts/badge";
+import { inOrganization } from "../../lib/session";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
-import { Card, Facts } from "../../parts/card";
-import { Code } from "../../parts/code";
-import { Empty } from "../../parts/states";
+import { Card, DescriptionList } from "../../parts/card";
+import { CodeBlock } from "../../parts/code";
+import { EmptyState } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { Moment } from "../../parts/time";
-import { type AuditEvent, told } from "./wire";
+import { Timestamp } from "../../parts/time";
+import { type AuditRecord, resultLabel } from "./wire";
 
-interface EventsProps {
-  rows: readonly AuditEvent[];
+interface AuditRecordsProps {
+  rows: readonly AuditRecord[];
   aside: string;
 }
 
 /** Records as a list; the one in the address (`?record=`) is shown whole. */
-export function Events({ rows, aside }: EventsProps) {
+export function AuditRecords({ rows, aside }: AuditRecordsProps) {
   const chosen = rows.find(({ seq }) => `${seq}` === query.value.get("record"));
   return (
     <>
-      {chosen && <One key={chosen.seq} of={chosen} />}
+      {chosen && <RecordDetails key={chosen.seq} record={chosen} />}
       <Card title="Found" flush aside={aside}>
         <Table
           label="Audit records"
           columns={COLUMNS}
           rows={rows}
           keyOf={({ seq }) => `${seq}`}
-          open={({ seq }) => setQuery({ record: `${seq}` })}
-          empty={<Empty icon="audit" title="No record fits" />}
+          onOpen={({ seq }) => setQuery({ record: `${seq}` })}
+          empty={<EmptyState icon="audit" title="No record fits" />}
         />
       </Card>
     </>
   );
 }
 
-const COLUMNS: Column<AuditEvent>[] = [
-  { name: "seq", title: "Record", width: "5rem", number: true, wide: true, cell: row => row.seq },
+const COLUMNS: Column<AuditRecord>[] = [
+  {
+    name: "seq",
+    title: "Record",
+    width: "5rem",
+    numeric: true,
+    wideOnly: true,
+    cell: row => row.seq,
+  },
   {
     name: "at",
     title: "When",
     width: "12rem",
-    wide: true,
-    cell: row => <Moment at={row.at} />,
+    wideOnly: true,
+    cell: row => <Timestamp at={row.at} />,
   },
   {
     name: "operation",
@@ -52,49 +59,58 @@ const COLUMNS: Column<AuditEvent>[] = [
   {
     name: "target",
     title: "Target",
-    wide: true,
+    wideOnly: true,
     cell: row => <span title={row.target}>{row.target || "–"}</span>,
   },
   {
     name: "actor",
     title: "Who",
-    cell: row => <span title={row.actor}>{whoOf(row)}</span>,
+    cell: row => <span title={row.actor}>{actorName(row)}</span>,
   },
-  { name: "ip", title: "From", width: "9rem", wide: true, cell: row => row.ip || "–" },
+  { name: "ip", title: "From", width: "9rem", wideOnly: true, cell: row => row.ip || "–" },
   {
     name: "result",
     title: "Result",
     width: "7rem",
-    cell: row => <State of={row.phase === "intent" ? "pending" : row.result} label={told(row)} />,
+    cell: row => (
+      <StatusBadge
+        status={row.phase === "intent" ? "pending" : row.result}
+        label={resultLabel(row)}
+      />
+    ),
   },
 ];
 
-function One({ of }: { of: AuditEvent }) {
+function RecordDetails({ record }: { record: AuditRecord }) {
   const narrow = (name: string, value: string) =>
-    value ? <a href={within(`/audit?${new URLSearchParams({ [name]: value })}`)}>{value}</a> : "–";
+    value ? (
+      <a href={inOrganization(`/audit?${new URLSearchParams({ [name]: value })}`)}>{value}</a>
+    ) : (
+      "–"
+    );
   return (
     <Card
-      title={`Record ${of.seq}`}
+      title={`Record ${record.seq}`}
       aside={<Button onClick={() => setQuery({ record: "" })}>Close</Button>}
     >
       <div class="stack">
-        <Facts
+        <DescriptionList
           rows={[
-            ["When", <Moment key="at" at={of.at} />],
-            ["Operation", narrow("operation", of.operation)],
-            ["Target", narrow("target", of.target)],
-            ["Who", of.actor ? narrow("actor", of.actor) : whoOf(of)],
-            ["Credential", of.token || "–"],
-            ["From", narrow("ip", of.ip)],
-            ["Phase", of.phase],
-            ["Result", of.code ? `${of.result}: ${of.code}` : of.result],
-            ["Request", narrow("request_id", of.request_id)],
-            ["Hash", <code key="hash">{of.hash}</code>],
-            ["Hash before", <code key="previous">{of.previous}</code>],
+            ["When", <Timestamp key="at" at={record.at} />],
+            ["Operation", narrow("operation", record.operation)],
+            ["Target", narrow("target", record.target)],
+            ["Who", record.actor ? narrow("actor", record.actor) : actorName(record)],
+            ["Credential", record.token || "–"],
+            ["From", narrow("ip", record.ip)],
+            ["Phase", record.phase],
+            ["Result", record.code ? `${record.result}: ${record.code}` : record.result],
+            ["Request", narrow("request_id", record.request_id)],
+            ["Hash", <code key="hash">{record.hash}</code>],
+            ["Hash before", <code key="previous">{record.previous}</code>],
           ]}
         />
-        {Object.keys(of.detail).length > 0 && (
-          <Code label="Detail" text={JSON.stringify(of.detail, null, 2)} />
+        {Object.keys(record.detail).length > 0 && (
+          <CodeBlock label="Detail" text={JSON.stringify(record.detail, null, 2)} />
         )}
       </div>
     </Card>

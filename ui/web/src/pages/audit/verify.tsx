@@ -1,36 +1,38 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get } from "../../lib/api";
-import { count, plural } from "../../lib/format";
-import { useAct, useGet } from "../../lib/hooks";
+import { formatCount, pluralize } from "../../lib/format";
+import { useAction, useGet } from "../../lib/hooks";
 import { CONTROL_LIMITS } from "../../lib/limits";
-import { download, save } from "../../lib/save";
-import { ofOrganization, organization } from "../../lib/session";
-import { State } from "../../parts/badge";
+import { downloadFile, saveFile } from "../../lib/save";
+import { organization, organizationPath } from "../../lib/session";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
-import { Card, Facts } from "../../parts/card";
+import { Card, DescriptionList } from "../../parts/card";
 import { Await, Notice } from "../../parts/states";
-import { Moment } from "../../parts/time";
-import { toastError } from "../../parts/toasts";
-import type { AuditEvent, Head, Verdict } from "./wire";
+import { Timestamp } from "../../parts/time";
+import { showError } from "../../parts/toasts";
+import type { AuditRecord, ChainVerification, SignedHead } from "./wire";
 
-const PATIENCE = 300_000; // milliseconds: the whole chain is read
-const PAGE = CONTROL_LIMITS["audit/export"];
+const VERIFY_TIMEOUT = 300_000; // milliseconds: the whole chain is read
+const PAGE_SIZE = CONTROL_LIMITS["audit/export"];
 
 /** The chain checked from its beginning, its signed end to keep elsewhere, and all of it to take. */
 export function Verify() {
   return (
     <div class="columns">
-      <Chain />
-      <Signed />
-      <Export />
+      <ChainCard />
+      <SignedHeadCard />
+      <ExportCard />
     </div>
   );
 }
 
-function Chain() {
-  const [verdict, setVerdict] = useState<Verdict | null>(null);
-  const { run, busy, error } = useAct(async () => {
-    setVerdict(await get<Verdict>(ofOrganization("audit/verify"), { timeout: PATIENCE }));
+function ChainCard() {
+  const [verdict, setVerdict] = useState<ChainVerification | null>(null);
+  const { run, busy, error } = useAction(async () => {
+    setVerdict(
+      await get<ChainVerification>(organizationPath("audit/verify"), { timeout: VERIFY_TIMEOUT }),
+    );
   });
   return (
     <Card
@@ -44,13 +46,13 @@ function Chain() {
       <div class="stack">
         <span class="line" role="status">
           {verdict ? (
-            <State of={verdict.broken_at ? "damaged" : "whole"} filled />
+            <StatusBadge status={verdict.broken_at ? "damaged" : "whole"} filled />
           ) : (
-            <State of="never" label="Not checked here yet" />
+            <StatusBadge status="never" label="Not checked here yet" />
           )}
         </span>
         {error && <Notice tone="bad">{error.message}</Notice>}
-        {verdict && <Told of={verdict} />}
+        {verdict && <VerificationDetails verification={verdict} />}
         <p class="muted">
           The control plane goes through every hash. Who does not want to take its word keeps signed
           heads, and compares on the machine: <code>freehold control trail verify</code>.
@@ -60,19 +62,23 @@ function Chain() {
   );
 }
 
-function Told({ of: { base, broken_at, head, size } }: { of: Verdict }) {
+function VerificationDetails({
+  verification: { base, broken_at, head, size },
+}: {
+  verification: ChainVerification;
+}) {
   return (
     <>
       {broken_at > 0 && (
         <Notice tone="bad">
-          Record {count(broken_at)} does not fit the one before it: it or an earlier one was
+          Record {formatCount(broken_at)} does not fit the one before it: it or an earlier one was
           changed.
         </Notice>
       )}
-      <Facts
+      <DescriptionList
         rows={[
-          ["Records", count(size)],
-          ["Deleted by rule", base ? `the first ${count(base)}` : "none"],
+          ["Records", formatCount(size)],
+          ["Deleted by rule", base ? `the first ${formatCount(base)}` : "none"],
           ["Head", <code key="head">{head}</code>],
         ]}
       />
@@ -81,17 +87,17 @@ function Told({ of: { base, broken_at, head, size } }: { of: Verdict }) {
 }
 
 /** To keep it is the server's own text: JavaScript has no numbers as exact as `at`. */
-function Signed() {
-  const found = useGet<Head>(ofOrganization("audit/head"));
+function SignedHeadCard() {
+  const result = useGet<SignedHead>(organizationPath("audit/head"));
   return (
-    <Card title="Signed head" aside={<Button onClick={found.reload}>Sign anew</Button>}>
-      <Await of={found}>
+    <Card title="Signed head" aside={<Button onClick={result.reload}>Sign anew</Button>}>
+      <Await query={result}>
         {head => (
           <div class="stack">
-            <Facts
+            <DescriptionList
               rows={[
-                ["Records", count(head.size)],
-                ["When", <Moment key="at" at={head.at / 1e9} />],
+                ["Records", formatCount(head.size)],
+                ["When", <Timestamp key="at" at={head.at / 1e9} />],
                 ["Hash", <code key="hash">{head.hash}</code>],
                 ["Signature", <code key="signature">{head.signature}</code>],
                 ["Key", <code key="key">{head.key}</code>],
@@ -102,7 +108,9 @@ function Signed() {
               <Button
                 kind="quiet"
                 onClick={() =>
-                  download(ofOrganization("audit/head"), {}, "trail-head.json").catch(toastError)
+                  downloadFile(organizationPath("audit/head"), {}, "trail-head.json").catch(
+                    showError,
+                  )
                 }
               >
                 Download the newest
@@ -115,24 +123,24 @@ function Signed() {
   );
 }
 
-function Export() {
-  const [told, setTold] = useState("");
+function ExportCard() {
+  const [text, setTold] = useState("");
   const stop = useRef<AbortController>(undefined);
   useEffect(() => () => stop.current?.abort(), []);
-  const { run, busy, error } = useAct(async () => {
-    const ending = new AbortController();
-    stop.current = ending;
+  const { run, busy, error } = useAction(async () => {
+    const controller = new AbortController();
+    stop.current = controller;
     setTold("");
     const org = organization.peek();
     try {
-      const [parts, records] = await everything(ending.signal, so_far =>
-        setTold(`${plural(so_far, "record")} so far…`),
+      const [parts, records] = await exportAll(controller.signal, so_far =>
+        setTold(`${pluralize(so_far, "record")} so far…`),
       );
-      save(`trail-${org}.jsonl`, "application/jsonl", ...parts);
-      setTold(`${plural(records, "record")} exported`);
+      saveFile(`trail-${org}.jsonl`, "application/jsonl", ...parts);
+      setTold(`${pluralize(records, "record")} exported`);
     } catch (thrown) {
-      setTold(ending.signal.aborted ? "Stopped: nothing was saved" : "");
-      if (!ending.signal.aborted) throw thrown;
+      setTold(controller.signal.aborted ? "Stopped: nothing was saved" : "");
+      if (!controller.signal.aborted) throw thrown;
     }
   });
   return (
@@ -152,7 +160,7 @@ function Export() {
           A JSON line for each record, the oldest first, with the hashes that prove them. On the
           machine: <code>freehold control trail export</code>.
         </p>
-        <p role="status">{told}</p>
+        <p role="status">{text}</p>
         {error && <Notice tone="bad">{error.message}</Notice>}
       </div>
     </Card>
@@ -163,17 +171,17 @@ function Export() {
  * All records as lines, and how many. Each page becomes a `Blob`, which the browser keeps outside of
  * the page's memory: a long trail is no more than one page of it here.
  */
-async function everything(
+async function exportAll(
   signal: AbortSignal,
   tell: (so_far: number) => void,
 ): Promise<[Blob[], number]> {
   const parts: Blob[] = [];
-  const path = ofOrganization("audit/export");
+  const path = organizationPath("audit/export");
   for (let after = 0, records = 0; ; ) {
-    const page = await get<AuditEvent[]>(path, { signal, query: { after, limit: PAGE } });
+    const page = await get<AuditRecord[]>(path, { signal, query: { after, limit: PAGE_SIZE } });
     parts.push(new Blob(page.map(record => `${JSON.stringify(record)}\n`)));
     records += page.length;
-    if (page.length < PAGE) return [parts, records];
+    if (page.length < PAGE_SIZE) return [parts, records];
     tell(records);
     after = page.at(-1)?.seq ?? after;
   }

@@ -1,5 +1,5 @@
 /** A record of the trail of people. Hashes in hex. */
-export interface AuditEvent {
+export interface AuditRecord {
   seq: number;
   at: string;
   request_id: string;
@@ -17,7 +17,7 @@ export interface AuditEvent {
 }
 
 /** Whether the chain is whole; `broken_at` 0: it is. The first `base` were deleted by rule. */
-export interface Verdict {
+export interface ChainVerification {
   size: number;
   head: string;
   broken_at: number;
@@ -25,7 +25,7 @@ export interface Verdict {
 }
 
 /** The end of the trail, signed; `at` in Unix nanoseconds. */
-export interface Head {
+export interface SignedHead {
   org: string;
   size: number;
   hash: string;
@@ -35,7 +35,7 @@ export interface Head {
 }
 
 /** `operation` and `target` are beginnings; times are what `<input type="datetime-local">` gives. */
-export const FIELDS = [
+export const FILTER_FIELDS = [
   "actor",
   "operation",
   "target",
@@ -47,12 +47,12 @@ export const FIELDS = [
   "until",
 ] as const;
 
-export type Filters = Record<(typeof FIELDS)[number], string>;
+export type AuditFilters = Record<(typeof FILTER_FIELDS)[number], string>;
 
 /** As the API takes them: times in Unix seconds, in whole minutes, the last one included. */
-export function queryOf(filters: Filters): Record<string, string | number> {
+export function auditQuery(filters: AuditFilters): Record<string, string | number> {
   const given: Record<string, string | number> = {};
-  for (const name of FIELDS) {
+  for (const name of FILTER_FIELDS) {
     const value = filters[name];
     if (!value) continue;
     const seconds = Date.parse(value) / 1000;
@@ -66,7 +66,7 @@ export function queryOf(filters: Filters): Record<string, string | number> {
 const MINUTE = 60; // seconds
 
 /** What came of it, in a word; the code when it has one to tell. */
-export function told({ code, phase, result }: AuditEvent): string {
+export function resultLabel({ code, phase, result }: AuditRecord): string {
   if (phase === "intent") return "Begun";
   return result === "ok" ? "Done" : result === "denied" ? "Refused" : code || "Failed";
 }

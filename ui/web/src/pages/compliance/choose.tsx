@@ -1,22 +1,22 @@
 import { useGet } from "../../lib/hooks";
-import { ofOrganization } from "../../lib/session";
+import { organizationPath } from "../../lib/session";
 import { Await } from "../../parts/states";
 import type { Framework } from "./wire";
 
-interface ChooseProps {
+interface FrameworkPickerProps {
   value: readonly string[];
-  change: (value: string[]) => void;
+  onChange: (value: string[]) => void;
 }
 
 /** Some of the frameworks. */
-export function Choose({ value, change }: ChooseProps) {
-  const found = useGet<Framework[]>(ofOrganization("frameworks"));
+export function FrameworkPicker({ value, onChange }: FrameworkPickerProps) {
+  const result = useGet<Framework[]>(organizationPath("frameworks"));
   const turn = (id: string) =>
-    change(value.includes(id) ? value.filter(one => one !== id) : [...value, id]);
+    onChange(value.includes(id) ? value.filter(one => one !== id) : [...value, id]);
   return (
     <fieldset class="frameworks">
       <legend>Frameworks</legend>
-      <Await of={found}>
+      <Await query={result}>
         {frameworks =>
           frameworks.map(({ id, title, edition }) => (
             <label key={id}>

@@ -1,10 +1,10 @@
 import { useState } from "preact/hooks";
-import { plural } from "../../lib/format";
-import { shownMoment } from "../../lib/zone";
-import { State } from "../../parts/badge";
+import { pluralize } from "../../lib/format";
+import { formatTime } from "../../lib/zone";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
-import { AddNote } from "./note";
-import { told } from "./told";
+import { NoteDialog } from "./note";
+import { proofText } from "./told";
 import type { Control, Evidence, Note } from "./wire";
 
 interface ControlProps {
@@ -25,34 +25,34 @@ export function ControlCard({ control, title, evidence }: ControlProps) {
           <span class="mono muted">{control.id}</span> <strong>{control.title}</strong>
           <span class="muted small">{title}</span>
         </span>
-        <State of={control.result} />
+        <StatusBadge status={control.result} />
       </summary>
       <div class="stack">
         <p>{control.statement}</p>
         {items.map(item => (
-          <Item key={item.id} item={item} />
+          <EvidenceItem key={item.id} item={item} />
         ))}
         {control.by_hand && (
           <p>
             <strong>To be added by a person:</strong> {control.by_hand}
           </p>
         )}
-        {control.notes.length > 0 && <Notes of={control.notes} />}
+        {control.notes.length > 0 && <NoteList notes={control.notes} />}
         <div class="noprint">
           <Button onClick={() => setAdding(true)}>Add a note…</Button>
         </div>
       </div>
-      {adding && <AddNote control={control} close={() => setAdding(false)} />}
+      {adding && <NoteDialog control={control} onClose={() => setAdding(false)} />}
     </details>
   );
 }
 
-function Item({ item }: { item: Evidence }) {
+function EvidenceItem({ item }: { item: Evidence }) {
   return (
     <section class="evidence" aria-label={item.title}>
       <p class="evidence-head">
         <strong>{item.title}</strong>
-        <State of={item.result} />
+        <StatusBadge status={item.result} />
       </p>
       <p>{item.summary}</p>
       {item.lacking && <p class="muted">Not known: {item.lacking}</p>}
@@ -60,11 +60,11 @@ function Item({ item }: { item: Evidence }) {
       {item.proofs.length > 0 && (
         <details class="proofs">
           <summary>
-            {item.proofs.length} of {plural(item.total, "proof")}
+            {item.proofs.length} of {pluralize(item.total, "proof")}
           </summary>
           <ul>
             {item.proofs.map((proof, index) => {
-              const [text, hash] = told(proof);
+              const [text, hash] = proofText(proof);
               return (
                 <li key={index}>
                   {text}
@@ -79,13 +79,13 @@ function Item({ item }: { item: Evidence }) {
   );
 }
 
-function Notes({ of }: { of: readonly Note[] }) {
+function NoteList({ notes }: { notes: readonly Note[] }) {
   return (
     <ul class="notes" aria-label="Added by people">
-      {of.map(note => (
+      {notes.map(note => (
         <li key={note.id}>
           <span class="muted">
-            {note.by}, {shownMoment(note.at / 1e6)}:
+            {note.by}, {formatTime(note.at / 1e6)}:
           </span>{" "}
           {note.text}
           {note.name && <span class="muted"> ({note.name})</span>}

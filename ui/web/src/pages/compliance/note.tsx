@@ -1,33 +1,33 @@
 import { useState } from "preact/hooks";
 import { ApiError, post } from "../../lib/api";
-import { ofOrganization } from "../../lib/session";
+import { organizationPath } from "../../lib/session";
 import { Dialog } from "../../parts/dialog";
-import { Area } from "../../parts/field";
-import { toast } from "../../parts/toasts";
+import { TextArea } from "../../parts/field";
+import { showToast } from "../../parts/toasts";
 import type { Control } from "./wire";
 
-const MOST = 128 * 1024; // bytes of a document
+const MAX_DOCUMENT = 128 * 1024; // bytes of a document
 
 /** Add what no system knows to a control: a sentence, perhaps with a document. */
-export function AddNote({ control, close }: { control: Control; close: () => void }) {
+export function NoteDialog({ control, onClose }: { control: Control; onClose: () => void }) {
   const [text, setText] = useState("");
   const [file, setFile] = useState<File | null>(null);
   const act = async () => {
     const { framework, id } = control;
-    const document = file ? await encoded(file) : {};
-    await post(ofOrganization("control-notes"), { framework, control: id, text, ...document });
-    toast("Added: the next report has it");
+    const document = file ? await encodeFile(file) : {};
+    await post(organizationPath("control-notes"), { framework, control: id, text, ...document });
+    showToast("Added: the next report has it");
   };
   return (
-    <Dialog title={`Add to ${control.id}`} action="Add" act={act} close={close}>
+    <Dialog title={`Add to ${control.id}`} submitLabel="Add" onSubmit={act} onClose={onClose}>
       <p>
         It is never changed, it is on the trail with your name, and reports made from now on have
         it.
       </p>
-      <Area
+      <TextArea
         label="What you can say"
         value={text}
-        change={setText}
+        onChange={setText}
         rows={4}
         maxLength={4096}
         required
@@ -40,8 +40,8 @@ export function AddNote({ control, close }: { control: Control; close: () => voi
   );
 }
 
-async function encoded(file: File): Promise<{ name: string; content: string }> {
-  if (file.size > MOST) throw new ApiError(0, "size", "a document has at most 128 KiB");
+async function encodeFile(file: File): Promise<{ name: string; content: string }> {
+  if (file.size > MAX_DOCUMENT) throw new ApiError(0, "size", "a document has at most 128 KiB");
   const data = new Uint8Array(await file.arrayBuffer());
   let text = "";
   for (const byte of data) text += String.fromCharCode(byte);

@@ -9,13 +9,13 @@ export interface Period {
 }
 
 /** The `days` before `now` (Unix milliseconds). */
-export function last(days: number, now: number): Period {
+export function lastDays(days: number, now: number): Period {
   const until = Math.floor(now / 1000);
   return { since: until - days * DAY, until };
 }
 
 /** From the first moment of one date (`2026-01-31`) to the last of another; null for no such. */
-export function between(from: string, to: string, now: number): Period | null {
+export function dateRange(from: string, to: string, now: number): Period | null {
   const [since, end] = [from, to].map(text => (DATE.test(text) ? Date.parse(text) / 1000 : NaN));
   if (since === undefined || end === undefined || Number.isNaN(since) || Number.isNaN(end))
     return null;

@@ -1,51 +1,52 @@
 import { useState } from "preact/hooks";
 import { patch, post, remove } from "../../lib/api";
 import { useGet } from "../../lib/hooks";
-import { ofOrganization } from "../../lib/session";
-import { State } from "../../parts/badge";
+import { organizationPath } from "../../lib/session";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Dialog } from "../../parts/dialog";
-import { Choice, Field } from "../../parts/field";
-import { Await, Empty } from "../../parts/states";
+import { SelectField, TextField } from "../../parts/field";
+import { Await, EmptyState } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { Moment } from "../../parts/time";
-import { toastError } from "../../parts/toasts";
-import { Choose } from "./choose";
+import { Timestamp } from "../../parts/time";
+import { showError } from "../../parts/toasts";
+import { FrameworkPicker } from "./choose";
 import type { Schedule } from "./wire";
 
-const path = (of?: Schedule) => ofOrganization(`report-schedules${of ? `/${of.id}` : ""}`);
+const schedulePath = (of?: Schedule) =>
+  organizationPath(`report-schedules${of ? `/${of.id}` : ""}`);
 
 /** Reports that are made by a clock. */
-export function Schedules() {
-  const found = useGet<Schedule[]>(path());
+export function SchedulesTab() {
+  const result = useGet<Schedule[]>(schedulePath());
   const [adding, setAdding] = useState(false);
-  const then = (done: Promise<unknown>) => done.then(found.reload, toastError);
+  const then = (done: Promise<unknown>) => done.then(result.reload, showError);
   const columns: Column<Schedule>[] = [
     ...COLUMNS,
     {
       name: "actions",
       title: "Actions",
-      bare: true,
+      hideTitle: true,
       width: "11rem",
-      number: true,
+      numeric: true,
       cell: row => (
         <span class="line">
           {row.suspended ? (
-            <Button onClick={() => then(post(`${path(row)}/adopt`))}>Take over</Button>
+            <Button onClick={() => then(post(`${schedulePath(row)}/adopt`))}>Take over</Button>
           ) : (
-            <Button onClick={() => then(patch(path(row), { enabled: !row.enabled }))}>
+            <Button onClick={() => then(patch(schedulePath(row), { enabled: !row.enabled }))}>
               {row.enabled ? "Pause" : "Go on"}
             </Button>
           )}
-          <Button onClick={() => then(remove(path(row)))}>Remove</Button>
+          <Button onClick={() => then(remove(schedulePath(row)))}>Remove</Button>
         </span>
       ),
     },
   ];
   return (
     <Card title="Schedules" aside={<Button onClick={() => setAdding(true)}>New…</Button>} flush>
-      <Await of={found}>
+      <Await query={result}>
         {rows => (
           <Table
             label="Schedules"
@@ -53,11 +54,11 @@ export function Schedules() {
             rows={rows}
             keyOf={({ id }) => id}
             height="18rem"
-            empty={<Empty icon="report" title="No report is made by a clock" />}
+            empty={<EmptyState icon="report" title="No report is made by a clock" />}
           />
         )}
       </Await>
-      {adding && <New close={() => setAdding(false)} done={found.reload} />}
+      {adding && <ScheduleDialog onClose={() => setAdding(false)} onDone={result.reload} />}
     </Card>
   );
 }
@@ -76,18 +77,18 @@ const COLUMNS: Column<Schedule>[] = [
     name: "state",
     title: "State",
     width: "7rem",
-    wide: true,
+    wideOnly: true,
     cell: ({ enabled, suspended }) =>
       suspended ? (
-        <State of="halted" label="Suspended" />
+        <StatusBadge status="halted" label="Suspended" />
       ) : (
-        <State of={enabled ? "active" : "halted"} label={enabled ? "On" : "Paused"} />
+        <StatusBadge status={enabled ? "active" : "halted"} label={enabled ? "On" : "Paused"} />
       ),
   },
   {
     name: "cron",
     title: "When",
-    wide: true,
+    wideOnly: true,
     cell: ({ cron, zone }) => (
       <span>
         <code>{cron}</code> {zone}
@@ -97,10 +98,10 @@ const COLUMNS: Column<Schedule>[] = [
   {
     name: "next",
     title: "Next",
-    wide: true,
-    cell: row => <Moment at={row.enabled && !row.suspended ? row.next_at : null} />,
+    wideOnly: true,
+    cell: row => <Timestamp at={row.enabled && !row.suspended ? row.next_at : null} />,
   },
-  { name: "last", title: "Last", wide: true, cell: row => <Moment at={row.last_at} /> },
+  { name: "last", title: "Last", wideOnly: true, cell: row => <Timestamp at={row.last_at} /> },
 ];
 
 const DAYS = [
@@ -110,7 +111,7 @@ const DAYS = [
   ["366", "366 days"],
 ] as const;
 
-function New({ close, done }: { close: () => void; done: () => void }) {
+function ScheduleDialog({ onClose, onDone }: { onClose: () => void; onDone: () => void }) {
   const [title, setTitle] = useState("Monthly evidence");
   const [chosen, setChosen] = useState<string[]>(["soc2"]);
   const [cron, setCron] = useState("0 6 1 * *");
@@ -118,28 +119,28 @@ function New({ close, done }: { close: () => void; done: () => void }) {
   const [days, setDays] = useState("31");
   const act = async () => {
     const body = { title, frameworks: chosen, cron, zone, days: Number(days) };
-    await post(path(), body);
-    done();
+    await post(schedulePath(), body);
+    onDone();
   };
   return (
-    <Dialog title="A report by the clock" action="Add" act={act} close={close}>
-      <Field label="Title" value={title} change={setTitle} maxLength={128} required />
-      <Choose value={chosen} change={setChosen} />
-      <Field
+    <Dialog title="A report by the clock" submitLabel="Add" onSubmit={act} onClose={onClose}>
+      <TextField label="Title" value={title} onChange={setTitle} maxLength={128} required />
+      <FrameworkPicker value={chosen} onChange={setChosen} />
+      <TextField
         label="When"
         hint="Minute, hour, day, month, weekday: 0 6 1 * * is at six on the first of each month."
         value={cron}
-        change={setCron}
+        onChange={setCron}
         required
       />
-      <Field
+      <TextField
         label="Time zone"
         hint="Such as Europe/Berlin."
         value={zone}
-        change={setZone}
+        onChange={setZone}
         required
       />
-      <Choice label="Covers the last" value={days} change={setDays} options={DAYS} />
+      <SelectField label="Covers the last" value={days} onChange={setDays} options={DAYS} />
     </Dialog>
   );
 }

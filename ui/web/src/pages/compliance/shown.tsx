@@ -1,33 +1,36 @@
 import { useState } from "preact/hooks";
 import { get } from "../../lib/api";
-import { bytes, plural } from "../../lib/format";
+import { formatBytes, pluralize } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
-import { download } from "../../lib/save";
-import { ofOrganization } from "../../lib/session";
+import { downloadFile } from "../../lib/save";
+import { organizationPath } from "../../lib/session";
 import { Button } from "../../parts/button";
-import { Card, Facts } from "../../parts/card";
-import { Copy } from "../../parts/copy";
+import { Card, DescriptionList } from "../../parts/card";
+import { CopyButton } from "../../parts/copy";
 import { Select } from "../../parts/field";
 import { Await, Notice } from "../../parts/states";
-import { Moment } from "../../parts/time";
-import { toastError } from "../../parts/toasts";
+import { Timestamp } from "../../parts/time";
+import { showError } from "../../parts/toasts";
 import { ControlCard } from "./control";
-import { Totals } from "./totals";
-import { type Checked, type Content, RESULTS, type Report } from "./wire";
+import { FrameworkTotals } from "./totals";
+import { RESULTS, type Report, type ReportContentData, type ReportVerification } from "./wire";
 
-const ALL = "";
-const FORMS = [
+const ANY = "";
+const FORMATS = [
   ["html", "HTML"],
   ["csv", "CSV"],
   ["json", "JSON, signed"],
 ] as const;
 
 /** A report that is made: totals, controls, evidence. */
-export function Shown({ report }: { report: Report }) {
-  const content = useGet<Content>(ofOrganization(`reports/${report.id}/content`));
-  const [checked, setChecked] = useState<Checked | null>(null);
+export function ReportView({ report }: { report: Report }) {
+  const content = useGet<ReportContentData>(organizationPath(`reports/${report.id}/content`));
+  const [checked, setChecked] = useState<ReportVerification | null>(null);
   const verify = () =>
-    get<Checked>(ofOrganization(`reports/${report.id}/verify`)).then(setChecked, toastError);
+    get<ReportVerification>(organizationPath(`reports/${report.id}/verify`)).then(
+      setChecked,
+      showError,
+    );
   return (
     <>
       <Card
@@ -44,25 +47,25 @@ export function Shown({ report }: { report: Report }) {
         }
       >
         <div class="stack">
-          {checked && <Verdict of={checked} />}
-          <Facts
+          {checked && <VerificationNotice verification={checked} />}
+          <DescriptionList
             rows={[
-              ["Period", <Period key="period" of={report} />],
-              ["Made", <Moment key="made" at={report.made_at} />],
+              ["Period", <ReportPeriod key="period" report={report} />],
+              ["Made", <Timestamp key="made" at={report.made_at} />],
               ["Asked for by", report.created_by],
-              ["Digest", <Digest key="digest" of={report.digest} />],
+              ["Digest", <ReportDigest key="digest" digest={report.digest} />],
             ]}
           />
           <p class="line noprint">
-            <span class="muted">Download ({bytes(report.size)}):</span>
-            {FORMS.map(([form, title]) => (
+            <span class="muted">Download ({formatBytes(report.size)}):</span>
+            {FORMATS.map(([form, title]) => (
               <Button
                 key={form}
                 kind="quiet"
                 onClick={() =>
-                  download(ofOrganization(`reports/${report.id}/file`), { format: form }).catch(
-                    toastError,
-                  )
+                  downloadFile(organizationPath(`reports/${report.id}/file`), {
+                    format: form,
+                  }).catch(showError)
                 }
               >
                 {title}
@@ -71,43 +74,43 @@ export function Shown({ report }: { report: Report }) {
           </p>
         </div>
       </Card>
-      <Await of={content}>{data => <Inside data={data} />}</Await>
+      <Await query={content}>{data => <ReportContent data={data} />}</Await>
     </>
   );
 }
 
-function Digest({ of }: { of: string }) {
+function ReportDigest({ digest }: { digest: string }) {
   return (
     <span class="line">
-      <code>{of}</code>
-      <Copy text={of} label="Copy the digest" />
+      <code>{digest}</code>
+      <CopyButton text={digest} label="Copy the digest" />
     </span>
   );
 }
 
-function Period({ of }: { of: Report }) {
+function ReportPeriod({ report }: { report: Report }) {
   return (
     <span>
-      <Moment at={of.since} /> to <Moment at={of.until} />
+      <Timestamp at={report.since} /> to <Timestamp at={report.until} />
     </span>
   );
 }
 
-function Verdict({ of }: { of: Checked }) {
-  if (of.whole)
+function VerificationNotice({ verification }: { verification: ReportVerification }) {
+  if (verification.whole)
     return (
       <Notice tone="good">
         Whole: signed by this control plane's key, every part as it was signed, its digest on the
         trail.
       </Notice>
     );
-  return <Notice tone="bad">Not as it was signed: {of.faults.join("; ")}.</Notice>;
+  return <Notice tone="bad">Not as it was signed: {verification.faults.join("; ")}.</Notice>;
 }
 
-function Inside({ data }: { data: Content }) {
-  const [framework, setFramework] = useState(ALL);
-  const [result, setResult] = useState(ALL);
-  const fits = (one: string, wanted: string) => wanted === ALL || one === wanted;
+function ReportContent({ data }: { data: ReportContentData }) {
+  const [framework, setFramework] = useState(ANY);
+  const [result, setResult] = useState(ANY);
+  const fits = (one: string, wanted: string) => wanted === ANY || one === wanted;
   const rows = data.controls.filter(
     control => fits(control.framework, framework) && fits(control.result, result),
   );
@@ -115,23 +118,26 @@ function Inside({ data }: { data: Content }) {
     <>
       <div class="columns tight">
         {Object.entries(data.header.frameworks).map(([id, title]) => (
-          <Totals key={id} title={title} counts={data.header.counts[id]} />
+          <FrameworkTotals key={id} title={title} counts={data.header.counts[id]} />
         ))}
       </div>
       <div class="line noprint">
         <Select
           aria-label="Framework"
           value={framework}
-          change={setFramework}
-          options={[[ALL, "All frameworks"], ...Object.entries(data.header.frameworks)]}
+          onChange={setFramework}
+          options={[[ANY, "All frameworks"], ...Object.entries(data.header.frameworks)]}
         />
         <Select
           aria-label="Result"
           value={result}
-          change={setResult}
-          options={[[ALL, "All results"], ...RESULTS.map(one => [one, WORDS[one]] as const)]}
+          onChange={setResult}
+          options={[
+            [ANY, "All results"],
+            ...RESULTS.map(one => [one, RESULT_LABELS[one]] as const),
+          ]}
         />
-        <span class="muted">{plural(rows.length, "control")}</span>
+        <span class="muted">{pluralize(rows.length, "control")}</span>
       </div>
       <ul class="controls">
         {rows.map(control => (
@@ -148,7 +154,7 @@ function Inside({ data }: { data: Content }) {
   );
 }
 
-const WORDS = {
+const RESULT_LABELS = {
   met: "Met",
   partly: "Partly met",
   gap: "Gap",

@@ -1,7 +1,7 @@
 /** What the server says of reports (`/api/v1/openapi.json`), as far as these pages read it. */
 
 export type Result = "met" | "partly" | "gap" | "not_evidenced";
-export type Counts = Record<Result, number>;
+export type ResultCounts = Record<Result, number>;
 
 export const RESULTS: readonly Result[] = ["met", "partly", "gap", "not_evidenced"];
 
@@ -25,7 +25,7 @@ export interface Report {
   created_by: string;
   created_at: string;
   made_at: string | null;
-  counts: Record<string, Counts>;
+  counts: Record<string, ResultCounts>;
   digest: string;
   size: number;
   reason: string;
@@ -107,17 +107,17 @@ export interface Control {
   notes: Note[];
 }
 
-export interface Content {
+export interface ReportContentData {
   header: {
     frameworks: Record<string, string>;
-    counts: Record<string, Counts>;
+    counts: Record<string, ResultCounts>;
     trail: { size: number; hash: string };
   };
   evidence: Record<string, Evidence>;
   controls: Control[];
 }
 
-export interface Checked {
+export interface ReportVerification {
   digest: string;
   whole: boolean;
   faults: string[];

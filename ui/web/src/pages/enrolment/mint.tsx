@@ -2,22 +2,22 @@ import { useState } from "preact/hooks";
 import { asApiError, post } from "../../lib/api";
 import { useLive } from "../../lib/hooks";
 import { query } from "../../lib/router";
-import { ofOrganization, organization, within } from "../../lib/session";
+import { inOrganization, organization, organizationPath } from "../../lib/session";
 import type { AgentRow } from "../../lib/types";
-import { State } from "../../parts/badge";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Code } from "../../parts/code";
-import { Choice, Field } from "../../parts/field";
+import { CodeBlock } from "../../parts/code";
+import { SelectField, TextField } from "../../parts/field";
 import { Notice } from "../../parts/states";
-import { TimeAgo } from "../../parts/time";
-import { type Minted, SLUG } from "./wire";
+import { RelativeTime } from "../../parts/time";
+import { type NewEnrolmentToken, SLUG_PATTERN } from "./wire";
 
 /** A token for one agent, the command to run with it, and whether it has come. */
-export function Mint() {
+export function CreateToken() {
   const [vault, setVault] = useState(query.value.get("vault") ?? "");
   const [replace, setReplace] = useState(query.value.get("replace") ? "yes" : "no");
-  const [minted, setMinted] = useState<Minted | null>(null);
+  const [minted, setMinted] = useState<NewEnrolmentToken | null>(null);
   const [error, setError] = useState("");
   const [busy, setBusy] = useState(false);
   const submit = async (event: Event) => {
@@ -26,31 +26,31 @@ export function Mint() {
     setError("");
     const body = { vault: vault.trim(), replace: replace === "yes" };
     try {
-      setMinted(await post<Minted>(ofOrganization("enrolment-tokens"), body));
+      setMinted(await post<NewEnrolmentToken>(organizationPath("enrolment-tokens"), body));
     } catch (thrown) {
       setError(asApiError(thrown).message);
     }
     setBusy(false);
   };
-  if (minted) return <Handed minted={minted} again={() => setMinted(null)} />;
+  if (minted) return <NewTokenCard created={minted} onRetry={() => setMinted(null)} />;
   return (
     <Card title="Let an agent in">
       <form class="enrol" onSubmit={submit}>
-        <Field
+        <TextField
           label="Agent"
           value={vault}
-          change={setVault}
+          onChange={setVault}
           required
           maxLength={64}
-          pattern={SLUG}
+          pattern={SLUG_PATTERN}
           autocomplete="off"
           hint="Its name here: a–z, 0–9 and -."
-          fault={error || undefined}
+          error={error || undefined}
         />
-        <Choice
+        <SelectField
           label="If the name is taken"
           value={replace}
-          change={setReplace}
+          onChange={setReplace}
           options={[
             ["no", "Refuse"],
             ["yes", "Take it over: for one that is locked or was rebuilt"],
@@ -64,29 +64,29 @@ export function Mint() {
   );
 }
 
-function Handed({ minted, again }: { minted: Minted; again: () => void }) {
-  const { control, pin, secret, token } = minted;
+function NewTokenCard({ created, onRetry }: { created: NewEnrolmentToken; onRetry: () => void }) {
+  const { control, pin, secret, token } = created;
   const command = [
     `FREEHOLD_ENROLMENT_TOKEN=${secret} \\`,
     `  freehold agent enrol --control ${control || "https://HOST:PORT"} \\`,
     `  --pin ${pin} --config /etc/freehold/vault.yaml`,
   ].join("\n");
   return (
-    <Card title={`Token for ${token.vault}`} aside={<Arrival vault={token.vault} />}>
+    <Card title={`Token for ${token.vault}`} aside={<ConnectionStatus vault={token.vault} />}>
       <div class="stack">
         <Notice tone="warn">
-          Shown this once. It lets one agent in and is good <TimeAgo at={token.expires_at} />.
+          Shown this once. It lets one agent in and is good <RelativeTime at={token.expires_at} />.
         </Notice>
-        <Code label="Token" text={secret} />
+        <CodeBlock label="Token" text={secret} />
         <p>Run this on the agent's machine, then restart the agent:</p>
-        <Code label="Command" text={command} />
+        <CodeBlock label="Command" text={command} />
         {!control && (
           <p class="muted">
             HOST:PORT is where agents reach this control plane: <code>link</code> in its settings.
           </p>
         )}
         <div class="line">
-          <Button onClick={again}>Done</Button>
+          <Button onClick={onRetry}>Done</Button>
         </div>
       </div>
     </Card>
@@ -94,15 +94,15 @@ function Handed({ minted, again }: { minted: Minted; again: () => void }) {
 }
 
 /** Whether it has come, live. */
-function Arrival({ vault }: { vault: string }) {
+function ConnectionStatus({ vault }: { vault: string }) {
   const fleet = useLive<AgentRow>("fleet", organization.value);
   fleet.version.value;
   const row = fleet.rows.get(vault);
-  if (row?.life !== "active") return <State of="pending" label="Waiting for it" />;
+  if (row?.life !== "active") return <StatusBadge status="pending" label="Waiting for it" />;
   return (
     <span class="line">
-      <State of={row.state} />
-      <a href={within(`/agents/${vault}`)}>Look at it</a>
+      <StatusBadge status={row.state} />
+      <a href={inOrganization(`/agents/${vault}`)}>Look at it</a>
     </span>
   );
 }

@@ -1,45 +1,45 @@
 import { remove } from "../../lib/api";
 import { now } from "../../lib/clock";
-import { instant } from "../../lib/format";
-import { useAnew, useGet, useLive } from "../../lib/hooks";
-import { may, ofOrganization, organization } from "../../lib/session";
+import { toMillis } from "../../lib/format";
+import { useGet, useLive, useReloadOn } from "../../lib/hooks";
+import { hasRole, organization, organizationPath } from "../../lib/session";
 import type { AgentRow } from "../../lib/types";
-import { State } from "../../parts/badge";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Await, Empty } from "../../parts/states";
+import { Await, EmptyState } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { timeColumn } from "../../parts/timecolumn";
-import { toast, toastError } from "../../parts/toasts";
-import type { Token } from "./wire";
+import { showError, showToast } from "../../parts/toasts";
+import type { EnrolmentToken } from "./wire";
 
 /** Tokens that were handed out, and what became of them. */
-export function Tokens() {
+export function EnrolmentTokens() {
   const fleet = useLive<AgentRow>("fleet", organization.value);
   fleet.version.value;
-  const found = useGet<Token[]>(ofOrganization("enrolment-tokens"));
-  useAnew(found, [...fleet.rows.values()].filter(({ life }) => life === "active").length);
-  const withdraw = (token: Token) =>
-    remove(ofOrganization(`enrolment-tokens/${token.id}`)).then(() => {
-      toast(`The token for ${token.vault} is worth nothing now`);
-      found.reload();
-    }, toastError);
-  const columns: Column<Token>[] = [
+  const result = useGet<EnrolmentToken[]>(organizationPath("enrolment-tokens"));
+  useReloadOn(result, [...fleet.rows.values()].filter(({ life }) => life === "active").length);
+  const withdraw = (token: EnrolmentToken) =>
+    remove(organizationPath(`enrolment-tokens/${token.id}`)).then(() => {
+      showToast(`The token for ${token.vault} is worth nothing now`);
+      result.reload();
+    }, showError);
+  const columns: Column<EnrolmentToken>[] = [
     ...COLUMNS,
     {
       name: "actions",
       title: "Actions",
-      bare: true,
+      hideTitle: true,
       width: "7.5rem",
-      number: true,
+      numeric: true,
       cell: token =>
-        may("operator") &&
-        stateOf(token) === "open" && <Button onClick={() => withdraw(token)}>Withdraw</Button>,
+        hasRole("operator") &&
+        tokenState(token) === "open" && <Button onClick={() => withdraw(token)}>Withdraw</Button>,
     },
   ];
   return (
     <Card title="Tokens" flush>
-      <Await of={found}>
+      <Await query={result}>
         {tokens => (
           <Table
             label="Enrolment tokens"
@@ -47,7 +47,7 @@ export function Tokens() {
             rows={tokens}
             keyOf={({ id }) => id}
             height="18rem"
-            empty={<Empty title="None was handed out lately" />}
+            empty={<EmptyState title="None was handed out lately" />}
           />
         )}
       </Await>
@@ -55,20 +55,20 @@ export function Tokens() {
   );
 }
 
-const STATES = {
+const TOKEN_STATES = {
   open: ["pending", "Open"],
   used: ["ok", "Used"],
   over: ["retired", "Expired"],
 } as const;
 
-const COLUMNS: Column<Token>[] = [
+const COLUMNS: Column<EnrolmentToken>[] = [
   {
     name: "state",
     title: "State",
     width: "7rem",
     cell: token => {
-      const [of, label] = STATES[stateOf(token)];
-      return <State of={of} label={label} />;
+      const [of, label] = TOKEN_STATES[tokenState(token)];
+      return <StatusBadge status={of} label={label} />;
     },
   },
   { name: "vault", title: "Agent", cell: ({ vault }) => vault },
@@ -76,15 +76,15 @@ const COLUMNS: Column<Token>[] = [
     name: "replace",
     title: "May replace",
     width: "7rem",
-    wide: true,
+    wideOnly: true,
     cell: ({ replace }) => (replace ? "yes" : "no"),
   },
-  { name: "by", title: "By", wide: true, cell: row => row.created_by },
-  timeColumn("made", "Made", row => row.created_at, { wide: true }),
-  timeColumn("ends", "Ends", row => row.used_at ?? row.expires_at, { wide: true }),
+  { name: "by", title: "By", wideOnly: true, cell: row => row.created_by },
+  timeColumn("made", "Made", row => row.created_at, { wideOnly: true }),
+  timeColumn("ends", "Ends", row => row.used_at ?? row.expires_at, { wideOnly: true }),
 ];
 
-function stateOf(token: Token): keyof typeof STATES {
+function tokenState(token: EnrolmentToken): keyof typeof TOKEN_STATES {
   if (token.used_at) return "used";
-  return (instant(token.expires_at) ?? 0) < now.value ? "over" : "open";
+  return (toMillis(token.expires_at) ?? 0) < now.value ? "over" : "open";
 }

@@ -1,5 +1,5 @@
 /** A token, without its text. */
-export interface Token {
+export interface EnrolmentToken {
   id: string;
   vault: string;
   replace: boolean;
@@ -10,15 +10,15 @@ export interface Token {
 }
 
 /** Shown this once. `control` is empty where the server does not know how agents reach it. */
-export interface Minted {
+export interface NewEnrolmentToken {
   secret: string;
   pin: string;
   control: string;
-  token: Token;
+  token: EnrolmentToken;
 }
 
 /** An agent that asks. `label` and `source` are what it says and where it came from. */
-export interface Join {
+export interface JoinRequest {
   id: string;
   fingerprint: string;
   label: string;
@@ -29,4 +29,4 @@ export interface Join {
   expires_at: string;
 }
 
-export const SLUG = "[a-z0-9]([a-z0-9\\-]{0,62}[a-z0-9])?";
+export const SLUG_PATTERN = "[a-z0-9]([a-z0-9\\-]{0,62}[a-z0-9])?";

@@ -1,23 +1,23 @@
-import { deedOf } from "../../lib/deeds";
-import { whoOf } from "../../lib/format";
+import { operationTitle } from "../../lib/deeds";
+import { actorName } from "../../lib/format";
 import { useLive } from "../../lib/hooks";
-import type { ChangeRow } from "../../lib/types";
-import { State } from "../../parts/badge";
+import type { RecentChange } from "../../lib/types";
+import { StatusBadge } from "../../parts/badge";
 import { Card } from "../../parts/card";
-import { TimeAgo } from "../../parts/time";
+import { RelativeTime } from "../../parts/time";
 import "./changes.css";
 
-const SHOWN = 8;
+const MAX_CHANGES = 8;
 
 /** What people did lately, and whether they were let. */
-export function Changes({ org }: { org: string }) {
-  const changes = useLive<ChangeRow>("changes", org);
+export function RecentChanges({ org }: { org: string }) {
+  const changes = useLive<RecentChange>("changes", org);
   changes.version.value;
   const newest = changes
     .list()
     .filter(({ phase }) => phase === "outcome")
     .sort((a, b) => Number(b.key) - Number(a.key))
-    .slice(0, SHOWN);
+    .slice(0, MAX_CHANGES);
   return (
     <Card title="What changed lately" flush>
       {newest.length ? (
@@ -25,11 +25,13 @@ export function Changes({ org }: { org: string }) {
           {newest.map(row => (
             <li key={row.key}>
               <span>
-                {deedOf(row)} <span class="mono">{row.target}</span>
+                {operationTitle(row)} <span class="mono">{row.target}</span>
               </span>
-              <TimeAgo at={row.at} />
-              <span class="by">{row.operation.startsWith("link.") ? "the agent" : whoOf(row)}</span>
-              {row.result !== "ok" && <State of={row.result} />}
+              <RelativeTime at={row.at} />
+              <span class="by">
+                {row.operation.startsWith("link.") ? "the agent" : actorName(row)}
+              </span>
+              {row.result !== "ok" && <StatusBadge status={row.result} />}
             </li>
           ))}
         </ul>

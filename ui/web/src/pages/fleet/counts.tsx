@@ -1,81 +1,89 @@
 import type { ReadonlySignal } from "@preact/signals";
 import type { Collection } from "../../lib/collection";
-import { compact, count, millis, percent } from "../../lib/format";
-import { within } from "../../lib/session";
-import type { AlertRow, CurveRow } from "../../lib/types";
-import { State } from "../../parts/badge";
-import { Figure, Figures } from "../../parts/card";
-import type { Summary } from "./rows";
+import { formatCompact, formatCount, formatMillis, formatPercent } from "../../lib/format";
+import { inOrganization } from "../../lib/session";
+import type { AlertRow, FleetSample } from "../../lib/types";
+import { StatusBadge } from "../../parts/badge";
+import { Stat, StatRow } from "../../parts/card";
+import type { FleetSummary } from "./rows";
 
-const SHOWN = ["online", "degraded", "late", "offline", "sealed", "refusing"];
+const STATES = ["online", "degraded", "late", "offline", "sealed", "refusing"];
 /** The others are there when an agent is so. */
-const ALWAYS = new Set(["online", "late", "offline"]);
+const ALWAYS_SHOWN = new Set(["online", "late", "offline"]);
 
-interface CountsProps {
-  summary: ReadonlySignal<Summary>;
-  curves: Collection<CurveRow>;
+interface FleetStatsProps {
+  summary: ReadonlySignal<FleetSummary>;
+  curves: Collection<FleetSample>;
   alerts: Collection<AlertRow>;
 }
 
 /** The numbers one looks at first. Those of states narrow the list to them. */
-export function Counts({ curves, alerts, ...props }: CountsProps) {
+export function FleetStats({ curves, alerts, ...props }: FleetStatsProps) {
   const summary = props.summary.value;
   curves.version.value;
   alerts.version.value;
   const { states, policies, total } = summary;
-  const last = newest(curves);
+  const last = latestSample(curves);
   const rows = alerts.list();
   const firing = rows.filter(alert => alert.state === "firing");
   const critical = firing.filter(alert => alert.severity === "critical").length;
   const seen = rows.filter(alert => alert.state === "acknowledged").length;
   const assigned = Object.values(policies).reduce((sum, each) => sum + each, 0);
   return (
-    <Figures>
-      <Figure label="Agents" value={count(total)} note={`${compact(summary.secrets)} secrets`} />
-      {SHOWN.filter(state => ALWAYS.has(state) || states[state]).map(state => (
-        <Figure
+    <StatRow>
+      <Stat
+        label="Agents"
+        value={formatCount(total)}
+        note={`${formatCompact(summary.secrets)} secrets`}
+      />
+      {STATES.filter(state => ALWAYS_SHOWN.has(state) || states[state]).map(state => (
+        <Stat
           key={state}
-          label={<State of={state} />}
-          value={count(states[state] ?? 0)}
-          note={percent(total ? (states[state] ?? 0) / total : null)}
-          href={within(`/?state=${state}`)}
+          label={<StatusBadge status={state} />}
+          value={formatCount(states[state] ?? 0)}
+          note={formatPercent(total ? (states[state] ?? 0) / total : null)}
+          href={inOrganization(`/?state=${state}`)}
         />
       ))}
-      <Figure
+      <Stat
         label="Policies applied"
         value={assigned ? Math.floor((100 * (policies.applied ?? 0)) / assigned) : "–"}
         unit={assigned ? "%" : ""}
-        note={standing(policies)}
+        note={policyNote(policies)}
       />
-      <Figure
+      <Stat
         label="Requests"
-        value={compact(last?.requests)}
+        value={formatCompact(last?.requests)}
         unit="/s"
-        note={last?.requests ? `${share(last)} errors` : "none now"}
+        note={last?.requests ? `${errorShare(last)} errors` : "none now"}
       />
-      <Figure label="Latency p99" value={millis(last?.p99)} note={`p50 ${millis(last?.p50)}`} />
-      <Figure
+      <Stat
+        label="Latency p99"
+        value={formatMillis(last?.p99)}
+        note={`p50 ${formatMillis(last?.p50)}`}
+      />
+      <Stat
         label="Alerts firing"
-        value={count(firing.length)}
-        note={`${count(critical)} critical${seen ? `, ${count(seen)} acknowledged` : ""}`}
-        href={within("/alerts?state=firing")}
+        value={formatCount(firing.length)}
+        note={`${formatCount(critical)} critical${seen ? `, ${formatCount(seen)} acknowledged` : ""}`}
+        href={inOrganization("/alerts?state=firing")}
       />
-    </Figures>
+    </StatRow>
   );
 }
 
-function standing({ failed = 0, wanted = 0, unknown = 0 }: Record<string, number>): string {
-  const told = [`${count(failed)} failed`];
-  if (wanted) told.push(`${count(wanted)} due`);
-  if (unknown) told.push(`${count(unknown)} unknown`);
-  return told.join(", ");
+function policyNote({ failed = 0, wanted = 0, unknown = 0 }: Record<string, number>): string {
+  const text = [`${formatCount(failed)} failed`];
+  if (wanted) text.push(`${formatCount(wanted)} due`);
+  if (unknown) text.push(`${formatCount(unknown)} unknown`);
+  return text.join(", ");
 }
 
-function newest(curves: Collection<CurveRow>): CurveRow | undefined {
+function latestSample(curves: Collection<FleetSample>): FleetSample | undefined {
   const at = [...curves.rows.keys()].reduce((most, key) => Math.max(most, Number(key)), 0);
   return curves.rows.get(String(at));
 }
 
-function share(row: CurveRow | undefined): string {
-  return percent(row?.requests ? (row.errors ?? 0) / row.requests : null);
+function errorShare(row: FleetSample | undefined): string {
+  return formatPercent(row?.requests ? (row.errors ?? 0) / row.requests : null);
 }

@@ -1,18 +1,18 @@
 import { useMemo } from "preact/hooks";
 import type { Collection } from "../../lib/collection";
-import { compact, count, millis } from "../../lib/format";
-import type { CurveRow } from "../../lib/types";
+import { formatCompact, formatCount, formatMillis } from "../../lib/format";
+import type { FleetSample } from "../../lib/types";
 import { Card } from "../../parts/card";
 import { Chart } from "../../parts/chart";
-import { courses } from "./rows";
+import { fleetSeries } from "./rows";
 
 const HOUR = 3600; // seconds: as many points as the server keeps
 
 /** Requests, times and presence of all agents together, over the last hour. */
-export function Curves({ of }: { of: Collection<CurveRow> }) {
-  const version = of.version.value;
+export function FleetCharts({ samples }: { samples: Collection<FleetSample> }) {
+  const version = samples.version.value;
   // rows change in place with the version
-  const { times, ...course } = useMemo(() => courses(of), [of, version]);
+  const { times, ...course } = useMemo(() => fleetSeries(samples), [samples, version]);
   return (
     <div class="columns tight">
       <Card title="Requests a second">
@@ -20,8 +20,8 @@ export function Curves({ of }: { of: Collection<CurveRow> }) {
           label="Requests a second"
           times={times}
           span={HOUR}
-          lines={[{ title: "Requests", values: course.requests }]}
-          format={compact}
+          series={[{ title: "Requests", values: course.requests }]}
+          format={formatCompact}
         />
       </Card>
       <Card title="Server errors a second">
@@ -29,8 +29,8 @@ export function Curves({ of }: { of: Collection<CurveRow> }) {
           label="Server errors a second"
           times={times}
           span={HOUR}
-          lines={[{ title: "Errors", values: course.errors }]}
-          format={compact}
+          series={[{ title: "Errors", values: course.errors }]}
+          format={formatCompact}
         />
       </Card>
       <Card title="Latency">
@@ -38,11 +38,11 @@ export function Curves({ of }: { of: Collection<CurveRow> }) {
           label="Latency"
           times={times}
           span={HOUR}
-          lines={[
+          series={[
             { title: "p50", values: course.p50 },
             { title: "p99", values: course.p99 },
           ]}
-          format={millis}
+          format={formatMillis}
         />
       </Card>
       <Card title="Agents online">
@@ -50,8 +50,8 @@ export function Curves({ of }: { of: Collection<CurveRow> }) {
           label="Agents online"
           times={times}
           span={HOUR}
-          lines={[{ title: "Online", values: course.online }]}
-          format={count}
+          series={[{ title: "Online", values: course.online }]}
+          format={formatCount}
         />
       </Card>
     </div>

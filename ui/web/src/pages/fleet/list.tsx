@@ -1,103 +1,109 @@
 import type { ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import { compact, count, millis, plural } from "../../lib/format";
+import { formatCompact, formatCount, formatMillis, pluralize } from "../../lib/format";
 import { navigate, query, setQuery } from "../../lib/router";
-import { within } from "../../lib/session";
-import { PolicyState, State, Tags } from "../../parts/badge";
+import { inOrganization } from "../../lib/session";
+import { PolicyStatusBadge, StatusBadge, TagList } from "../../parts/badge";
 import { Card } from "../../parts/card";
-import { Search, Select } from "../../parts/field";
-import { Empty } from "../../parts/states";
+import { SearchInput, Select } from "../../parts/field";
+import { EmptyState } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
-import { isHeard, type Listed, narrowed, ranked, type Summary } from "./rows";
+import { RelativeTime } from "../../parts/time";
+import { type Agent, type FleetSummary, filterAgents, isReporting, rankByCount } from "./rows";
 
-const MOST_CHOICES = 100; // of one filter, the most frequent; the search finds the others
+const MAX_OPTIONS = 100; // of one filter, the most frequent; the search finds the others
 const URGENCY = [
   ...["refusing", "sealed", "offline", "locked", "degraded", "late"],
   ...["pending", "unknown", "online"],
 ];
 
-const COLUMNS: Column<Listed>[] = [
+const COLUMNS: Column<Agent>[] = [
   {
     name: "state",
     title: "State",
     width: "7.5rem",
-    cell: row => <State of={row.state} />,
-    by: row => URGENCY.indexOf(row.state),
+    cell: row => <StatusBadge status={row.state} />,
+    sortBy: row => URGENCY.indexOf(row.state),
   },
   {
     name: "vault",
     title: "Agent",
-    cell: ({ key }) => <a href={within(`/agents/${key}`)}>{key}</a>,
-    by: row => row.key,
+    cell: ({ key }) => <a href={inOrganization(`/agents/${key}`)}>{key}</a>,
+    sortBy: row => row.key,
   },
-  { name: "tags", title: "Tags", wide: true, cell: ({ tags }) => <Tags of={tags} most={2} /> },
+  {
+    name: "tags",
+    title: "Tags",
+    wideOnly: true,
+    cell: ({ tags }) => <TagList tags={tags} max={2} />,
+  },
   {
     name: "version",
     title: "Version",
     width: "6rem",
-    wide: true,
+    wideOnly: true,
     cell: row => row.version || "–",
-    by: row => row.version || null,
+    sortBy: row => row.version || null,
   },
   {
     name: "policy",
     title: "Policies",
     width: "7.5rem",
-    wide: true,
-    cell: ({ policy }) => (policy ? <PolicyState of={policy} /> : <span class="muted">None</span>),
-    by: row => row.policy || null,
+    wideOnly: true,
+    cell: ({ policy }) =>
+      policy ? <PolicyStatusBadge status={policy} /> : <span class="muted">None</span>,
+    sortBy: row => row.policy || null,
   },
   {
     name: "requests",
     title: "Req/s",
     width: "5.5rem",
-    number: true,
-    wide: true,
-    cell: row => compact(row.requests),
-    by: row => row.requests,
+    numeric: true,
+    wideOnly: true,
+    cell: row => formatCompact(row.requests),
+    sortBy: row => row.requests,
   },
   {
     name: "errors",
     title: "Err/s",
     width: "5.5rem",
-    number: true,
-    wide: true,
-    cell: row => compact(row.errors),
-    by: row => row.errors,
+    numeric: true,
+    wideOnly: true,
+    cell: row => formatCompact(row.errors),
+    sortBy: row => row.errors,
   },
   {
     name: "p99",
     title: "p99",
     width: "5.5rem",
-    number: true,
-    wide: true,
-    cell: row => millis(row.p99),
-    by: row => row.p99,
+    numeric: true,
+    wideOnly: true,
+    cell: row => formatMillis(row.p99),
+    sortBy: row => row.p99,
   },
   {
     name: "heard",
     title: "Last word",
     width: "7rem",
-    number: true,
-    wide: true,
-    cell: row => (isHeard(row) ? "now" : <TimeAgo at={row.heard} />),
-    by: row => (isHeard(row) ? Number.MAX_SAFE_INTEGER : row.heard || null),
+    numeric: true,
+    wideOnly: true,
+    cell: row => (isReporting(row) ? "now" : <RelativeTime at={row.heard} />),
+    sortBy: row => (isReporting(row) ? Number.MAX_SAFE_INTEGER : row.heard || null),
   },
 ];
 
-interface ListProps {
-  rows: ReadonlySignal<readonly Listed[]>;
-  summary: ReadonlySignal<Summary>;
+interface AgentTableProps {
+  rows: ReadonlySignal<readonly Agent[]>;
+  summary: ReadonlySignal<FleetSummary>;
 }
 
 /** Every agent; the address holds what it is narrowed to. */
-export function List(props: ListProps) {
+export function AgentTable(props: AgentTableProps) {
   const [rows, summary] = [props.rows.value, props.summary.value];
   const asked = (name: string) => query.value.get(name) ?? "";
   const [text, state, tag, version] = [asked("q"), asked("state"), asked("tag"), asked("version")];
   const shown = useMemo(
-    () => narrowed(rows, { text, state, tag, version }),
+    () => filterAgents(rows, { text, state, tag, version }),
     [rows, text, state, tag, version],
   );
   const all = shown.length === rows.length;
@@ -105,15 +111,19 @@ export function List(props: ListProps) {
     <Card
       title="Agents"
       flush
-      aside={all ? plural(rows.length, "agent") : `${count(shown.length)} of ${count(rows.length)}`}
+      aside={
+        all
+          ? pluralize(rows.length, "agent")
+          : `${formatCount(shown.length)} of ${formatCount(rows.length)}`
+      }
     >
       <div class="toolbar">
-        <Search label="Find agents" value={text} change={q => setQuery({ q })} />
+        <SearchInput label="Find agents" value={text} onChange={q => setQuery({ q })} />
         <Select
           aria-label="State"
           value={state}
-          change={value => setQuery({ state: value })}
-          options={choices("Any state", {
+          onChange={value => setQuery({ state: value })}
+          options={filterOptions("Any state", {
             ...summary.states,
             failed: summary.policies.failed ?? 0,
           })}
@@ -121,14 +131,14 @@ export function List(props: ListProps) {
         <Select
           aria-label="Tag"
           value={tag}
-          change={value => setQuery({ tag: value })}
-          options={choices("Any tag", summary.tags)}
+          onChange={value => setQuery({ tag: value })}
+          options={filterOptions("Any tag", summary.tags)}
         />
         <Select
           aria-label="Version"
           value={version}
-          change={value => setQuery({ version: value })}
-          options={choices("Any version", summary.versions)}
+          onChange={value => setQuery({ version: value })}
+          options={filterOptions("Any version", summary.versions)}
         />
       </div>
       <Table
@@ -137,17 +147,17 @@ export function List(props: ListProps) {
         rows={shown}
         keyOf={row => row.key}
         order={{ column: "state", descending: false }}
-        open={row => navigate(within(`/agents/${row.key}`))}
+        onOpen={row => navigate(inOrganization(`/agents/${row.key}`))}
         height="max(28rem, 55vh)"
-        empty={<Empty title="No agent fits">Try fewer filters.</Empty>}
+        empty={<EmptyState title="No agent fits">Try fewer filters.</EmptyState>}
       />
     </Card>
   );
 }
 
-function choices(any: string, counts: Record<string, number>): [string, string][] {
-  const found = ranked(counts)
-    .slice(0, MOST_CHOICES)
-    .map(([name, number]): [string, string] => [name, `${name} (${count(number)})`]);
-  return [["", any], ...found];
+function filterOptions(any: string, counts: Record<string, number>): [string, string][] {
+  const result = rankByCount(counts)
+    .slice(0, MAX_OPTIONS)
+    .map(([name, number]): [string, string] => [name, `${name} (${formatCount(number)})`]);
+  return [["", any], ...result];
 }

@@ -1,11 +1,11 @@
-import type { Collection, Keyed } from "../../lib/collection";
-import type { AgentRow, CurveRow } from "../../lib/types";
+import type { Collection, WithKey } from "../../lib/collection";
+import type { AgentRow, FleetSample } from "../../lib/types";
 
 /** An agent; its key is its name. */
-export type Listed = Keyed<AgentRow>;
+export type Agent = WithKey<AgentRow>;
 
 /** What the list is narrowed to; empty means any. */
-export interface Filter {
+export interface AgentFilter {
   text: string;
   state: string;
   tag: string;
@@ -13,7 +13,7 @@ export interface Filter {
 }
 
 /** How many there are of each, and what they do together. */
-export interface Summary {
+export interface FleetSummary {
   total: number;
   states: Record<string, number>;
   policies: Record<string, number>;
@@ -23,33 +23,36 @@ export interface Summary {
 }
 
 /** All agents but those that are gone for good. */
-export function listed(fleet: Collection<AgentRow>): Listed[] {
+export function currentAgents(fleet: Collection<AgentRow>): Agent[] {
   return fleet.list().filter(row => row.life !== "retired");
 }
 
 /** Whether it is heard as often as it should be, whatever it serves. */
-export function isHeard({ state }: Pick<AgentRow, "state">): boolean {
+export function isReporting({ state }: Pick<AgentRow, "state">): boolean {
   return ["online", "degraded", "sealed", "refusing"].includes(state);
 }
 
 /** What became of its bundle; of one that may not connect nothing can become. */
-export function outcomeOf({ life, policy }: Pick<AgentRow, "life" | "policy">): string {
+export function policyOutcome({ life, policy }: Pick<AgentRow, "life" | "policy">): string {
   return life === "active" ? policy : "";
 }
 
-export function narrowed(rows: readonly Listed[], { text, state, tag, version }: Filter): Listed[] {
+export function filterAgents(
+  rows: readonly Agent[],
+  { text, state, tag, version }: AgentFilter,
+): Agent[] {
   const wanted = text.trim().toLowerCase();
   return rows.filter(
     row =>
-      (!state || row.state === state || outcomeOf(row) === state) &&
+      (!state || row.state === state || policyOutcome(row) === state) &&
       (!tag || row.tags.includes(tag)) &&
       (!version || row.version === version) &&
       (!wanted || row.key.includes(wanted) || row.tags.some(each => each.includes(wanted))),
   );
 }
 
-export function summed(rows: readonly Listed[]): Summary {
-  const sum: Summary = {
+export function summarize(rows: readonly Agent[]): FleetSummary {
+  const sum: FleetSummary = {
     total: rows.length,
     states: {},
     policies: {},
@@ -58,25 +61,25 @@ export function summed(rows: readonly Listed[]): Summary {
     secrets: 0,
   };
   for (const row of rows) {
-    add(sum.states, row.state);
-    const outcome = outcomeOf(row);
-    if (outcome) add(sum.policies, outcome);
-    if (row.version) add(sum.versions, row.version);
-    for (const tag of row.tags) add(sum.tags, tag);
+    increment(sum.states, row.state);
+    const outcome = policyOutcome(row);
+    if (outcome) increment(sum.policies, outcome);
+    if (row.version) increment(sum.versions, row.version);
+    for (const tag of row.tags) increment(sum.tags, tag);
     sum.secrets += row.secrets ?? 0;
   }
   return sum;
 }
 
 /** The most frequent first. */
-export function ranked(counts: Record<string, number>): [string, number][] {
+export function rankByCount(counts: Record<string, number>): [string, number][] {
   return Object.entries(counts).sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
 }
 
 /** The columns of the curves over time, as charts take them. */
-export function courses(curves: Collection<CurveRow>) {
+export function fleetSeries(curves: Collection<FleetSample>) {
   const points = curves.list().sort((a, b) => Number(a.key) - Number(b.key));
-  const column = (name: keyof CurveRow) => points.map(row => row[name]);
+  const column = (name: keyof FleetSample) => points.map(row => row[name]);
   return {
     times: points.map(row => Number(row.key)),
     requests: column("requests"),
@@ -87,6 +90,6 @@ export function courses(curves: Collection<CurveRow>) {
   };
 }
 
-function add(counts: Record<string, number>, name: string): void {
+function increment(counts: Record<string, number>, name: string): void {
   counts[name] = (counts[name] ?? 0) + 1;
 }

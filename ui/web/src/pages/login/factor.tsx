@@ -1,44 +1,44 @@
 import { useState } from "preact/hooks";
-import { answer, type Opened } from "../../lib/door";
-import { Field } from "../../parts/field";
-import { Step } from "./step";
+import { answerSecondFactor, type SignInResult } from "../../lib/door";
+import { TextField } from "../../parts/field";
+import { AuthForm } from "./step";
 
-interface FactorProps {
+interface SecondFactorProps {
   challenge: string;
-  next: (opened: Opened) => Promise<void>;
+  onNext: (opened: SignInResult) => Promise<void>;
 }
 
 /** The code of an authenticator, or a recovery code. */
-export function Factor({ challenge, next }: FactorProps) {
+export function SecondFactor({ challenge, onNext }: SecondFactorProps) {
   const [code, setCode] = useState("");
   return (
-    <Step
+    <AuthForm
       title="Second step"
-      action="Go on"
-      act={async () => next(await answer(challenge, code.trim()))}
-      refused="This code does not count. Codes change every 30 seconds, and each is good once."
+      submitLabel="Go on"
+      onSubmit={async () => onNext(await answerSecondFactor(challenge, code.trim()))}
+      unauthorizedMessage="This code does not count. Codes change every 30 seconds, and each is good once."
     >
-      <CodeField value={code} change={setCode} hint="Or one of your recovery codes" />
-    </Step>
+      <CodeField value={code} onChange={setCode} hint="Or one of your recovery codes" />
+    </AuthForm>
   );
 }
 
 interface CodeFieldProps {
   value: string;
-  change: (value: string) => void;
+  onChange: (value: string) => void;
   hint?: string;
 }
 
-export function CodeField({ value, change, hint }: CodeFieldProps) {
+export function CodeField({ value, onChange, hint }: CodeFieldProps) {
   return (
-    <Field
+    <TextField
       label="Code of your authenticator"
       hint={hint}
       name="code"
       autocomplete="one-time-code"
       required
       value={value}
-      change={change}
+      onChange={onChange}
     />
   );
 }

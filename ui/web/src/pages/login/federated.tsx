@@ -1,11 +1,11 @@
 import { useState } from "preact/hooks";
 import { ApiError, asApiError } from "../../lib/api";
-import { goToProvider } from "../../lib/door";
+import { startProviderSignIn } from "../../lib/door";
 import { Button } from "../../parts/button";
 import { Notice } from "../../parts/states";
 
 /** What came of a login at the provider, by the code in the address. */
-const TOLD: Record<string, string> = {
+const MESSAGES: Record<string, string> = {
   oidc_state: "This login was not begun in this tab, or took too long. Try again.",
   oidc_refused: "The identity provider did not let you in.",
   oidc_issuer: "Another provider has answered. Try again.",
@@ -16,27 +16,28 @@ const TOLD: Record<string, string> = {
     "The identity provider knows you, but you have no account here. Ask for an invitation.",
 };
 
-interface FederatedProps {
+interface ProviderButtonProps {
   organization: string;
   /** The code of what went wrong at the last try. */
-  failed: string;
+  errorCode: string;
   /** The link that one was invited by. */
   invitation?: string;
 }
 
 /** The way in by the organization's identity provider, for those that have one. */
-export function Federated({ organization, failed, invitation = "" }: FederatedProps) {
+export function ProviderButton({ organization, errorCode, invitation = "" }: ProviderButtonProps) {
   const [error, setError] = useState("");
   const go = async () => {
     try {
       if (!organization) throw new ApiError(0, "missing", "Which organization?");
-      await goToProvider(organization, invitation);
+      await startProviderSignIn(organization, invitation);
     } catch (thrown) {
-      const told = asApiError(thrown);
-      setError(told.status === 404 ? "This organization has no identity provider." : told.message);
+      const text = asApiError(thrown);
+      setError(text.status === 404 ? "This organization has no identity provider." : text.message);
     }
   };
-  const shown = error || (failed && (TOLD[failed] ?? "This login did not work. Try again."));
+  const shown =
+    error || (errorCode && (MESSAGES[errorCode] ?? "This login did not work. Try again."));
   return (
     <>
       <Button onClick={go}>Sign in with your organization's provider</Button>

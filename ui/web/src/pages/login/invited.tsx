@@ -1,84 +1,101 @@
 import { useEffect, useState } from "preact/hooks";
 import { type ApiError, asApiError } from "../../lib/api";
-import { accept, type Invitation, lookAt, type Opened } from "../../lib/door";
+import {
+  acceptInvitation,
+  getInvitation,
+  type Invitation,
+  type SignInResult,
+} from "../../lib/door";
 import { invitation } from "../../lib/invitation";
 import { Button } from "../../parts/button";
-import { Field } from "../../parts/field";
+import { TextField } from "../../parts/field";
 import { Loading, Notice } from "../../parts/states";
-import { SLUG } from "../people/wire";
-import { Federated } from "./federated";
-import { Step } from "./step";
+import { SLUG_PATTERN } from "../people/wire";
+import { ProviderButton } from "./federated";
+import { AuthForm } from "./step";
 
-interface InvitedProps {
+interface AcceptInvitationProps {
   /** What the link ends with. */
   secret: string;
-  next: (opened: Opened) => Promise<void>;
+  onNext: (opened: SignInResult) => Promise<void>;
   /** Sign in with the account that one has; then the link makes it a member. */
-  instead: () => void;
+  onUseAccount: () => void;
 }
 
 /** Somebody comes by a link: what it is for, and a new account by it. */
-export function Invited({ secret, next, instead }: InvitedProps) {
-  const [found, setFound] = useState<Invitation | null>(null);
+export function AcceptInvitation({ secret, onNext, onUseAccount }: AcceptInvitationProps) {
+  const [result, setFound] = useState<Invitation | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   useEffect(() => {
-    lookAt(secret).then(setFound, thrown => setError(asApiError(thrown)));
+    getInvitation(secret).then(setFound, thrown => setError(asApiError(thrown)));
   }, [secret]);
   if (error) {
     const leave = async () => {
       invitation.value = "";
     };
     return (
-      <Step title="Invitation" action="Go to sign in" act={leave} refused="">
+      <AuthForm
+        title="Invitation"
+        submitLabel="Go to sign in"
+        onSubmit={leave}
+        unauthorizedMessage=""
+      >
         <Notice tone="bad">
           {error.status === 404
             ? "This link does not count: it was used, taken back or is older than a week. Ask for another one."
             : error.message}
         </Notice>
-      </Step>
+      </AuthForm>
     );
   }
-  if (!found) return <Loading />;
-  return <Accept secret={secret} found={found} next={next} instead={instead} />;
+  if (!result) return <Loading />;
+  return (
+    <CreateAccount secret={secret} found={result} onNext={onNext} onUseAccount={onUseAccount} />
+  );
 }
 
-function Accept({ secret, found, next, instead }: InvitedProps & { found: Invitation }) {
+function CreateAccount({
+  secret,
+  found,
+  onNext,
+  onUseAccount,
+}: AcceptInvitationProps & { found: Invitation }) {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const { email, organization, role, title } = found;
   const act = async () => {
-    const opened = await accept(secret, name, password);
+    const opened = await acceptInvitation(secret, name, password);
     invitation.value = ""; // it was good once
-    await next(opened);
+    await onNext(opened);
   };
   return (
-    <Step
+    <AuthForm
       title={`Join ${title || organization}`}
-      action="Make my account"
-      act={act}
-      refused="This invitation does not count any more."
-      also={
+      submitLabel="Make my account"
+      onSubmit={act}
+      unauthorizedMessage="This invitation does not count any more."
+      extraActions={
         <>
-          <Button onClick={instead}>I have an account already</Button>
-          <Federated organization={organization} failed="" invitation={secret} />
+          <Button onClick={onUseAccount}>I have an account already</Button>
+          <ProviderButton organization={organization} errorCode="" invitation={secret} />
         </>
       }
     >
       <p class="muted">
         {email} is invited to {organization} as {role}.
       </p>
-      <Field
+      <TextField
         label="Name"
         name="username"
         autocomplete="username"
         hint="What you sign in with: a–z, 0–9 and -."
-        pattern={SLUG}
+        pattern={SLUG_PATTERN}
         maxLength={64}
         required
         value={name}
-        change={setName}
+        onChange={setName}
       />
-      <Field
+      <TextField
         label="Password"
         type="password"
         name="password"
@@ -86,8 +103,8 @@ function Accept({ secret, found, next, instead }: InvitedProps & { found: Invita
         hint="At least 12 characters."
         required
         value={password}
-        change={setPassword}
+        onChange={setPassword}
       />
-    </Step>
+    </AuthForm>
   );
 }

@@ -1,61 +1,61 @@
 import { useState } from "preact/hooks";
-import { type Opened, signIn } from "../../lib/door";
-import { recall, remember } from "../../lib/storage";
-import { Field } from "../../parts/field";
-import { Federated } from "./federated";
-import { Step } from "./step";
+import { type SignInResult, signIn } from "../../lib/door";
+import { getStored, setStored } from "../../lib/storage";
+import { TextField } from "../../parts/field";
+import { ProviderButton } from "./federated";
+import { AuthForm } from "./step";
 
 const KEY = "freehold-organization"; // the last one used here: a name, no secret
 
-interface PasswordProps {
-  next: (opened: Opened) => Promise<void>;
+interface PasswordSignInProps {
+  onNext: (opened: SignInResult) => Promise<void>;
   /** The code of what went wrong at the identity provider. */
-  failed: string;
+  errorCode: string;
 }
 
 /** Who one is, and the password. */
-export function Password({ next, failed }: PasswordProps) {
-  const [organization, setOrganization] = useState(recall(KEY) ?? "");
+export function PasswordSignIn({ onNext, errorCode }: PasswordSignInProps) {
+  const [organization, setOrganization] = useState(getStored(KEY) ?? "");
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const act = async () => {
     const opened = await signIn({ organization, name, password });
-    remember(KEY, organization);
-    await next(opened);
+    setStored(KEY, organization);
+    await onNext(opened);
   };
   return (
-    <Step
+    <AuthForm
       title="Sign in"
-      action="Sign in"
-      act={act}
-      refused="Organization, name or password is wrong."
-      also={<Federated organization={organization} failed={failed} />}
+      submitLabel="Sign in"
+      onSubmit={act}
+      unauthorizedMessage="Organization, name or password is wrong."
+      extraActions={<ProviderButton organization={organization} errorCode={errorCode} />}
     >
-      <Field
+      <TextField
         label="Organization"
         name="organization"
         autocomplete="organization"
         required
         value={organization}
-        change={setOrganization}
+        onChange={setOrganization}
       />
-      <Field
+      <TextField
         label="Name"
         name="username"
         autocomplete="username"
         required
         value={name}
-        change={setName}
+        onChange={setName}
       />
-      <Field
+      <TextField
         label="Password"
         type="password"
         name="password"
         autocomplete="current-password"
         required
         value={password}
-        change={setPassword}
+        onChange={setPassword}
       />
-    </Step>
+    </AuthForm>
   );
 }

@@ -1,25 +1,32 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { ApiError } from "../../lib/api";
-import { useAct } from "../../lib/hooks";
+import { useAction } from "../../lib/hooks";
 import { Button } from "../../parts/button";
 import { Notice } from "../../parts/states";
 
-interface StepProps {
+interface AuthFormProps {
   title: string;
-  action: string;
+  submitLabel: string;
   /** Does it; what it throws is shown. */
-  act: () => Promise<void>;
+  onSubmit: () => Promise<void>;
   /** What a refusal means here. */
-  refused: string;
+  unauthorizedMessage: string;
   /** Below the button: another way. */
-  also?: ComponentChildren;
+  extraActions?: ComponentChildren;
   children: ComponentChildren;
 }
 
 /** One step through the door: a form with one button, whose first field is ready to be typed in. */
-export function Step({ title, action, act, refused, also, children }: StepProps) {
-  const { run, busy, error } = useAct(act);
+export function AuthForm({
+  title,
+  submitLabel,
+  onSubmit,
+  unauthorizedMessage,
+  extraActions,
+  children,
+}: AuthFormProps) {
+  const { run, busy, error } = useAction(onSubmit);
   const form = useRef<HTMLFormElement>(null);
   useEffect(() => {
     document.title = `${title} – Freehold`;
@@ -29,17 +36,17 @@ export function Step({ title, action, act, refused, also, children }: StepProps)
   return (
     <form onSubmit={run} ref={form}>
       <h1>{title}</h1>
-      {error && <Notice tone="bad">{told(error, refused)}</Notice>}
+      {error && <Notice tone="bad">{errorMessage(error, unauthorizedMessage)}</Notice>}
       {children}
       <Button type="submit" kind="primary" busy={busy}>
-        {action}
+        {submitLabel}
       </Button>
-      {also}
+      {extraActions}
     </form>
   );
 }
 
-function told(error: ApiError, refused: string): string {
+function errorMessage(error: ApiError, refused: string): string {
   if (error.status === 401) return refused;
   return error.requestId ? `${error.message} (request ${error.requestId})` : error.message;
 }

@@ -1,37 +1,37 @@
 import { useState } from "preact/hooks";
 import { post, remove } from "../../lib/api";
 import { now } from "../../lib/clock";
-import { instant } from "../../lib/format";
+import { toMillis } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
-import { ofOrganization } from "../../lib/session";
-import { State } from "../../parts/badge";
+import { organizationPath } from "../../lib/session";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Code } from "../../parts/code";
-import { Choice, Field } from "../../parts/field";
+import { CodeBlock } from "../../parts/code";
+import { SelectField, TextField } from "../../parts/field";
 import { Form } from "../../parts/form";
-import { Await, Empty, Notice } from "../../parts/states";
+import { Await, EmptyState, Notice } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { TimeAgo } from "../../parts/time";
+import { RelativeTime } from "../../parts/time";
 import { timeColumn } from "../../parts/timecolumn";
-import { toast, toastError } from "../../parts/toasts";
-import { type Invitation, type Invited, ROLES } from "./wire";
+import { showError, showToast } from "../../parts/toasts";
+import { type Invitation, type NewInvitation, ROLE_OPTIONS } from "./wire";
 
 /** Invite somebody, and what became of those who were. */
-export function Invitations() {
-  const found = useGet<Invitation[]>(ofOrganization("invitations"));
+export function InvitationsTab() {
+  const result = useGet<Invitation[]>(organizationPath("invitations"));
   return (
     <div class="stack">
-      <Invite made={found.reload} />
+      <InviteForm onCreated={result.reload} />
       <Card title="Invitations" flush>
-        <Await of={found}>
+        <Await query={result}>
           {rows => (
             <Table
               label="Invitations"
-              columns={[...COLUMNS, ends(found.reload)]}
+              columns={[...COLUMNS, actionsColumn(result.reload)]}
               rows={rows}
               keyOf={({ id }) => id}
-              empty={<Empty icon="people" title="Nobody was invited yet" />}
+              empty={<EmptyState icon="people" title="Nobody was invited yet" />}
             />
           )}
         </Await>
@@ -40,51 +40,59 @@ export function Invitations() {
   );
 }
 
-function Invite({ made }: { made: () => void }) {
+function InviteForm({ onCreated }: { onCreated: () => void }) {
   const [email, setEmail] = useState("");
   const [role, setRole] = useState("viewer");
-  const [invited, setInvited] = useState<Invited | null>(null);
+  const [invited, setInvited] = useState<NewInvitation | null>(null);
   const act = async () => {
-    setInvited(await post<Invited>(ofOrganization("invitations"), { email: email.trim(), role }));
+    setInvited(
+      await post<NewInvitation>(organizationPath("invitations"), { email: email.trim(), role }),
+    );
     setEmail("");
-    made();
+    onCreated();
   };
-  if (invited) return <Handed of={invited} done={() => setInvited(null)} />;
+  if (invited) return <NewInvitationCard created={invited} onDone={() => setInvited(null)} />;
   return (
     <Card title="Invite somebody">
-      <Form action="Invite" icon="people" act={act}>
-        <Field
+      <Form submitLabel="Invite" icon="people" onSubmit={act}>
+        <TextField
           label="Email"
           type="email"
           autocomplete="off"
           required
           value={email}
-          change={setEmail}
+          onChange={setEmail}
         />
-        <Choice label="Role" value={role} change={setRole} options={ROLES} />
+        <SelectField label="Role" value={role} onChange={setRole} options={ROLE_OPTIONS} />
       </Form>
     </Card>
   );
 }
 
-function Handed({ of: { invitation, link, mailed }, done }: { of: Invited; done: () => void }) {
+function NewInvitationCard({
+  created: { invitation, link, mailed },
+  onDone,
+}: {
+  created: NewInvitation;
+  onDone: () => void;
+}) {
   return (
     <Card title={`Invitation for ${invitation.email}`}>
       <div class="stack">
         <Notice tone="warn">
           {mailed ? "It is on its way by mail, too. " : ""}The link is shown this once. Whoever has
-          it can use it, one time; it ends <TimeAgo at={invitation.expires_at} />.
+          it can use it, one time; it ends <RelativeTime at={invitation.expires_at} />.
         </Notice>
-        <Code label="Link" text={link} />
+        <CodeBlock label="Link" text={link} />
         <div class="line">
-          <Button onClick={done}>Done</Button>
+          <Button onClick={onDone}>Done</Button>
         </div>
       </div>
     </Card>
   );
 }
 
-const STATES = {
+const INVITATION_STATES = {
   open: ["pending", "Open"],
   used: ["ok", "Used"],
   over: ["retired", "Expired"],
@@ -95,47 +103,48 @@ const COLUMNS: Column<Invitation>[] = [
     name: "email",
     title: "Email",
     cell: ({ email }) => <span title={email}>{email}</span>,
-    by: row => row.email,
+    sortBy: row => row.email,
   },
   {
     name: "role",
     title: "Role",
     width: "6.5rem",
-    wide: true,
+    wideOnly: true,
     cell: row => row.role,
-    by: row => row.role,
+    sortBy: row => row.role,
   },
   {
     name: "state",
     title: "State",
     width: "7rem",
     cell: row => {
-      const [of, label] = STATES[stateOf(row)];
-      return <State of={of} label={label} />;
+      const [of, label] = INVITATION_STATES[invitationState(row)];
+      return <StatusBadge status={of} label={label} />;
     },
   },
-  { name: "by", title: "By", wide: true, cell: row => row.created_by },
-  { name: "used", title: "Account", wide: true, cell: row => row.used_by || "–" },
-  timeColumn("ends", "Ends", row => row.used_at ?? row.expires_at, { wide: true }),
+  { name: "by", title: "By", wideOnly: true, cell: row => row.created_by },
+  { name: "used", title: "Account", wideOnly: true, cell: row => row.used_by || "–" },
+  timeColumn("ends", "Ends", row => row.used_at ?? row.expires_at, { wideOnly: true }),
 ];
 
-function ends(reload: () => void): Column<Invitation> {
+function actionsColumn(reload: () => void): Column<Invitation> {
   const withdraw = ({ email, id }: Invitation) =>
-    remove(ofOrganization(`invitations/${id}`)).then(() => {
-      toast(`The link for ${email} is worth nothing now`);
+    remove(organizationPath(`invitations/${id}`)).then(() => {
+      showToast(`The link for ${email} is worth nothing now`);
       reload();
-    }, toastError);
+    }, showError);
   return {
     name: "actions",
     title: "Actions",
-    bare: true,
+    hideTitle: true,
     width: "7.5rem",
-    number: true,
-    cell: row => stateOf(row) === "open" && <Button onClick={() => withdraw(row)}>Withdraw</Button>,
+    numeric: true,
+    cell: row =>
+      invitationState(row) === "open" && <Button onClick={() => withdraw(row)}>Withdraw</Button>,
   };
 }
 
-function stateOf(row: Invitation): keyof typeof STATES {
+function invitationState(row: Invitation): keyof typeof INVITATION_STATES {
   if (row.used_at) return "used";
-  return (instant(row.expires_at) ?? 0) < now.value ? "over" : "open";
+  return (toMillis(row.expires_at) ?? 0) < now.value ? "over" : "open";
 }

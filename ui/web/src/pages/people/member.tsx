@@ -1,33 +1,33 @@
 import { useState } from "preact/hooks";
 import { patch, put, remove } from "../../lib/api";
-import { me, ofOrganization, organization, within } from "../../lib/session";
+import { currentUser, inOrganization, organization, organizationPath } from "../../lib/session";
 import type { Role } from "../../lib/types";
-import { State } from "../../parts/badge";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
-import { Card, Facts } from "../../parts/card";
+import { Card, DescriptionList } from "../../parts/card";
 import { Dialog } from "../../parts/dialog";
-import { Choice, Field } from "../../parts/field";
-import { Moment } from "../../parts/time";
-import { toast } from "../../parts/toasts";
-import { type Person, pathOf, ROLES } from "./wire";
+import { SelectField, TextField } from "../../parts/field";
+import { Timestamp } from "../../parts/time";
+import { showToast } from "../../parts/toasts";
+import { memberPath, type Person, ROLE_OPTIONS } from "./wire";
 
-interface OneProps {
-  of: Person;
-  changed: () => void;
-  gone: () => void;
+interface MemberCardProps {
+  person: Person;
+  onChanged: () => void;
+  onRemoved: () => void;
 }
 
-type Step = "role" | "disable" | "enable" | "factor" | "password" | "delete";
+type MemberAction = "role" | "disable" | "enable" | "factor" | "password" | "delete";
 
 /** One member, and what an admin can do about them. Each of these ends their sessions here. */
-export function One({ of, changed, gone }: OneProps) {
-  const [step, setStep] = useState<Step | null>(null);
-  const { account, home, name, role } = of;
-  const press = (next: Step) => () => setStep(next);
+export function MemberCard({ person, onChanged, onRemoved }: MemberCardProps) {
+  const [step, setStep] = useState<MemberAction | null>(null);
+  const { account, home, name, role } = person;
+  const press = (next: MemberAction) => () => setStep(next);
   return (
-    <Card title={home ? `${home}/${name}` : name} aside={<Mine of={of} />}>
+    <Card title={home ? `${home}/${name}` : name} aside={<MemberBadge person={person} />}>
       <div class="stack">
-        <Facts
+        <DescriptionList
           rows={[
             ["Role", role],
             [
@@ -35,8 +35,8 @@ export function One({ of, changed, gone }: OneProps) {
               home ? `of ${home}` : account?.disabled ? "disabled" : "of this organization",
             ],
             ["Email", account?.email || "–"],
-            ["Since", <Moment key="since" at={of.created_at} />],
-            ["Signed in", <Moment key="last" at={account?.last_login} />],
+            ["Since", <Timestamp key="since" at={person.created_at} />],
+            ["Signed in", <Timestamp key="last" at={account?.last_login} />],
           ]}
         />
         <div class="line">
@@ -55,89 +55,109 @@ export function One({ of, changed, gone }: OneProps) {
           <Button kind="danger" onClick={press("delete")}>
             {home ? "End membership…" : "Delete…"}
           </Button>
-          <a href={within(`/audit?actor=${home || organization.value}/${name}`)}>What they did</a>
+          <a href={inOrganization(`/audit?actor=${home || organization.value}/${name}`)}>
+            What they did
+          </a>
         </div>
       </div>
-      {step === "role" && <NewRole of={of} close={() => setStep(null)} done={changed} />}
-      {step === "password" && <NewPassword of={of} close={() => setStep(null)} />}
+      {step === "role" && (
+        <ChangeRole person={person} onClose={() => setStep(null)} onDone={onChanged} />
+      )}
+      {step === "password" && <SetPassword person={person} onClose={() => setStep(null)} />}
       {step && step !== "role" && step !== "password" && (
-        <Sure
-          of={of}
+        <ConfirmDialog
+          person={person}
           step={step}
-          close={() => setStep(null)}
-          done={step === "delete" ? gone : changed}
+          onClose={() => setStep(null)}
+          onDone={step === "delete" ? onRemoved : onChanged}
         />
       )}
     </Card>
   );
 }
 
-function Mine({ of: { account, home, name } }: { of: Person }) {
-  const isMe = me.value?.name === name && me.value.home === (home || organization.value);
-  if (isMe) return <State of="info" label="This is you" />;
-  return account?.disabled ? <State of="disabled" /> : null;
+function MemberBadge({ person: { account, home, name } }: { person: Person }) {
+  const isMe =
+    currentUser.value?.name === name && currentUser.value.home === (home || organization.value);
+  if (isMe) return <StatusBadge status="info" label="This is you" />;
+  return account?.disabled ? <StatusBadge status="disabled" /> : null;
 }
 
-interface StepProps {
-  of: Person;
-  close: () => void;
-  done: () => void;
+interface ActionDialogProps {
+  person: Person;
+  onClose: () => void;
+  onDone: () => void;
 }
 
-function NewRole({ of, close, done }: StepProps) {
-  const [role, setRole] = useState<string>(of.role);
+function ChangeRole({ person, onClose, onDone }: ActionDialogProps) {
+  const [role, setRole] = useState<string>(person.role);
   const act = async () => {
-    await patch(ofOrganization(pathOf(of)), { role });
-    toast(`${of.name} is ${role} now`);
-    done();
+    await patch(organizationPath(memberPath(person)), { role });
+    showToast(`${person.name} is ${role} now`);
+    onDone();
   };
   return (
-    <Dialog title={`Another role for ${of.name}`} action="Change" act={act} close={close}>
-      <Choice label="Role" value={role} change={value => setRole(value as Role)} options={ROLES} />
+    <Dialog
+      title={`Another role for ${person.name}`}
+      submitLabel="Change"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <SelectField
+        label="Role"
+        value={role}
+        onChange={value => setRole(value as Role)}
+        options={ROLE_OPTIONS}
+      />
       <p class="muted">Their sessions and API tokens here end at once.</p>
     </Dialog>
   );
 }
 
-function NewPassword({ of, close }: Omit<StepProps, "done">) {
+function SetPassword({ person, onClose }: Omit<ActionDialogProps, "onDone">) {
   const [password, setPassword] = useState("");
   const act = async () => {
-    await put(ofOrganization(`${pathOf(of)}/password`), { password });
-    toast(`${of.name} has another password`);
+    await put(organizationPath(`${memberPath(person)}/password`), { password });
+    showToast(`${person.name} has another password`);
   };
   return (
-    <Dialog title={`Another password for ${of.name}`} action="Set it" act={act} close={close}>
-      <Field
+    <Dialog
+      title={`Another password for ${person.name}`}
+      submitLabel="Set it"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <TextField
         label="New password"
         type="password"
         autocomplete="new-password"
         hint="At least 12 characters. Tell them, and have them change it."
         required
         value={password}
-        change={setPassword}
+        onChange={setPassword}
       />
       <p class="muted">All their sessions and API tokens end at once.</p>
     </Dialog>
   );
 }
 
-interface Act {
+interface ConfirmableAction {
   title: string;
   action: string;
   told: string;
   done: string;
   danger: boolean;
-  act: (at: string) => Promise<unknown>;
+  run: (at: string) => Promise<unknown>;
 }
 
-const ACTS: Record<Exclude<Step, "role" | "password">, Act> = {
+const CONFIRMABLE_ACTIONS: Record<Exclude<MemberAction, "role" | "password">, ConfirmableAction> = {
   disable: {
     title: "Disable NAME?",
     action: "Disable",
     told: "They cannot sign in any more, and their sessions and API tokens end at once.",
     done: "NAME is disabled",
     danger: true,
-    act: at => patch(ofOrganization(at), { disabled: true }),
+    run: at => patch(organizationPath(at), { disabled: true }),
   },
   enable: {
     title: "Enable NAME?",
@@ -145,7 +165,7 @@ const ACTS: Record<Exclude<Step, "role" | "password">, Act> = {
     told: "They may sign in again, in the role they have.",
     done: "NAME may sign in",
     danger: false,
-    act: at => patch(ofOrganization(at), { disabled: false }),
+    run: at => patch(organizationPath(at), { disabled: false }),
   },
   factor: {
     title: "Reset the second factor of NAME?",
@@ -153,7 +173,7 @@ const ACTS: Record<Exclude<Step, "role" | "password">, Act> = {
     told: "For somebody who lost it: they sign in with the password alone until they set one up anew. Make sure that it is them who asks. All their sessions and API tokens end.",
     done: "NAME has no second factor any more",
     danger: true,
-    act: at => remove(ofOrganization(`${at}/second-factor`)),
+    run: at => remove(organizationPath(`${at}/second-factor`)),
   },
   delete: {
     title: "Remove NAME?",
@@ -161,24 +181,29 @@ const ACTS: Record<Exclude<Step, "role" | "password">, Act> = {
     told: "What they hold as credentials here ends at once. What they did stays on the trail.",
     done: "NAME is no member any more",
     danger: true,
-    act: at => remove(ofOrganization(at)),
+    run: at => remove(organizationPath(at)),
   },
 };
 
-function Sure({ of, step, close, done }: StepProps & { step: keyof typeof ACTS }) {
-  const { action, act, danger, done: word, title, told } = ACTS[step];
+function ConfirmDialog({
+  person,
+  step,
+  onClose,
+  onDone,
+}: ActionDialogProps & { step: keyof typeof CONFIRMABLE_ACTIONS }) {
+  const { action, run, danger, done: word, title, told } = CONFIRMABLE_ACTIONS[step];
   const sure = async () => {
-    await act(pathOf(of));
-    toast(word.replace("NAME", of.name));
-    done();
+    await run(memberPath(person));
+    showToast(word.replace("NAME", person.name));
+    onDone();
   };
   return (
     <Dialog
-      title={title.replace("NAME", of.name)}
-      action={action}
+      title={title.replace("NAME", person.name)}
+      submitLabel={action}
       danger={danger}
-      act={sure}
-      close={close}
+      onSubmit={sure}
+      onClose={onClose}
     >
       <p class="muted">{told}</p>
     </Dialog>

@@ -1,84 +1,84 @@
 import { useState } from "preact/hooks";
 import { get } from "../../lib/api";
-import { plural } from "../../lib/format";
+import { pluralize } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { CONTROL_LIMITS } from "../../lib/limits";
 import { query, setQuery } from "../../lib/router";
-import { may, ofOrganization } from "../../lib/session";
-import { State } from "../../parts/badge";
+import { hasRole, organizationPath } from "../../lib/session";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Search } from "../../parts/field";
-import { type Part, useParts } from "../../parts/more";
-import { Await, Empty } from "../../parts/states";
+import { SearchInput } from "../../parts/field";
+import { type ListPage, usePagination } from "../../parts/more";
+import { Await, EmptyState } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { timeColumn } from "../../parts/timecolumn";
-import { One } from "./member";
-import { NewUser } from "./new-user";
-import type { Guest, Person, User } from "./wire";
+import { MemberCard } from "./member";
+import { CreateUser } from "./new-user";
+import type { GuestMember, Person, User } from "./wire";
 
-const PAGE = CONTROL_LIMITS.users;
+const PAGE_SIZE = CONTROL_LIMITS.users;
 
 /** Everybody who belongs here; a press on one opens what can be done. */
-export function Members() {
-  const users = useGet<User[]>(ofOrganization("users"), { limit: PAGE });
-  const guests = useGet<Guest[]>(ofOrganization("members"));
+export function MembersTab() {
+  const users = useGet<User[]>(organizationPath("users"), { limit: PAGE_SIZE });
+  const guests = useGet<GuestMember[]>(organizationPath("members"));
   const reload = () => {
     users.reload();
     guests.reload();
   };
   return (
-    <Await of={users}>
-      {first => <All first={first} guests={guests.data ?? []} changed={reload} />}
+    <Await query={users}>
+      {first => <MemberList first={first} guests={guests.data ?? []} onChanged={reload} />}
     </Await>
   );
 }
 
-interface AllProps {
+interface MemberListProps {
   first: User[];
-  guests: Guest[];
-  changed: () => void;
+  guests: GuestMember[];
+  onChanged: () => void;
 }
 
-function All({ first, guests, changed }: AllProps) {
+function MemberList({ first, guests, onChanged }: MemberListProps) {
   const [makes, setMakes] = useState(false);
-  const { rows, soFar, more } = useParts(part(first), async after =>
-    part(await get<User[]>(ofOrganization("users"), { query: { after, limit: PAGE } })),
+  const { rows, suffix, loadMore } = usePagination(listPage(first), async after =>
+    listPage(await get<User[]>(organizationPath("users"), { query: { after, limit: PAGE_SIZE } })),
   );
-  const people = [...rows.map(own), ...guests.map(guest)];
+  const people = [...rows.map(personOfAccount), ...guests.map(personOfGuest)];
   return (
     <div class="stack">
-      <List people={people} soFar={soFar} makes={() => setMakes(true)} />
-      {more}
-      <Chosen people={people} changed={changed} />
-      {makes && <NewUser close={() => setMakes(false)} made={changed} />}
+      <MemberTable people={people} soFar={suffix} onCreate={() => setMakes(true)} />
+      {loadMore}
+      <SelectedMember people={people} onChanged={onChanged} />
+      {makes && <CreateUser onClose={() => setMakes(false)} onCreated={onChanged} />}
     </div>
   );
 }
 
 /** A full page may have others behind it. */
-function part(rows: User[]): Part<User, string> {
-  return { rows, next: rows.length < PAGE ? "" : (rows.at(-1)?.name ?? "") };
+function listPage(rows: User[]): ListPage<User, string> {
+  return { rows, next: rows.length < PAGE_SIZE ? "" : (rows.at(-1)?.name ?? "") };
 }
 
-function own(account: User): Person {
+function personOfAccount(account: User): Person {
   const { created_at, name, role } = account;
   return { home: "", name, role, created_at, account };
 }
 
-function guest({ created_at, home, name, role }: Guest): Person {
+function personOfGuest({ created_at, home, name, role }: GuestMember): Person {
   return { home, name, role, created_at, account: null };
 }
 
-interface ListProps {
+interface MemberTableProps {
   people: Person[];
   soFar: string;
-  makes: () => void;
+  onCreate: () => void;
 }
 
-function List({ people, soFar, makes }: ListProps) {
+function MemberTable({ people, soFar, onCreate }: MemberTableProps) {
   const wanted = query.value.get("q") ?? "";
-  const rows = people.filter(row => keyOf(row).includes(wanted.toLowerCase()));
+  const rows = people.filter(row => personKey(row).includes(wanted.toLowerCase()));
   return (
     <Card
       title="Members"
@@ -87,9 +87,9 @@ function List({ people, soFar, makes }: ListProps) {
         <span class="line">
           {(wanted
             ? `${rows.length} of ${people.length}`
-            : plural(people.length, "person", "people")) + soFar}
-          {may("admin") && (
-            <Button icon="people" onClick={makes}>
+            : pluralize(people.length, "person", "people")) + soFar}
+          {hasRole("admin") && (
+            <Button icon="people" onClick={onCreate}>
               New account…
             </Button>
           )}
@@ -97,38 +97,40 @@ function List({ people, soFar, makes }: ListProps) {
       }
     >
       <div class="toolbar">
-        <Search label="Find people" value={wanted} change={q => setQuery({ q })} />
+        <SearchInput label="Find people" value={wanted} onChange={q => setQuery({ q })} />
       </div>
       <Table
         label="Members"
         columns={COLUMNS}
         rows={rows}
-        keyOf={keyOf}
-        {...(may("admin") ? { open: (row: Person) => setQuery({ who: keyOf(row) }) } : {})}
-        empty={<Empty icon="people" title="Nobody of this name" />}
+        keyOf={personKey}
+        {...(hasRole("admin")
+          ? { onOpen: (row: Person) => setQuery({ who: personKey(row) }) }
+          : {})}
+        empty={<EmptyState icon="people" title="Nobody of this name" />}
       />
     </Card>
   );
 }
 
-function Chosen({ people, changed }: { people: Person[]; changed: () => void }) {
+function SelectedMember({ people, onChanged }: { people: Person[]; onChanged: () => void }) {
   const who = query.value.get("who");
-  const found = people.find(row => keyOf(row) === who);
-  if (!found || !may("admin")) return null;
+  const result = people.find(row => personKey(row) === who);
+  if (!result || !hasRole("admin")) return null;
   return (
-    <One
+    <MemberCard
       key={who}
-      of={found}
-      changed={changed}
-      gone={() => {
+      person={result}
+      onChanged={onChanged}
+      onRemoved={() => {
         setQuery({ who: "" });
-        changed();
+        onChanged();
       }}
     />
   );
 }
 
-function keyOf({ home, name }: Person): string {
+function personKey({ home, name }: Person): string {
   return home ? `${home}/${name}` : name;
 }
 
@@ -136,47 +138,47 @@ const COLUMNS: Column<Person>[] = [
   {
     name: "name",
     title: "Name",
-    cell: row => <span title={keyOf(row)}>{keyOf(row)}</span>,
-    by: keyOf,
+    cell: row => <span title={personKey(row)}>{personKey(row)}</span>,
+    sortBy: personKey,
   },
-  { name: "role", title: "Role", width: "6.5rem", cell: row => row.role, by: row => row.role },
+  { name: "role", title: "Role", width: "6.5rem", cell: row => row.role, sortBy: row => row.role },
   {
     name: "state",
     title: "State",
     width: "7rem",
     cell: ({ account }) =>
       account?.disabled ? (
-        <State of="disabled" />
+        <StatusBadge status="disabled" />
       ) : (
-        <State of="active" label={account ? "Active" : "Guest"} />
+        <StatusBadge status="active" label={account ? "Active" : "Guest"} />
       ),
-    by: ({ account }) => (account?.disabled ? 1 : 0),
+    sortBy: ({ account }) => (account?.disabled ? 1 : 0),
   },
   {
     name: "factor",
     title: "Second factor",
     width: "9rem",
-    wide: true,
+    wideOnly: true,
     cell: ({ account }) =>
       account ? (
-        <State
-          of={account.second_factor ? "ok" : "late"}
+        <StatusBadge
+          status={account.second_factor ? "ok" : "late"}
           label={account.second_factor ? "Set up" : "None"}
         />
       ) : (
         <span class="muted">–</span>
       ),
-    by: ({ account }) => (account ? Number(account.second_factor) : null),
+    sortBy: ({ account }) => (account ? Number(account.second_factor) : null),
   },
   {
     name: "email",
     title: "Email",
-    wide: true,
+    wideOnly: true,
     cell: ({ account }) => <span title={account?.email}>{account?.email || "–"}</span>,
-    by: ({ account }) => account?.email ?? null,
+    sortBy: ({ account }) => account?.email ?? null,
   },
   timeColumn("login", "Signed in", ({ account }) => account?.last_login, {
-    wide: true,
-    sorts: true,
+    wideOnly: true,
+    sortable: true,
   }),
 ];

@@ -1,43 +1,48 @@
 import { useState } from "preact/hooks";
 import { post } from "../../lib/api";
-import { ofOrganization } from "../../lib/session";
+import { organizationPath } from "../../lib/session";
 import { Dialog } from "../../parts/dialog";
-import { Choice, Field } from "../../parts/field";
-import { toast } from "../../parts/toasts";
-import { ROLES, SLUG } from "./wire";
+import { SelectField, TextField } from "../../parts/field";
+import { showToast } from "../../parts/toasts";
+import { ROLE_OPTIONS, SLUG_PATTERN } from "./wire";
 
 /** An account made by an admin; an invitation is better, for nobody else knows the password then. */
-export function NewUser({ close, made }: { close: () => void; made: () => void }) {
+export function CreateUser({ onClose, onCreated }: { onClose: () => void; onCreated: () => void }) {
   const [name, setName] = useState("");
   const [role, setRole] = useState("viewer");
   const [password, setPassword] = useState("");
   const act = async () => {
-    await post(ofOrganization("users"), { name, role, password });
-    toast(`${name} may sign in`);
-    made();
+    await post(organizationPath("users"), { name, role, password });
+    showToast(`${name} may sign in`);
+    onCreated();
   };
   return (
-    <Dialog title="An account with a password" action="Make it" act={act} close={close}>
+    <Dialog
+      title="An account with a password"
+      submitLabel="Make it"
+      onSubmit={act}
+      onClose={onClose}
+    >
       <p class="muted">
         An invitation is better where it can be: then only they know the password.
       </p>
-      <Field
+      <TextField
         label="Name"
         value={name}
-        change={setName}
-        pattern={SLUG}
+        onChange={setName}
+        pattern={SLUG_PATTERN}
         maxLength={64}
         autocomplete="off"
         required
       />
-      <Choice label="Role" value={role} change={setRole} options={ROLES} />
-      <Field
+      <SelectField label="Role" value={role} onChange={setRole} options={ROLE_OPTIONS} />
+      <TextField
         label="First password"
         type="password"
         autocomplete="new-password"
         hint="At least 12 characters."
         value={password}
-        change={setPassword}
+        onChange={setPassword}
         required
       />
     </Dialog>

@@ -1,32 +1,33 @@
 import { useState } from "preact/hooks";
 import { put, remove } from "../../lib/api";
 import { useGet } from "../../lib/hooks";
-import { may, ofOrganization } from "../../lib/session";
+import { hasRole, organizationPath } from "../../lib/session";
 import type { Role } from "../../lib/types";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Code } from "../../parts/code";
+import { CodeBlock } from "../../parts/code";
 import { Dialog } from "../../parts/dialog";
-import { Area, Choice, Field } from "../../parts/field";
-import { Check, Form } from "../../parts/form";
-import { Failure, Loading } from "../../parts/states";
-import { toast } from "../../parts/toasts";
-import { type Provider as Found, ROLES } from "./wire";
+import { SelectField, TextArea, TextField } from "../../parts/field";
+import { Checkbox, Form } from "../../parts/form";
+import { ErrorState, Loading } from "../../parts/states";
+import { showToast } from "../../parts/toasts";
+import { type IdentityProvider as Found, ROLE_OPTIONS } from "./wire";
 
-const PATH = "identity-provider";
+const PROVIDER_PATH = "identity-provider";
 
 /** Signing in at the organization's own provider (OpenID Connect). */
-export function Provider() {
-  const found = useGet<Found | null>(ofOrganization(PATH));
-  const [asks, setAsks] = useState(false);
-  if (found.error) return <Failure error={found.error} retry={found.reload} />;
-  if (found.loading && !found.data) return <Loading />;
-  const provider = found.data;
+export function IdentityProviderTab() {
+  const result = useGet<Found | null>(organizationPath(PROVIDER_PATH));
+  const [dialog, setDialog] = useState(false);
+  if (result.error) return <ErrorState error={result.error} onRetry={result.reload} />;
+  if (result.loading && !result.data) return <Loading />;
+  const provider = result.data;
   return (
     <Card
       title="Identity provider"
       aside={
-        provider && may("owner") && <Button onClick={() => setAsks(true)}>Take it away…</Button>
+        provider &&
+        hasRole("owner") && <Button onClick={() => setDialog(true)}>Take it away…</Button>
       }
     >
       <div class="stack">
@@ -34,29 +35,39 @@ export function Provider() {
         {provider && (
           <>
             <p class="muted">The provider has to know this address as its redirect URI:</p>
-            <Code label="Redirect URI" text={provider.redirect_uri} />
+            <CodeBlock label="Redirect URI" text={provider.redirect_uri} />
             <p class="muted">
               If it has back-channel logout, give it this one: whoever is signed out there is signed
               out here.
             </p>
-            <Code label="Back-channel logout URI" text={provider.logout_uri} />
+            <CodeBlock label="Back-channel logout URI" text={provider.logout_uri} />
           </>
         )}
-        <Fields key={provider?.changed_at ?? ""} of={provider} saved={found.reload} />
+        <ProviderForm
+          key={provider?.changed_at ?? ""}
+          provider={provider}
+          onSaved={result.reload}
+        />
       </div>
-      {asks && <TakeAway close={() => setAsks(false)} done={found.reload} />}
+      {dialog && <RemoveProvider onClose={() => setDialog(false)} onDone={result.reload} />}
     </Card>
   );
 }
 
-function TakeAway({ close, done }: { close: () => void; done: () => void }) {
+function RemoveProvider({ onClose, onDone }: { onClose: () => void; onDone: () => void }) {
   const act = async () => {
-    await remove(ofOrganization(PATH));
-    toast("Nobody signs in by it any more");
-    done();
+    await remove(organizationPath(PROVIDER_PATH));
+    showToast("Nobody signs in by it any more");
+    onDone();
   };
   return (
-    <Dialog title="Take the provider away?" action="Take away" danger act={act} close={close}>
+    <Dialog
+      title="Take the provider away?"
+      submitLabel="Take away"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
       <p class="muted">
         Accounts that it made have no password: they cannot sign in until they are invited anew.
       </p>
@@ -64,92 +75,109 @@ function TakeAway({ close, done }: { close: () => void; done: () => void }) {
   );
 }
 
-function Fields({ of, saved }: { of: Found | null; saved: () => void }) {
-  const terms = of?.terms;
-  const [issuer, setIssuer] = useState(of?.issuer ?? "");
-  const [client, setClient] = useState(of?.client_id ?? "");
+function ProviderForm({ provider, onSaved }: { provider: Found | null; onSaved: () => void }) {
+  const terms = provider?.terms;
+  const [issuer, setIssuer] = useState(provider?.issuer ?? "");
+  const [client, setClient] = useState(provider?.client_id ?? "");
   const [secret, setSecret] = useState("");
   const [scopes, setScopes] = useState((terms?.scopes ?? ["openid", "email", "profile"]).join(" "));
   const [domains, setDomains] = useState((terms?.domains ?? []).join(" "));
   const [role, setRole] = useState<string>(terms?.role ?? "viewer");
   const [claim, setClaim] = useState(terms?.role_claim ?? "");
-  const [roles, setRoles] = useState(written(terms?.roles ?? {}));
+  const [roles, setRoles] = useState(formatRoles(terms?.roles ?? {}));
   const [trusted, setTrusted] = useState(terms?.second_factor ?? false);
   const act = async () => {
     const kept = {
-      scopes: listed(scopes),
-      domains: listed(domains),
+      scopes: splitList(scopes),
+      domains: splitList(domains),
       role,
       role_claim: claim,
-      roles: read(roles),
+      roles: parseRoles(roles),
       second_factor: trusted,
     };
     const body = { issuer, client_id: client, client_secret: secret, terms: kept };
-    await put(ofOrganization(PATH), body);
-    toast("People can sign in by it");
-    saved();
+    await put(organizationPath(PROVIDER_PATH), body);
+    showToast("People can sign in by it");
+    onSaved();
   };
   return (
-    <Form action={of ? "Save" : "Take this provider"} act={act} disabled={!may("owner")}>
-      <Field
+    <Form
+      submitLabel={provider ? "Save" : "Take this provider"}
+      onSubmit={act}
+      disabled={!hasRole("owner")}
+    >
+      <TextField
         label="Issuer"
         type="url"
         placeholder="https://"
         required
         value={issuer}
-        change={setIssuer}
+        onChange={setIssuer}
       />
-      <Field label="Client id" autocomplete="off" required value={client} change={setClient} />
-      <Field
+      <TextField
+        label="Client id"
+        autocomplete="off"
+        required
+        value={client}
+        onChange={setClient}
+      />
+      <TextField
         label="Client secret"
         type="password"
         autocomplete="new-password"
-        hint={of ? "Type it again at each change; empty for a public client." : "Kept sealed."}
+        hint={
+          provider ? "Type it again at each change; empty for a public client." : "Kept sealed."
+        }
         value={secret}
-        change={setSecret}
+        onChange={setSecret}
       />
-      <Field label="Scopes" value={scopes} change={setScopes} required />
-      <Field
+      <TextField label="Scopes" value={scopes} onChange={setScopes} required />
+      <TextField
         label="Domains"
         hint="Whose verified addresses get an account without an invitation."
         value={domains}
-        change={setDomains}
+        onChange={setDomains}
       />
-      <Choice label="Role of newcomers" value={role} change={setRole} options={ROLES} />
-      <Field
+      <SelectField
+        label="Role of newcomers"
+        value={role}
+        onChange={setRole}
+        options={ROLE_OPTIONS}
+      />
+      <TextField
         label="Claim with the role"
         hint="Empty: the role is kept here."
         value={claim}
-        change={setClaim}
+        onChange={setClaim}
       />
-      <Area
+      <TextArea
         label="Roles by its value"
         hint="A line each: value = role"
         rows={3}
         value={roles}
-        change={setRoles}
+        onChange={setRoles}
       />
-      <Check
+      <Checkbox
         label="The provider asks for a second factor, so that ours is not asked for."
         checked={trusted}
-        change={setTrusted}
+        onChange={setTrusted}
       />
     </Form>
   );
 }
 
-function listed(text: string): string[] {
+function splitList(text: string): string[] {
   return text.split(/[\s,]+/).filter(Boolean);
 }
 
-function written(roles: Record<string, Role>): string {
+function formatRoles(roles: Record<string, Role>): string {
   return Object.entries(roles)
     .map(pair => pair.join(" = "))
     .join("\n");
 }
 
 /** The server says which of them is none. */
-function read(text: string): Record<string, string> {
+function parseRoles(text: string): Record<string, string> {
   const lines = text.split("\n").filter(line => line.trim());
   return Object.fromEntries(
     lines.map(line => {

@@ -3,36 +3,36 @@ import { patch } from "../../lib/api";
 import { useGet } from "../../lib/hooks";
 import { organization } from "../../lib/session";
 import { Card } from "../../parts/card";
-import { Field } from "../../parts/field";
-import { Check, Form } from "../../parts/form";
+import { TextField } from "../../parts/field";
+import { Checkbox, Form } from "../../parts/form";
 import { Await } from "../../parts/states";
-import { toast } from "../../parts/toasts";
+import { showToast } from "../../parts/toasts";
 import type { Organization } from "./wire";
 
 /** What holds for the whole organization. */
-export function Rules() {
-  const found = useGet<Organization>(`organizations/${organization.value}`);
+export function OrganizationTab() {
+  const result = useGet<Organization>(`organizations/${organization.value}`);
   return (
     <Card title="Organization">
-      <Await of={found}>{row => <Fields key={row.id} row={row} />}</Await>
+      <Await query={result}>{row => <OrganizationForm key={row.id} row={row} />}</Await>
     </Card>
   );
 }
 
-function Fields({ row }: { row: Organization }) {
+function OrganizationForm({ row }: { row: Organization }) {
   const [title, setTitle] = useState(row.title);
   const [demanded, setDemanded] = useState(row.second_factor);
   const act = async () => {
     await patch(`organizations/${row.id}`, { title, second_factor: demanded });
-    toast("Saved");
+    showToast("Saved");
   };
   return (
-    <Form action="Save" act={act}>
-      <Field label="Title" value={title} change={setTitle} maxLength={1024} />
-      <Check
+    <Form submitLabel="Save" onSubmit={act}>
+      <TextField label="Title" value={title} onChange={setTitle} maxLength={1024} />
+      <Checkbox
         label="Everybody has to have a second factor. Sessions of those without one end; they set it up when they sign in next."
         checked={demanded}
-        change={setDemanded}
+        onChange={setDemanded}
       />
     </Form>
   );

@@ -1,20 +1,20 @@
 import { useState } from "preact/hooks";
 import { post, remove } from "../../lib/api";
 import { useGet } from "../../lib/hooks";
-import { me, ofOrganization, organization } from "../../lib/session";
+import { currentUser, organization, organizationPath } from "../../lib/session";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Code } from "../../parts/code";
-import { Choice, Field } from "../../parts/field";
+import { CodeBlock } from "../../parts/code";
+import { SelectField, TextField } from "../../parts/field";
 import { Form } from "../../parts/form";
-import { Await, Empty, Notice } from "../../parts/states";
+import { Await, EmptyState, Notice } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { timeColumn } from "../../parts/timecolumn";
-import { toast, toastError } from "../../parts/toasts";
-import { ROLES, type Token } from "./wire";
+import { showError, showToast } from "../../parts/toasts";
+import { type ApiToken, ROLE_OPTIONS } from "./wire";
 
 const DAY = 86_400; // seconds
-const LIVES = [
+const LIFETIMES = [
   ["7", "A week"],
   ["30", "30 days"],
   ["90", "90 days"],
@@ -22,20 +22,22 @@ const LIVES = [
 ] as const;
 
 /** Credentials of programs: one's own, and for an admin everybody's. */
-export function Tokens() {
-  const found = useGet<Token[]>(ofOrganization("tokens"));
+export function ApiTokensTab() {
+  const result = useGet<ApiToken[]>(organizationPath("tokens"));
   return (
     <div class="stack">
-      {me.value?.organization === organization.value && <Mint made={found.reload} />}
+      {currentUser.value?.organization === organization.value && (
+        <CreateToken onCreated={result.reload} />
+      )}
       <Card title="API tokens" flush>
-        <Await of={found}>
+        <Await query={result}>
           {rows => (
             <Table
               label="API tokens"
-              columns={[...COLUMNS, ends(found.reload)]}
+              columns={[...COLUMNS, actionsColumn(result.reload)]}
               rows={rows.filter(({ kind }) => kind === "api")}
               keyOf={({ id }) => id}
-              empty={<Empty icon="key" title="There are none" />}
+              empty={<EmptyState icon="key" title="There are none" />}
             />
           )}
         </Await>
@@ -44,7 +46,7 @@ export function Tokens() {
   );
 }
 
-function Mint({ made }: { made: () => void }) {
+function CreateToken({ onCreated }: { onCreated: () => void }) {
   const [label, setLabel] = useState("");
   const [role, setRole] = useState("viewer");
   const [days, setDays] = useState("30");
@@ -53,14 +55,14 @@ function Mint({ made }: { made: () => void }) {
     const body = { label, role, ttl: Number(days) * DAY };
     setSecret((await post<{ secret: string }>("tokens", body)).secret);
     setLabel("");
-    made();
+    onCreated();
   };
   if (secret) {
     return (
       <Card title="A new API token">
         <div class="stack">
           <Notice tone="warn">Shown this once: keep it where the program reads it.</Notice>
-          <Code label="Token" text={secret} />
+          <CodeBlock label="Token" text={secret} />
           <div class="line">
             <Button onClick={() => setSecret("")}>Done</Button>
           </div>
@@ -70,46 +72,46 @@ function Mint({ made }: { made: () => void }) {
   }
   return (
     <Card title="A token for a program of yours">
-      <Form action="Make a token" icon="key" act={act}>
-        <Field label="What for" value={label} change={setLabel} maxLength={256} required />
-        <Choice
+      <Form submitLabel="Make a token" icon="key" onSubmit={act}>
+        <TextField label="What for" value={label} onChange={setLabel} maxLength={256} required />
+        <SelectField
           label="Role"
           hint="Never more than yours."
           value={role}
-          change={setRole}
-          options={ROLES}
+          onChange={setRole}
+          options={ROLE_OPTIONS}
         />
-        <Choice label="Good for" value={days} change={setDays} options={LIVES} />
+        <SelectField label="Good for" value={days} onChange={setDays} options={LIFETIMES} />
       </Form>
     </Card>
   );
 }
 
-const COLUMNS: Column<Token>[] = [
+const COLUMNS: Column<ApiToken>[] = [
   {
     name: "label",
     title: "What for",
     cell: ({ label }) => <span title={label}>{label || "–"}</span>,
-    by: row => row.label,
+    sortBy: row => row.label,
   },
-  { name: "user", title: "Of", width: "9rem", cell: row => row.user, by: row => row.user },
-  { name: "role", title: "Role", width: "6.5rem", wide: true, cell: row => row.role },
-  timeColumn("made", "Made", row => row.created_at, { wide: true, sorts: true }),
-  timeColumn("ends", "Ends", row => row.expires_at, { wide: true, sorts: true }),
+  { name: "user", title: "Of", width: "9rem", cell: row => row.user, sortBy: row => row.user },
+  { name: "role", title: "Role", width: "6.5rem", wideOnly: true, cell: row => row.role },
+  timeColumn("made", "Made", row => row.created_at, { wideOnly: true, sortable: true }),
+  timeColumn("ends", "Ends", row => row.expires_at, { wideOnly: true, sortable: true }),
 ];
 
-function ends(reload: () => void): Column<Token> {
-  const end = ({ id, label }: Token) =>
-    remove(ofOrganization(`tokens/${id}`)).then(() => {
-      toast(`${label || "The token"} is worth nothing now`);
+function actionsColumn(reload: () => void): Column<ApiToken> {
+  const end = ({ id, label }: ApiToken) =>
+    remove(organizationPath(`tokens/${id}`)).then(() => {
+      showToast(`${label || "The token"} is worth nothing now`);
       reload();
-    }, toastError);
+    }, showError);
   return {
     name: "actions",
     title: "Actions",
-    bare: true,
+    hideTitle: true,
     width: "6rem",
-    number: true,
+    numeric: true,
     cell: row => <Button onClick={() => end(row)}>End</Button>,
   };
 }

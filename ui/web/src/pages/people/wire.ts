@@ -12,7 +12,7 @@ export interface User {
 }
 
 /** A member whose account is of another organization, `home`. */
-export interface Guest {
+export interface GuestMember {
   home: string;
   name: string;
   role: Role;
@@ -32,7 +32,7 @@ export interface Invitation {
 }
 
 /** A new one; its link is shown this once. */
-export interface Invited {
+export interface NewInvitation {
   link: string;
   invitation: Invitation;
   /** It goes by mail, too. */
@@ -40,7 +40,7 @@ export interface Invited {
 }
 
 /** A credential, without its secret. */
-export interface Token {
+export interface ApiToken {
   id: string;
   user: string;
   kind: string;
@@ -57,7 +57,7 @@ export interface Organization {
   second_factor: boolean;
 }
 
-export interface Terms {
+export interface ProviderSettings {
   scopes: string[];
   domains: string[];
   role: Role;
@@ -66,10 +66,10 @@ export interface Terms {
   second_factor: boolean;
 }
 
-export interface Provider {
+export interface IdentityProvider {
   issuer: string;
   client_id: string;
-  terms: Terms;
+  terms: ProviderSettings;
   /** What the provider has to know of us. */
   redirect_uri: string;
   logout_uri: string;
@@ -85,13 +85,13 @@ export interface Person extends Pick<User, "name" | "role" | "created_at"> {
 }
 
 /** Below the organization in the API. */
-export function pathOf({ home, name }: Person): string {
+export function memberPath({ home, name }: Person): string {
   return home ? `members/${home}/${name}` : `users/${name}`;
 }
 
-export const SLUG = "[a-z0-9]([a-z0-9\\-]{0,62}[a-z0-9])?";
+export const SLUG_PATTERN = "[a-z0-9]([a-z0-9\\-]{0,62}[a-z0-9])?";
 
-export const ROLES: readonly (readonly [Role, string])[] = [
+export const ROLE_OPTIONS: readonly (readonly [Role, string])[] = [
   ["viewer", "Viewer: looks"],
   ["operator", "Operator: runs the fleet"],
   ["admin", "Admin: and people, and the trail"],

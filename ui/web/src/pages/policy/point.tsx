@@ -1,23 +1,23 @@
 import { useState } from "preact/hooks";
 import { put } from "../../lib/api";
-import { plural } from "../../lib/format";
-import { ofOrganization } from "../../lib/session";
+import { pluralize } from "../../lib/format";
+import { organizationPath } from "../../lib/session";
 import type { Policy, Target } from "../../lib/types";
 import { Dialog } from "../../parts/dialog";
-import { Choice, Field } from "../../parts/field";
-import { toast } from "../../parts/toasts";
-import type { Listed } from "../fleet/rows";
-import { split, targeted } from "./targets";
+import { SelectField, TextField } from "../../parts/field";
+import { showToast } from "../../parts/toasts";
+import type { Agent } from "../fleet/rows";
+import { splitWords, targetedAgents } from "./targets";
 
-interface PointProps {
+interface TargetsDialogProps {
   policy: Policy;
-  agents: readonly Listed[];
-  close: () => void;
-  pointed: () => void;
+  agents: readonly Agent[];
+  onClose: () => void;
+  onSaved: () => void;
 }
 
 /** Whom a policy is for, with how many that is as of now. */
-export function Point({ policy, agents, close, pointed }: PointProps) {
+export function TargetsDialog({ policy, agents, onClose, onSaved }: TargetsDialogProps) {
   const named = (of: "tag" | "vault") =>
     policy.targets.flatMap(target => target[of] ?? []).join(" ");
   const [whom, setWhom] = useState(policy.targets.some(({ all }) => all) ? "all" : "some");
@@ -26,22 +26,30 @@ export function Point({ policy, agents, close, pointed }: PointProps) {
   const targets: Target[] =
     whom === "all"
       ? [{ all: true }]
-      : [...split(tags).map(tag => ({ tag })), ...split(vaults).map(vault => ({ vault }))];
-  const before = targeted(agents, policy.targets);
-  const after = targeted(agents, targets);
+      : [
+          ...splitWords(tags).map(tag => ({ tag })),
+          ...splitWords(vaults).map(vault => ({ vault })),
+        ];
+  const before = targetedAgents(agents, policy.targets);
+  const after = targetedAgents(agents, targets);
   const come = after.filter(row => !before.includes(row)).length;
   const go = before.filter(row => !after.includes(row)).length;
   const act = async () => {
-    await put(ofOrganization(`policies/${policy.name}/targets`), { targets });
-    toast(`${policy.name} is for ${plural(after.length, "agent")}`);
-    pointed();
+    await put(organizationPath(`policies/${policy.name}/targets`), { targets });
+    showToast(`${policy.name} is for ${pluralize(after.length, "agent")}`);
+    onSaved();
   };
   return (
-    <Dialog title={`Whom ${policy.name} is for`} action="Save" act={act} close={close}>
-      <Choice
+    <Dialog
+      title={`Whom ${policy.name} is for`}
+      submitLabel="Save"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <SelectField
         label="Agents"
         value={whom}
-        change={setWhom}
+        onChange={setWhom}
         options={[
           ["some", "Those with a tag or of a name"],
           ["all", "All of the organization, new ones too"],
@@ -49,22 +57,22 @@ export function Point({ policy, agents, close, pointed }: PointProps) {
       />
       {whom === "some" && (
         <>
-          <Field
+          <TextField
             label="Tags"
-            hint={tagsOf(agents)}
+            hint={knownTags(agents)}
             value={tags}
-            change={setTags}
+            onChange={setTags}
             autocomplete="off"
           />
-          <Field label="Names" value={vaults} change={setVaults} autocomplete="off" />
+          <TextField label="Names" value={vaults} onChange={setVaults} autocomplete="off" />
         </>
       )}
       <p role="status">
-        <b>{plural(after.length, "agent")}</b>
+        <b>{pluralize(after.length, "agent")}</b>
         {(come > 0 || go > 0) && (
           <span class="muted">
             {" "}
-            now: {come} more, {go} fewer. {effect(policy.stable)}
+            now: {come} more, {go} fewer. {effectOf(policy.stable)}
           </span>
         )}
       </p>
@@ -72,11 +80,11 @@ export function Point({ policy, agents, close, pointed }: PointProps) {
   );
 }
 
-function effect(stable: number): string {
+function effectOf(stable: number): string {
   return stable ? `They get version ${stable}, or lose it, at once.` : "Nobody has it yet.";
 }
 
-function tagsOf(agents: readonly Listed[]): string {
+function knownTags(agents: readonly Agent[]): string {
   const known = [...new Set(agents.flatMap(({ tags }) => tags))].sort();
   if (!known.length) return "No agent has a tag yet.";
   return `Known: ${known.slice(0, 8).join(", ")}${known.length > 8 ? ", …" : ""}`;

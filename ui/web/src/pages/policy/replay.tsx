@@ -1,20 +1,20 @@
 import { useEffect, useState } from "preact/hooks";
 import { post } from "../../lib/api";
-import { count } from "../../lib/format";
-import { useAct, useGet } from "../../lib/hooks";
-import { ofOrganization } from "../../lib/session";
+import { formatCount } from "../../lib/format";
+import { useAction, useGet } from "../../lib/hooks";
+import { organizationPath } from "../../lib/session";
 import type { PolicyDocument } from "../../lib/types";
-import { State } from "../../parts/badge";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Choice, Field } from "../../parts/field";
-import { Progress } from "../../parts/progress";
-import { Counted, SPANS } from "../../parts/replayed";
+import { SelectField, TextField } from "../../parts/field";
+import { ProgressBar } from "../../parts/progress";
+import { REPLAY_PERIODS, ReplaySummary } from "../../parts/replayed";
 import { Notice } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { split } from "./targets";
+import { splitWords } from "./targets";
 
-const EVERY = 1000; // milliseconds between two looks, while answers are waited for
+const POLL_INTERVAL = 1000; // milliseconds between two looks, while answers are waited for
 
 interface AgentAnswer {
   vault: string;
@@ -26,7 +26,7 @@ interface AgentAnswer {
   undecided: Record<string, number>;
 }
 
-interface Asked {
+interface FleetReplay {
   id: string;
   open: boolean;
   accesses: number;
@@ -53,22 +53,22 @@ const STATES: Record<string, [string, string]> = {
 };
 
 const COLUMNS: Column<AgentAnswer>[] = [
-  { name: "vault", title: "Agent", cell: ({ vault }) => vault, by: row => row.vault },
+  { name: "vault", title: "Agent", cell: ({ vault }) => vault, sortBy: row => row.vault },
   {
     name: "state",
     title: "Answer",
     cell: ({ state }) => {
       const [look, label] = STATES[state] ?? ["unknown", state];
-      return <State of={look} label={label} />;
+      return <StatusBadge status={look} label={label} />;
     },
-    by: row => row.state,
+    sortBy: row => row.state,
   },
-  figure("denied", "Denied", row => row.denied),
-  figure("allowed", "Allowed", row => row.allowed),
+  countColumn("denied", "Denied", row => row.denied),
+  countColumn("allowed", "Allowed", row => row.allowed),
 ];
 
-function figure(name: string, title: string, of: (row: AgentAnswer) => number) {
-  const cell = (row: AgentAnswer) => (row.state === "done" ? count(of(row)) : "–");
+function countColumn(name: string, title: string, of: (row: AgentAnswer) => number) {
+  const cell = (row: AgentAnswer) => (row.state === "done" ? formatCount(of(row)) : "–");
   return { name, title, number: true, width: "4.5rem", cell, by: of };
 }
 
@@ -79,36 +79,41 @@ interface ReplayProps {
 }
 
 /** What the draft would have changed at agents, asked before a roll-out. It changes nothing. */
-export function Replay({ name, document }: ReplayProps) {
+export function FleetReplayCard({ name, document }: ReplayProps) {
   const [hours, setHours] = useState("24");
   const [tags, setTags] = useState("");
   const [id, setId] = useState<string | null>(null);
-  const { run, busy, error } = useAct(async () => {
-    const named = split(tags).map(tag => ({ tag }));
+  const { run, busy, error } = useAction(async () => {
+    const named = splitWords(tags).map(tag => ({ tag }));
     const body = {
       document,
       hours: Number(hours),
       targets: named.length ? named : [{ all: true }],
     };
-    setId((await post<Asked>(ofOrganization(`policies/${name}/replays`), body)).id);
+    setId((await post<FleetReplay>(organizationPath(`policies/${name}/replays`), body)).id);
   });
   return (
     <Card title="What would have changed">
       <div class="stack">
         <form class="stack" onSubmit={run}>
-          <Choice label="Accesses of" value={hours} change={setHours} options={SPANS} />
-          <Field
+          <SelectField
+            label="Accesses of"
+            value={hours}
+            onChange={setHours}
+            options={REPLAY_PERIODS}
+          />
+          <TextField
             label="At agents with a tag"
             hint="Of one or several; without any all are asked."
             value={tags}
-            change={setTags}
+            onChange={setTags}
           />
           <Button type="submit" busy={busy} disabled={!document}>
             Ask the agents
           </Button>
           {error && <Notice tone="bad">{error.message}</Notice>}
         </form>
-        {id && <Answers key={id} id={id} />}
+        {id && <ReplayAnswers key={id} id={id} />}
         <p class="muted small">
           Each agent decides its own past and answers with numbers. Nothing is put in force.
         </p>
@@ -117,29 +122,29 @@ export function Replay({ name, document }: ReplayProps) {
   );
 }
 
-function Answers({ id }: { id: string }) {
-  const found = useGet<Asked>(ofOrganization(`replays/${id}`));
-  const { data, loading } = found;
+function ReplayAnswers({ id }: { id: string }) {
+  const result = useGet<FleetReplay>(organizationPath(`replays/${id}`));
+  const { data, loading } = result;
   useEffect(() => {
     if (loading || (data && !data.open)) return;
-    const timer = setTimeout(found.reload, EVERY);
+    const timer = setTimeout(result.reload, POLL_INTERVAL);
     return () => clearTimeout(timer);
   }, [data, loading]);
-  if (found.error && !data) return <Notice tone="bad">{found.error.message}</Notice>;
+  if (result.error && !data) return <Notice tone="bad">{result.error.message}</Notice>;
   if (!data) return null;
   const done = data.agents.filter(({ state }) => state === "done").length;
   const open = data.agents.filter(({ state }) => state === "waiting" || state === "asked").length;
   return (
     <div class="stack" role="status">
-      <Progress
+      <ProgressBar
         label="Answers of agents"
-        shares={[
+        segments={[
           { tone: "good", value: done },
           { tone: "bad", value: data.agents.length - done - open },
         ]}
         total={data.agents.length}
       />
-      <Counted of={data} undecided={data.undecided} />
+      <ReplaySummary counts={data} undecided={data.undecided} />
       <Table
         label="Answers"
         columns={COLUMNS}

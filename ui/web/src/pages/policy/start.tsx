@@ -1,24 +1,24 @@
 import { useState } from "preact/hooks";
 import { post } from "../../lib/api";
-import { count, plural } from "../../lib/format";
-import { ofOrganization } from "../../lib/session";
+import { formatCount, pluralize } from "../../lib/format";
+import { organizationPath } from "../../lib/session";
 import type { Policy, PolicyVersion } from "../../lib/types";
 import { Dialog } from "../../parts/dialog";
-import { Choice, Field } from "../../parts/field";
-import { toast } from "../../parts/toasts";
-import { type Plan, reaches, split } from "./targets";
+import { SelectField, TextField } from "../../parts/field";
+import { showToast } from "../../parts/toasts";
+import { type RolloutPlan, splitWords, stepSizes } from "./targets";
 
-interface StartProps {
+interface RolloutDialogProps {
   policy: Policy;
   versions: PolicyVersion[];
   /** How many agents it is for. */
   total: number;
-  close: () => void;
-  started: () => void;
+  onClose: () => void;
+  onStarted: () => void;
 }
 
 /** How a version is to reach the agents: step by step, and when to stop. */
-export function Start({ policy, versions, total, close, started }: StartProps) {
+export function RolloutDialog({ policy, versions, total, onClose, onStarted }: RolloutDialogProps) {
   // until somebody chooses, what fits now: policy and fleet may still be arriving
   const [chosen, setVersion] = useState<string | null>(null);
   const [first, setCanary] = useState<string | null>(null);
@@ -28,11 +28,11 @@ export function Start({ policy, versions, total, close, started }: StartProps) {
   const percentages = then ?? (total > 4 ? "25" : "");
   const [automatic, setAutomatic] = useState("yes");
   const [failures, setFailures] = useState("0");
-  const percents = split(percentages).map(Number);
+  const percents = splitWords(percentages).map(Number);
   const fault = percents.some(each => !Number.isInteger(each) || each < 1 || each > 100)
     ? "Whole numbers from 1 to 100."
     : undefined;
-  const plan: Plan = {
+  const plan: RolloutPlan = {
     canary: Number(canary) || 0,
     percentages: fault ? [] : percents,
     automatic: automatic === "yes",
@@ -41,56 +41,61 @@ export function Start({ policy, versions, total, close, started }: StartProps) {
   const act = async () => {
     if (fault) throw new Error(fault);
     const body = { version: Number(version), plan };
-    await post(ofOrganization(`policies/${policy.name}/rollouts`), body);
-    toast(`Version ${version} is on its way`);
-    started();
+    await post(organizationPath(`policies/${policy.name}/rollouts`), body);
+    showToast(`Version ${version} is on its way`);
+    onStarted();
   };
   return (
-    <Dialog title={`Roll out ${policy.name}`} action="Roll out" act={act} close={close}>
-      <Choice
+    <Dialog
+      title={`Roll out ${policy.name}`}
+      submitLabel="Roll out"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <SelectField
         label="Version"
         value={version}
-        change={setVersion}
-        options={versions.map(row => [`${row.version}`, label(row, policy)] as const)}
+        onChange={setVersion}
+        options={versions.map(row => [`${row.version}`, versionLabel(row, policy)] as const)}
       />
       <div class="columns">
-        <Field
+        <TextField
           label="First so many agents"
           type="number"
           min="0"
           value={canary}
-          change={setCanary}
+          onChange={setCanary}
         />
-        <Field
+        <TextField
           label="Then so many percent"
           hint="Several steps as 10, 50."
-          fault={fault}
+          error={fault}
           value={percentages}
-          change={setPercentages}
+          onChange={setPercentages}
           autocomplete="off"
         />
       </div>
-      <Choice
+      <SelectField
         label="The next step"
         value={automatic}
-        change={setAutomatic}
+        onChange={setAutomatic}
         options={[
           ["yes", "By itself, when all of this one have applied"],
           ["no", "When a person says so"],
         ]}
       />
-      <Field
+      <TextField
         label="Halt when more agents refuse it than"
         type="number"
         min="0"
         value={failures}
-        change={setFailures}
+        onChange={setFailures}
       />
       <p role="status">
         {total ? (
           <>
-            <b>{plural(total, "agent")}</b>{" "}
-            <span class="muted">in steps: {steps(plan, total)}</span>
+            <b>{pluralize(total, "agent")}</b>{" "}
+            <span class="muted">in steps: {stepSummary(plan, total)}</span>
           </>
         ) : (
           <span class="muted">It is for nobody yet: choose whom first.</span>
@@ -100,14 +105,14 @@ export function Start({ policy, versions, total, close, started }: StartProps) {
   );
 }
 
-function steps(plan: Plan, total: number): string {
-  return reaches(plan, total)
-    .map(each => count(each))
+function stepSummary(plan: RolloutPlan, total: number): string {
+  return stepSizes(plan, total)
+    .map(each => formatCount(each))
     .join(" → ");
 }
 
-function label({ version, comment }: PolicyVersion, { head, stable }: Policy): string {
+function versionLabel({ version, comment }: PolicyVersion, { head, stable }: Policy): string {
   const notes = [version === head && "newest", version === stable && "in use", comment];
-  const told = notes.filter(Boolean).join(", ");
-  return told ? `${version} (${told.slice(0, 60)})` : `${version}`;
+  const text = notes.filter(Boolean).join(", ");
+  return text ? `${version} (${text.slice(0, 60)})` : `${version}`;
 }

@@ -1,28 +1,29 @@
 import type { Policy, RolloutRow, Target } from "../../lib/types";
-import type { Listed } from "../fleet/rows";
+import type { Agent } from "../fleet/rows";
 
 /** The agents that a policy with these targets is for: as `targeted` in control/services/wanting.py. */
-export function targeted(rows: readonly Listed[], targets: readonly Target[]): Listed[] {
+export function targetedAgents(rows: readonly Agent[], targets: readonly Target[]): Agent[] {
   return rows.filter(
     row =>
-      (row.life === "active" || row.life === "locked") && targets.some(target => hits(target, row)),
+      (row.life === "active" || row.life === "locked") &&
+      targets.some(target => matchesTarget(target, row)),
   );
 }
 
 /** In a few words: `all agents`, `tag eu, agent web-1`, `nobody`. */
-export function told(targets: readonly Target[]): string {
+export function describeTargets(targets: readonly Target[]): string {
   if (!targets.length) return "nobody";
   if (targets.some(({ all }) => all)) return "all agents";
   return targets.map(({ tag, vault }) => (tag ? `tag ${tag}` : `agent ${vault}`)).join(", ");
 }
 
 /** Words of a field, by spaces or commas, each once. */
-export function split(text: string): string[] {
+export function splitWords(text: string): string[] {
   return [...new Set(text.split(/[\s,]+/).filter(Boolean))];
 }
 
 /** A plan as people write it. */
-export interface Plan {
+export interface RolloutPlan {
   canary: number;
   percentages: number[];
   automatic: boolean;
@@ -30,7 +31,7 @@ export interface Plan {
 }
 
 /** How many agents each step reaches, of `total`: as `reach` in control/services/rollout.py. */
-export function reaches({ canary, percentages }: Plan, total: number): number[] {
+export function stepSizes({ canary, percentages }: RolloutPlan, total: number): number[] {
   const some = [...new Set(percentages.filter(percent => percent < 100))].sort((a, b) => a - b);
   const sizes = [
     ...(canary ? [canary] : []),
@@ -49,18 +50,18 @@ export function openRollout<Row extends RolloutRow>(
   rows: readonly Row[],
   policy: string,
 ): Row | undefined {
-  return rows.find(row => row.policy === policy && isOpen(row));
+  return rows.find(row => row.policy === policy && isOpenRollout(row));
 }
 
-export function isOpen({ state }: Pick<RolloutRow, "state">): boolean {
+export function isOpenRollout({ state }: Pick<RolloutRow, "state">): boolean {
   return state === "running" || state === "halted";
 }
 
 /** Whether rolling back what is done would still be to the version before it. */
-export function isStable(row: RolloutRow, policy: Policy): boolean {
+export function isRevocable(row: RolloutRow, policy: Policy): boolean {
   return row.state === "done" && row.policy === policy.name && row.version === policy.stable;
 }
 
-function hits({ all, vault, tag }: Target, row: Listed): boolean {
+function matchesTarget({ all, vault, tag }: Target, row: Agent): boolean {
   return !!all || row.key === vault || (!!tag && row.tags.includes(tag));
 }

@@ -1,9 +1,9 @@
 import { useState } from "preact/hooks";
 import type { PolicyDocument } from "../../lib/types";
-import { State } from "../../parts/badge";
+import { StatusBadge } from "../../parts/badge";
 import { Card } from "../../parts/card";
-import { Area, Choice } from "../../parts/field";
-import { judge, type Verdict } from "./judge";
+import { SelectField, TextArea } from "../../parts/field";
+import { type Evaluation, evaluatePolicy } from "./judge";
 
 const CAPABILITIES = [
   "create",
@@ -15,43 +15,43 @@ const CAPABILITIES = [
   "list",
   "sudo",
 ].map(name => [name, name] as const);
-const MOST = 100; // paths
+const MAX_PATHS = 100; // paths
 
-interface TrialProps {
+interface PolicyDryRunProps {
   document: PolicyDocument | null;
-  before: PolicyDocument | null;
+  saved: PolicyDocument | null;
 }
 
 /** What this version would say of some accesses, beside what the one before says. */
-export function Trial({ document, before }: TrialProps) {
+export function PolicyDryRun({ document, saved }: PolicyDryRunProps) {
   const [paths, setPaths] = useState("");
   const [capability, setCapability] = useState("read");
   const asked = [...new Set(paths.split("\n").map(path => path.trim()))].filter(Boolean);
   return (
     <Card title="Try it">
       <div class="stack">
-        <Choice
+        <SelectField
           label="Capability"
           value={capability}
-          change={setCapability}
+          onChange={setCapability}
           options={CAPABILITIES}
         />
-        <Area
+        <TextArea
           label="Paths"
           hint="One a line, as secret/app/db. They stay in this browser."
           rows={4}
           value={paths}
-          change={setPaths}
+          onChange={setPaths}
         />
         {!document && <p class="muted">Answers come when the document is valid.</p>}
         {document && !!asked.length && (
           <ul class="trial">
-            {asked.slice(0, MOST).map(path => (
+            {asked.slice(0, MAX_PATHS).map(path => (
               <li key={path}>
                 <span class="mono">{path}</span>
-                <Answer
-                  now={judge(document, path, capability)}
-                  before={before && judge(before, path, capability)}
+                <DryRunResult
+                  now={evaluatePolicy(document, path, capability)}
+                  before={saved && evaluatePolicy(saved, path, capability)}
                 />
               </li>
             ))}
@@ -66,21 +66,21 @@ export function Trial({ document, before }: TrialProps) {
   );
 }
 
-function Answer({ now, before }: { now: Verdict; before: Verdict | null }) {
+function DryRunResult({ now, before }: { now: Evaluation; before: Evaluation | null }) {
   const changed =
     before && (before.effect !== now.effect || before.conditional !== now.conditional);
   return (
     <span class="line">
-      <State of={STATES[now.effect]} label={word(now)} />
+      <StatusBadge status={EFFECT_STATUS[now.effect]} label={evaluationLabel(now)} />
       {now.rule && <code class="muted">{now.rule}</code>}
-      {changed && <span class="muted">before: {word(before).toLowerCase()}</span>}
+      {changed && <span class="muted">before: {evaluationLabel(before).toLowerCase()}</span>}
     </span>
   );
 }
 
-const STATES = { allow: "ok", deny: "denied", none: "unknown" } as const;
-const WORDS = { allow: "Allowed", deny: "Denied", none: "Not allowed" } as const;
+const EFFECT_STATUS = { allow: "ok", deny: "denied", none: "unknown" } as const;
+const EFFECT_LABELS = { allow: "Allowed", deny: "Denied", none: "Not allowed" } as const;
 
-function word({ effect, conditional }: Verdict): string {
-  return WORDS[effect] + (conditional ? ", if its conditions hold" : "");
+function evaluationLabel({ effect, conditional }: Evaluation): string {
+  return EFFECT_LABELS[effect] + (conditional ? ", if its conditions hold" : "");
 }

@@ -1,9 +1,9 @@
 import { useState } from "preact/hooks";
-import { shown } from "../../lib/draft";
+import { formatPolicy } from "../../lib/draft";
 import type { Policy, PolicyVersion } from "../../lib/types";
-import { State } from "../../parts/badge";
+import { StatusBadge } from "../../parts/badge";
 import { Card } from "../../parts/card";
-import { Code, Diff } from "../../parts/code";
+import { CodeBlock, DiffView } from "../../parts/code";
 import { Select } from "../../parts/field";
 import { type Column, Table } from "../../parts/table";
 import { timeColumn } from "../../parts/timecolumn";
@@ -15,13 +15,13 @@ interface VersionsProps {
 }
 
 /** Who wrote what when, and what is different between any two. */
-export function Versions({ policy, versions }: VersionsProps) {
+export function PolicyVersions({ policy, versions }: VersionsProps) {
   const newest = versions[0];
   const [after, setAfter] = useState(newest?.version ?? 0);
   const [before, setBefore] = useState(versions[1]?.version ?? 0);
   const textOf = (number: number) => {
-    const found = versions.find(({ version }) => version === number);
-    return found ? shown(found.document) : "";
+    const result = versions.find(({ version }) => version === number);
+    return result ? formatPolicy(result.document) : "";
   };
   const choices = versions.map(({ version }) => [`${version}`, `Version ${version}`] as const);
   const look = (row: PolicyVersion) => {
@@ -30,13 +30,17 @@ export function Versions({ policy, versions }: VersionsProps) {
   };
   return (
     <div class="stack">
-      <Card title="Versions" flush aside={versions.length >= MOST && `the newest ${MOST}`}>
+      <Card
+        title="Versions"
+        flush
+        aside={versions.length >= MAX_VERSIONS && `the newest ${MAX_VERSIONS}`}
+      >
         <Table
           label="Versions"
           columns={columns(policy)}
           rows={versions}
           keyOf={({ version }) => `${version}`}
-          open={look}
+          onOpen={look}
           height="18rem"
         />
       </Card>
@@ -47,30 +51,30 @@ export function Versions({ policy, versions }: VersionsProps) {
             <Select
               aria-label="Older version"
               value={`${before}`}
-              change={value => setBefore(Number(value))}
+              onChange={value => setBefore(Number(value))}
               options={[["0", "Nothing"], ...choices]}
             />
             <span aria-hidden="true">→</span>
             <Select
               aria-label="Newer version"
               value={`${after}`}
-              change={value => setAfter(Number(value))}
+              onChange={value => setAfter(Number(value))}
               options={choices}
             />
           </span>
         }
       >
         {before ? (
-          <Diff label="What changes" before={textOf(before)} after={textOf(after)} />
+          <DiffView label="What changes" before={textOf(before)} after={textOf(after)} />
         ) : (
-          <Code label={`Version ${after}`} text={textOf(after)} />
+          <CodeBlock label={`Version ${after}`} text={textOf(after)} />
         )}
       </Card>
     </div>
   );
 }
 
-export const MOST = 100; // versions that are asked for
+export const MAX_VERSIONS = 100; // versions that are asked for
 
 function columns({ stable }: Policy): Column<PolicyVersion>[] {
   return [
@@ -81,7 +85,7 @@ function columns({ stable }: Policy): Column<PolicyVersion>[] {
       cell: ({ version }) => (
         <span class="line">
           {version}
-          {version === stable && <State of="done" label="In use" />}
+          {version === stable && <StatusBadge status="done" label="In use" />}
         </span>
       ),
     },
@@ -90,7 +94,7 @@ function columns({ stable }: Policy): Column<PolicyVersion>[] {
       title: "Comment",
       cell: ({ comment }) => <span title={comment}>{comment || "–"}</span>,
     },
-    { name: "by", title: "By", width: "12rem", wide: true, cell: row => row.created_by },
+    { name: "by", title: "By", width: "12rem", wideOnly: true, cell: row => row.created_by },
     timeColumn("at", "When", row => row.created_at),
   ];
 }

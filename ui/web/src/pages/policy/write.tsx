@@ -1,90 +1,97 @@
 import { useState } from "preact/hooks";
 import { post } from "../../lib/api";
-import { FIRST, shown, useJudged } from "../../lib/draft";
-import { ofOrganization } from "../../lib/session";
+import { formatPolicy, POLICY_TEMPLATE, useValidation } from "../../lib/draft";
+import { organizationPath } from "../../lib/session";
 import type { PolicyDocument, PolicyVersion } from "../../lib/types";
 import { Card } from "../../parts/card";
-import { Diff } from "../../parts/code";
+import { DiffView } from "../../parts/code";
 import { Dialog } from "../../parts/dialog";
-import { Draft, Verdict } from "../../parts/draft";
-import { Field } from "../../parts/field";
-import { toast } from "../../parts/toasts";
-import { Replay } from "./replay";
-import { Trial } from "./trial";
+import { PolicyEditor, ValidationBadge } from "../../parts/draft";
+import { TextField } from "../../parts/field";
+import { showToast } from "../../parts/toasts";
+import { FleetReplayCard } from "./replay";
+import { PolicyDryRun } from "./trial";
 
-interface WriteProps {
+interface VersionEditorProps {
   name: string;
   /** What is written on from; null: there is none yet. */
   newest: PolicyVersion | null;
-  written: () => void;
+  onSaved: () => void;
 }
 
 /** The next version: typed, checked while one types, tried out, compared, saved. */
-export function Write({ name, newest, written }: WriteProps) {
-  const before = newest ? shown(newest.document) : "";
-  const [text, setText] = useState(before || shown(FIRST));
-  const [asks, setAsks] = useState(false);
-  const judged = useJudged(ofOrganization(`policies/${name}/validate`), text);
+export function VersionEditor({ name, newest, onSaved }: VersionEditorProps) {
+  const before = newest ? formatPolicy(newest.document) : "";
+  const [text, setText] = useState(before || formatPolicy(POLICY_TEMPLATE));
+  const [dialog, setDialog] = useState(false);
+  const judged = useValidation(organizationPath(`policies/${name}/validate`), text);
   const { document } = judged;
   const next = (newest?.version ?? 0) + 1;
   return (
     <div class="beside policy-write">
       <Card
         title={newest ? `Version ${next}, from version ${newest.version}` : "Version 1"}
-        aside={<Verdict judged={judged} same={text === before && "Unchanged"} />}
+        aside={
+          <ValidationBadge validation={judged} unchangedLabel={text === before && "Unchanged"} />
+        }
       >
-        <Draft
+        <PolicyEditor
           label={`Document of ${name}`}
           text={text}
-          before={before}
-          judged={judged}
+          saved={before}
+          validation={judged}
           hint="Checked as you type. The agent has the last word: it knows every condition and has its own ceiling."
-          change={setText}
-          save={() => setAsks(true)}
+          onChange={setText}
+          onSave={() => setDialog(true)}
         />
       </Card>
       <div class="stack">
-        <Trial document={document} before={newest?.document ?? null} />
-        <Replay name={name} document={document} />
+        <PolicyDryRun document={document} saved={newest?.document ?? null} />
+        <FleetReplayCard name={name} document={document} />
       </div>
-      {asks && document && (
-        <Save
+      {dialog && document && (
+        <SaveDialog
           name={name}
           number={next}
-          before={before}
+          saved={before}
           document={document}
-          close={() => setAsks(false)}
-          written={written}
+          onClose={() => setDialog(false)}
+          onSaved={onSaved}
         />
       )}
     </div>
   );
 }
 
-interface SaveProps {
+interface SaveDialogProps {
   name: string;
   number: number;
-  before: string;
+  saved: string;
   document: PolicyDocument;
-  close: () => void;
-  written: () => void;
+  onClose: () => void;
+  onSaved: () => void;
 }
 
-function Save({ name, number, before, document, close, written }: SaveProps) {
+function SaveDialog({ name, number, saved, document, onClose, onSaved }: SaveDialogProps) {
   const [comment, setComment] = useState("");
   const act = async () => {
-    await post(ofOrganization(`policies/${name}/versions`), { document, comment });
-    toast(`Version ${number} is saved. Nobody has it before a roll-out.`);
-    written();
+    await post(organizationPath(`policies/${name}/versions`), { document, comment });
+    showToast(`Version ${number} is saved. Nobody has it before a roll-out.`);
+    onSaved();
   };
   return (
-    <Dialog title={`Save version ${number} of ${name}`} action="Save" act={act} close={close}>
-      <Diff label="What changes" before={before} after={shown(document)} />
-      <Field
+    <Dialog
+      title={`Save version ${number} of ${name}`}
+      submitLabel="Save"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <DiffView label="What changes" before={saved} after={formatPolicy(document)} />
+      <TextField
         label="Comment"
         hint="Why: people who look back will ask."
         value={comment}
-        change={setComment}
+        onChange={setComment}
         maxLength={1024}
       />
     </Dialog>

@@ -1,32 +1,33 @@
 import { useState } from "preact/hooks";
 import { post } from "../../lib/api";
 import { useGet } from "../../lib/hooks";
-import { may, ofOrganization } from "../../lib/session";
-import { State } from "../../parts/badge";
+import { hasRole, organizationPath } from "../../lib/session";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Dialog } from "../../parts/dialog";
-import { Area, Field } from "../../parts/field";
-import { Await, Empty } from "../../parts/states";
+import { TextArea, TextField } from "../../parts/field";
+import { Await, EmptyState } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { timeColumn } from "../../parts/timecolumn";
-import type { Hold } from "./wire";
+import type { LegalHold } from "./wire";
 
 /** Legal holds: placed by an admin, lifted by an owner. */
-export function Holds() {
-  const found = useGet<Hold[]>(ofOrganization("holds"));
+export function LegalHolds() {
+  const result = useGet<LegalHold[]>(organizationPath("holds"));
   const [placing, setPlacing] = useState(false);
-  const [lifted, setLifted] = useState<Hold | null>(null);
-  const columns: Column<Hold>[] = [
+  const [lifted, setLifted] = useState<LegalHold | null>(null);
+  const columns: Column<LegalHold>[] = [
     ...COLUMNS,
     {
       name: "actions",
       title: "Actions",
-      bare: true,
+      hideTitle: true,
       width: "6rem",
-      number: true,
+      numeric: true,
       cell: hold =>
-        may("owner") && !hold.lifted_at && <Button onClick={() => setLifted(hold)}>Lift…</Button>,
+        hasRole("owner") &&
+        !hold.lifted_at && <Button onClick={() => setLifted(hold)}>Lift…</Button>,
     },
   ];
   return (
@@ -35,7 +36,7 @@ export function Holds() {
       aside={<Button onClick={() => setPlacing(true)}>Place a hold…</Button>}
       flush
     >
-      <Await of={found}>
+      <Await query={result}>
         {holds => (
           <Table
             label="Legal holds"
@@ -44,42 +45,48 @@ export function Holds() {
             keyOf={({ id }) => id}
             height="20rem"
             empty={
-              <Empty icon="lock" title="No legal hold">
+              <EmptyState icon="lock" title="No legal hold">
                 Rules delete what is past its time.
-              </Empty>
+              </EmptyState>
             }
           />
         )}
       </Await>
-      {placing && <Place close={() => setPlacing(false)} done={found.reload} />}
-      {lifted && <Lift hold={lifted} close={() => setLifted(null)} done={found.reload} />}
+      {placing && <PlaceDialog onClose={() => setPlacing(false)} onDone={result.reload} />}
+      {lifted && (
+        <LiftDialog hold={lifted} onClose={() => setLifted(null)} onDone={result.reload} />
+      )}
     </Card>
   );
 }
 
-const COLUMNS: Column<Hold>[] = [
+const COLUMNS: Column<LegalHold>[] = [
   {
     name: "state",
     title: "State",
     width: "7rem",
     cell: ({ lifted_at }) =>
-      lifted_at ? <State of="retired" label="Lifted" /> : <State of="locked" label="In force" />,
+      lifted_at ? (
+        <StatusBadge status="retired" label="Lifted" />
+      ) : (
+        <StatusBadge status="locked" label="In force" />
+      ),
   },
-  { name: "reason", title: "Why", cell: whyOf },
+  { name: "reason", title: "Why", cell: holdReason },
   {
     name: "vault",
     title: "Of",
-    wide: true,
+    wideOnly: true,
     width: "9rem",
     cell: ({ vault }) => vault || "everything",
   },
-  { name: "span", title: "Time", wide: true, width: "14rem", cell: spanOf },
-  { name: "by", title: "By", wide: true, width: "9rem", cell: row => row.created_by },
-  timeColumn("made", "Placed", row => row.created_at, { wide: true }),
+  { name: "span", title: "Time", wideOnly: true, width: "14rem", cell: holdPeriod },
+  { name: "by", title: "By", wideOnly: true, width: "9rem", cell: row => row.created_by },
+  timeColumn("made", "Placed", row => row.created_at, { wideOnly: true }),
 ];
 
 /** Why it was placed; of one that is over also who lifted it, and why. */
-function whyOf({ reason, lifted_at, lifted_by, lifted_why }: Hold) {
+function holdReason({ reason, lifted_at, lifted_by, lifted_why }: LegalHold) {
   const ended = lifted_at ? `Lifted by ${lifted_by}: ${lifted_why}` : "";
   return (
     <span title={`${reason}\n${ended}`.trim()}>
@@ -88,73 +95,93 @@ function whyOf({ reason, lifted_at, lifted_by, lifted_why }: Hold) {
   );
 }
 
-function spanOf({ since, until }: Hold): string {
+function holdPeriod({ since, until }: LegalHold): string {
   if (!since && !until) return "all of it";
   return `${since?.slice(0, 10) ?? "beginning"} to ${until?.slice(0, 10) ?? "further on"}`;
 }
 
-interface Done {
-  close: () => void;
-  done: () => void;
+interface HoldDialogProps {
+  onClose: () => void;
+  onDone: () => void;
 }
 
-function Place({ close, done }: Done) {
+function PlaceDialog({ onClose, onDone }: HoldDialogProps) {
   const [reason, setReason] = useState("");
   const [vault, setVault] = useState("");
   const [since, setSince] = useState("");
   const [until, setUntil] = useState("");
   const act = async () => {
     const span = { since: seconds(since), until: seconds(until) };
-    await post(ofOrganization("holds"), { reason, vault, ...span });
-    done();
+    await post(organizationPath("holds"), { reason, vault, ...span });
+    onDone();
   };
   return (
-    <Dialog title="Place a legal hold" action="Place it" act={act} close={close}>
+    <Dialog title="Place a legal hold" submitLabel="Place it" onSubmit={act} onClose={onClose}>
       <p>Nothing that it covers is deleted from now on. Only an owner lifts it.</p>
-      <Area label="Why" value={reason} change={setReason} rows={3} maxLength={1024} required />
-      <Field
+      <TextArea
+        label="Why"
+        value={reason}
+        onChange={setReason}
+        rows={3}
+        maxLength={1024}
+        required
+      />
+      <TextField
         label="Agent"
         hint="Empty: everything of this organization."
         value={vault}
-        change={setVault}
+        onChange={setVault}
       />
       <div class="columns tight">
-        <Field
+        <TextField
           label="From"
           placeholder="2026-01-01"
           hint="Empty: from the beginning."
-          pattern={DATE}
+          pattern={DATE_PATTERN}
           value={since}
-          change={setSince}
+          onChange={setSince}
         />
-        <Field
+        <TextField
           label="Until"
           placeholder="2026-12-31"
           hint="Empty: without an end."
-          pattern={DATE}
+          pattern={DATE_PATTERN}
           value={until}
-          change={setUntil}
+          onChange={setUntil}
         />
       </div>
     </Dialog>
   );
 }
 
-function Lift({ hold, close, done }: Done & { hold: Hold }) {
+function LiftDialog({ hold, onClose, onDone }: HoldDialogProps & { hold: LegalHold }) {
   const [reason, setReason] = useState("");
   const act = async () => {
-    await post(ofOrganization(`holds/${hold.id}/lift`), { reason });
-    done();
+    await post(organizationPath(`holds/${hold.id}/lift`), { reason });
+    onDone();
   };
   return (
-    <Dialog title="Lift the legal hold" action="Lift it" danger act={act} close={close}>
+    <Dialog
+      title="Lift the legal hold"
+      submitLabel="Lift it"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
       <p>What it covered is deleted by rule again, from the next run on: {hold.reason}</p>
-      <Area label="Why" value={reason} change={setReason} rows={3} maxLength={1024} required />
+      <TextArea
+        label="Why"
+        value={reason}
+        onChange={setReason}
+        rows={3}
+        maxLength={1024}
+        required
+      />
     </Dialog>
   );
 }
 
-const DATE = "\\d{4}-\\d{2}-\\d{2}";
+const DATE_PATTERN = "\\d{4}-\\d{2}-\\d{2}";
 
 function seconds(date: string): number {
   return date ? Date.parse(date) / 1000 : 0;

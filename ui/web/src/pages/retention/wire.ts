@@ -1,8 +1,8 @@
-import { plural, words } from "../../lib/format";
+import { humanize, pluralize } from "../../lib/format";
 
 /** What the server says of rules and holds (`/api/v1/openapi.json`). */
 
-export interface Rule {
+export interface RetentionRule {
   kind: string;
   days: number;
   least: number;
@@ -11,7 +11,7 @@ export interface Rule {
   set: boolean;
 }
 
-export interface Purged {
+export interface DryRunRow {
   kind: string;
   days: number;
   before: string | null;
@@ -19,7 +19,7 @@ export interface Purged {
   held: number;
 }
 
-export interface Hold {
+export interface LegalHold {
   id: string;
   vault: string;
   since: string | null;
@@ -33,17 +33,17 @@ export interface Hold {
 }
 
 /** A kind in words. */
-export function told(kind: string): string {
-  return WORDS[kind] ?? words(kind);
+export function kindLabel(kind: string): string {
+  return KIND_LABELS[kind] ?? humanize(kind);
 }
 
-const WORDS: Record<string, string> = {
+const KIND_LABELS: Record<string, string> = {
   history: "History of roles, presence, certificates, policies",
   notes: "Notes on controls",
   holds: "Lifted holds",
 };
 
 /** `400 days`, `for ever`. */
-export function kept(days: number): string {
-  return days ? plural(days, "day") : "for ever";
+export function retentionPeriod(days: number): string {
+  return days ? pluralize(days, "day") : "for ever";
 }

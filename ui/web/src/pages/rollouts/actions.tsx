@@ -1,26 +1,26 @@
 import { useState } from "preact/hooks";
 import { post } from "../../lib/api";
-import type { Keyed } from "../../lib/collection";
-import { may, ofOrganization } from "../../lib/session";
+import type { WithKey } from "../../lib/collection";
+import { hasRole, organizationPath } from "../../lib/session";
 import type { RolloutRow } from "../../lib/types";
 import { Button } from "../../parts/button";
 import { Dialog } from "../../parts/dialog";
-import { Field } from "../../parts/field";
-import { toast } from "../../parts/toasts";
+import { TextField } from "../../parts/field";
+import { showToast } from "../../parts/toasts";
 
-type Step = "halt" | "advance" | "rollback";
+type RolloutAction = "halt" | "advance" | "rollback";
 
-interface ActionsProps {
-  row: Keyed<RolloutRow>;
+interface RolloutActionsProps {
+  row: WithKey<RolloutRow>;
   /** It is done, and its version is still the one in general use: it can be taken back. */
   revocable?: boolean;
 }
 
 /** What a person may do to a roll-out as it stands. */
-export function RolloutActions({ row, revocable = false }: ActionsProps) {
-  const [step, setStep] = useState<Step | null>(null);
+export function RolloutActions({ row, revocable = false }: RolloutActionsProps) {
+  const [step, setStep] = useState<RolloutAction | null>(null);
   const open = row.state === "running" || row.state === "halted";
-  if (!may("operator") || (!open && !revocable)) return null;
+  if (!hasRole("operator") || (!open && !revocable)) return null;
   const isLast = row.step + 1 >= row.steps;
   return (
     <span class="line">
@@ -33,38 +33,47 @@ export function RolloutActions({ row, revocable = false }: ActionsProps) {
       <Button kind="danger" onClick={() => setStep("rollback")}>
         Roll back…
       </Button>
-      {step && <Ask row={row} step={step} close={() => setStep(null)} />}
+      {step && <ConfirmAction row={row} step={step} onClose={() => setStep(null)} />}
     </span>
   );
 }
 
-interface AskProps {
-  row: Keyed<RolloutRow>;
-  step: Step;
-  close: () => void;
+interface ConfirmActionProps {
+  row: WithKey<RolloutRow>;
+  step: RolloutAction;
+  onClose: () => void;
 }
 
-function Ask({ row, step, close }: AskProps) {
+function ConfirmAction({ row, step, onClose }: ConfirmActionProps) {
   const [reason, setReason] = useState("");
   // As it was asked about: said twice, or behind another's, it must not go two steps.
   const [at] = useState(row.step);
-  const { title, action, means, done } = asked(step, { ...row, step: at });
+  const { title, action, means, done } = confirmationText(step, { ...row, step: at });
   const act = async () => {
     const body = step === "advance" ? { step: at } : { reason };
-    await post(ofOrganization(`rollouts/${row.key}/${step}`), body);
-    toast(done);
+    await post(organizationPath(`rollouts/${row.key}/${step}`), body);
+    showToast(done);
   };
   return (
-    <Dialog title={title} action={action} danger={step === "rollback"} act={act} close={close}>
+    <Dialog
+      title={title}
+      submitLabel={action}
+      danger={step === "rollback"}
+      onSubmit={act}
+      onClose={onClose}
+    >
       <p class="muted">{means}</p>
       {step !== "advance" && (
-        <Field label="Reason" value={reason} change={setReason} maxLength={1024} />
+        <TextField label="Reason" value={reason} onChange={setReason} maxLength={1024} />
       )}
     </Dialog>
   );
 }
 
-function asked(step: Step, { policy, previous, version, step: at, steps, state }: RolloutRow) {
+function confirmationText(
+  step: RolloutAction,
+  { policy, previous, version, step: at, steps, state }: RolloutRow,
+) {
   const what = `${policy} version ${version}`;
   if (step === "halt")
     return {

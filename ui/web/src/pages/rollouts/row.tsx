@@ -1,17 +1,17 @@
-import { count, plural } from "../../lib/format";
+import { formatCount, pluralize } from "../../lib/format";
 import type { RolloutRow } from "../../lib/types";
-import { State } from "../../parts/badge";
-import { Progress } from "../../parts/progress";
+import { StatusBadge } from "../../parts/badge";
+import { ProgressBar } from "../../parts/progress";
 import "./row.css";
 
 /** How far a roll-out that is open has come, of all agents that its policy is for. */
-export function Course({ row }: { row: RolloutRow }) {
+export function RolloutProgress({ row }: { row: RolloutRow }) {
   const { applied, away, failed, reached, total } = row;
   return (
     <div class="course">
-      <Progress
+      <ProgressBar
         label={`Roll-out of ${row.policy} version ${row.version}`}
-        shares={[
+        segments={[
           { tone: "good", value: applied ?? 0 },
           { tone: "bad", value: failed ?? 0 },
         ]}
@@ -19,21 +19,22 @@ export function Course({ row }: { row: RolloutRow }) {
       />
       <p class="counts">
         <span>
-          Step {row.step + 1} of {row.steps}: {count(reached)} of {plural(total ?? 0, "agent")}
+          Step {row.step + 1} of {row.steps}: {formatCount(reached)} of{" "}
+          {pluralize(total ?? 0, "agent")}
         </span>
-        <State of="applied" label={`${count(applied)} applied`} />
+        <StatusBadge status="applied" label={`${formatCount(applied)} applied`} />
         {!!row.wanted && (
-          <State
-            of="wanted"
-            label={`${count(row.wanted)} on the way${away ? `, ${count(away)} of them away` : ""}`}
+          <StatusBadge
+            status="wanted"
+            label={`${formatCount(row.wanted)} on the way${away ? `, ${formatCount(away)} of them away` : ""}`}
           />
         )}
-        {!!failed && <State of="failed" label={`${count(failed)} refused`} />}
+        {!!failed && <StatusBadge status="failed" label={`${formatCount(failed)} refused`} />}
       </p>
-      {waits(row) && (
+      {waitsForPerson(row) && (
         <p class="muted">This step is through. The next one begins when a person says so.</p>
       )}
-      {isAlone(row) && (
+      {waitsForAgents(row) && (
         <p class="muted">
           None of the agents that this step adds has applied it: they are away or have refused it.
           It goes on when one has, or when a person says so.
@@ -44,10 +45,10 @@ export function Course({ row }: { row: RolloutRow }) {
   );
 }
 
-function waits({ automatic, state, step, steps, through }: RolloutRow): boolean {
+function waitsForPerson({ automatic, state, step, steps, through }: RolloutRow): boolean {
   return state === "running" && !automatic && !!through && step + 1 < steps;
 }
 
-function isAlone({ away, state, through, wanted }: RolloutRow): boolean {
+function waitsForAgents({ away, state, through, wanted }: RolloutRow): boolean {
   return state === "running" && !through && wanted === away;
 }

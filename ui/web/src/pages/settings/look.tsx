@@ -1,9 +1,9 @@
 import { now } from "../../lib/clock";
-import { chooseTheme, type Theme, theme } from "../../lib/theme";
-import { chooseZone, shownMoment, type Zone, zone } from "../../lib/zone";
+import { setTheme, type Theme, theme } from "../../lib/theme";
+import { formatTime, setTimeZone, type TimeZone, timeZone } from "../../lib/zone";
 import { Card } from "../../parts/card";
-import { Choice } from "../../parts/field";
-import { Fields } from "../../parts/form";
+import { SelectField } from "../../parts/field";
+import { FieldGrid } from "../../parts/form";
 
 const THEMES = [
   ["system", "As the system"],
@@ -16,24 +16,24 @@ const ZONES = [
 ] as const;
 
 /** How things are shown here; kept in this browser alone. */
-export function Look() {
+export function Appearance() {
   return (
     <Card title="This browser">
-      <Fields>
-        <Choice
+      <FieldGrid>
+        <SelectField
           label="Theme"
           value={theme.value}
-          change={chosen => chooseTheme(chosen as Theme)}
+          onChange={chosen => setTheme(chosen as Theme)}
           options={THEMES}
         />
-        <Choice
+        <SelectField
           label="Exact times in"
-          hint={`It is ${shownMoment(now.value)}.`}
-          value={zone.value}
-          change={chosen => chooseZone(chosen as Zone)}
+          hint={`It is ${formatTime(now.value)}.`}
+          value={timeZone.value}
+          onChange={chosen => setTimeZone(chosen as TimeZone)}
           options={ZONES}
         />
-      </Fields>
+      </FieldGrid>
     </Card>
   );
 }

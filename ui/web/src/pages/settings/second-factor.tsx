@@ -1,49 +1,49 @@
 import { useState } from "preact/hooks";
 import { post, remove } from "../../lib/api";
-import type { Enrolment } from "../../lib/door";
-import { type Loaded, useGet } from "../../lib/hooks";
-import { resume } from "../../lib/session";
-import { State } from "../../parts/badge";
+import type { AuthenticatorSetup } from "../../lib/door";
+import { type Query, useGet } from "../../lib/hooks";
+import { restoreSession } from "../../lib/session";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Code } from "../../parts/code";
+import { CodeBlock } from "../../parts/code";
 import { Dialog } from "../../parts/dialog";
 import { Await, Notice } from "../../parts/states";
-import { toast, toastError } from "../../parts/toasts";
-import { Replace } from "./replacement";
-import { Scan } from "./scan";
+import { showError, showToast } from "../../parts/toasts";
+import { ReplaceAuthenticator } from "./replacement";
+import { ScanAuthenticator } from "./scan";
 
-interface Standing {
+interface SecondFactorStatus {
   active: boolean;
   demanded: boolean;
   recovery_codes: number;
 }
 
-export interface Codes {
+export interface RecoveryCodes {
   recovery_codes: string[];
 }
 
-const FEW = 3; // recovery codes that are left
+const FEW_CODES = 3; // recovery codes that are left
 
 /** Codes of an authenticator beside the password: set up, renewed, replaced, taken away. */
-export function SecondFactor({ replaced }: { replaced: () => void }) {
-  const found = useGet<Standing>("second-factor");
+export function SecondFactor({ onReplaced }: { onReplaced: () => void }) {
+  const result = useGet<SecondFactorStatus>("second-factor");
   const [codes, setCodes] = useState<string[] | null>(null);
   const keep = (made: string[]) => {
     setCodes(made);
-    found.reload();
+    result.reload();
   };
   return (
-    <Card title="Second factor" aside={found.data && <Now of={found.data} />}>
+    <Card title="Second factor" aside={result.data && <StatusLabel status={result.data} />}>
       {codes ? (
-        <Kept codes={codes} done={() => setCodes(null)} />
+        <NewRecoveryCodes codes={codes} onDone={() => setCodes(null)} />
       ) : (
-        <Await of={found}>
+        <Await query={result}>
           {now =>
             now.active ? (
-              <Active now={now} found={found} keep={keep} replaced={replaced} />
+              <ActiveSecondFactor now={now} found={result} onCodes={keep} onReplaced={onReplaced} />
             ) : (
-              <SetUp keep={keep} />
+              <SetUpSecondFactor onCodes={keep} />
             )
           }
         </Await>
@@ -52,19 +52,21 @@ export function SecondFactor({ replaced }: { replaced: () => void }) {
   );
 }
 
-function Now({ of }: { of: Standing }) {
-  return <State of={of.active ? "ok" : "late"} label={of.active ? "Set up" : "None"} />;
+function StatusLabel({ status }: { status: SecondFactorStatus }) {
+  return (
+    <StatusBadge status={status.active ? "ok" : "late"} label={status.active ? "Set up" : "None"} />
+  );
 }
 
-function Kept({ codes, done }: { codes: readonly string[]; done: () => void }) {
+function NewRecoveryCodes({ codes, onDone }: { codes: readonly string[]; onDone: () => void }) {
   return (
     <div class="stack">
       <Notice tone="warn">
         Recovery codes: each is good once, if your authenticator is lost. They are not shown again.
       </Notice>
-      <Code label="Recovery codes" text={codes.join("\n")} />
+      <CodeBlock label="Recovery codes" text={codes.join("\n")} />
       <div class="line">
-        <Button kind="primary" onClick={done}>
+        <Button kind="primary" onClick={onDone}>
           I have kept them
         </Button>
       </div>
@@ -72,11 +74,11 @@ function Kept({ codes, done }: { codes: readonly string[]; done: () => void }) {
   );
 }
 
-function SetUp({ keep }: { keep: (codes: string[]) => void }) {
-  const [begun, setBegun] = useState<Enrolment | null>(null);
+function SetUpSecondFactor({ onCodes }: { onCodes: (codes: string[]) => void }) {
+  const [begun, setBegun] = useState<AuthenticatorSetup | null>(null);
   const [code, setCode] = useState("");
   if (!begun) {
-    const begin = () => post<Enrolment>("second-factor").then(setBegun, toastError);
+    const begin = () => post<AuthenticatorSetup>("second-factor").then(setBegun, showError);
     return (
       <div class="stack">
         <p class="muted">With one, a stolen password alone opens nothing.</p>
@@ -89,47 +91,53 @@ function SetUp({ keep }: { keep: (codes: string[]) => void }) {
     );
   }
   const confirm = async () => {
-    const made = await post<Codes>("second-factor/confirm", { code: code.trim() });
-    toast("Your second factor is in force");
-    keep(made.recovery_codes);
-    await resume();
+    const made = await post<RecoveryCodes>("second-factor/confirm", { code: code.trim() });
+    showToast("Your second factor is in force");
+    onCodes(made.recovery_codes);
+    await restoreSession();
   };
   return (
-    <Scan begun={begun} code={code} change={setCode} act={confirm} cancel={() => setBegun(null)} />
+    <ScanAuthenticator
+      setup={begun}
+      code={code}
+      onChange={setCode}
+      onSubmit={confirm}
+      onCancel={() => setBegun(null)}
+    />
   );
 }
 
 interface ActiveProps {
-  now: Standing;
-  found: Loaded<Standing>;
-  keep: (codes: string[]) => void;
-  replaced: () => void;
+  now: SecondFactorStatus;
+  found: Query<SecondFactorStatus>;
+  onCodes: (codes: string[]) => void;
+  onReplaced: () => void;
 }
 
-function Active({ now, found, keep, replaced }: ActiveProps) {
-  const [asks, setAsks] = useState(false);
+function ActiveSecondFactor({ now, found, onCodes, onReplaced }: ActiveProps) {
+  const [dialog, setDialog] = useState(false);
   const [replaces, setReplaces] = useState(false);
   const renew = () =>
-    post<Codes>("second-factor/recovery-codes").then(
-      ({ recovery_codes }) => keep(recovery_codes),
-      toastError,
+    post<RecoveryCodes>("second-factor/recovery-codes").then(
+      ({ recovery_codes }) => onCodes(recovery_codes),
+      showError,
     );
   const act = async () => {
     await remove("second-factor");
-    toast("Your second factor is taken away");
+    showToast("Your second factor is taken away");
     found.reload();
-    await resume();
+    await restoreSession();
   };
   if (replaces) {
     const changed = (codes: string[]) => {
-      keep(codes);
-      replaced();
+      onCodes(codes);
+      onReplaced();
     };
-    return <Replace keep={changed} cancel={() => setReplaces(false)} />;
+    return <ReplaceAuthenticator onCodes={changed} onCancel={() => setReplaces(false)} />;
   }
   return (
     <div class="stack">
-      {now.recovery_codes <= FEW && (
+      {now.recovery_codes <= FEW_CODES && (
         <Notice tone="warn">Only {now.recovery_codes} recovery codes are left.</Notice>
       )}
       <p class="muted">
@@ -140,18 +148,18 @@ function Active({ now, found, keep, replaced }: ActiveProps) {
         <Button onClick={renew}>New recovery codes</Button>
         <Button onClick={() => setReplaces(true)}>Another authenticator…</Button>
         {!now.demanded && (
-          <Button kind="danger" onClick={() => setAsks(true)}>
+          <Button kind="danger" onClick={() => setDialog(true)}>
             Take it away…
           </Button>
         )}
       </div>
-      {asks && (
+      {dialog && (
         <Dialog
           title="Take your second factor away?"
-          action="Take away"
+          submitLabel="Take away"
           danger
-          act={act}
-          close={() => setAsks(false)}
+          onSubmit={act}
+          onClose={() => setDialog(false)}
         >
           <p class="muted">Whoever has your password can sign in as you then.</p>
         </Dialog>

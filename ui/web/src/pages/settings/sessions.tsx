@@ -1,12 +1,12 @@
 import { remove } from "../../lib/api";
 import { useGet } from "../../lib/hooks";
-import { State } from "../../parts/badge";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Await } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import { timeColumn } from "../../parts/timecolumn";
-import { toast, toastError } from "../../parts/toasts";
+import { showError, showToast } from "../../parts/toasts";
 
 interface Session {
   id: string;
@@ -20,7 +20,7 @@ interface Session {
   expires_at: string;
 }
 
-const KINDS: Record<string, string> = {
+const SESSION_KINDS: Record<string, string> = {
   browser: "Browser",
   session: "Program",
   api: "API token",
@@ -28,13 +28,16 @@ const KINDS: Record<string, string> = {
 };
 
 /** What one is signed in with, everywhere; each can be ended. */
-export function Sessions() {
-  const found = useGet<Session[]>("sessions");
+export function SessionsCard() {
+  const result = useGet<Session[]>("sessions");
   const end = (ids: string[]) =>
     Promise.all(ids.map(id => remove(`sessions/${id}`)))
-      .then(() => toast(ids.length === 1 ? "It is ended" : `${ids.length} are ended`), toastError)
-      .then(found.reload);
-  const others = found.data?.filter(({ current, kind }) => !current && kind !== "api") ?? [];
+      .then(
+        () => showToast(ids.length === 1 ? "It is ended" : `${ids.length} are ended`),
+        showError,
+      )
+      .then(result.reload);
+  const others = result.data?.filter(({ current, kind }) => !current && kind !== "api") ?? [];
   return (
     <Card
       title="Sessions and API tokens"
@@ -45,11 +48,11 @@ export function Sessions() {
         )
       }
     >
-      <Await of={found}>
+      <Await query={result}>
         {rows => (
           <Table
             label="Sessions and API tokens"
-            columns={[...COLUMNS, ends(end)]}
+            columns={[...COLUMNS, actionsColumn(end)]}
             rows={rows}
             keyOf={({ id }) => id}
             height="24rem"
@@ -60,15 +63,19 @@ export function Sessions() {
   );
 }
 
-function ends(end: (ids: string[]) => void): Column<Session> {
+function actionsColumn(end: (ids: string[]) => void): Column<Session> {
   return {
     name: "actions",
     title: "Actions",
-    bare: true,
+    hideTitle: true,
     width: "5.5rem",
-    number: true,
+    numeric: true,
     cell: ({ current, id }) =>
-      current ? <State of="info" label="This" /> : <Button onClick={() => end([id])}>End</Button>,
+      current ? (
+        <StatusBadge status="info" label="This" />
+      ) : (
+        <Button onClick={() => end([id])}>End</Button>
+      ),
   };
 }
 
@@ -77,19 +84,19 @@ const COLUMNS: Column<Session>[] = [
     name: "kind",
     title: "Kind",
     width: "8rem",
-    cell: ({ kind }) => KINDS[kind] ?? kind,
-    by: row => row.kind,
+    cell: ({ kind }) => SESSION_KINDS[kind] ?? kind,
+    sortBy: row => row.kind,
   },
   {
     name: "with",
     title: "With",
     cell: ({ kind, label, user_agent }) => {
-      const told = kind === "api" ? label : user_agent || label;
-      return <span title={told}>{told || "–"}</span>;
+      const text = kind === "api" ? label : user_agent || label;
+      return <span title={text}>{text || "–"}</span>;
     },
   },
-  { name: "ip", title: "From", width: "9rem", wide: true, cell: ({ ip }) => ip || "–" },
-  timeColumn("made", "Opened", row => row.created_at, { wide: true, sorts: true }),
-  timeColumn("seen", "Seen", row => row.seen_at, { wide: true, sorts: true }),
-  timeColumn("ends", "Ends", row => row.expires_at, { wide: true, sorts: true }),
+  { name: "ip", title: "From", width: "9rem", wideOnly: true, cell: ({ ip }) => ip || "–" },
+  timeColumn("made", "Opened", row => row.created_at, { wideOnly: true, sortable: true }),
+  timeColumn("seen", "Seen", row => row.seen_at, { wideOnly: true, sortable: true }),
+  timeColumn("ends", "Ends", row => row.expires_at, { wideOnly: true, sortable: true }),
 ];

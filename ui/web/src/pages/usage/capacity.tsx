@@ -1,21 +1,21 @@
-import { bytes, compact, plural, words } from "../../lib/format";
+import { formatBytes, formatCompact, humanize, pluralize } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { query, setQuery } from "../../lib/router";
-import { save } from "../../lib/save";
-import { ofOrganization } from "../../lib/session";
+import { saveFile } from "../../lib/save";
+import { organizationPath } from "../../lib/session";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Chart } from "../../parts/chart";
-import { Choice } from "../../parts/field";
-import { Fields } from "../../parts/form";
-import { Await, Empty, Notice } from "../../parts/states";
-import { Moment } from "../../parts/time";
-import { course, table } from "./course";
-import { asked } from "./span";
+import { SelectField } from "../../parts/field";
+import { FieldGrid } from "../../parts/form";
+import { Await, EmptyState, Notice } from "../../parts/states";
+import { Timestamp } from "../../parts/time";
+import { forecastCsv, forecastSeries } from "./course";
+import { usageQuery } from "./span";
 import type { Forecast } from "./wire";
 
-const USUAL = "90";
-const AHEAD = [
+const DEFAULT_DAYS = "90";
+const FORECAST_PERIODS = [
   ["30", "30 days"],
   ["90", "90 days"],
   ["180", "Half a year"],
@@ -23,36 +23,37 @@ const AHEAD = [
 ] as const;
 
 /** Storage and load: how they went, and where they are going, with the band of 90 %. */
-export function Capacity() {
-  const ahead = AHEAD.find(([days]) => days === query.value.get("ahead"))?.[0] ?? USUAL;
-  const { vault } = asked();
-  const found = useGet<Forecast[]>(ofOrganization("capacity"), {
+export function CapacityTab() {
+  const ahead =
+    FORECAST_PERIODS.find(([days]) => days === query.value.get("ahead"))?.[0] ?? DEFAULT_DAYS;
+  const { vault } = usageQuery();
+  const result = useGet<Forecast[]>(organizationPath("capacity"), {
     days: ahead,
     ...(vault ? { vault } : {}),
   });
   return (
     <div class="stack">
-      <Fields>
-        <Choice
+      <FieldGrid>
+        <SelectField
           label="Look ahead"
           value={ahead}
-          change={days => setQuery({ ahead: days === USUAL ? "" : days })}
-          options={AHEAD}
+          onChange={days => setQuery({ ahead: days === DEFAULT_DAYS ? "" : days })}
+          options={FORECAST_PERIODS}
         />
-      </Fields>
-      <Await of={found}>
+      </FieldGrid>
+      <Await query={result}>
         {all =>
           all.length ? (
             <>
               <div class="columns">
                 {all.map(one => (
-                  <One key={one.name} of={one} />
+                  <ForecastCard key={one.name} forecast={one} />
                 ))}
               </div>
-              <Take all={all} />
+              <ExportButtons all={all} />
             </>
           ) : (
-            <Empty icon="chart" title="Nothing was told yet" />
+            <EmptyState icon="chart" title="Nothing was told yet" />
           )
         }
       </Await>
@@ -60,17 +61,20 @@ export function Capacity() {
   );
 }
 
-function One({ of }: { of: Forecast }) {
-  const format = of.unit === "bytes" ? bytes : compact;
-  const title = of.name === "requests" ? "Requests an hour" : words(of.name.replace("_bytes", ""));
-  const { band, expected, history, times } = course(of);
+function ForecastCard({ forecast }: { forecast: Forecast }) {
+  const format = forecast.unit === "bytes" ? formatBytes : formatCompact;
+  const title =
+    forecast.name === "requests"
+      ? "Requests an hour"
+      : humanize(forecast.name.replace("_bytes", ""));
+  const { band, expected, history, times } = forecastSeries(forecast);
   return (
-    <Card title={title} aside={of.enough && `${format(of.per_day)} more a day`}>
+    <Card title={title} aside={forecast.enough && `${format(forecast.per_day)} more a day`}>
       <div class="stack">
-        {!of.enough && <Notice tone="info">No forecast: {of.reason}.</Notice>}
-        {of.full_at && (
+        {!forecast.enough && <Notice tone="info">No forecast: {forecast.reason}.</Notice>}
+        {forecast.full_at && (
           <Notice tone="warn">
-            The disk is full about <Moment at={of.full_at} />, if it goes on like this.
+            The disk is full about <Timestamp at={forecast.full_at} />, if it goes on like this.
           </Notice>
         )}
         {times.length ? (
@@ -80,19 +84,19 @@ function One({ of }: { of: Forecast }) {
             height={180}
             format={format}
             times={times}
-            lines={[
+            series={[
               { title: "Measured", values: history },
-              ...(of.enough ? [{ title: "Expected", values: expected, dashed: true }] : []),
+              ...(forecast.enough ? [{ title: "Expected", values: expected, dashed: true }] : []),
             ]}
-            {...(of.enough ? { band: { title: "90 % band", ...band } } : {})}
+            {...(forecast.enough ? { band: { title: "90 % band", ...band } } : {})}
           />
         ) : (
           <p class="muted">Nothing was measured yet.</p>
         )}
-        {of.points > 0 && (
+        {forecast.points > 0 && (
           <p class="muted">
-            From {plural(of.points, "daily mean")}
-            {of.weekly && ", by weekday"}. It knows of no plans.
+            From {pluralize(forecast.points, "daily mean")}
+            {forecast.weekly && ", by weekday"}. It knows of no plans.
           </p>
         )}
       </div>
@@ -100,11 +104,11 @@ function One({ of }: { of: Forecast }) {
   );
 }
 
-function Take({ all }: { all: Forecast[] }) {
-  const json = () => save("capacity.json", "application/json", JSON.stringify(all, null, 2));
+function ExportButtons({ all }: { all: Forecast[] }) {
+  const json = () => saveFile("capacity.json", "application/json", JSON.stringify(all, null, 2));
   return (
     <div class="line">
-      <Button onClick={() => save("capacity.csv", "text/csv", table(all))}>CSV</Button>
+      <Button onClick={() => saveFile("capacity.csv", "text/csv", forecastCsv(all))}>CSV</Button>
       <Button onClick={json}>JSON</Button>
     </div>
   );

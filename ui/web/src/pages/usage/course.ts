@@ -1,9 +1,9 @@
-import { percent } from "../../lib/format";
-import type { Forecast, Point } from "./wire";
+import { formatPercent } from "../../lib/format";
+import type { DailyCount, Forecast } from "./wire";
 
 type Values = (number | null)[];
 
-interface Course {
+interface ForecastSeries {
   /** Unix seconds. */
   times: number[];
   history: Values;
@@ -12,7 +12,7 @@ interface Course {
 }
 
 /** Past and future on one axis: null where a line has no value. */
-export function course({ band, history }: Forecast): Course {
+export function forecastSeries({ band, history }: Forecast): ForecastSeries {
   const past = history.map(({ value }) => value);
   const none = (rows: readonly unknown[]): Values => rows.map(() => null);
   return {
@@ -27,7 +27,7 @@ export function course({ band, history }: Forecast): Course {
 }
 
 /** As CSV (RFC 4180). Names are the server's own words and numbers: no cell can be a formula. */
-export function table(all: readonly Forecast[]): string {
+export function forecastCsv(all: readonly Forecast[]): string {
   const rows = all.flatMap(({ band, history, name, unit, vault }) => [
     ...history.map(({ at, value }) => [name, unit, vault, at, value, "", "", ""]),
     ...band.map(({ at, expected, high, low }) => [name, unit, vault, at, "", expected, low, high]),
@@ -39,7 +39,7 @@ export function table(all: readonly Forecast[]): string {
 /** Seconds. */
 export const DAY = 86_400;
 
-export interface Daily {
+export interface DailySeries {
   /** Unix seconds: the beginnings of days in UTC. */
   times: number[];
   count: number[];
@@ -47,7 +47,7 @@ export interface Daily {
 }
 
 /** A point for each day from the first one with a count to today: a day without any is 0. */
-export function byDay(points: readonly Point[], now: number): Daily {
+export function dailySeries(points: readonly DailyCount[], now: number): DailySeries {
   const known = new Map(points.map(point => [Date.parse(point.at) / 1000, point]));
   const first = Math.min(...known.keys());
   const times: number[] = [];
@@ -60,12 +60,12 @@ export function byDay(points: readonly Point[], now: number): Daily {
 }
 
 /** A part of all in percent; `–` of nothing. The one way in which these pages say it. */
-export function share(part: number, all: number): string {
-  return percent(all ? part / all : null);
+export function formatShare(part: number, all: number): string {
+  return formatPercent(all ? part / all : null);
 }
 
 /** A class of times: more than `above` days, at most `most` (null: without an end). */
-export function spanOfDays(above: number, most: number | null): string {
+export function dayRange(above: number, most: number | null): string {
   if (most === null) return `more than ${above} d`;
   return above ? `${above} to ${most} d` : `less than ${most} d`;
 }

@@ -1,21 +1,21 @@
-import { download } from "../../lib/save";
-import { ofOrganization } from "../../lib/session";
+import { downloadFile } from "../../lib/save";
+import { organizationPath } from "../../lib/session";
 import { Button } from "../../parts/button";
-import { toastError } from "../../parts/toasts";
-import { asked } from "./span";
+import { showError } from "../../parts/toasts";
+import { usageQuery } from "./span";
 
 /** The same as a table to keep: the server makes it, up to 10,000 rows. */
-export function Export({ of, days }: { of: string; days?: string }) {
+export function ExportButtons({ list, days }: { list: string; days?: string }) {
   const save = (format: string) => {
-    const given = { ...asked(), of, format, ...(days ? { days } : {}) };
-    return download(ofOrganization("usage/export"), given).catch(toastError);
+    const given = { ...usageQuery(), of: list, format, ...(days ? { days } : {}) };
+    return downloadFile(organizationPath("usage/export"), given).catch(showError);
   };
   return (
     <span class="line">
-      <Button kind="quiet" aria-label={`CSV: ${of}`} onClick={() => save("csv")}>
+      <Button kind="quiet" aria-label={`CSV: ${list}`} onClick={() => save("csv")}>
         CSV
       </Button>
-      <Button kind="quiet" aria-label={`JSON: ${of}`} onClick={() => save("json")}>
+      <Button kind="quiet" aria-label={`JSON: ${list}`} onClick={() => save("json")}>
         JSON
       </Button>
     </span>

@@ -1,46 +1,46 @@
-import { count } from "../../lib/format";
+import { formatCount } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { query } from "../../lib/router";
-import { ofOrganization, within } from "../../lib/session";
-import { Await, Empty } from "../../parts/states";
+import { inOrganization, organizationPath } from "../../lib/session";
+import { Await, EmptyState } from "../../parts/states";
 import type { Column } from "../../parts/table";
 import { timeColumn } from "../../parts/timecolumn";
-import { Export } from "./export";
-import { Pages } from "./pages";
-import type { KeyRow, Paged } from "./wire";
+import { ExportButtons } from "./export";
+import { PagedTable } from "./pages";
+import type { KeyStatus, PageOf } from "./wire";
 
-const PAGE = 200; // rows that one request brings
+const PAGE_SIZE = 200; // rows that one request brings
 
 /** Key-encryption keys: which one an agent seals with, since when, and who owes a change. */
-export function Keys() {
+export function KeysTab() {
   const vault = query.value.get("vault") ?? "";
-  const asks = { limit: PAGE, ...(vault ? { vault } : {}) };
-  const found = useGet<Paged<KeyRow> & { told: number; due: number }>(
-    ofOrganization("usage/keys"),
-    asks,
+  const dialog = { limit: PAGE_SIZE, ...(vault ? { vault } : {}) };
+  const result = useGet<PageOf<KeyStatus> & { told: number; due: number }>(
+    organizationPath("usage/keys"),
+    dialog,
   );
   return (
     <div class="stack">
-      <Await of={found}>
+      <Await query={result}>
         {first => (
           <>
             <p>
-              Agents that owe a change of the key-encryption key: {count(first.due)} of{" "}
-              {count(first.told)}.
+              Agents that owe a change of the key-encryption key: {formatCount(first.due)} of{" "}
+              {formatCount(first.told)}.
             </p>
-            <Pages
-              key={JSON.stringify(asks)}
+            <PagedTable
+              key={JSON.stringify(dialog)}
               title="Keys"
-              aside={<Export of="keys" days="" />}
-              path={ofOrganization("usage/keys")}
-              asks={asks}
+              aside={<ExportButtons list="keys" days="" />}
+              path={organizationPath("usage/keys")}
+              params={dialog}
               first={first}
               columns={COLUMNS}
               keyOf={row => row.vault}
               empty={
-                <Empty icon="check" title="None">
+                <EmptyState icon="check" title="None">
                   No agent has told of its key yet.
-                </Empty>
+                </EmptyState>
               }
             />
           </>
@@ -54,28 +54,28 @@ export function Keys() {
   );
 }
 
-const COLUMNS: Column<KeyRow>[] = [
+const COLUMNS: Column<KeyStatus>[] = [
   {
     name: "vault",
     title: "Agent",
-    cell: ({ vault }) => <a href={within(`/agents/${vault}`)}>{vault}</a>,
-    by: row => row.vault,
+    cell: ({ vault }) => <a href={inOrganization(`/agents/${vault}`)}>{vault}</a>,
+    sortBy: row => row.vault,
   },
   {
     name: "generation",
     title: "Generation",
     width: "7rem",
-    number: true,
-    cell: row => count(row.generation),
-    by: row => row.generation,
+    numeric: true,
+    cell: row => formatCount(row.generation),
+    sortBy: row => row.generation,
   },
-  timeColumn("since", "In use since", row => row.since, { sorts: true }),
+  timeColumn("since", "In use since", row => row.since, { sortable: true }),
   {
     name: "exact",
     title: "Or longer",
-    wide: true,
+    wideOnly: true,
     width: "6rem",
     cell: ({ exact }) => (exact ? "no" : "or longer"),
   },
-  timeColumn("due", "Due since", row => row.due_since, { sorts: true }),
+  timeColumn("due", "Due since", row => row.due_since, { sortable: true }),
 ];

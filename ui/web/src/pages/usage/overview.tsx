@@ -1,146 +1,148 @@
 import { now } from "../../lib/clock";
-import { compact, count, plural } from "../../lib/format";
+import { formatCompact, formatCount, pluralize } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
-import { ofOrganization, within } from "../../lib/session";
-import { Card, Figure, Figures } from "../../parts/card";
+import { inOrganization, organizationPath } from "../../lib/session";
+import { Card, Stat, StatRow } from "../../parts/card";
 import { Chart } from "../../parts/chart";
-import { Bars } from "../../parts/progress";
-import { Await, Empty, Notice } from "../../parts/states";
-import { byDay, DAY, type Daily, share, spanOfDays } from "./course";
-import { Export } from "./export";
-import { asked } from "./span";
-import type { Class, Point, Usage } from "./wire";
+import { BarList } from "../../parts/progress";
+import { Await, EmptyState, Notice } from "../../parts/states";
+import { DAY, type DailySeries, dailySeries, dayRange, formatShare } from "./course";
+import { ExportButtons } from "./export";
+import { usageQuery } from "./span";
+import type { AgeClass, DailyCount, Usage } from "./wire";
 
-const MOST = 12; // operations that are shown
+const MAX_OPERATIONS = 12; // operations that are shown
 
 /** All of it added up. */
-export function Overview() {
-  const found = useGet<Usage>(ofOrganization("usage"), asked());
+export function OverviewTab() {
+  const result = useGet<Usage>(organizationPath("usage"), usageQuery());
   return (
-    <Await of={found}>
+    <Await query={result}>
       {usage =>
         usage.agents || usage.count || usage.system_count ? (
-          <Told usage={usage} />
+          <UsageSummary usage={usage} />
         ) : (
-          <Empty icon="chart" title="Nothing was told yet">
+          <EmptyState icon="chart" title="Nothing was told yet">
             Agents tell each quarter of an hour what was used, unless their owner has switched it
             off (share_usage).
-          </Empty>
+          </EmptyState>
         )
       }
     </Await>
   );
 }
 
-function Told({ usage }: { usage: Usage }) {
+function UsageSummary({ usage }: { usage: Usage }) {
   const { operations, secrets } = usage;
   const largest = operations[0]?.count ?? 0;
-  const list = (which: string) => within(`/usage?tab=secrets&which=${which}`);
+  const list = (which: string) => inOrganization(`/usage?tab=secrets&which=${which}`);
   return (
     <div class="stack">
-      <Figures>
-        <Figure
+      <StatRow>
+        <Stat
           label="Operations"
-          value={compact(usage.count)}
-          note={`${share(usage.failed, usage.count)} refused or failed`}
+          value={formatCompact(usage.count)}
+          note={`${formatShare(usage.failed, usage.count)} refused or failed`}
         />
-        <Figure
+        <Stat
           label="System operations"
-          value={compact(usage.system_count)}
+          value={formatCompact(usage.system_count)}
           note="health, link, pages: not in the count"
         />
-        <Figure
+        <Stat
           label="Secrets"
-          value={count(secrets.total)}
-          note={`${count(secrets.never_read)} never read`}
+          value={formatCount(secrets.total)}
+          note={`${formatCount(secrets.never_read)} never read`}
         />
-        <Figure
+        <Stat
           label="Unused"
-          value={count(secrets.unused)}
+          value={formatCount(secrets.unused)}
           note="for 90 days"
           href={list("unused")}
         />
-        <Figure
+        <Stat
           label="Rotation debt"
-          value={count(secrets.rotation_due)}
+          value={formatCount(secrets.rotation_due)}
           note="older than 90 days"
           href={list("rotation")}
         />
-        <Figure
+        <Stat
           label="Expiring"
-          value={count(secrets.expiring)}
+          value={formatCount(secrets.expiring)}
           note="within 30 days"
           href={list("expiring")}
         />
-        <Figure label="Expired" value={count(secrets.expired)} href={list("expiring")} />
-      </Figures>
+        <Stat label="Expired" value={formatCount(secrets.expired)} href={list("expiring")} />
+      </StatRow>
       {usage.opaque_agents < usage.agents && (
         <Notice tone="info">
-          {plural(usage.agents - usage.opaque_agents, "agent")} of {usage.agents} counts without
+          {pluralize(usage.agents - usage.opaque_agents, "agent")} of {usage.agents} counts without
           naming secrets: the lists cannot have theirs.
         </Notice>
       )}
-      <Curve />
+      <DailyOperations />
       <div class="columns tight">
-        <Card title="Operations" aside={<Export of="operation" />}>
-          <Bars
+        <Card title="Operations" aside={<ExportButtons list="operation" />}>
+          <BarList
             total={largest}
-            bars={operations.slice(0, MOST).map(row => ({ name: row.operation, value: row.count }))}
+            bars={operations
+              .slice(0, MAX_OPERATIONS)
+              .map(row => ({ name: row.operation, value: row.count }))}
           />
         </Card>
         {usage.system_operations.length > 0 && (
           <Card title="System operations">
-            <Bars
+            <BarList
               total={usage.system_operations[0]?.count ?? 0}
               bars={usage.system_operations
-                .slice(0, MOST)
+                .slice(0, MAX_OPERATIONS)
                 .map(row => ({ name: row.operation, value: row.count }))}
             />
           </Card>
         )}
-        <Classes title="Time since the last read" of={secrets.idle} />
-        <Classes title="Age of the current version" of={secrets.age} />
-        <Classes title="Time until expiry" of={secrets.expires} />
+        <AgeClasses title="Time since the last read" classes={secrets.idle} />
+        <AgeClasses title="Age of the current version" classes={secrets.age} />
+        <AgeClasses title="Time until expiry" classes={secrets.expires} />
       </div>
     </div>
   );
 }
 
-function Curve() {
-  const { since, ...rest } = asked();
-  const found = useGet<Point[]>(ofOrganization("usage/curve"), { since, ...rest });
+function DailyOperations() {
+  const { since, ...rest } = usageQuery();
+  const result = useGet<DailyCount[]>(organizationPath("usage/curve"), { since, ...rest });
   return (
-    <Card title="Operations a day" aside={<Export of="curve" />}>
-      <Await of={found}>
-        {points => <Days of={byDay(points, now.peek() / 1000)} since={since} />}
+    <Card title="Operations a day" aside={<ExportButtons list="curve" />}>
+      <Await query={result}>
+        {points => <DailyChart series={dailySeries(points, now.peek() / 1000)} since={since} />}
       </Await>
     </Card>
   );
 }
 
-function Days({ of, since }: { of: Daily; since: number }) {
+function DailyChart({ series, since }: { series: DailySeries; since: number }) {
   return (
     <Chart
       label="Operations a day"
       daily
       from={since - (since % DAY)}
-      times={of.times}
-      lines={[
-        { title: "All", values: of.count },
-        { title: "Refused or failed", values: of.failed },
+      times={series.times}
+      series={[
+        { title: "All", values: series.count },
+        { title: "Refused or failed", values: series.failed },
       ]}
     />
   );
 }
 
-function Classes({ title, of }: { title: string; of: readonly Class[] }) {
-  const total = of.reduce((sum, each) => sum + each.count, 0);
+function AgeClasses({ title, classes }: { title: string; classes: readonly AgeClass[] }) {
+  const total = classes.reduce((sum, each) => sum + each.count, 0);
   return (
     <Card title={title}>
-      <Bars
+      <BarList
         total={total}
-        bars={of.map((each, index) => ({
-          name: spanOfDays(of[index - 1]?.days ?? 0, each.days),
+        bars={classes.map((each, index) => ({
+          name: dayRange(classes[index - 1]?.days ?? 0, each.days),
           value: each.count,
         }))}
       />

@@ -1,28 +1,28 @@
 import type { ComponentChildren } from "preact";
 import { get } from "../../lib/api";
-import { plural } from "../../lib/format";
+import { pluralize } from "../../lib/format";
 import { Card } from "../../parts/card";
-import { useParts } from "../../parts/more";
+import { usePagination } from "../../parts/more";
 import { type Column, Table } from "../../parts/table";
-import type { Paged } from "./wire";
+import type { PageOf } from "./wire";
 
-interface PagesProps<Row> {
+interface PagedTableProps<Row> {
   title: string;
   /** Beside the count. */
   aside: ComponentChildren;
   path: string;
-  asks: Record<string, string | number>;
-  first: Paged<Row>;
+  params: Record<string, string | number>;
+  first: PageOf<Row>;
   columns: readonly Column<Row>[];
   keyOf: (row: Row) => string;
   empty: ComponentChildren;
 }
 
 /** A list that comes by the page: the first, and more on demand. */
-export function Pages<Row>(props: PagesProps<Row>) {
-  const { title, aside, path, asks, first, columns, keyOf, empty } = props;
-  const { rows, soFar, more } = useParts(first, after =>
-    get<Paged<Row>>(path, { query: { ...asks, after } }),
+export function PagedTable<Row>(props: PagedTableProps<Row>) {
+  const { title, aside, path, params, first, columns, keyOf, empty } = props;
+  const { rows, suffix, loadMore } = usePagination(first, after =>
+    get<PageOf<Row>>(path, { query: { ...params, after } }),
   );
   return (
     <Card
@@ -30,14 +30,14 @@ export function Pages<Row>(props: PagesProps<Row>) {
       flush
       aside={
         <span class="line">
-          {plural(rows.length, "row")}
-          {soFar}
+          {pluralize(rows.length, "row")}
+          {suffix}
           {aside}
         </span>
       }
     >
       <Table label={title} columns={columns} rows={rows} keyOf={keyOf} empty={empty} />
-      {more}
+      {loadMore}
     </Card>
   );
 }

@@ -1,19 +1,19 @@
-import { count } from "../../lib/format";
+import { formatCount } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { query, setQuery } from "../../lib/router";
-import { ofOrganization, within } from "../../lib/session";
-import { Copy } from "../../parts/copy";
-import { Choice, Field } from "../../parts/field";
-import { Fields } from "../../parts/form";
-import { Await, Empty } from "../../parts/states";
+import { inOrganization, organizationPath } from "../../lib/session";
+import { CopyButton } from "../../parts/copy";
+import { SelectField, TextField } from "../../parts/field";
+import { FieldGrid } from "../../parts/form";
+import { Await, EmptyState } from "../../parts/states";
 import type { Column } from "../../parts/table";
 import { timeColumn } from "../../parts/timecolumn";
-import { Export } from "./export";
-import { Pages } from "./pages";
-import { asked } from "./span";
-import type { Paged, SecretRow } from "./wire";
+import { ExportButtons } from "./export";
+import { PagedTable } from "./pages";
+import { usageQuery } from "./span";
+import type { PageOf, SecretUsage } from "./wire";
 
-const PAGE = 200; // rows that one request brings
+const PAGE_SIZE = 200; // rows that one request brings
 const LISTS = [
   ["unused", "Unused"],
   ["overused", "Over-used"],
@@ -22,57 +22,57 @@ const LISTS = [
   ["all", "All that were named"],
 ] as const;
 
-const TOLD: Record<string, string> = {
+const DESCRIPTIONS: Record<string, string> = {
   unused: "Not read for so many days, or never and as old.",
   overused: "Read more than 10 times as often as the agent's median, and at least 100 times.",
   expiring: "What expires within so many days, the soonest first.",
   rotation: "Whose current version is older than so many days, the oldest first.",
   all: "Every secret that an agent named.",
 };
-const BY_DAYS = ["unused", "expiring", "rotation"];
+const LISTS_BY_DAYS = ["unused", "expiring", "rotation"];
 
 /** Secrets that need a look, by opaque id: only their agent knows the names. */
-export function Secrets() {
+export function SecretsTab() {
   const which = LISTS.find(([name]) => name === query.value.get("which"))?.[0] ?? "unused";
   const days = query.value.get("days") ?? "";
-  const asks = { ...asked(), which, limit: PAGE, ...(days ? { days } : {}) };
-  const found = useGet<Paged<SecretRow>>(ofOrganization("usage/secrets"), asks);
+  const dialog = { ...usageQuery(), which, limit: PAGE_SIZE, ...(days ? { days } : {}) };
+  const result = useGet<PageOf<SecretUsage>>(organizationPath("usage/secrets"), dialog);
   return (
     <div class="stack">
-      <Fields>
-        <Choice
+      <FieldGrid>
+        <SelectField
           label="Which"
-          hint={TOLD[which]}
+          hint={DESCRIPTIONS[which]}
           value={which}
-          change={chosen => setQuery({ which: chosen === "unused" ? "" : chosen, days: "" })}
+          onChange={chosen => setQuery({ which: chosen === "unused" ? "" : chosen, days: "" })}
           options={LISTS}
         />
-        {BY_DAYS.includes(which) && (
-          <Field
+        {LISTS_BY_DAYS.includes(which) && (
+          <TextField
             label="Days"
             type="number"
             min="1"
             placeholder={which === "expiring" ? "30" : "90"}
             value={days}
-            change={value => setQuery({ days: value.replace(/\D/g, "").slice(0, 4) })}
+            onChange={value => setQuery({ days: value.replace(/\D/g, "").slice(0, 4) })}
           />
         )}
-      </Fields>
-      <Await of={found}>
+      </FieldGrid>
+      <Await query={result}>
         {first => (
-          <Pages
-            key={JSON.stringify(asks)}
+          <PagedTable
+            key={JSON.stringify(dialog)}
             title="Secrets"
-            aside={<Export of={which} days={days} />}
-            path={ofOrganization("usage/secrets")}
-            asks={asks}
+            aside={<ExportButtons list={which} days={days} />}
+            path={organizationPath("usage/secrets")}
+            params={dialog}
             first={first}
             columns={COLUMNS}
             keyOf={({ secret, vault }) => `${vault}/${secret}`}
             empty={
-              <Empty icon="check" title="None">
+              <EmptyState icon="check" title="None">
                 Or their agents do not name them: that takes share_usage: opaque there.
-              </Empty>
+              </EmptyState>
             }
           />
         )}
@@ -84,13 +84,13 @@ export function Secrets() {
   );
 }
 
-const COLUMNS: Column<SecretRow>[] = [
+const COLUMNS: Column<SecretUsage>[] = [
   {
     name: "vault",
     title: "Agent",
     width: "9rem",
-    cell: ({ vault }) => <a href={within(`/agents/${vault}`)}>{vault}</a>,
-    by: row => row.vault,
+    cell: ({ vault }) => <a href={inOrganization(`/agents/${vault}`)}>{vault}</a>,
+    sortBy: row => row.vault,
   },
   {
     name: "secret",
@@ -100,19 +100,19 @@ const COLUMNS: Column<SecretRow>[] = [
   {
     name: "copy",
     title: "Copy",
-    bare: true,
+    hideTitle: true,
     width: "3.5rem",
-    cell: ({ secret }) => <Copy text={secret} label={`Copy ${secret}`} />,
+    cell: ({ secret }) => <CopyButton text={secret} label={`Copy ${secret}`} />,
   },
   {
     name: "reads",
     title: "Reads",
     width: "6rem",
-    number: true,
-    cell: row => count(row.reads),
-    by: row => row.reads,
+    numeric: true,
+    cell: row => formatCount(row.reads),
+    sortBy: row => row.reads,
   },
-  timeColumn("read", "Last read", row => row.last_read, { wide: true, sorts: true }),
-  timeColumn("rotated", "Rotated", row => row.rotated_at, { wide: true, sorts: true }),
-  timeColumn("expires", "Expires", row => row.expires_at, { wide: true, sorts: true }),
+  timeColumn("read", "Last read", row => row.last_read, { wideOnly: true, sortable: true }),
+  timeColumn("rotated", "Rotated", row => row.rotated_at, { wideOnly: true, sortable: true }),
+  timeColumn("expires", "Expires", row => row.expires_at, { wideOnly: true, sortable: true }),
 ];

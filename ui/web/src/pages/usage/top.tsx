@@ -1,16 +1,16 @@
-import { count } from "../../lib/format";
+import { formatCount } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { query, setQuery } from "../../lib/router";
-import { ofOrganization, within } from "../../lib/session";
-import { Choice } from "../../parts/field";
-import { Fields } from "../../parts/form";
-import { Await, Empty } from "../../parts/states";
+import { inOrganization, organizationPath } from "../../lib/session";
+import { SelectField } from "../../parts/field";
+import { FieldGrid } from "../../parts/form";
+import { Await, EmptyState } from "../../parts/states";
 import type { Column } from "../../parts/table";
-import { share } from "./course";
-import { Export } from "./export";
-import { Pages } from "./pages";
-import { asked } from "./span";
-import type { Paged, Ranked } from "./wire";
+import { formatShare } from "./course";
+import { ExportButtons } from "./export";
+import { PagedTable } from "./pages";
+import { usageQuery } from "./span";
+import type { PageOf, UsageCount } from "./wire";
 
 const KINDS = [
   ["agent", "Agents"],
@@ -18,38 +18,38 @@ const KINDS = [
   ["secret", "Secrets, by opaque id"],
   ["identity", "Identities, by opaque id"],
 ] as const;
-const PAGE = 200; // rows that one request brings
+const PAGE_SIZE = 200; // rows that one request brings
 
 /** The most used of a kind. */
-export function Top() {
+export function MostUsedTab() {
   const of = KINDS.find(([name]) => name === query.value.get("of"))?.[0] ?? "agent";
-  const asks = { ...asked(), of, limit: PAGE };
-  const found = useGet<Paged<Ranked>>(ofOrganization("usage/top"), asks);
+  const dialog = { ...usageQuery(), of, limit: PAGE_SIZE };
+  const result = useGet<PageOf<UsageCount>>(organizationPath("usage/top"), dialog);
   return (
     <div class="stack">
-      <Fields>
-        <Choice
+      <FieldGrid>
+        <SelectField
           label="Count by"
           value={of}
-          change={kind => setQuery({ of: kind === "agent" ? "" : kind })}
+          onChange={kind => setQuery({ of: kind === "agent" ? "" : kind })}
           options={KINDS}
         />
-      </Fields>
-      <Await of={found}>
+      </FieldGrid>
+      <Await query={result}>
         {first => (
-          <Pages
-            key={JSON.stringify(asks)}
+          <PagedTable
+            key={JSON.stringify(dialog)}
             title="Most used"
-            aside={<Export of={of} />}
-            path={ofOrganization("usage/top")}
-            asks={asks}
+            aside={<ExportButtons list={of} />}
+            path={organizationPath("usage/top")}
+            params={dialog}
             first={first}
             columns={COLUMNS}
             keyOf={({ subject, vault }) => `${vault}/${subject}`}
             empty={
-              <Empty icon="chart" title="Nothing of this kind">
+              <EmptyState icon="chart" title="Nothing of this kind">
                 Agents name secrets and identities only with share_usage: opaque.
-              </Empty>
+              </EmptyState>
             }
           />
         )}
@@ -58,36 +58,36 @@ export function Top() {
   );
 }
 
-const COLUMNS: Column<Ranked>[] = [
+const COLUMNS: Column<UsageCount>[] = [
   {
     name: "vault",
     title: "Agent",
     width: "9rem",
-    cell: ({ vault }) => (vault ? <a href={within(`/agents/${vault}`)}>{vault}</a> : "all"),
-    by: row => row.vault,
+    cell: ({ vault }) => (vault ? <a href={inOrganization(`/agents/${vault}`)}>{vault}</a> : "all"),
+    sortBy: row => row.vault,
   },
   {
     name: "subject",
     title: "What",
     cell: ({ subject, vault }) =>
       subject === vault ? "Everything" : <code title={subject}>{subject}</code>,
-    by: row => row.subject,
+    sortBy: row => row.subject,
   },
   {
     name: "count",
     title: "Times",
     width: "7rem",
-    number: true,
-    cell: row => count(row.count),
-    by: row => row.count,
+    numeric: true,
+    cell: row => formatCount(row.count),
+    sortBy: row => row.count,
   },
   {
     name: "failed",
     title: "Refused or failed",
     width: "9rem",
-    number: true,
-    wide: true,
-    cell: row => `${count(row.failed)} (${share(row.failed, row.count)})`,
-    by: row => row.failed,
+    numeric: true,
+    wideOnly: true,
+    cell: row => `${formatCount(row.failed)} (${formatShare(row.failed, row.count)})`,
+    sortBy: row => row.failed,
   },
 ];

@@ -6,7 +6,7 @@ export interface OperationCount {
 }
 
 /** How many for at most so many days; null: for longer. Not cumulative. */
-export interface Class {
+export interface AgeClass {
   days: number | null;
   count: number;
 }
@@ -30,20 +30,20 @@ export interface Usage {
     expiring: number;
     expired: number;
     rotation_due: number;
-    idle: Class[];
-    age: Class[];
-    expires: Class[];
+    idle: AgeClass[];
+    age: AgeClass[];
+    expires: AgeClass[];
   };
 }
 
-export interface Point {
+export interface DailyCount {
   at: string;
   count: number;
   failed: number;
 }
 
 /** `vault` is empty for an operation of all agents. */
-export interface Ranked {
+export interface UsageCount {
   vault: string;
   subject: string;
   count: number;
@@ -51,7 +51,7 @@ export interface Ranked {
 }
 
 /** A secret by its opaque id. */
-export interface SecretRow {
+export interface SecretUsage {
   vault: string;
   secret: string;
   reads: number;
@@ -62,7 +62,7 @@ export interface SecretRow {
 }
 
 /** An agent's key-encryption key; `exact` false: in use since then or longer. */
-export interface KeyRow {
+export interface KeyStatus {
   vault: string;
   generation: number;
   since: string;
@@ -70,7 +70,7 @@ export interface KeyRow {
   due_since: string | null;
 }
 
-export interface Paged<Row> {
+export interface PageOf<Row> {
   rows: Row[];
   /** Empty on the last. */
   next: string;

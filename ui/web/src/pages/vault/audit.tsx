@@ -1,9 +1,9 @@
 import { query } from "../../lib/router";
-import { LinkState } from "../../parts/linkstate";
+import { LiveIndicator } from "../../parts/linkstate";
 import { Page } from "../../parts/page";
 import { Tabs } from "../../parts/tabs";
 import { Search } from "./audit/search";
-import { Tail } from "./audit/tail";
+import { LiveEvents } from "./audit/tail";
 import { Verify } from "./audit/verify";
 import "./vault.css";
 
@@ -11,12 +11,12 @@ import "./vault.css";
 export default function Audit() {
   const isLive = query.value.get("tab") !== "search";
   return (
-    <Page title="Audit log" state={isLive && <LinkState />}>
+    <Page title="Audit log" state={isLive && <LiveIndicator />}>
       <div class="stack">
         <Tabs
           label="The audit log"
           tabs={[
-            { name: "now", title: "Now", content: () => <Tail /> },
+            { name: "now", title: "Now", content: () => <LiveEvents /> },
             { name: "search", title: "Search", content: () => <Search /> },
             { name: "verify", title: "Verify", content: () => <Verify /> },
           ]}

@@ -1,13 +1,13 @@
 import { useGet } from "../../lib/hooks";
 import type { PolicyDocument } from "../../lib/types";
 import { Card } from "../../parts/card";
-import { Code } from "../../parts/code";
+import { CodeBlock } from "../../parts/code";
 import { Page } from "../../parts/page";
 import { Await } from "../../parts/states";
-import { Trial } from "./policy/trial";
+import { DryRunForm } from "./policy/trial";
 import "./vault.css";
 
-interface Effective {
+interface EffectivePolicies {
   root: boolean;
   policies: PolicyDocument[];
   unknown: string[];
@@ -16,13 +16,13 @@ interface Effective {
 
 /** What somebody may do, and why not; what counts for oneself. */
 export default function DryRun() {
-  const mine = useGet<Effective>("policies-effective");
+  const mine = useGet<EffectivePolicies>("policies-effective");
   return (
     <Page title="Dry run">
       <div class="stack">
-        <Trial />
+        <DryRunForm />
         <Card title="What counts for you">
-          <Await of={mine}>
+          <Await query={mine}>
             {found => (
               <div class="stack">
                 {found.root && <p>You hold the policy root, which allows everything.</p>}
@@ -30,7 +30,7 @@ export default function DryRun() {
                   <p>Names without a policy: {found.unknown.join(", ")}.</p>
                 )}
                 {[...found.policies, ...found.fleet].map(policy => (
-                  <Code
+                  <CodeBlock
                     key={policy.name}
                     label={`Policy ${policy.name}`}
                     text={JSON.stringify(policy, null, 2)}

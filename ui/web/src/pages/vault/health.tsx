@@ -1,33 +1,46 @@
 import { useState } from "preact/hooks";
-import { useNow } from "../../agent/live";
-import { lookAtSeal, seal } from "../../agent/seal";
+import { useTopicRow } from "../../agent/live";
+import { refreshSealStatus, sealStatus } from "../../agent/seal";
 import type { Disk, Health, Sink } from "../../agent/wire";
 import { post } from "../../lib/api";
-import { bytes, compact, count, millis, percent, plural } from "../../lib/format";
-import { State } from "../../parts/badge";
+import {
+  formatBytes,
+  formatCompact,
+  formatCount,
+  formatMillis,
+  formatPercent,
+  pluralize,
+} from "../../lib/format";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
-import { Card, Facts, Figure, Figures } from "../../parts/card";
+import { Card, DescriptionList, Stat, StatRow } from "../../parts/card";
 import { Dialog } from "../../parts/dialog";
-import { LinkState } from "../../parts/linkstate";
+import { LiveIndicator } from "../../parts/linkstate";
 import { Page } from "../../parts/page";
-import { Failure, Loading, Notice, Stale } from "../../parts/states";
+import { ErrorState, Loading, Notice, StaleNotice } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { Moment, TimeAgo } from "../../parts/time";
+import { RelativeTime, Timestamp } from "../../parts/time";
 
-const COLUMNS: Column<Sink>[] = [
+const SINK_COLUMNS: Column<Sink>[] = [
   { name: "name", title: "Copy", cell: row => <span title={row.name}>{row.name}</span> },
   {
     name: "state",
     title: "State",
     width: "9rem",
-    cell: row => <State of={standing(row)[0]} label={standing(row)[1]} />,
+    cell: row => <StatusBadge status={sinkState(row)[0]} label={sinkState(row)[1]} />,
   },
-  { name: "size", title: "Records", width: "7rem", number: true, cell: row => count(row.size) },
+  {
+    name: "size",
+    title: "Records",
+    width: "7rem",
+    numeric: true,
+    cell: row => formatCount(row.size),
+  },
   {
     name: "error",
     title: "Last error",
     width: "16rem",
-    wide: true,
+    wideOnly: true,
     cell: row => <span title={row.error}>{row.error || "–"}</span>,
   },
 ];
@@ -39,41 +52,49 @@ const PLACES: Record<string, string> = {
   link: "Control plane link",
 };
 
-const DISKS: Column<Disk>[] = [
+const DISK_COLUMNS: Column<Disk>[] = [
   { name: "place", title: "Place", cell: row => PLACES[row.place] ?? row.place },
   {
     name: "state",
     title: "State",
     width: "9rem",
-    cell: row => <State of={row.low ? "warning" : "ok"} label={row.low ? "Nearly full" : "OK"} />,
+    cell: row => (
+      <StatusBadge status={row.low ? "warning" : "ok"} label={row.low ? "Nearly full" : "OK"} />
+    ),
   },
-  { name: "free", title: "Free", width: "7rem", number: true, cell: row => bytes(row.free) },
-  { name: "total", title: "Size", width: "7rem", number: true, cell: row => bytes(row.total) },
+  { name: "free", title: "Free", width: "7rem", numeric: true, cell: row => formatBytes(row.free) },
+  {
+    name: "total",
+    title: "Size",
+    width: "7rem",
+    numeric: true,
+    cell: row => formatBytes(row.total),
+  },
 ];
 
 /** How the agent does at this moment: load, seal, keys, store, audit log. */
 export default function HealthPage() {
-  const [now, live] = useNow<Health>("health");
-  const [asks, setAsks] = useState(false);
-  if (live.error.value) return <Failure error={live.error.value} />;
+  const [now, live] = useTopicRow<Health>("health");
+  const [dialog, setDialog] = useState(false);
+  if (live.error.value) return <ErrorState error={live.error.value} />;
   if (!now) return <Loading />;
   return (
     <Page
       title="Health"
       state={
         <>
-          <State of="serving" filled />
-          <LinkState />
+          <StatusBadge status="serving" filled />
+          <LiveIndicator />
         </>
       }
       actions={
-        <Button kind="danger" icon="lock" onClick={() => setAsks(true)}>
+        <Button kind="danger" icon="lock" onClick={() => setDialog(true)}>
           Seal…
         </Button>
       }
     >
       <div class="stack">
-        <Stale freshness={live.freshness.value} />
+        <StaleNotice freshness={live.freshness.value} />
         {now.trouble && <Notice tone="bad">{now.trouble}</Notice>}
         {now.rotation_due && (
           <Notice tone="warn">The key-encryption key is due to be rotated.</Notice>
@@ -83,15 +104,15 @@ export default function HealthPage() {
             A disk is nearly full. Free some space before requests are refused.
           </Notice>
         )}
-        <Load now={now} />
+        <LoadStats now={now} />
         <div class="columns">
-          <Seal now={now} />
-          <Store now={now} />
+          <SealCard now={now} />
+          <CacheCard now={now} />
         </div>
-        <Card title="Audit log" flush aside={plural(now.audit_size, "record")}>
+        <Card title="Audit log" flush aside={pluralize(now.audit_size, "record")}>
           <Table
             label="Copies of the log"
-            columns={COLUMNS}
+            columns={SINK_COLUMNS}
             rows={now.sinks}
             keyOf={s => s.name}
             height="14rem"
@@ -100,43 +121,43 @@ export default function HealthPage() {
         <Card title="Disks" flush>
           <Table
             label="Disks"
-            columns={DISKS}
+            columns={DISK_COLUMNS}
             rows={now.disks}
             keyOf={disk => disk.place}
             height="12rem"
           />
         </Card>
       </div>
-      {asks && <AskSeal close={() => setAsks(false)} />}
+      {dialog && <SealDialog onClose={() => setDialog(false)} />}
     </Page>
   );
 }
 
-function Load({ now }: { now: Health }) {
+function LoadStats({ now }: { now: Health }) {
   return (
-    <Figures>
-      <Figure label="Requests" value={compact(now.requests_per_second)} unit="/s" />
-      <Figure label="Own faults" value={compact(now.errors_per_second)} unit="/s" />
-      <Figure label="Latency p50" value={millis(now.p50)} />
-      <Figure label="Latency p99" value={millis(now.p99)} />
-      <Figure label="Connections" value={count(now.connections)} />
-      <Figure label="Answered" value={compact(now.requests)} note="since its start" />
-    </Figures>
+    <StatRow>
+      <Stat label="Requests" value={formatCompact(now.requests_per_second)} unit="/s" />
+      <Stat label="Own faults" value={formatCompact(now.errors_per_second)} unit="/s" />
+      <Stat label="Latency p50" value={formatMillis(now.p50)} />
+      <Stat label="Latency p99" value={formatMillis(now.p99)} />
+      <Stat label="Connections" value={formatCount(now.connections)} />
+      <Stat label="Answered" value={formatCompact(now.requests)} note="since its start" />
+    </StatRow>
   );
 }
 
-function Seal({ now }: { now: Health }) {
-  const vault = seal.value;
+function SealCard({ now }: { now: Health }) {
+  const vault = sealStatus.value;
   return (
     <Card title="Seal and keys">
-      <Facts
+      <DescriptionList
         rows={[
-          ["Unsealed", <TimeAgo key="o" at={now.opened_at} />],
+          ["Unsealed", <RelativeTime key="o" at={now.opened_at} />],
           ["By", vault?.type === "shamir" ? `${vault.t} of ${vault.n} shares` : "its key file"],
-          ["Key generation", count(now.key_generation)],
-          ["Made", <Moment key="k" at={now.key_created_at} />],
-          ["Uses", count(now.key_uses)],
-          ["Keyring epoch", count(now.key_epoch)],
+          ["Key generation", formatCount(now.key_generation)],
+          ["Made", <Timestamp key="k" at={now.key_created_at} />],
+          ["Uses", formatCount(now.key_uses)],
+          ["Keyring epoch", formatCount(now.key_epoch)],
           ["Version", now.version],
         ]}
       />
@@ -144,33 +165,33 @@ function Seal({ now }: { now: Health }) {
   );
 }
 
-function Store({ now }: { now: Health }) {
+function CacheCard({ now }: { now: Health }) {
   return (
     <Card title="Cache of sealed rows">
-      <Facts
+      <DescriptionList
         rows={[
-          ["Rows", count(now.cache_entries)],
-          ["Size", `${bytes(now.cache_bytes)} of ${bytes(now.cache_max_bytes)}`],
-          ["Hits since the start", percent(now.cache_hit_rate / 100)],
+          ["Rows", formatCount(now.cache_entries)],
+          ["Size", `${formatBytes(now.cache_bytes)} of ${formatBytes(now.cache_max_bytes)}`],
+          ["Hits since the start", formatPercent(now.cache_hit_rate / 100)],
         ]}
       />
     </Card>
   );
 }
 
-function standing({ error, behind, on_reserve }: Sink): [string, string] {
+function sinkState({ error, behind, on_reserve }: Sink): [string, string] {
   if (error) return ["failed", "Failing"];
   if (behind) return ["warning", "Behind"];
   return on_reserve ? ["warning", "On its reserve"] : ["ok", "Works"];
 }
 
-function AskSeal({ close }: { close: () => void }) {
+function SealDialog({ onClose }: { onClose: () => void }) {
   const act = async () => {
     await post("system/seal");
-    await lookAtSeal();
+    await refreshSealStatus();
   };
   return (
-    <Dialog title="Seal the vault" action="Seal" danger act={act} close={close}>
+    <Dialog title="Seal the vault" submitLabel="Seal" danger onSubmit={act} onClose={onClose}>
       <p>
         Requests in flight are answered, then the keys leave the memory and nothing is served until
         somebody unseals it with its shares or its key file. A restart does not.

@@ -1,65 +1,69 @@
-import { useNow } from "../../agent/live";
+import { useTopicRow } from "../../agent/live";
 import type { Link } from "../../agent/wire";
-import { bytes, count, millis, words } from "../../lib/format";
-import { State } from "../../parts/badge";
-import { Card, Facts, Figure, Figures } from "../../parts/card";
-import { LinkState } from "../../parts/linkstate";
+import { formatBytes, formatCount, formatMillis, humanize } from "../../lib/format";
+import { StatusBadge } from "../../parts/badge";
+import { Card, DescriptionList, Stat, StatRow } from "../../parts/card";
+import { LiveIndicator } from "../../parts/linkstate";
 import { Page } from "../../parts/page";
-import { Empty, Failure, Loading, Notice, Stale } from "../../parts/states";
-import { Moment, TimeAgo } from "../../parts/time";
+import { EmptyState, ErrorState, Loading, Notice, StaleNotice } from "../../parts/states";
+import { RelativeTime, Timestamp } from "../../parts/time";
 
 /** How the agent stands with its control plane, if it has one. */
 export default function LinkPage() {
-  const [now, live] = useNow<Link>("link");
-  if (live.error.value) return <Failure error={live.error.value} />;
+  const [now, live] = useTopicRow<Link>("link");
+  if (live.error.value) return <ErrorState error={live.error.value} />;
   if (!now) return <Loading />;
   return (
     <Page
       title="Link"
       state={
         <>
-          {now.enabled && <State of={now.state} filled />}
-          <LinkState />
+          {now.enabled && <StatusBadge status={now.state} filled />}
+          <LiveIndicator />
         </>
       }
     >
       <div class="stack">
-        <Stale freshness={live.freshness.value} />
-        {now.enabled ? <Known now={now} /> : <Alone />}
+        <StaleNotice freshness={live.freshness.value} />
+        {now.enabled ? <LinkDetails now={now} /> : <NoControlPlane />}
       </div>
     </Page>
   );
 }
 
-function Alone() {
+function NoControlPlane() {
   return (
-    <Empty icon="link" title="No control plane">
+    <EmptyState icon="link" title="No control plane">
       This agent works by itself. To put it under a control plane, enrol it on its machine:{" "}
       <code>freehold agent enrol</code>. What it sent before is under <a href="/sent">What left</a>.
-    </Empty>
+    </EmptyState>
   );
 }
 
-function Known({ now }: { now: Link }) {
+function LinkDetails({ now }: { now: Link }) {
   return (
     <>
       {now.trouble && <Notice tone="warn">{now.trouble}</Notice>}
       {now.policy_trouble && <Notice tone="warn">{now.policy_trouble}</Notice>}
-      <Figures>
-        <Figure label="Round trip" value={millis(now.round_trip && now.round_trip * 1000)} />
-        <Figure label="Outbox" value={count(now.outbox_messages)} note={bytes(now.outbox_bytes)} />
-        <Figure label="Dropped" value={count(now.dropped)} />
-        <Figure label="Sent in all" value={bytes(now.egress_bytes)} href="/sent" />
-        <Figure label="Faults of the other side" value={count(now.faults)} />
-      </Figures>
+      <StatRow>
+        <Stat label="Round trip" value={formatMillis(now.round_trip && now.round_trip * 1000)} />
+        <Stat
+          label="Outbox"
+          value={formatCount(now.outbox_messages)}
+          note={formatBytes(now.outbox_bytes)}
+        />
+        <Stat label="Dropped" value={formatCount(now.dropped)} />
+        <Stat label="Sent in all" value={formatBytes(now.egress_bytes)} href="/sent" />
+        <Stat label="Faults of the other side" value={formatCount(now.faults)} />
+      </StatRow>
       <div class="columns">
         <Card title="Connection">
-          <Facts
+          <DescriptionList
             rows={[
-              ["State", words(now.state)],
-              ["Since", <TimeAgo key="s" at={now.since} />],
-              ["Connected", now.connected ? <TimeAgo key="c" at={now.connected_at} /> : "no"],
-              ["Attempts", count(now.attempts)],
+              ["State", humanize(now.state)],
+              ["Since", <RelativeTime key="s" at={now.since} />],
+              ["Connected", now.connected ? <RelativeTime key="c" at={now.connected_at} /> : "no"],
+              ["Attempts", formatCount(now.attempts)],
               ["Control plane", now.endpoint || "–"],
               ["Organization", now.org || "–"],
               ["Known there as", now.vault || "–"],
@@ -67,15 +71,15 @@ function Known({ now }: { now: Link }) {
           />
         </Card>
         <Card title="Standing">
-          <Facts
+          <DescriptionList
             rows={[
-              ["Standing", words(now.standing)],
+              ["Standing", humanize(now.standing)],
               ["Certificate", now.generation ? `generation ${now.generation}` : "–"],
-              ["Expires", <Moment key="e" at={now.certificate_expires} />],
+              ["Expires", <Timestamp key="e" at={now.certificate_expires} />],
               ["Fingerprint", now.fingerprint || "–"],
               ["Policies' version", now.policy_version || "–"],
-              ["They count until", <Moment key="p" at={now.policy_expires} />],
-              ["Log signed for up to", count(now.cosigned_size)],
+              ["They count until", <Timestamp key="p" at={now.policy_expires} />],
+              ["Log signed for up to", formatCount(now.cosigned_size)],
             ]}
           />
         </Card>

@@ -1,13 +1,13 @@
 import { useState } from "preact/hooks";
-import { plural } from "../../lib/format";
+import { pluralize } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { navigate } from "../../lib/router";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Dialog } from "../../parts/dialog";
-import { Field, Search } from "../../parts/field";
+import { SearchInput, TextField } from "../../parts/field";
 import { Page } from "../../parts/page";
-import { Await, Empty } from "../../parts/states";
+import { Await, EmptyState } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 
 interface Row {
@@ -25,30 +25,35 @@ const COLUMNS: Column<Row>[] = [
     title: "Policy",
     cell: ({ name }) =>
       name === "root" ? name : <a href={`/policies/${encodeURIComponent(name)}`}>{name}</a>,
-    by: row => row.name,
+    sortBy: row => row.name,
   },
-  { name: "note", title: "Note", wide: true, cell: row => <span class="muted">{row.note}</span> },
+  {
+    name: "note",
+    title: "Note",
+    wideOnly: true,
+    cell: row => <span class="muted">{row.note}</span>,
+  },
 ];
 
 /** Every policy of this agent. */
 export default function Policies() {
-  const [asks, setAsks] = useState(false);
+  const [dialog, setDialog] = useState(false);
   const [text, setText] = useState("");
-  const found = useGet<{ policies: string[] }>("policies");
+  const result = useGet<{ policies: string[] }>("policies");
   return (
     <Page
       title="Policies"
       actions={
-        <Button kind="primary" icon="policy" onClick={() => setAsks(true)}>
+        <Button kind="primary" icon="policy" onClick={() => setDialog(true)}>
           New policy…
         </Button>
       }
     >
-      <Await of={found}>
+      <Await query={result}>
         {({ policies }) => (
-          <Card title="All" flush aside={plural(policies.length, "policy", "policies")}>
+          <Card title="All" flush aside={pluralize(policies.length, "policy", "policies")}>
             <div class="toolbar">
-              <Search label="Find policies" value={text} change={setText} />
+              <SearchInput label="Find policies" value={text} onChange={setText} />
             </div>
             <Table
               label="Policies"
@@ -57,23 +62,23 @@ export default function Policies() {
                 .filter(name => name.includes(text.trim().toLowerCase()))
                 .map(name => ({ name, note: BUILT_IN[name] ?? "" }))}
               keyOf={({ name }) => name}
-              open={({ name }) => name !== "root" && navigate(`/policies/${name}`)}
-              empty={<Empty icon="policy" title="No policy fits" />}
+              onOpen={({ name }) => name !== "root" && navigate(`/policies/${name}`)}
+              empty={<EmptyState icon="policy" title="No policy fits" />}
             />
           </Card>
         )}
       </Await>
-      {asks && <Ask close={() => setAsks(false)} />}
+      {dialog && <NewPolicyDialog onClose={() => setDialog(false)} />}
     </Page>
   );
 }
 
-function Ask({ close }: { close: () => void }) {
+function NewPolicyDialog({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState("");
   const act = async () => navigate(`/policies/${encodeURIComponent(name.trim())}?new=1`);
   return (
-    <Dialog title="New policy" action="Write it" act={act} close={close}>
-      <Field
+    <Dialog title="New policy" submitLabel="Write it" onSubmit={act} onClose={onClose}>
+      <TextField
         label="Name"
         required
         autocomplete="off"
@@ -81,7 +86,7 @@ function Ask({ close }: { close: () => void }) {
         pattern="[A-Za-z0-9][A-Za-z0-9._\-]*"
         hint="Letters, digits and . _ -"
         value={name}
-        change={setName}
+        onChange={setName}
       />
     </Dialog>
   );

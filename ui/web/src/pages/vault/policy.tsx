@@ -1,72 +1,72 @@
 import { useState } from "preact/hooks";
 import { put, remove } from "../../lib/api";
-import { FIRST, shown, useJudged } from "../../lib/draft";
+import { formatPolicy, POLICY_TEMPLATE, useValidation } from "../../lib/draft";
 import { useGet } from "../../lib/hooks";
 import { navigate, type PageProps, query } from "../../lib/router";
 import type { PolicyDocument } from "../../lib/types";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Diff } from "../../parts/code";
+import { DiffView } from "../../parts/code";
 import { Dialog } from "../../parts/dialog";
-import { Draft, Verdict } from "../../parts/draft";
+import { PolicyEditor, ValidationBadge } from "../../parts/draft";
 import { Page } from "../../parts/page";
-import { Empty, Failure, Loading } from "../../parts/states";
-import { toast } from "../../parts/toasts";
-import { Replay } from "./policy/replay";
-import { Trial } from "./policy/trial";
+import { EmptyState, ErrorState, Loading } from "../../parts/states";
+import { showToast } from "../../parts/toasts";
+import { PolicyReplay } from "./policy/replay";
+import { DryRunForm } from "./policy/trial";
 import "./vault.css";
 
 const ROOT = "root";
-const above = { href: "/policies", title: "Policies" };
+const PARENT = { href: "/policies", title: "Policies" };
 
 /** One policy: read, edited, tried out. */
 export default function PolicyPage({ params: { name = "" } }: PageProps) {
   const isNew = query.value.has("new");
-  const found = useGet<PolicyDocument>(
+  const result = useGet<PolicyDocument>(
     isNew || name === ROOT ? null : `policies/${encodeURIComponent(name)}`,
   );
   if (name === ROOT)
     return (
-      <Page title={name} above={above}>
-        <Empty icon="policy" title="Built in: it allows everything">
+      <Page title={name} parent={PARENT}>
+        <EmptyState icon="policy" title="Built in: it allows everything">
           It is neither changed nor deleted. Who holds it is under <a href="/users">Users</a>.
-        </Empty>
+        </EmptyState>
       </Page>
     );
-  if (isNew) return <Write name={name} before="" />;
-  if (found.error?.status === 404)
+  if (isNew) return <PolicyPageEditor name={name} before="" />;
+  if (result.error?.status === 404)
     return (
-      <Page title={name} above={above}>
-        <Empty icon="policy" title="There is no such policy">
+      <Page title={name} parent={PARENT}>
+        <EmptyState icon="policy" title="There is no such policy">
           <a href={`/policies/${encodeURIComponent(name)}?new=1`}>Write it</a>
-        </Empty>
+        </EmptyState>
       </Page>
     );
-  if (found.error) return <Failure error={found.error} retry={found.reload} />;
-  if (!found.data) return <Loading what={`Loading ${name}`} />;
-  return <Write key={name} name={name} before={shown(found.data)} />;
+  if (result.error) return <ErrorState error={result.error} onRetry={result.reload} />;
+  if (!result.data) return <Loading label={`Loading ${name}`} />;
+  return <PolicyPageEditor key={name} name={name} before={formatPolicy(result.data)} />;
 }
 
-function Write({ name, before: first }: { name: string; before: string }) {
+function PolicyPageEditor({ name, before: first }: { name: string; before: string }) {
   const path = `policies/${encodeURIComponent(name)}`;
   const [before, setBefore] = useState(first);
-  const [text, setText] = useState(first || shown(FIRST));
-  const [asks, setAsks] = useState<"save" | "delete" | null>(null);
-  const judged = useJudged(`${path}/validate`, text);
+  const [text, setText] = useState(first || formatPolicy(POLICY_TEMPLATE));
+  const [dialog, setDialog] = useState<"save" | "delete" | null>(null);
+  const judged = useValidation(`${path}/validate`, text);
   const save = async () => {
     await put(path, judged.document);
     setBefore(text);
-    toast(`${name} is in force`);
+    showToast(`${name} is in force`);
     if (query.peek().has("new")) navigate(`/${path}`, { replace: true });
   };
   return (
     <Page
       title={name}
-      above={above}
-      state={<Verdict judged={judged} same={text === before && "In force"} />}
+      parent={PARENT}
+      state={<ValidationBadge validation={judged} unchangedLabel={text === before && "In force"} />}
       actions={
         first && (
-          <Button kind="danger" onClick={() => setAsks("delete")}>
+          <Button kind="danger" onClick={() => setDialog("delete")}>
             Delete…
           </Button>
         )
@@ -74,37 +74,42 @@ function Write({ name, before: first }: { name: string; before: string }) {
     >
       <div class="stack">
         <Card title="Document">
-          <Draft
+          <PolicyEditor
             label={`Document of ${name}`}
             text={text}
-            before={before}
-            judged={judged}
+            saved={before}
+            validation={judged}
             hint="JSON, checked as you type. It is in force as soon as it is saved."
-            change={setText}
-            save={() => setAsks("save")}
+            onChange={setText}
+            onSave={() => setDialog("save")}
           />
         </Card>
-        <Replay name={name} document={judged.document} />
-        <Trial policy={name} draft={judged.document} />
+        <PolicyReplay name={name} document={judged.document} />
+        <DryRunForm policy={name} draft={judged.document} />
       </div>
-      {asks === "save" && (
-        <Dialog title={`Save ${name}`} action="Save" act={save} close={() => setAsks(null)}>
-          <Diff label="What changes" before={before} after={text} />
+      {dialog === "save" && (
+        <Dialog
+          title={`Save ${name}`}
+          submitLabel="Save"
+          onSubmit={save}
+          onClose={() => setDialog(null)}
+        >
+          <DiffView label="What changes" before={before} after={text} />
         </Dialog>
       )}
-      {asks === "delete" && <Delete name={name} close={() => setAsks(null)} />}
+      {dialog === "delete" && <DeletePolicy name={name} onClose={() => setDialog(null)} />}
     </Page>
   );
 }
 
-function Delete({ name, close }: { name: string; close: () => void }) {
+function DeletePolicy({ name, onClose }: { name: string; onClose: () => void }) {
   const act = async () => {
     await remove(`policies/${encodeURIComponent(name)}`);
-    toast(`${name} is deleted`);
+    showToast(`${name} is deleted`);
     navigate("/policies");
   };
   return (
-    <Dialog title={`Delete ${name}`} action="Delete" danger act={act} close={close}>
+    <Dialog title={`Delete ${name}`} submitLabel="Delete" danger onSubmit={act} onClose={onClose}>
       <p>It is out of force at once, for everybody who has it.</p>
     </Dialog>
   );

@@ -1,65 +1,69 @@
 import { useState } from "preact/hooks";
-import { api, folderOf, foldersOf } from "../../agent/paths";
-import type { Info } from "../../agent/wire";
+import { folderHref, parentFolders, secretPath } from "../../agent/paths";
+import type { SecretDetails } from "../../agent/wire";
 import { remove } from "../../lib/api";
-import { count, duration } from "../../lib/format";
+import { formatCount, formatDuration } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { navigate, query } from "../../lib/router";
-import { State, Tags } from "../../parts/badge";
+import { StatusBadge, TagList } from "../../parts/badge";
 import { Button } from "../../parts/button";
-import { Card, Facts } from "../../parts/card";
+import { Card, DescriptionList } from "../../parts/card";
 import { Dialog } from "../../parts/dialog";
 import { Page } from "../../parts/page";
-import { Await, Empty } from "../../parts/states";
-import { Moment, TimeAgo } from "../../parts/time";
-import { toast } from "../../parts/toasts";
-import { Describe } from "./secret/describe";
-import { Value } from "./secret/value";
-import { Versions } from "./secret/versions";
-import { Update } from "./secret/write";
+import { Await, EmptyState } from "../../parts/states";
+import { RelativeTime, Timestamp } from "../../parts/time";
+import { showToast } from "../../parts/toasts";
+import { EditMetadata } from "./secret/describe";
+import { SecretValue } from "./secret/value";
+import { SecretVersions } from "./secret/versions";
+import { WriteVersion } from "./secret/write";
 import "./vault.css";
 
-type Asked = "update" | "describe" | "delete" | "purge" | null;
+type SecretAction = "update" | "describe" | "delete" | "purge" | null;
 
 /** One secret: what is known of it, its versions, and on demand its value. */
 export default function SecretPage() {
   const name = query.value.get("name") ?? "";
-  const found = useGet<Info>(name ? api("metadata", name) : null);
-  if (!name || found.error?.status === 404)
+  const result = useGet<SecretDetails>(name ? secretPath("metadata", name) : null);
+  if (!name || result.error?.status === 404)
     return (
-      <Page title={name || "Secret"} above={{ href: "/secrets", title: "Secrets" }}>
-        <Empty icon="lock" title="There is no such secret">
+      <Page title={name || "Secret"} parent={{ href: "/secrets", title: "Secrets" }}>
+        <EmptyState icon="lock" title="There is no such secret">
           It may have been erased, or you may not see it.
-        </Empty>
+        </EmptyState>
       </Page>
     );
-  return <Await of={found}>{info => <One key={name} info={info} reload={found.reload} />}</Await>;
+  return (
+    <Await query={result}>
+      {info => <SecretView key={name} info={info} reload={result.reload} />}
+    </Await>
+  );
 }
 
-function One({ info, reload }: { info: Info; reload: () => void }) {
-  const [asks, setAsks] = useState<Asked>(null);
+function SecretView({ info, reload }: { info: SecretDetails; reload: () => void }) {
+  const [dialog, setDialog] = useState<SecretAction>(null);
   const { secret, versions } = info;
-  const close = () => setAsks(null);
+  const close = () => setDialog(null);
   const done = (said: string) => {
-    toast(said);
+    showToast(said);
     reload();
   };
-  const folder = foldersOf(secret.name).at(-1) ?? "";
+  const folder = parentFolders(secret.name).at(-1) ?? "";
   return (
     <Page
       title={secret.name}
-      above={{ href: folderOf(folder), title: folder || "Secrets" }}
-      state={<State of={secret.status} filled />}
+      parent={{ href: folderHref(folder), title: folder || "Secrets" }}
+      state={<StatusBadge status={secret.status} filled />}
       actions={
         <>
-          <Button onClick={() => setAsks("describe")}>Edit metadata…</Button>
-          <Button kind="primary" onClick={() => setAsks("update")}>
+          <Button onClick={() => setDialog("describe")}>Edit metadata…</Button>
+          <Button kind="primary" onClick={() => setDialog("update")}>
             New version…
           </Button>
           {secret.status === "active" && (
-            <Button onClick={() => setAsks("delete")}>Delete current…</Button>
+            <Button onClick={() => setDialog("delete")}>Delete current…</Button>
           )}
-          <Button kind="danger" onClick={() => setAsks("purge")}>
+          <Button kind="danger" onClick={() => setDialog("purge")}>
             Erase…
           </Button>
         </>
@@ -67,46 +71,49 @@ function One({ info, reload }: { info: Info; reload: () => void }) {
     >
       <div class="stack">
         {secret.status === "active" && (
-          <Value key={secret.version} name={secret.name} version={secret.version} />
+          <SecretValue key={secret.version} name={secret.name} version={secret.version} />
         )}
         <div class="columns">
-          <About info={info} />
+          <SecretFacts info={info} />
           <Card title="Metadata and tags">
             <div class="stack">
-              {secret.tags.length > 0 && <Tags of={secret.tags} most={20} />}
-              <Metadata of={secret.metadata} />
+              {secret.tags.length > 0 && <TagList tags={secret.tags} max={20} />}
+              <Metadata metadata={secret.metadata} />
             </div>
           </Card>
         </div>
-        <Versions secret={secret} versions={versions} done={done} />
+        <SecretVersions secret={secret} versions={versions} onDone={done} />
       </div>
-      {asks === "update" && <Update secret={secret} close={close} done={done} />}
-      {asks === "describe" && <Describe info={info} close={close} done={done} />}
-      {asks === "delete" && <Delete name={secret.name} close={close} done={done} />}
-      {asks === "purge" && <Purge name={secret.name} close={close} />}
+      {dialog === "update" && <WriteVersion secret={secret} onClose={close} onDone={done} />}
+      {dialog === "describe" && <EditMetadata info={info} onClose={close} onDone={done} />}
+      {dialog === "delete" && <DeleteCurrent name={secret.name} onClose={close} onDone={done} />}
+      {dialog === "purge" && <EraseSecret name={secret.name} onClose={close} />}
     </Page>
   );
 }
 
-function About({ info }: { info: Info }) {
+function SecretFacts({ info }: { info: SecretDetails }) {
   const { secret } = info;
   return (
     <Card title="About">
-      <Facts
+      <DescriptionList
         rows={[
           ["Current version", secret.version || "none"],
-          ["Made", <Moment key="made" at={secret.created_at} />],
-          ["Changed", <TimeAgo key="changed" at={secret.updated_at} />],
+          ["Made", <Timestamp key="made" at={secret.created_at} />],
+          ["Changed", <RelativeTime key="changed" at={secret.updated_at} />],
           ["First written by", secret.created_by],
-          ["Expires", secret.expires_at ? <Moment key="end" at={secret.expires_at} /> : "never"],
-          ["Values read", count(info.access_count)],
-          ["Last read", info.last_accessed ? <TimeAgo key="r" at={info.last_accessed} /> : "never"],
+          ["Expires", secret.expires_at ? <Timestamp key="end" at={secret.expires_at} /> : "never"],
+          ["Values read", formatCount(info.access_count)],
+          [
+            "Last read",
+            info.last_accessed ? <RelativeTime key="r" at={info.last_accessed} /> : "never",
+          ],
           ["Versions kept", info.max_versions || "as its mount says"],
           ["Needs the version before", info.cas_required ? "yes" : "no"],
           [
             "A version ends after",
             info.delete_version_after_seconds > 0
-              ? duration(info.delete_version_after_seconds)
+              ? formatDuration(info.delete_version_after_seconds)
               : "–",
           ],
         ]}
@@ -115,25 +122,31 @@ function About({ info }: { info: Info }) {
   );
 }
 
-function Metadata({ of }: { of: Record<string, string> }) {
-  const rows = Object.entries(of);
+function Metadata({ metadata }: { metadata: Record<string, string> }) {
+  const rows = Object.entries(metadata);
   if (!rows.length) return <p class="muted">No metadata.</p>;
-  return <Facts rows={rows} />;
+  return <DescriptionList rows={rows} />;
 }
 
-interface AskProps {
+interface ActionDialogProps {
   name: string;
-  close: () => void;
-  done: (said: string) => void;
+  onClose: () => void;
+  onDone: (said: string) => void;
 }
 
-function Delete({ name, close, done }: AskProps) {
+function DeleteCurrent({ name, onClose, onDone }: ActionDialogProps) {
   const act = async () => {
-    await remove(api("secrets", name));
-    done("The current version is deleted. Undelete brings it back.");
+    await remove(secretPath("secrets", name));
+    onDone("The current version is deleted. Undelete brings it back.");
   };
   return (
-    <Dialog title="Delete the current version" action="Delete" danger act={act} close={close}>
+    <Dialog
+      title="Delete the current version"
+      submitLabel="Delete"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
       <p>
         <b>{name}</b> is not served any more until the version is undeleted or another is written.
       </p>
@@ -141,14 +154,20 @@ function Delete({ name, close, done }: AskProps) {
   );
 }
 
-function Purge({ name, close }: Omit<AskProps, "done">) {
+function EraseSecret({ name, onClose }: Omit<ActionDialogProps, "onDone">) {
   const act = async () => {
-    await remove(api("metadata", name));
-    toast(`${name} is erased`);
+    await remove(secretPath("metadata", name));
+    showToast(`${name} is erased`);
     navigate("/secrets");
   };
   return (
-    <Dialog title="Erase this secret" action="Erase for good" danger act={act} close={close}>
+    <Dialog
+      title="Erase this secret"
+      submitLabel="Erase for good"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
       <p>
         All versions of <b>{name}</b> and what is known of it are erased. Nothing brings them back.
       </p>

@@ -1,25 +1,25 @@
 import { useEffect, useState } from "preact/hooks";
-import { below, folderOf, foldersOf, pageOf } from "../../agent/paths";
+import { countFolders, folderHref, parentFolders, secretHref } from "../../agent/paths";
 import type { Secret, SecretPage } from "../../agent/wire";
 import { get } from "../../lib/api";
-import { count, plural } from "../../lib/format";
+import { formatCount, pluralize } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { navigate, query, setQuery } from "../../lib/router";
-import { State, Tags } from "../../parts/badge";
+import { StatusBadge, TagList } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Search, Select } from "../../parts/field";
-import { type Part, useParts } from "../../parts/more";
+import { SearchInput, Select } from "../../parts/field";
+import { type ListPage, usePagination } from "../../parts/more";
 import { Page } from "../../parts/page";
-import { Await, Empty } from "../../parts/states";
+import { Await, EmptyState } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
-import { toast } from "../../parts/toasts";
-import { Create } from "./secret/write";
+import { showToast } from "../../parts/toasts";
+import { CreateSecret } from "./secret/write";
 import "./vault.css";
 import { timeColumn } from "../../parts/timecolumn";
 
-const PAGE = 200; // secrets at a time
-const FOLDERS = 12; // shown; the rest is reached by the search
+const PAGE_SIZE = 200; // secrets at a time
+const MAX_FOLDERS = 12; // shown; the rest is reached by the search
 const STATUSES = [
   ["", "Any status"],
   ["active", "Active"],
@@ -28,48 +28,54 @@ const STATUSES = [
   ["empty", "Without a version"],
 ] as const;
 
-const columnsOf = (prefix: string): Column<Secret>[] => [
+const secretColumns = (prefix: string): Column<Secret>[] => [
   {
     name: "name",
     title: "Secret",
     cell: ({ name }) => (
-      <a href={pageOf(name)} title={name}>
+      <a href={secretHref(name)} title={name}>
         {name.slice(prefix.length)}
       </a>
     ),
-    by: row => row.name,
+    sortBy: row => row.name,
   },
   {
     name: "status",
     title: "Status",
     width: "7.5rem",
-    cell: row => <State of={row.status} />,
-    by: row => row.status,
+    cell: row => <StatusBadge status={row.status} />,
+    sortBy: row => row.status,
   },
   {
     name: "version",
     title: "Version",
     width: "5.5rem",
-    number: true,
-    wide: true,
+    numeric: true,
+    wideOnly: true,
     cell: row => row.version || "–",
-    by: row => row.version,
+    sortBy: row => row.version,
   },
-  { name: "tags", title: "Tags", width: "14rem", wide: true, cell: row => <Tags of={row.tags} /> },
+  {
+    name: "tags",
+    title: "Tags",
+    width: "14rem",
+    wideOnly: true,
+    cell: row => <TagList tags={row.tags} />,
+  },
   {
     name: "by",
     title: "Written by",
     width: "10rem",
-    wide: true,
+    wideOnly: true,
     cell: row => <span title={row.created_by}>{row.created_by}</span>,
-    by: row => row.created_by,
+    sortBy: row => row.created_by,
   },
-  timeColumn("updated", "Changed", row => row.updated_at, { sorts: true, wide: true }),
+  timeColumn("updated", "Changed", row => row.updated_at, { sortable: true, wideOnly: true }),
 ];
 
 /** Every secret that one may see, by folder and filter; no value is asked for. */
 export default function Secrets() {
-  const [asks, setAsks] = useState(false);
+  const [dialog, setDialog] = useState(false);
   const prefix = query.value.get("prefix") ?? "";
   const filters = {
     prefix,
@@ -77,29 +83,31 @@ export default function Secrets() {
     metadata: query.value.get("metadata") ?? "",
     status: query.value.get("status") ?? "",
   };
-  const found = useGet<SecretPage>("secrets", { ...filters, limit: PAGE });
+  const result = useGet<SecretPage>("secrets", { ...filters, limit: PAGE_SIZE });
   return (
     <Page
       title="Secrets"
       actions={
-        <Button kind="primary" icon="lock" onClick={() => setAsks(true)}>
+        <Button kind="primary" icon="lock" onClick={() => setDialog(true)}>
           New secret…
         </Button>
       }
     >
       <div class="stack">
-        <Way prefix={prefix} />
-        <Await of={found}>
-          {page => <List key={JSON.stringify([filters, page])} filters={filters} first={page} />}
+        <Breadcrumbs prefix={prefix} />
+        <Await query={result}>
+          {page => (
+            <SecretTable key={JSON.stringify([filters, page])} filters={filters} first={page} />
+          )}
         </Await>
       </div>
-      {asks && (
-        <Create
+      {dialog && (
+        <CreateSecret
           folder={prefix || "secret/"}
-          close={() => setAsks(false)}
-          made={name => {
-            toast(`${name} is stored`);
-            navigate(pageOf(name));
+          onClose={() => setDialog(false)}
+          onCreated={name => {
+            showToast(`${name} is stored`);
+            navigate(secretHref(name));
           }}
         />
       )}
@@ -108,12 +116,12 @@ export default function Secrets() {
 }
 
 /** Where one is, and the way back up. */
-function Way({ prefix }: { prefix: string }) {
+function Breadcrumbs({ prefix }: { prefix: string }) {
   return (
     <nav class="way" aria-label="Folder">
       <a href="/secrets">All</a>
-      {foldersOf(prefix).map(folder => (
-        <a key={folder} href={folderOf(folder)}>
+      {parentFolders(prefix).map(folder => (
+        <a key={folder} href={folderHref(folder)}>
           {folder.split("/").at(-2)}
         </a>
       ))}
@@ -121,73 +129,75 @@ function Way({ prefix }: { prefix: string }) {
   );
 }
 
-interface ListProps {
+interface SecretTableProps {
   filters: Record<"prefix" | "tags" | "metadata" | "status", string>;
   first: SecretPage;
 }
 
-function List({ filters, first }: ListProps) {
+function SecretTable({ filters, first }: SecretTableProps) {
   const [typed, setTyped] = useState("");
-  const found = useParts(part(first), async cursor =>
-    part(await get<SecretPage>("secrets", { query: { ...filters, limit: PAGE, cursor } })),
+  const result = usePagination(listPage(first), async cursor =>
+    listPage(await get<SecretPage>("secrets", { query: { ...filters, limit: PAGE_SIZE, cursor } })),
   );
-  const secrets = found.rows;
+  const secrets = result.rows;
   const shown = secrets.filter(({ name }) => name.includes(typed.trim()));
   return (
-    <Card title="Names" flush aside={plural(secrets.length, "secret") + found.soFar}>
+    <Card title="Names" flush aside={pluralize(secrets.length, "secret") + result.suffix}>
       <div class="toolbar">
-        <Search label="Find by name" value={typed} change={setTyped} />
-        <Filter label="Tags, all of: a,b" name="tags" value={filters.tags} />
-        <Filter label="Metadata, all of: env:prod" name="metadata" value={filters.metadata} />
+        <SearchInput label="Find by name" value={typed} onChange={setTyped} />
+        <FilterInput label="Tags, all of: a,b" name="tags" value={filters.tags} />
+        <FilterInput label="Metadata, all of: env:prod" name="metadata" value={filters.metadata} />
         <Select
           aria-label="Status"
           value={filters.status}
-          change={status => setQuery({ status })}
+          onChange={status => setQuery({ status })}
           options={STATUSES}
         />
       </div>
       <Folders prefix={filters.prefix} names={secrets.map(({ name }) => name)} />
       <Table
         label="Secrets"
-        columns={columnsOf(filters.prefix)}
+        columns={secretColumns(filters.prefix)}
         rows={shown}
         keyOf={({ name }) => name}
-        open={({ name }) => navigate(pageOf(name))}
-        empty={<Empty icon="lock" title="No secret here that you may see" />}
+        onOpen={({ name }) => navigate(secretHref(name))}
+        empty={<EmptyState icon="lock" title="No secret here that you may see" />}
       />
-      {found.more}
+      {result.loadMore}
     </Card>
   );
 }
 
-function part({ secrets, cursor }: SecretPage): Part<Secret, string> {
+function listPage({ secrets, cursor }: SecretPage): ListPage<Secret, string> {
   return { rows: secrets, next: cursor };
 }
 
 function Folders({ prefix, names }: { prefix: string; names: string[] }) {
-  const all = [...below(prefix, names)];
-  const folders = all.slice(0, FOLDERS);
+  const all = [...countFolders(prefix, names)];
+  const folders = all.slice(0, MAX_FOLDERS);
   if (!folders.length) return null;
   return (
     <nav class="folders" aria-label="Folders">
       {folders.map(([folder, secrets]) => (
-        <a key={folder} href={folderOf(folder)}>
+        <a key={folder} href={folderHref(folder)}>
           {folder.slice(prefix.length)} <span class="muted">{secrets}</span>
         </a>
       ))}
-      {all.length > FOLDERS && <span class="muted">and {count(all.length - FOLDERS)} more</span>}
+      {all.length > MAX_FOLDERS && (
+        <span class="muted">and {formatCount(all.length - MAX_FOLDERS)} more</span>
+      )}
     </nav>
   );
 }
 
-interface FilterProps {
+interface FilterInputProps {
   label: string;
   name: "tags" | "metadata";
   value: string;
 }
 
 /** Asked for when it is left or confirmed: each letter would be another request. */
-function Filter({ label, name, value }: FilterProps) {
+function FilterInput({ label, name, value }: FilterInputProps) {
   const [typed, setTyped] = useState(value);
   useEffect(() => setTyped(value), [value]);
   const settle = () => typed.trim() !== value && setQuery({ [name]: typed.trim() });

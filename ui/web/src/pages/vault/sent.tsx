@@ -1,74 +1,80 @@
 import { useState } from "preact/hooks";
-import type { Sent, SentPage, SentVerdict } from "../../agent/wire";
+import type { EgressEntry, EgressPage, EgressVerification } from "../../agent/wire";
 import { get } from "../../lib/api";
-import { bytes, count, plural } from "../../lib/format";
-import { useAct, useGet } from "../../lib/hooks";
+import { formatBytes, formatCount, pluralize } from "../../lib/format";
+import { useAction, useGet } from "../../lib/hooks";
 import { query, setQuery } from "../../lib/router";
-import { State } from "../../parts/badge";
+import { StatusBadge } from "../../parts/badge";
 import { Button } from "../../parts/button";
-import { Card, Facts } from "../../parts/card";
-import { Code } from "../../parts/code";
+import { Card, DescriptionList } from "../../parts/card";
+import { CodeBlock } from "../../parts/code";
 import { Page } from "../../parts/page";
-import { Await, Empty, Notice } from "../../parts/states";
+import { Await, EmptyState, Notice } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import "./vault.css";
-import { Moment } from "../../parts/time";
+import { Timestamp } from "../../parts/time";
 import { timeColumn } from "../../parts/timecolumn";
 
-const PAGE = 100;
-const PATIENCE = 300_000; // milliseconds: the whole ledger is read
-const COLUMNS: Column<Sent>[] = [
-  { name: "entry", title: "Entry", width: "5.5rem", number: true, cell: row => count(row.entry) },
-  timeColumn("time", "When", row => row.time, { wide: true }),
-  { name: "kind", title: "Kind", width: "5.5rem", wide: true, cell: row => row.kind },
+const PAGE_SIZE = 100;
+const VERIFY_TIMEOUT = 300_000; // milliseconds: the whole ledger is read
+const COLUMNS: Column<EgressEntry>[] = [
+  {
+    name: "entry",
+    title: "Entry",
+    width: "5.5rem",
+    numeric: true,
+    cell: row => formatCount(row.entry),
+  },
+  timeColumn("time", "When", row => row.time, { wideOnly: true }),
+  { name: "kind", title: "Kind", width: "5.5rem", wideOnly: true, cell: row => row.kind },
   {
     name: "length",
     title: "Size",
     width: "5.5rem",
-    number: true,
-    cell: row => bytes(row.length),
+    numeric: true,
+    cell: row => formatBytes(row.length),
   },
   { name: "says", title: "Says", cell: row => <span title={row.says}>{row.says}</span> },
 ];
 
 /** The egress ledger: every byte that ever left for a control plane. */
-export default function SentPageView() {
+export default function EgressLedger() {
   const before = Number(query.value.get("before") ?? 0);
-  const [chosen, setChosen] = useState<Sent | null>(null);
-  const found = useGet<SentPage>("system/egress", { before, limit: PAGE });
+  const [chosen, setChosen] = useState<EgressEntry | null>(null);
+  const result = useGet<EgressPage>("system/egress", { before, limit: PAGE_SIZE });
   return (
-    <Page title="What left" actions={<Verify />}>
+    <Page title="What left" actions={<VerifyLedger />}>
       <div class="stack">
-        <Await of={found}>
+        <Await query={result}>
           {page => (
             <Card
               title="Egress ledger"
               flush
-              aside={plural(page.entries.length, "entry", "entries")}
+              aside={pluralize(page.entries.length, "entry", "entries")}
             >
               <Table
                 label="Entries"
                 columns={COLUMNS}
                 rows={page.entries}
                 keyOf={({ entry }) => `${entry}`}
-                open={setChosen}
+                onOpen={setChosen}
                 empty={
-                  <Empty icon="report" title="Nothing has left">
+                  <EmptyState icon="report" title="Nothing has left">
                     Without a control plane this agent sends nothing to anybody.
-                  </Empty>
+                  </EmptyState>
                 }
               />
-              <Turns before={before} next={page.before} />
+              <PageButtons before={before} next={page.before} />
             </Card>
           )}
         </Await>
-        {chosen && <One of={chosen} />}
+        {chosen && <EntryDetails entry={chosen} />}
       </div>
     </Page>
   );
 }
 
-function Turns({ before, next }: { before: number; next: number }) {
+function PageButtons({ before, next }: { before: number; next: number }) {
   if (!before && !next) return null;
   return (
     <p class="line">
@@ -78,41 +84,43 @@ function Turns({ before, next }: { before: number; next: number }) {
   );
 }
 
-function One({ of }: { of: Sent }) {
+function EntryDetails({ entry }: { entry: EgressEntry }) {
   return (
-    <Card title={`Entry ${of.entry}`}>
+    <Card title={`Entry ${entry.entry}`}>
       <div class="stack">
-        <Facts
+        <DescriptionList
           rows={[
-            ["When", <Moment key="t" at={of.time} />],
-            ["To", `${of.peer} ${of.path}`],
-            ["Connection", of.connection],
-            ["Bytes", `${count(of.length)} from ${count(of.offset)} on`],
-            ["SHA-256", <code key="h">{of.sha256}</code>],
+            ["When", <Timestamp key="t" at={entry.time} />],
+            ["To", `${entry.peer} ${entry.path}`],
+            ["Connection", entry.connection],
+            ["Bytes", `${formatCount(entry.length)} from ${formatCount(entry.offset)} on`],
+            ["SHA-256", <code key="h">{entry.sha256}</code>],
           ]}
         />
-        <Code label="What it says" text={of.says} />
+        <CodeBlock label="What it says" text={entry.says} />
       </div>
     </Card>
   );
 }
 
 /** Every hash, the chain, each connection's offsets. */
-function Verify() {
-  const [found, setFound] = useState<SentVerdict | null>(null);
-  const { run, busy, error } = useAct(async () => {
-    setFound(await get<SentVerdict>("system/egress-verification", { timeout: PATIENCE }));
+function VerifyLedger() {
+  const [result, setFound] = useState<EgressVerification | null>(null);
+  const { run, busy, error } = useAction(async () => {
+    setFound(
+      await get<EgressVerification>("system/egress-verification", { timeout: VERIFY_TIMEOUT }),
+    );
   });
   return (
     <>
       {error && <Notice tone="bad">{error.message}</Notice>}
-      {found && (
+      {result && (
         <span role="status">
-          <State
-            of={found.fault ? "damaged" : "whole"}
+          <StatusBadge
+            status={result.fault ? "damaged" : "whole"}
             label={
-              found.fault ||
-              `Whole: ${plural(found.entries, "entry", "entries")}, ${bytes(found.bytes)}`
+              result.fault ||
+              `Whole: ${pluralize(result.entries, "entry", "entries")}, ${formatBytes(result.bytes)}`
             }
           />
         </span>

@@ -1,35 +1,35 @@
 import { useState } from "preact/hooks";
-import { listed } from "../../agent/pairs";
-import type { Key, User } from "../../agent/wire";
+import { parseList } from "../../agent/pairs";
+import type { ApiKey, User } from "../../agent/wire";
 import { patch, remove } from "../../lib/api";
 import { useGet } from "../../lib/hooks";
 import { navigate, type PageProps } from "../../lib/router";
-import { State, Tags } from "../../parts/badge";
+import { StatusBadge, TagList } from "../../parts/badge";
 import { Button } from "../../parts/button";
-import { Card, Facts } from "../../parts/card";
+import { Card, DescriptionList } from "../../parts/card";
 import { Dialog } from "../../parts/dialog";
-import { Field } from "../../parts/field";
+import { TextField } from "../../parts/field";
 import { Page } from "../../parts/page";
 import { Await } from "../../parts/states";
-import { Moment, TimeAgo } from "../../parts/time";
-import { toast } from "../../parts/toasts";
-import { Keys } from "./user/keys";
+import { RelativeTime, Timestamp } from "../../parts/time";
+import { showToast } from "../../parts/toasts";
+import { ApiKeys } from "./user/keys";
 import "./vault.css";
 
-const above = { href: "/users", title: "Users and keys" };
+const PARENT = { href: "/users", title: "Users and keys" };
 
 /** One user and his keys. */
 export default function UserPage({ params: { id = "" } }: PageProps) {
-  const found = useGet<User>(`users/${encodeURIComponent(id)}`);
-  return <Await of={found}>{user => <One user={user} reload={found.reload} />}</Await>;
+  const result = useGet<User>(`users/${encodeURIComponent(id)}`);
+  return <Await query={result}>{user => <UserView user={user} reload={result.reload} />}</Await>;
 }
 
-function One({ user, reload }: { user: User; reload: () => void }) {
-  const [asks, setAsks] = useState<"edit" | "turn" | "delete" | null>(null);
-  const keys = useGet<{ keys: Key[] }>("keys", { user: user.username });
-  const close = () => setAsks(null);
+function UserView({ user, reload }: { user: User; reload: () => void }) {
+  const [dialog, setDialog] = useState<"edit" | "turn" | "delete" | null>(null);
+  const keys = useGet<{ keys: ApiKey[] }>("keys", { user: user.username });
+  const close = () => setDialog(null);
   const done = (said: string) => {
-    toast(said);
+    showToast(said);
     reload();
     keys.reload();
   };
@@ -37,13 +37,13 @@ function One({ user, reload }: { user: User; reload: () => void }) {
   return (
     <Page
       title={user.username}
-      above={above}
-      state={<State of={user.status} filled />}
+      parent={PARENT}
+      state={<StatusBadge status={user.status} filled />}
       actions={
         <>
-          <Button onClick={() => setAsks("edit")}>Edit…</Button>
-          <Button onClick={() => setAsks("turn")}>{isActive ? "Disable…" : "Enable…"}</Button>
-          <Button kind="danger" onClick={() => setAsks("delete")}>
+          <Button onClick={() => setDialog("edit")}>Edit…</Button>
+          <Button onClick={() => setDialog("turn")}>{isActive ? "Disable…" : "Enable…"}</Button>
+          <Button kind="danger" onClick={() => setDialog("delete")}>
             Delete…
           </Button>
         </>
@@ -51,67 +51,75 @@ function One({ user, reload }: { user: User; reload: () => void }) {
     >
       <div class="stack">
         <Card title="About">
-          <Facts
+          <DescriptionList
             rows={[
               ["E-mail", user.email || "–"],
-              ["Roles", user.roles.length ? <Tags key="r" of={user.roles} most={20} /> : "none"],
+              [
+                "Roles",
+                user.roles.length ? <TagList key="r" tags={user.roles} max={20} /> : "none",
+              ],
               [
                 "Own policies",
-                user.policies.length ? <Tags key="p" of={user.policies} most={20} /> : "none",
+                user.policies.length ? <TagList key="p" tags={user.policies} max={20} /> : "none",
               ],
-              ["Made", <Moment key="made" at={user.created_at} />],
-              ["Changed", <TimeAgo key="changed" at={user.updated_at} />],
+              ["Made", <Timestamp key="made" at={user.created_at} />],
+              ["Changed", <RelativeTime key="changed" at={user.updated_at} />],
             ]}
           />
         </Card>
-        <Await of={keys}>
-          {found => <Keys user={user.username} keys={found.keys} done={keys.reload} />}
+        <Await query={keys}>
+          {found => <ApiKeys user={user.username} keys={found.keys} onDone={keys.reload} />}
         </Await>
       </div>
-      {asks === "edit" && <Edit user={user} close={close} done={done} />}
-      {asks === "turn" && <Turn user={user} close={close} done={done} />}
-      {asks === "delete" && <Delete user={user} close={close} />}
+      {dialog === "edit" && <EditUser user={user} onClose={close} onDone={done} />}
+      {dialog === "turn" && <ToggleUser user={user} onClose={close} onDone={done} />}
+      {dialog === "delete" && <DeleteUser user={user} onClose={close} />}
     </Page>
   );
 }
 
-interface AskProps {
+interface ActionDialogProps {
   user: User;
-  close: () => void;
-  done: (said: string) => void;
+  onClose: () => void;
+  onDone: (said: string) => void;
 }
 
-function Edit({ user, close, done }: AskProps) {
+function EditUser({ user, onClose, onDone }: ActionDialogProps) {
   const [email, setEmail] = useState(user.email);
   const [roles, setRoles] = useState(user.roles.join(", "));
   const [policies, setPolicies] = useState(user.policies.join(", "));
   const act = async () => {
-    const body = { email, roles: listed(roles), policies: listed(policies) };
+    const body = { email, roles: parseList(roles), policies: parseList(policies) };
     await patch(`users/${user.id}`, body);
-    done("It counts from the next request on");
+    onDone("It counts from the next request on");
   };
   return (
-    <Dialog title={`Edit ${user.username}`} action="Store" act={act} close={close}>
-      <Field label="E-mail" type="email" value={email} change={setEmail} />
-      <Field label="Roles" hint="Several with commas" value={roles} change={setRoles} />
-      <Field label="Policies" hint="Several with commas" value={policies} change={setPolicies} />
+    <Dialog title={`Edit ${user.username}`} submitLabel="Store" onSubmit={act} onClose={onClose}>
+      <TextField label="E-mail" type="email" value={email} onChange={setEmail} />
+      <TextField label="Roles" hint="Several with commas" value={roles} onChange={setRoles} />
+      <TextField
+        label="Policies"
+        hint="Several with commas"
+        value={policies}
+        onChange={setPolicies}
+      />
     </Dialog>
   );
 }
 
-function Turn({ user, close, done }: AskProps) {
+function ToggleUser({ user, onClose, onDone }: ActionDialogProps) {
   const isActive = user.status === "active";
   const act = async () => {
     await patch(`users/${user.id}`, { status: isActive ? "disabled" : "active" });
-    done(isActive ? `${user.username} is disabled` : `${user.username} is enabled`);
+    onDone(isActive ? `${user.username} is disabled` : `${user.username} is enabled`);
   };
   return (
     <Dialog
       title={isActive ? `Disable ${user.username}` : `Enable ${user.username}`}
-      action={isActive ? "Disable" : "Enable"}
+      submitLabel={isActive ? "Disable" : "Enable"}
       danger={isActive}
-      act={act}
-      close={close}
+      onSubmit={act}
+      onClose={onClose}
     >
       <p>
         {isActive
@@ -122,14 +130,20 @@ function Turn({ user, close, done }: AskProps) {
   );
 }
 
-function Delete({ user, close }: Omit<AskProps, "done">) {
+function DeleteUser({ user, onClose }: Omit<ActionDialogProps, "onDone">) {
   const act = async () => {
     await remove(`users/${user.id}`);
-    toast(`${user.username} is deleted`);
+    showToast(`${user.username} is deleted`);
     navigate("/users");
   };
   return (
-    <Dialog title={`Delete ${user.username}`} action="Delete" danger act={act} close={close}>
+    <Dialog
+      title={`Delete ${user.username}`}
+      submitLabel="Delete"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
       <p>Keys, tokens and sessions go with the user. The audit log keeps what was done.</p>
     </Dialog>
   );

@@ -1,23 +1,23 @@
 import { useState } from "preact/hooks";
-import { listed } from "../../agent/pairs";
+import { parseList } from "../../agent/pairs";
 import type { User } from "../../agent/wire";
 import { get, post } from "../../lib/api";
-import { plural } from "../../lib/format";
+import { pluralize } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { navigate } from "../../lib/router";
-import { State, Tags } from "../../parts/badge";
+import { StatusBadge, TagList } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
 import { Dialog } from "../../parts/dialog";
-import { Field, Search } from "../../parts/field";
-import { type Part, useParts } from "../../parts/more";
+import { SearchInput, TextField } from "../../parts/field";
+import { type ListPage, usePagination } from "../../parts/more";
 import { Page } from "../../parts/page";
-import { Await, Empty } from "../../parts/states";
+import { Await, EmptyState } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 import "./vault.css";
 import { timeColumn } from "../../parts/timecolumn";
 
-const PAGE = 200;
+const PAGE_SIZE = 200;
 
 interface UserPage {
   users: User[];
@@ -29,61 +29,61 @@ const COLUMNS: Column<User>[] = [
     name: "username",
     title: "User",
     cell: ({ id, username }) => <a href={`/users/${id}`}>{username}</a>,
-    by: row => row.username,
+    sortBy: row => row.username,
   },
   {
     name: "status",
     title: "Status",
     width: "7.5rem",
-    cell: row => <State of={row.status} />,
-    by: row => row.status,
+    cell: row => <StatusBadge status={row.status} />,
+    sortBy: row => row.status,
   },
   {
     name: "roles",
     title: "Roles",
     width: "12rem",
-    wide: true,
-    cell: row => <Tags of={row.roles} />,
+    wideOnly: true,
+    cell: row => <TagList tags={row.roles} />,
   },
   {
     name: "policies",
     title: "Policies",
     width: "14rem",
-    wide: true,
-    cell: row => <Tags of={row.policies} />,
+    wideOnly: true,
+    cell: row => <TagList tags={row.policies} />,
   },
-  timeColumn("made", "Made", row => row.created_at, { wide: true, sorts: true }),
+  timeColumn("made", "Made", row => row.created_at, { wideOnly: true, sortable: true }),
 ];
 
 /** People and machines. Their keys are on their own pages. */
 export default function Users() {
-  const [asks, setAsks] = useState(false);
-  const found = useGet<UserPage>("users", { limit: PAGE });
+  const [dialog, setDialog] = useState(false);
+  const result = useGet<UserPage>("users", { limit: PAGE_SIZE });
   return (
     <Page
       title="Users and keys"
       actions={
-        <Button kind="primary" icon="people" onClick={() => setAsks(true)}>
+        <Button kind="primary" icon="people" onClick={() => setDialog(true)}>
           New user…
         </Button>
       }
     >
-      <Await of={found}>{page => <List key={page.cursor} first={page} />}</Await>
-      {asks && <Create close={() => setAsks(false)} />}
+      <Await query={result}>{page => <UserTable key={page.cursor} first={page} />}</Await>
+      {dialog && <CreateUser onClose={() => setDialog(false)} />}
     </Page>
   );
 }
 
-function List({ first }: { first: UserPage }) {
+function UserTable({ first }: { first: UserPage }) {
   const [text, setText] = useState("");
-  const found = useParts(part(first), async cursor =>
-    part(await get<UserPage>("users", { query: { limit: PAGE, cursor } })),
+  const result = usePagination(listPage(first), async cursor =>
+    listPage(await get<UserPage>("users", { query: { limit: PAGE_SIZE, cursor } })),
   );
-  const users = found.rows;
+  const users = result.rows;
   return (
-    <Card title="Users" flush aside={plural(users.length, "user") + found.soFar}>
+    <Card title="Users" flush aside={pluralize(users.length, "user") + result.suffix}>
       <div class="toolbar">
-        <Search label="Find users" value={text} change={setText} />
+        <SearchInput label="Find users" value={text} onChange={setText} />
       </div>
       <Table
         label="Users"
@@ -91,34 +91,39 @@ function List({ first }: { first: UserPage }) {
         rows={users.filter(({ username }) => username.toLowerCase().includes(text.trim()))}
         keyOf={({ id }) => id}
         order={{ column: "username", descending: false }}
-        open={({ id }) => navigate(`/users/${id}`)}
-        empty={<Empty icon="people" title="No user fits" />}
+        onOpen={({ id }) => navigate(`/users/${id}`)}
+        empty={<EmptyState icon="people" title="No user fits" />}
       />
-      {found.more}
+      {result.loadMore}
     </Card>
   );
 }
 
-function part({ users, cursor }: UserPage): Part<User, string> {
+function listPage({ users, cursor }: UserPage): ListPage<User, string> {
   return { rows: users, next: cursor };
 }
 
-function Create({ close }: { close: () => void }) {
+function CreateUser({ onClose }: { onClose: () => void }) {
   const [username, setUsername] = useState("");
   const [email, setEmail] = useState("");
   const [roles, setRoles] = useState("");
   const [policies, setPolicies] = useState("");
   const act = async () => {
-    const body = { username, email, roles: listed(roles), policies: listed(policies) };
+    const body = { username, email, roles: parseList(roles), policies: parseList(policies) };
     const made = await post<User>("users", body);
     navigate(`/users/${made.id}`);
   };
   return (
-    <Dialog title="New user" action="Make" act={act} close={close}>
-      <Field label="Name" required autocomplete="off" value={username} change={setUsername} />
-      <Field label="E-mail" type="email" value={email} change={setEmail} />
-      <Field label="Roles" hint="Several with commas" value={roles} change={setRoles} />
-      <Field label="Policies" hint="Several with commas" value={policies} change={setPolicies} />
+    <Dialog title="New user" submitLabel="Make" onSubmit={act} onClose={onClose}>
+      <TextField label="Name" required autocomplete="off" value={username} onChange={setUsername} />
+      <TextField label="E-mail" type="email" value={email} onChange={setEmail} />
+      <TextField label="Roles" hint="Several with commas" value={roles} onChange={setRoles} />
+      <TextField
+        label="Policies"
+        hint="Several with commas"
+        value={policies}
+        onChange={setPolicies}
+      />
     </Dialog>
   );
 }

@@ -1,21 +1,28 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import type { AuditEvent, Proof } from "../../../agent/wire";
+import type { AuditEvent, InclusionProof } from "../../../agent/wire";
 import { get } from "../../../lib/api";
-import { useAct } from "../../../lib/hooks";
-import { State } from "../../../parts/badge";
+import { useAction } from "../../../lib/hooks";
+import { StatusBadge } from "../../../parts/badge";
 import { Button } from "../../../parts/button";
-import { Card, Facts } from "../../../parts/card";
-import { Code } from "../../../parts/code";
-import { Empty, Notice } from "../../../parts/states";
+import { Card, DescriptionList } from "../../../parts/card";
+import { CodeBlock } from "../../../parts/code";
+import { EmptyState, Notice } from "../../../parts/states";
 import { type Column, Table } from "../../../parts/table";
-import { Moment } from "../../../parts/time";
+import { Timestamp } from "../../../parts/time";
 import { timeColumn } from "../../../parts/timecolumn";
 
-const PATIENCE = 300_000; // milliseconds: the whole log is read for a proof
+const PROOF_TIMEOUT = 300_000; // milliseconds: the whole log is read for a proof
 const COLUMNS: Column<AuditEvent>[] = [
-  { name: "seq", title: "Record", width: "5.5rem", number: true, wide: true, cell: row => row.seq },
-  timeColumn("time", "When", row => row.time, { wide: true }),
+  {
+    name: "seq",
+    title: "Record",
+    width: "5.5rem",
+    numeric: true,
+    wideOnly: true,
+    cell: row => row.seq,
+  },
+  timeColumn("time", "When", row => row.time, { wideOnly: true }),
   {
     name: "operation",
     title: "Operation",
@@ -27,18 +34,23 @@ const COLUMNS: Column<AuditEvent>[] = [
     name: "actor",
     title: "Who",
     width: "10rem",
-    wide: true,
+    wideOnly: true,
     cell: row => <span title={row.actor_name}>{row.actor_name}</span>,
   },
   {
     name: "result",
     title: "Result",
     width: "7rem",
-    cell: row => <State of={row.phase === "intent" ? "pending" : row.result} label={told(row)} />,
+    cell: row => (
+      <StatusBadge
+        status={row.phase === "intent" ? "pending" : row.result}
+        label={resultLabel(row)}
+      />
+    ),
   },
 ];
 
-interface EventsProps {
+interface AuditEventsProps {
   title: string;
   rows: readonly AuditEvent[];
   aside: string;
@@ -47,7 +59,7 @@ interface EventsProps {
 }
 
 /** Events as a list; the chosen one is shown whole, and proven on demand. */
-export function Events({ title, rows, aside, more }: EventsProps) {
+export function AuditEvents({ title, rows, aside, more }: AuditEventsProps) {
   const [chosen, setChosen] = useState<AuditEvent | null>(null);
   return (
     <>
@@ -57,46 +69,46 @@ export function Events({ title, rows, aside, more }: EventsProps) {
           columns={COLUMNS}
           rows={rows}
           keyOf={({ seq }) => `${seq}`}
-          open={setChosen}
-          empty={<Empty icon="audit" title="No record fits" />}
+          onOpen={setChosen}
+          empty={<EmptyState icon="audit" title="No record fits" />}
         />
         {more}
       </Card>
-      {chosen && <One key={chosen.seq} of={chosen} />}
+      {chosen && <EventDetails key={chosen.seq} event={chosen} />}
     </>
   );
 }
 
-function One({ of }: { of: AuditEvent }) {
+function EventDetails({ event }: { event: AuditEvent }) {
   return (
-    <Card title={`Record ${of.seq}`}>
+    <Card title={`Record ${event.seq}`}>
       <div class="stack">
-        <Facts
+        <DescriptionList
           rows={[
-            ["When", <Moment key="t" at={of.time} />],
-            ["Operation", <code key="o">{of.operation}</code>],
-            ["Path", of.path],
-            ["Phase", of.phase],
-            ["Result", of.code ? `${of.result}: ${of.code}` : of.result],
-            ["Decided by", of.rule || "–"],
-            ["Who", `${of.actor_name} (${of.actor_id})`],
-            ["By", `${of.method}${of.credential ? ` ${of.credential}` : ""}`],
-            ["From", `${of.ip || "–"}, ${of.dialect}`],
-            ["With", of.user_agent || "–"],
-            ["Request", <code key="r">{of.request_id}</code>],
+            ["When", <Timestamp key="t" at={event.time} />],
+            ["Operation", <code key="o">{event.operation}</code>],
+            ["Path", event.path],
+            ["Phase", event.phase],
+            ["Result", event.code ? `${event.result}: ${event.code}` : event.result],
+            ["Decided by", event.rule || "–"],
+            ["Who", `${event.actor_name} (${event.actor_id})`],
+            ["By", `${event.method}${event.credential ? ` ${event.credential}` : ""}`],
+            ["From", `${event.ip || "–"}, ${event.dialect}`],
+            ["With", event.user_agent || "–"],
+            ["Request", <code key="r">{event.request_id}</code>],
           ]}
         />
-        <Prove seq={of.seq} />
+        <InclusionProofSection seq={event.seq} />
       </div>
     </Card>
   );
 }
 
 /** The record as it is in the log, its path to the root, and the signed checkpoint of that root. */
-function Prove({ seq }: { seq: number }) {
-  const [proof, setProof] = useState<Proof | null>(null);
-  const { run, busy, error } = useAct(async () => {
-    setProof(await get<Proof>(`audit/proofs/${seq}`, { timeout: PATIENCE }));
+function InclusionProofSection({ seq }: { seq: number }) {
+  const [proof, setProof] = useState<InclusionProof | null>(null);
+  const { run, busy, error } = useAction(async () => {
+    setProof(await get<InclusionProof>(`audit/proofs/${seq}`, { timeout: PROOF_TIMEOUT }));
   });
   return (
     <>
@@ -111,16 +123,19 @@ function Prove({ seq }: { seq: number }) {
           <Notice tone="good">
             {`It is record ${proof.seq}, ${proof.path.length} hashes from the signed root.`}
           </Notice>
-          <Code label="Record" text={proof.record.trimEnd()} />
-          <Code label="Signed checkpoint" text={proof.checkpoint.trimEnd()} />
-          <Code label="Proof, for freehold audit check" text={JSON.stringify(proof, null, 2)} />
+          <CodeBlock label="Record" text={proof.record.trimEnd()} />
+          <CodeBlock label="Signed checkpoint" text={proof.checkpoint.trimEnd()} />
+          <CodeBlock
+            label="Proof, for freehold audit check"
+            text={JSON.stringify(proof, null, 2)}
+          />
         </>
       )}
     </>
   );
 }
 
-function told({ phase, result, code }: AuditEvent): string {
+function resultLabel({ phase, result, code }: AuditEvent): string {
   if (phase === "intent") return "Begun";
   return result === "ok" ? "Done" : result === "denied" ? "Refused" : code || "Failed";
 }

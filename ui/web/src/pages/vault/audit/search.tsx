@@ -5,13 +5,21 @@ import { useGet } from "../../../lib/hooks";
 import { query, setQuery } from "../../../lib/router";
 import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
-import { Choice, Field } from "../../../parts/field";
-import { type Part, useParts } from "../../../parts/more";
+import { SelectField, TextField } from "../../../parts/field";
+import { type ListPage, usePagination } from "../../../parts/more";
 import { Await } from "../../../parts/states";
-import { Events } from "./events";
+import { AuditEvents } from "./events";
 
-const PAGE = 200;
-const FIELDS = ["path", "operation", "actor_id", "result", "request_id", "since", "until"] as const;
+const PAGE_SIZE = 200;
+const FILTER_FIELDS = [
+  "path",
+  "operation",
+  "actor_id",
+  "result",
+  "request_id",
+  "since",
+  "until",
+] as const;
 const RESULTS = [
   ["", "Any"],
   ["ok", "Done"],
@@ -19,7 +27,7 @@ const RESULTS = [
   ["failed", "Failed"],
 ] as const;
 
-type Filters = Record<(typeof FIELDS)[number], string>;
+type AuditFilters = Record<(typeof FILTER_FIELDS)[number], string>;
 
 interface EventPage {
   events: AuditEvent[];
@@ -28,28 +36,28 @@ interface EventPage {
 
 /** The index of events by what is known of them, newest first. The filters are in the address. */
 export function Search() {
-  const filters = asked();
-  const found = useGet<EventPage>("audit/events", { ...filters, limit: PAGE });
+  const filters = filtersFromAddress();
+  const result = useGet<EventPage>("audit/events", { ...filters, limit: PAGE_SIZE });
   return (
     <div class="stack">
-      <Form key={JSON.stringify(filters)} filters={filters} />
-      <Await of={found}>
-        {page => <List key={page.events[0]?.seq} filters={filters} first={page} />}
+      <FilterForm key={JSON.stringify(filters)} filters={filters} />
+      <Await query={result}>
+        {page => <ResultList key={page.events[0]?.seq} filters={filters} first={page} />}
       </Await>
     </div>
   );
 }
 
-function asked(): Filters {
-  const given = FIELDS.map(name => [name, query.value.get(name) ?? ""]);
-  return Object.fromEntries(given) as Filters;
+function filtersFromAddress(): AuditFilters {
+  const given = FILTER_FIELDS.map(name => [name, query.value.get(name) ?? ""]);
+  return Object.fromEntries(given) as AuditFilters;
 }
 
-function Form({ filters }: { filters: Filters }) {
+function FilterForm({ filters }: { filters: AuditFilters }) {
   const [typed, setTyped] = useState(filters);
-  const field = (name: keyof Filters) => ({
+  const field = (name: keyof AuditFilters) => ({
     value: typed[name],
-    change: (value: string) => setTyped({ ...typed, [name]: value }),
+    onChange: (value: string) => setTyped({ ...typed, [name]: value }),
   });
   const submit = (event: Event) => {
     event.preventDefault();
@@ -59,13 +67,13 @@ function Form({ filters }: { filters: Filters }) {
     <Card title="Look for">
       <form class="form" onSubmit={submit}>
         <div class="pick">
-          <Field label="Path begins with" {...field("path")} />
-          <Field label="Operation" placeholder="secret.read" {...field("operation")} />
-          <Field label="Id of who did it" {...field("actor_id")} />
-          <Choice label="Result" options={RESULTS} {...field("result")} />
-          <Field label="Request id" {...field("request_id")} />
-          <Field label="Since" placeholder="2026-11-24T00:00:00Z" {...field("since")} />
-          <Field label="Until" placeholder="2026-11-25T00:00:00Z" {...field("until")} />
+          <TextField label="Path begins with" {...field("path")} />
+          <TextField label="Operation" placeholder="secret.read" {...field("operation")} />
+          <TextField label="Id of who did it" {...field("actor_id")} />
+          <SelectField label="Result" options={RESULTS} {...field("result")} />
+          <TextField label="Request id" {...field("request_id")} />
+          <TextField label="Since" placeholder="2026-11-24T00:00:00Z" {...field("since")} />
+          <TextField label="Until" placeholder="2026-11-25T00:00:00Z" {...field("until")} />
           <Button type="submit" kind="primary" icon="search">
             Search
           </Button>
@@ -75,13 +83,22 @@ function Form({ filters }: { filters: Filters }) {
   );
 }
 
-function List({ filters, first }: { filters: Filters; first: EventPage }) {
-  const { rows, soFar, more } = useParts(part(first), async cursor =>
-    part(await get<EventPage>("audit/events", { query: { ...filters, limit: PAGE, cursor } })),
+function ResultList({ filters, first }: { filters: AuditFilters; first: EventPage }) {
+  const { rows, suffix, loadMore } = usePagination(listPage(first), async cursor =>
+    listPage(
+      await get<EventPage>("audit/events", { query: { ...filters, limit: PAGE_SIZE, cursor } }),
+    ),
   );
-  return <Events title="Found" rows={rows} aside={`${rows.length} records${soFar}`} more={more} />;
+  return (
+    <AuditEvents
+      title="Found"
+      rows={rows}
+      aside={`${rows.length} records${suffix}`}
+      more={loadMore}
+    />
+  );
 }
 
-function part({ events, cursor }: EventPage): Part<AuditEvent, string> {
+function listPage({ events, cursor }: EventPage): ListPage<AuditEvent, string> {
   return { rows: events, next: cursor };
 }

@@ -1,20 +1,20 @@
 import { useTopic } from "../../../agent/live";
 import type { AuditEvent } from "../../../agent/wire";
-import { plural } from "../../../lib/format";
-import { Failure, Loading, Stale } from "../../../parts/states";
-import { Events } from "./events";
+import { pluralize } from "../../../lib/format";
+import { ErrorState, Loading, StaleNotice } from "../../../parts/states";
+import { AuditEvents } from "./events";
 
 /** The newest records, as they come. */
-export function Tail() {
+export function LiveEvents() {
   const live = useTopic<AuditEvent>("audit");
   live.version.value;
-  if (live.error.value) return <Failure error={live.error.value} />;
+  if (live.error.value) return <ErrorState error={live.error.value} />;
   if (live.freshness.value === "loading") return <Loading />;
   const rows = live.list().sort((a, b) => b.seq - a.seq);
   return (
     <div class="stack">
-      <Stale freshness={live.freshness.value} />
-      <Events title="The newest" rows={rows} aside={plural(rows.length, "record")} />
+      <StaleNotice freshness={live.freshness.value} />
+      <AuditEvents title="The newest" rows={rows} aside={pluralize(rows.length, "record")} />
     </div>
   );
 }

@@ -1,16 +1,16 @@
-import { useNow } from "../../../agent/live";
+import { useTopicRow } from "../../../agent/live";
 import type { Verification } from "../../../agent/wire";
 import { post } from "../../../lib/api";
-import { count } from "../../../lib/format";
-import { State } from "../../../parts/badge";
+import { formatCount } from "../../../lib/format";
+import { StatusBadge } from "../../../parts/badge";
 import { Button } from "../../../parts/button";
-import { Card, Facts } from "../../../parts/card";
-import { Progress } from "../../../parts/progress";
-import { Failure, Loading, Notice } from "../../../parts/states";
-import { TimeAgo } from "../../../parts/time";
-import { toastError } from "../../../parts/toasts";
+import { Card, DescriptionList } from "../../../parts/card";
+import { ProgressBar } from "../../../parts/progress";
+import { ErrorState, Loading, Notice } from "../../../parts/states";
+import { RelativeTime } from "../../../parts/time";
+import { showError } from "../../../parts/toasts";
 
-const TOLD = {
+const STATE_LABELS = {
   never: "Not checked since it was unsealed",
   running: "Being checked",
   whole: "Whole",
@@ -20,11 +20,11 @@ const TOLD = {
 
 /** The whole log checked by the agent, record by record, with how far it is. */
 export function Verify() {
-  const [now, live] = useNow<Verification>("verification");
-  if (live.error.value) return <Failure error={live.error.value} />;
+  const [now, live] = useTopicRow<Verification>("verification");
+  if (live.error.value) return <ErrorState error={live.error.value} />;
   if (!now) return <Loading />;
   const isRunning = now.state === "running";
-  const start = () => post("audit/verification").catch(toastError);
+  const start = () => post("audit/verification").catch(showError);
   return (
     <Card
       title="The whole log"
@@ -36,18 +36,18 @@ export function Verify() {
     >
       <div class="stack">
         <span class="line" role="status">
-          <State of={now.state} label={TOLD[now.state]} filled />
-          {now.ended > 0 && <TimeAgo at={now.ended} />}
+          <StatusBadge status={now.state} label={STATE_LABELS[now.state]} filled />
+          {now.ended > 0 && <RelativeTime at={now.ended} />}
         </span>
         {isRunning && (
-          <Progress
+          <ProgressBar
             label="Records checked"
-            shares={[{ tone: "info", value: now.checked }]}
+            segments={[{ tone: "info", value: now.checked }]}
             total={now.size || 1}
           />
         )}
         {now.fault && <Notice tone="bad">{now.fault}</Notice>}
-        {now.state === "whole" && <Found of={now} />}
+        {now.state === "whole" && <VerificationDetails verification={now} />}
         <p class="muted">
           The agent checks every hash and signature, and the log against its anchor. Who does not
           want to take its word: <code>freehold audit verify --log FILE</code> needs no agent.
@@ -57,15 +57,18 @@ export function Verify() {
   );
 }
 
-function Found({ of }: { of: Verification }) {
+function VerificationDetails({ verification }: { verification: Verification }) {
   return (
-    <Facts
+    <DescriptionList
       rows={[
-        ["Records", count(of.size)],
-        ["Of which here", of.first ? `from ${count(of.first)} on` : "all"],
-        ["Files", count(of.segments)],
-        ["Root", <code key="root">{of.root}</code>],
-        ["Signed by", <code key="key">{of.public_key}</code>],
+        ["Records", formatCount(verification.size)],
+        [
+          "Of which here",
+          verification.first ? `from ${formatCount(verification.first)} on` : "all",
+        ],
+        ["Files", formatCount(verification.segments)],
+        ["Root", <code key="root">{verification.root}</code>],
+        ["Signed by", <code key="key">{verification.public_key}</code>],
       ]}
     />
   );

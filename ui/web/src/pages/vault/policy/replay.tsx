@@ -1,19 +1,19 @@
 import { useState } from "preact/hooks";
-import type { Replayed, ReplayedChange } from "../../../agent/wire";
+import type { ReplayedChange, ReplayResult } from "../../../agent/wire";
 import { post } from "../../../lib/api";
-import { count } from "../../../lib/format";
-import { useAct } from "../../../lib/hooks";
+import { formatCount } from "../../../lib/format";
+import { useAction } from "../../../lib/hooks";
 import type { PolicyDocument } from "../../../lib/types";
-import { State } from "../../../parts/badge";
+import { StatusBadge } from "../../../parts/badge";
 import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
-import { Choice } from "../../../parts/field";
-import { Counted, SPANS } from "../../../parts/replayed";
+import { SelectField } from "../../../parts/field";
+import { REPLAY_PERIODS, ReplaySummary } from "../../../parts/replayed";
 import { Notice } from "../../../parts/states";
 import { type Column, Table } from "../../../parts/table";
-import { Moment } from "../../../parts/time";
+import { Timestamp } from "../../../parts/time";
 
-const WHY: Record<string, string> = {
+const UNDECIDED_REASONS: Record<string, string> = {
   credential_gone: "their token or key is gone, and with it what it held",
   secret_changed: "tags or metadata have a say, and are not known as of then",
   record_cut: "the index has no whole path of them",
@@ -25,30 +25,35 @@ const COLUMNS: Column<ReplayedChange>[] = [
     title: "From then on",
     width: "9rem",
     cell: ({ allowed }) => (
-      <State of={allowed ? "ok" : "denied"} label={allowed ? "Allowed" : "Denied"} />
+      <StatusBadge status={allowed ? "ok" : "denied"} label={allowed ? "Allowed" : "Denied"} />
     ),
   },
-  { name: "who", title: "Who", cell: ({ actor_name }) => actor_name, by: row => row.actor_name },
-  { name: "what", title: "Does", cell: ({ operation }) => operation, by: row => row.operation },
+  {
+    name: "who",
+    title: "Who",
+    cell: ({ actor_name }) => actor_name,
+    sortBy: row => row.actor_name,
+  },
+  { name: "what", title: "Does", cell: ({ operation }) => operation, sortBy: row => row.operation },
   {
     name: "path",
     title: "To",
     cell: ({ path }) => <code title={path}>{path}</code>,
-    by: row => row.path,
+    sortBy: row => row.path,
   },
   {
     name: "rule",
     title: "By",
-    wide: true,
+    wideOnly: true,
     cell: ({ rule }) => (rule ? <code>{rule}</code> : <span class="muted">no rule</span>),
   },
   {
     name: "count",
     title: "Times",
-    number: true,
+    numeric: true,
     width: "6rem",
-    cell: row => count(row.count),
-    by: row => row.count,
+    cell: row => formatCount(row.count),
+    sortBy: row => row.count,
   },
 ];
 
@@ -59,19 +64,24 @@ interface ReplayProps {
 }
 
 /** What the document would have changed of the accesses on record. Asking changes nothing. */
-export function Replay({ name, document }: ReplayProps) {
+export function PolicyReplay({ name, document }: ReplayProps) {
   const [hours, setHours] = useState("24");
-  const [found, setFound] = useState<Replayed | null>(null);
-  const { run, busy, error } = useAct(async () => {
+  const [result, setFound] = useState<ReplayResult | null>(null);
+  const { run, busy, error } = useAction(async () => {
     setFound(null);
     const write = [{ ...document, name }];
-    setFound(await post<Replayed>("policies-replay", { write, hours: Number(hours) }));
+    setFound(await post<ReplayResult>("policies-replay", { write, hours: Number(hours) }));
   });
   return (
     <Card title="What would have changed">
       <form class="form" onSubmit={run}>
         <div class="pick">
-          <Choice label="Accesses of" value={hours} change={setHours} options={SPANS} />
+          <SelectField
+            label="Accesses of"
+            value={hours}
+            onChange={setHours}
+            options={REPLAY_PERIODS}
+          />
           <Button type="submit" kind="primary" busy={busy} disabled={!document}>
             Replay
           </Button>
@@ -81,37 +91,42 @@ export function Replay({ name, document }: ReplayProps) {
           address and time and with what its caller holds now.
         </p>
         {error && <Notice tone="bad">{error.message}</Notice>}
-        {found && <Found of={found} />}
+        {result && <ReplayDetails result={result} />}
       </form>
     </Card>
   );
 }
 
-function Found({ of }: { of: Replayed }) {
-  const undecided = Object.entries(of.undecided);
+function ReplayDetails({ result }: { result: ReplayResult }) {
+  const undecided = Object.entries(result.undecided);
   return (
     <div class="stack" role="status">
-      <Counted of={of} undecided={undecided.reduce((sum, [, number]) => sum + number, 0)} />
-      {of.stopped && (
+      <ReplaySummary
+        counts={result}
+        undecided={undecided.reduce((sum, [, number]) => sum + number, 0)}
+      />
+      {result.stopped && (
         <Notice tone="warn">
-          There is more on record than is looked at: only what came after <Moment at={of.reached} />{" "}
-          was.
+          There is more on record than is looked at: only what came after{" "}
+          <Timestamp at={result.reached} /> was.
         </Notice>
       )}
       {undecided.map(([why, number]) => (
         <p class="muted small" key={why}>
-          {count(number)} cannot be decided again: {WHY[why] ?? why}.
+          {formatCount(number)} cannot be decided again: {UNDECIDED_REASONS[why] ?? why}.
         </p>
       ))}
-      {of.changes.length > 0 && (
+      {result.changes.length > 0 && (
         <Table
           label="What would change"
           columns={COLUMNS}
-          rows={of.changes}
+          rows={result.changes}
           keyOf={row => [row.actor_id, row.operation, row.path, row.rule, row.capability].join("|")}
         />
       )}
-      {of.others > 0 && <p class="muted small">{count(of.others)} more are not listed.</p>}
+      {result.others > 0 && (
+        <p class="muted small">{formatCount(result.others)} more are not listed.</p>
+      )}
     </div>
   );
 }

@@ -1,12 +1,12 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Decision } from "../../../agent/wire";
 import { post } from "../../../lib/api";
-import { useAct } from "../../../lib/hooks";
+import { useAction } from "../../../lib/hooks";
 import type { PolicyDocument } from "../../../lib/types";
-import { State } from "../../../parts/badge";
+import { StatusBadge } from "../../../parts/badge";
 import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
-import { Choice, Field } from "../../../parts/field";
+import { SelectField, TextField } from "../../../parts/field";
 import { Notice } from "../../../parts/states";
 
 const CAPABILITIES = [
@@ -26,7 +26,7 @@ const REASONS: Record<string, string> = {
   key_permissions: "the key's permissions end before it",
 };
 
-interface TrialProps {
+interface DryRunFormProps {
   policy?: string;
   /** What is typed; null while it is faulty. */
   draft?: PolicyDocument | null;
@@ -36,13 +36,13 @@ interface TrialProps {
  * Would this be allowed, by which rule, and what is missing? Of a user, of one policy alone
  * (`policy`, as its `draft` says), or of oneself. Asking changes nothing.
  */
-export function Trial({ policy, draft }: TrialProps) {
+export function DryRunForm({ policy, draft }: DryRunFormProps) {
   const [user, setUser] = useState("");
   const [capability, setCapability] = useState("read");
   const [path, setPath] = useState("secret/");
-  const [found, setFound] = useState<Decision | null>(null);
+  const [result, setFound] = useState<Decision | null>(null);
   useEffect(() => setFound(null), [draft]); // the answer was about another text
-  const { run, busy, error } = useAct(async () => {
+  const { run, busy, error } = useAction(async () => {
     setFound(null);
     const who = policy
       ? { policies: [policy], draft: { ...draft, name: policy } }
@@ -56,23 +56,28 @@ export function Trial({ policy, draft }: TrialProps) {
       <form class="form" onSubmit={run}>
         <div class="pick">
           {!policy && (
-            <Field
+            <TextField
               label="User"
               placeholder="you"
               autocomplete="off"
               value={user}
-              change={setUser}
-              fault={error?.field === "user" ? error.message : undefined}
+              onChange={setUser}
+              error={error?.field === "user" ? error.message : undefined}
             />
           )}
-          <Choice label="Does" value={capability} change={setCapability} options={CAPABILITIES} />
-          <Field
+          <SelectField
+            label="Does"
+            value={capability}
+            onChange={setCapability}
+            options={CAPABILITIES}
+          />
+          <TextField
             label="To the path"
             required
             autocomplete="off"
             value={path}
-            change={setPath}
-            fault={error?.field === "path" ? error.message : undefined}
+            onChange={setPath}
+            error={error?.field === "path" ? error.message : undefined}
           />
           <Button type="submit" kind="primary" busy={busy} disabled={!!policy && !draft}>
             Ask
@@ -80,17 +85,21 @@ export function Trial({ policy, draft }: TrialProps) {
         </div>
         {error && <Notice tone="bad">{error.message}</Notice>}
         {policy && !draft && <p class="muted">It can be tried when the document is valid.</p>}
-        {found && <Verdict of={found} />}
+        {result && <DecisionView of={result} />}
       </form>
     </Card>
   );
 }
 
-function Verdict({ of: { allowed, rule, reason, missing, alert } }: { of: Decision }) {
+function DecisionView({ of: { allowed, rule, reason, missing, alert } }: { of: Decision }) {
   return (
     <div class="verdict" role="status">
       <span class="line">
-        <State of={allowed ? "ok" : "denied"} filled label={allowed ? "Allowed" : "Not allowed"} />
+        <StatusBadge
+          status={allowed ? "ok" : "denied"}
+          filled
+          label={allowed ? "Allowed" : "Not allowed"}
+        />
         {rule ? (
           <span>
             by <code>{rule}</code>
@@ -98,7 +107,7 @@ function Verdict({ of: { allowed, rule, reason, missing, alert } }: { of: Decisi
         ) : (
           <span class="muted">{REASONS[reason] ?? reason}</span>
         )}
-        {alert && <State of="warning" label="raises an alert" />}
+        {alert && <StatusBadge status="warning" label="raises an alert" />}
       </span>
       {missing.length > 0 && (
         <ul>

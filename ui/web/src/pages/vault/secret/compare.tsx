@@ -1,15 +1,15 @@
 import { useState } from "preact/hooks";
-import { api } from "../../../agent/paths";
-import type { Side, Sides, Version } from "../../../agent/wire";
+import { secretPath } from "../../../agent/paths";
+import type { Version, VersionLabels, VersionLabelsPair } from "../../../agent/wire";
 import { useGet } from "../../../lib/hooks";
-import { Diff } from "../../../parts/code";
+import { DiffView } from "../../../parts/code";
 import { Select } from "../../../parts/field";
 import { Await, Notice } from "../../../parts/states";
-import { stateOf } from "./version";
+import { versionState } from "./version";
 
-const NOW = 0; // the secret as it is, which may be described otherwise than its newest version
+const CURRENT = 0; // the secret as it is, which may be described otherwise than its newest version
 
-interface CompareProps {
+interface CompareVersionsProps {
   name: string;
   /** Newest first. */
   versions: readonly Version[];
@@ -17,10 +17,10 @@ interface CompareProps {
 }
 
 /** What is different between two versions, as far as it is no secret. */
-export function Compare({ name, versions, chosen }: CompareProps) {
+export function CompareVersions({ name, versions, chosen }: CompareVersionsProps) {
   const before = versions.find(({ version }) => version < chosen.version) ?? chosen;
   const [picked, setPicked] = useState<number | null>(null);
-  const known = picked === NOW || versions.some(({ version }) => version === picked);
+  const known = picked === CURRENT || versions.some(({ version }) => version === picked);
   const other = picked !== null && known ? picked : before.version;
   return (
     <div class="stack">
@@ -29,9 +29,9 @@ export function Compare({ name, versions, chosen }: CompareProps) {
         <Select
           aria-label="Version to compare with"
           value={`${other}`}
-          change={value => setPicked(Number(value))}
+          onChange={value => setPicked(Number(value))}
           options={[
-            [`${NOW}`, "The secret as it is now"],
+            [`${CURRENT}`, "The secret as it is now"],
             ...versions.map(({ version }): [string, string] => [
               `${version}`,
               `Version ${version}`,
@@ -39,12 +39,12 @@ export function Compare({ name, versions, chosen }: CompareProps) {
           ]}
         />
       </span>
-      <Difference name={name} versions={versions} chosen={chosen.version} other={other} />
+      <VersionDiff name={name} versions={versions} chosen={chosen.version} other={other} />
     </div>
   );
 }
 
-interface DifferenceProps {
+interface VersionDiffProps {
   name: string;
   versions: readonly Version[];
   chosen: number;
@@ -52,15 +52,19 @@ interface DifferenceProps {
 }
 
 /** From the older to the newer one; what is now is the newest of all. */
-function Difference({ name, versions, chosen, other }: DifferenceProps) {
-  const isLater = other === NOW || other > chosen;
+function VersionDiff({ name, versions, chosen, other }: VersionDiffProps) {
+  const isLater = other === CURRENT || other > chosen;
   const [from, to] = isLater ? [chosen, other] : [other, chosen];
-  const found = useGet<Sides>(api("diff", name), { from, to });
+  const result = useGet<VersionLabelsPair>(secretPath("diff", name), { from, to });
   const row = (number: number) => versions.find(({ version }) => version === number);
-  if (found.error?.code === "labels_not_kept")
+  if (result.error?.code === "labels_not_kept")
     return (
       <div class="stack">
-        <Diff label="What is different" before={life(row(from))} after={life(row(to))} />
+        <DiffView
+          label="What is different"
+          before={versionFacts(row(from))}
+          after={versionFacts(row(to))}
+        />
         <Notice tone="info">
           Metadata and tags are not compared: one of the two was written before they were kept with
           each version.
@@ -68,12 +72,12 @@ function Difference({ name, versions, chosen, other }: DifferenceProps) {
       </div>
     );
   return (
-    <Await of={found}>
+    <Await query={result}>
       {sides => (
-        <Diff
+        <DiffView
           label="What is different"
-          before={life(row(from)) + labels(sides.from)}
-          after={life(row(to)) + labels(sides.to)}
+          before={versionFacts(row(from)) + labelLines(sides.from)}
+          after={versionFacts(row(to)) + labelLines(sides.to)}
         />
       )}
     </Await>
@@ -81,21 +85,21 @@ function Difference({ name, versions, chosen, other }: DifferenceProps) {
 }
 
 /** Who wrote it when and what became of it, a line each. */
-function life(version: Version | undefined): string {
+function versionFacts(version: Version | undefined): string {
   if (!version) return "version: as it is now\n";
   const { deleted_at } = version;
   return [
     `version: ${version.version}`,
     `written by: ${version.created_by}`,
     `written at: ${version.created_at}`,
-    `state: ${stateOf(version)}`,
+    `state: ${versionState(version)}`,
     ...(deleted_at ? [`deleted at: ${deleted_at}`] : []),
     "",
   ].join("\n");
 }
 
 /** Each tag and each key of the metadata is a line of its own. */
-function labels({ tags, metadata }: Side): string {
+function labelLines({ tags, metadata }: VersionLabels): string {
   const keys = Object.keys(metadata).sort();
   return [...tags.map(tag => `tag: ${tag}`), ...keys.map(key => `${key} = ${metadata[key]}`)].join(
     "\n",

@@ -1,64 +1,69 @@
 import { useState } from "preact/hooks";
-import { change, lines, listed } from "../../../agent/pairs";
-import { api } from "../../../agent/paths";
-import type { Info } from "../../../agent/wire";
+import { formatKeyValues, mergePatch, parseList } from "../../../agent/pairs";
+import { secretPath } from "../../../agent/paths";
+import type { SecretDetails } from "../../../agent/wire";
 import { patch } from "../../../lib/api";
 import { Dialog } from "../../../parts/dialog";
-import { Area, Choice, Field } from "../../../parts/field";
-import { pairs } from "./write";
+import { SelectField, TextArea, TextField } from "../../../parts/field";
+import { metadataFrom } from "./write";
 
-interface DescribeProps {
-  info: Info;
-  close: () => void;
-  done: (said: string) => void;
+interface EditMetadataProps {
+  info: SecretDetails;
+  onClose: () => void;
+  onDone: (said: string) => void;
 }
 
 /** Metadata, tags and settings of a secret; its value stays. */
-export function Describe({ info, close, done }: DescribeProps) {
+export function EditMetadata({ info, onClose, onDone }: EditMetadataProps) {
   const { secret } = info;
   const [tags, setTags] = useState(secret.tags.join(", "));
-  const [metadata, setMetadata] = useState(lines(secret.metadata));
+  const [metadata, setMetadata] = useState(formatKeyValues(secret.metadata));
   const [expires, setExpires] = useState(secret.expires_at ?? "");
   const [most, setMost] = useState(`${info.max_versions}`);
   const [cas, setCas] = useState(info.cas_required ? "yes" : "no");
   const act = async () => {
-    await patch(api("metadata", secret.name), {
-      tags: listed(tags),
-      metadata: change(secret.metadata, pairs(metadata)),
+    await patch(secretPath("metadata", secret.name), {
+      tags: parseList(tags),
+      metadata: mergePatch(secret.metadata, metadataFrom(metadata)),
       expires_at: expires.trim(),
       max_versions: Number(most),
       cas_required: cas === "yes",
     });
-    done("The metadata is stored");
+    onDone("The metadata is stored");
   };
   return (
-    <Dialog title={`Metadata of ${secret.name}`} action="Store" act={act} close={close}>
-      <Field label="Tags" hint="Several with commas" value={tags} change={setTags} />
-      <Area
+    <Dialog
+      title={`Metadata of ${secret.name}`}
+      submitLabel="Store"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <TextField label="Tags" hint="Several with commas" value={tags} onChange={setTags} />
+      <TextArea
         label="Metadata"
         hint="A line each, key: value. A line that is taken away takes its key with it. Versions that are there keep what they were written with."
         rows={4}
         value={metadata}
-        change={setMetadata}
+        onChange={setMetadata}
       />
-      <Field
+      <TextField
         label="Expires"
         hint="Such as 2027-01-31T00:00:00Z; empty: never"
         value={expires}
-        change={setExpires}
+        onChange={setExpires}
       />
-      <Field
+      <TextField
         label="Versions kept"
         type="number"
         min="0"
         hint="0: as its mount says"
         value={most}
-        change={setMost}
+        onChange={setMost}
       />
-      <Choice
+      <SelectField
         label="A write has to name the version before"
         value={cas}
-        change={setCas}
+        onChange={setCas}
         options={[
           ["no", "No"],
           ["yes", "Yes"],

@@ -1,22 +1,22 @@
 import { useEffect, useState } from "preact/hooks";
-import { api } from "../../../agent/paths";
+import { secretPath } from "../../../agent/paths";
 import { get } from "../../../lib/api";
 import { now } from "../../../lib/clock";
-import { useAct } from "../../../lib/hooks";
+import { useAction } from "../../../lib/hooks";
 import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
 import { Notice } from "../../../parts/states";
-import { toast } from "../../../parts/toasts";
+import { showToast } from "../../../parts/toasts";
 
-const SHOWN_FOR = 30_000; // milliseconds, on the screen and on the clipboard
+const REVEAL_TIME = 30_000; // milliseconds, on the screen and on the clipboard
 
 /** A value and until when it is shown; nothing of it is kept once it is hidden. */
-interface Shown {
+interface RevealedValue {
   text: string;
   until: number;
 }
 
-interface ValueProps {
+interface SecretValueProps {
   name: string;
   version: number;
 }
@@ -25,13 +25,13 @@ interface ValueProps {
  * The value, on demand: hidden again after a while, when the window loses the focus, and with the
  * page. Each showing is a read like any other, and on record.
  */
-export function Value({ name, version }: ValueProps) {
-  const [shown, setShown] = useState<Shown | null>(null);
+export function SecretValue({ name, version }: SecretValueProps) {
+  const [shown, setShown] = useState<RevealedValue | null>(null);
   const isShown = shown !== null;
   useEffect(() => {
     if (!isShown) return;
     const hide = () => setShown(null);
-    const timer = setTimeout(hide, SHOWN_FOR);
+    const timer = setTimeout(hide, REVEAL_TIME);
     addEventListener("blur", hide);
     document.addEventListener("visibilitychange", hide);
     return () => {
@@ -40,9 +40,11 @@ export function Value({ name, version }: ValueProps) {
       document.removeEventListener("visibilitychange", hide);
     };
   }, [isShown]);
-  const { run, busy, error } = useAct(async () => {
-    const { value } = await get<{ value: unknown }>(api("secrets", name), { query: { version } });
-    setShown({ text: written(value), until: Date.now() + SHOWN_FOR });
+  const { run, busy, error } = useAction(async () => {
+    const { value } = await get<{ value: unknown }>(secretPath("secrets", name), {
+      query: { version },
+    });
+    setShown({ text: valueText(value), until: Date.now() + REVEAL_TIME });
   });
   return (
     <Card
@@ -62,7 +64,7 @@ export function Value({ name, version }: ValueProps) {
         <div class="line">
           {shown ? (
             <>
-              <Button icon="copy" onClick={() => copy(shown.text)}>
+              <Button icon="copy" onClick={() => copyBriefly(shown.text)}>
                 Copy
               </Button>
               <Button onClick={() => setShown(null)}>Hide</Button>
@@ -78,18 +80,18 @@ export function Value({ name, version }: ValueProps) {
   );
 }
 
-function written(value: unknown): string {
+function valueText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value, null, 2);
 }
 
 /** On the clipboard for a while: then it is overwritten, if this page may still write there. */
-async function copy(text: string): Promise<void> {
+async function copyBriefly(text: string): Promise<void> {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    toast("The browser does not let this page copy", "bad");
+    showToast("The browser does not let this page copy", "bad");
     return;
   }
-  toast("Copied; the clipboard is cleared in 30 s if this page is in front then");
-  setTimeout(() => void navigator.clipboard.writeText("").catch(() => {}), SHOWN_FOR);
+  showToast("Copied; the clipboard is cleared in 30 s if this page is in front then");
+  setTimeout(() => void navigator.clipboard.writeText("").catch(() => {}), REVEAL_TIME);
 }

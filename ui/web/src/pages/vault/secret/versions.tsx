@@ -1,88 +1,94 @@
 import { useState } from "preact/hooks";
-import { api } from "../../../agent/paths";
+import { secretPath } from "../../../agent/paths";
 import type { Secret, Version } from "../../../agent/wire";
 import { post } from "../../../lib/api";
-import { plural } from "../../../lib/format";
-import { State } from "../../../parts/badge";
+import { pluralize } from "../../../lib/format";
+import { StatusBadge } from "../../../parts/badge";
 import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
 import { Dialog } from "../../../parts/dialog";
 import { type Column, Table } from "../../../parts/table";
 import { timeColumn } from "../../../parts/timecolumn";
-import { Compare } from "./compare";
-import { Value } from "./value";
-import { stateOf } from "./version";
+import { CompareVersions } from "./compare";
+import { SecretValue } from "./value";
+import { versionState } from "./version";
 
 interface VersionsProps {
   secret: Secret;
   /** Ascending. */
   versions: readonly Version[];
-  done: (said: string) => void;
+  onDone: (said: string) => void;
 }
 
-type Doing = "undelete" | "delete" | "destroy" | "rollback";
+type VersionAction = "undelete" | "delete" | "destroy" | "rollback";
 
 /** Who wrote what when, what became of it, and what can be done about it. */
-export function Versions({ secret, versions, done }: VersionsProps) {
+export function SecretVersions({ secret, versions, onDone }: VersionsProps) {
   const newest = [...versions].reverse();
   const [chosen, setChosen] = useState(newest[0]?.version ?? 0);
-  const [asks, setAsks] = useState<Doing | null>(null);
+  const [dialog, setDialog] = useState<VersionAction | null>(null);
   const row = versions.find(({ version }) => version === chosen);
   return (
     <div class="stack">
-      <Card title="Versions" flush aside={plural(versions.length, "version")}>
+      <Card title="Versions" flush aside={pluralize(versions.length, "version")}>
         <Table
           label="Versions"
           columns={COLUMNS}
           rows={newest}
           keyOf={({ version }) => `${version}`}
-          open={({ version }) => setChosen(version)}
+          onOpen={({ version }) => setChosen(version)}
           height="16rem"
         />
       </Card>
       {row && (
         <Card
           title={`Version ${row.version}`}
-          aside={<Actions of={row} secret={secret} ask={setAsks} />}
+          aside={<VersionActions version={row} secret={secret} onAsk={setDialog} />}
         >
-          <Compare name={secret.name} versions={newest} chosen={row} />
+          <CompareVersions name={secret.name} versions={newest} chosen={row} />
         </Card>
       )}
-      {row && row.version !== secret.version && stateOf(row) === "active" && (
-        <Value key={row.version} name={secret.name} version={row.version} />
+      {row && row.version !== secret.version && versionState(row) === "active" && (
+        <SecretValue key={row.version} name={secret.name} version={row.version} />
       )}
-      {row && asks && (
-        <Ask what={asks} secret={secret} row={row} close={() => setAsks(null)} done={done} />
+      {row && dialog && (
+        <ConfirmAction
+          what={dialog}
+          secret={secret}
+          row={row}
+          onClose={() => setDialog(null)}
+          onDone={onDone}
+        />
       )}
     </div>
   );
 }
 
-interface ActionsProps {
-  of: Version;
+interface VersionActionsProps {
+  version: Version;
   secret: Secret;
-  ask: (what: Doing) => void;
+  onAsk: (what: VersionAction) => void;
 }
 
-function Actions({ of, secret, ask }: ActionsProps) {
-  const state = stateOf(of);
-  const isOld = of.version !== secret.version;
+function VersionActions({ version, secret, onAsk }: VersionActionsProps) {
+  const state = versionState(version);
+  const isOld = version.version !== secret.version;
   if (state === "destroyed") return <span>its value is gone</span>;
   return (
     <span class="line">
       {state === "active" && isOld && (
-        <Button onClick={() => ask("rollback")}>Write it again…</Button>
+        <Button onClick={() => onAsk("rollback")}>Write it again…</Button>
       )}
-      {state === "active" && isOld && <Button onClick={() => ask("delete")}>Delete…</Button>}
-      {state === "deleted" && <Button onClick={() => ask("undelete")}>Undelete…</Button>}
-      <Button kind="danger" onClick={() => ask("destroy")}>
+      {state === "active" && isOld && <Button onClick={() => onAsk("delete")}>Delete…</Button>}
+      {state === "deleted" && <Button onClick={() => onAsk("undelete")}>Undelete…</Button>}
+      <Button kind="danger" onClick={() => onAsk("destroy")}>
         Destroy…
       </Button>
     </span>
   );
 }
 
-const WHAT: Record<Doing, { title: string; action: string; says: string }> = {
+const CONFIRMATIONS: Record<VersionAction, { title: string; action: string; says: string }> = {
   undelete: { title: "Undelete", action: "Undelete", says: "Its value is served again." },
   delete: { title: "Delete", action: "Delete", says: "It is not served until it is undeleted." },
   destroy: {
@@ -97,32 +103,32 @@ const WHAT: Record<Doing, { title: string; action: string; says: string }> = {
   },
 };
 
-interface AskProps {
-  what: Doing;
+interface ConfirmActionProps {
+  what: VersionAction;
   secret: Secret;
   row: Version;
-  close: () => void;
-  done: (said: string) => void;
+  onClose: () => void;
+  onDone: (said: string) => void;
 }
 
-function Ask({ what, secret, row, close, done }: AskProps) {
-  const { title, action, says } = WHAT[what];
+function ConfirmAction({ what, secret, row, onClose, onDone }: ConfirmActionProps) {
+  const { title, action, says } = CONFIRMATIONS[what];
   const act = async () => {
     if (what !== "rollback") {
-      await post(api(what, secret.name), { versions: [row.version] });
-      return done(`Version ${row.version} is ${what === "destroy" ? "destroyed" : `${what}d`}`);
+      await post(secretPath(what, secret.name), { versions: [row.version] });
+      return onDone(`Version ${row.version} is ${what === "destroy" ? "destroyed" : `${what}d`}`);
     }
     const body = { version: row.version, cas: secret.version };
-    const made = await post<Secret>(api("rollback", secret.name), body);
-    return done(`Version ${made.version} has the value of version ${row.version}`);
+    const made = await post<Secret>(secretPath("rollback", secret.name), body);
+    return onDone(`Version ${made.version} has the value of version ${row.version}`);
   };
   return (
     <Dialog
       title={`${title}: version ${row.version}`}
-      action={action}
+      submitLabel={action}
       danger={what === "destroy"}
-      act={act}
-      close={close}
+      onSubmit={act}
+      onClose={onClose}
     >
       <p>{says}</p>
     </Dialog>
@@ -131,7 +137,12 @@ function Ask({ what, secret, row, close, done }: AskProps) {
 
 const COLUMNS: Column<Version>[] = [
   { name: "version", title: "Version", width: "5rem", cell: row => row.version },
-  { name: "state", title: "State", width: "7rem", cell: row => <State of={stateOf(row)} /> },
+  {
+    name: "state",
+    title: "State",
+    width: "7rem",
+    cell: row => <StatusBadge status={versionState(row)} />,
+  },
   {
     name: "by",
     title: "By",
@@ -141,7 +152,7 @@ const COLUMNS: Column<Version>[] = [
     name: "metadata",
     title: "Metadata",
     width: "6.5rem",
-    wide: true,
+    wideOnly: true,
     cell: row => (row.metadata_changed ? "changed" : ""),
   },
   timeColumn("at", "When", row => row.created_at),

@@ -1,23 +1,23 @@
 import { useState } from "preact/hooks";
-import { listed, paired } from "../../../agent/pairs";
-import { api } from "../../../agent/paths";
+import { parseKeyValues, parseList } from "../../../agent/pairs";
+import { secretPath } from "../../../agent/paths";
 import type { Secret } from "../../../agent/wire";
 import { ApiError, post, put } from "../../../lib/api";
 import { Dialog } from "../../../parts/dialog";
-import { Area, Choice, Field } from "../../../parts/field";
+import { SelectField, TextArea, TextField } from "../../../parts/field";
 
-const KINDS = [
+const VALUE_KINDS = [
   ["json", "JSON: an object with fields, or any value"],
   ["text", "Text, as it is typed"],
 ] as const;
 
-interface Draft {
+interface ValueDraft {
   kind: string;
   text: string;
 }
 
 /** What the draft stands for. Throws `ApiError` for what is not JSON. */
-function parsed({ kind, text }: Draft): unknown {
+function parseValue({ kind, text }: ValueDraft): unknown {
   if (kind === "text") return text;
   try {
     return JSON.parse(text);
@@ -26,102 +26,121 @@ function parsed({ kind, text }: Draft): unknown {
   }
 }
 
-function Entry({ draft, change }: { draft: Draft; change: (draft: Draft) => void }) {
+function ValueFields({
+  draft,
+  onChange,
+}: {
+  draft: ValueDraft;
+  onChange: (draft: ValueDraft) => void;
+}) {
   return (
     <>
-      <Choice
+      <SelectField
         label="The value is"
         value={draft.kind}
-        change={kind => change({ ...draft, kind })}
-        options={KINDS}
+        onChange={kind => onChange({ ...draft, kind })}
+        options={VALUE_KINDS}
       />
-      <Area
+      <TextArea
         label="Value"
         required
         rows={5}
         autocomplete="off"
         placeholder={draft.kind === "json" ? '{"user": "app", "password": "…"}' : ""}
         value={draft.text}
-        change={text => change({ ...draft, text })}
+        onChange={text => onChange({ ...draft, text })}
       />
     </>
   );
 }
 
-interface CreateProps {
+interface CreateSecretProps {
   /** Where one is. */
   folder: string;
-  close: () => void;
-  made: (name: string) => void;
+  onClose: () => void;
+  onCreated: (name: string) => void;
 }
 
-export function Create({ folder, close, made }: CreateProps) {
+export function CreateSecret({ folder, onClose, onCreated }: CreateSecretProps) {
   const [name, setName] = useState(folder);
-  const [draft, setDraft] = useState<Draft>({ kind: "json", text: "" });
+  const [draft, setDraft] = useState<ValueDraft>({ kind: "json", text: "" });
   const [tags, setTags] = useState("");
   const [metadata, setMetadata] = useState("");
   const act = async () => {
-    const body = { name, value: parsed(draft), tags: listed(tags), metadata: pairs(metadata) };
+    const body = {
+      name,
+      value: parseValue(draft),
+      tags: parseList(tags),
+      metadata: metadataFrom(metadata),
+    };
     await post<Secret>("secrets", body);
-    made(name);
+    onCreated(name);
   };
   return (
-    <Dialog title="New secret" action="Store" act={act} close={close}>
-      <Field
+    <Dialog title="New secret" submitLabel="Store" onSubmit={act} onClose={onClose}>
+      <TextField
         label="Name"
         required
         autocomplete="off"
         hint="With its folders: secret/app/db"
         value={name}
-        change={setName}
+        onChange={setName}
       />
-      <Entry draft={draft} change={setDraft} />
-      <Field label="Tags" hint="Several with commas" value={tags} change={setTags} />
-      <Area
+      <ValueFields draft={draft} onChange={setDraft} />
+      <TextField label="Tags" hint="Several with commas" value={tags} onChange={setTags} />
+      <TextArea
         label="Metadata"
         hint="A line each, key: value. Not secret: whoever may read metadata sees it, and each version keeps it."
         rows={2}
         value={metadata}
-        change={setMetadata}
+        onChange={setMetadata}
       />
     </Dialog>
   );
 }
 
-interface UpdateProps {
+interface WriteVersionProps {
   secret: Secret;
-  close: () => void;
-  done: (said: string) => void;
+  onClose: () => void;
+  onDone: (said: string) => void;
 }
 
 /** The next version, if nobody has written one meanwhile. */
-export function Update({ secret, close, done }: UpdateProps) {
-  const [draft, setDraft] = useState<Draft>({ kind: "json", text: "" });
+export function WriteVersion({ secret, onClose, onDone }: WriteVersionProps) {
+  const [draft, setDraft] = useState<ValueDraft>({ kind: "json", text: "" });
   const [cas, setCas] = useState(`${secret.version}`);
   const act = async () => {
     const only = cas.trim() ? { cas: Number(cas) } : {};
-    const made = await put<Secret>(api("secrets", secret.name), { value: parsed(draft), ...only });
-    done(`Version ${made.version} is stored`);
+    const made = await put<Secret>(secretPath("secrets", secret.name), {
+      value: parseValue(draft),
+      ...only,
+    });
+    onDone(`Version ${made.version} is stored`);
   };
   return (
-    <Dialog title={`New version of ${secret.name}`} action="Store" act={act} close={close}>
-      <Entry draft={draft} change={setDraft} />
-      <Field
+    <Dialog
+      title={`New version of ${secret.name}`}
+      submitLabel="Store"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <ValueFields draft={draft} onChange={setDraft} />
+      <TextField
         label="Only if this is the current version"
         type="number"
         min="0"
         hint="So that nobody's change is lost unseen. Empty: in any case."
         value={cas}
-        change={setCas}
+        onChange={setCas}
       />
     </Dialog>
   );
 }
 
 /** As typed; its fault as the dialog shows it. */
-export function pairs(text: string): Record<string, string> {
+export function metadataFrom(text: string): Record<string, string> {
   try {
-    return paired(text);
+    return parseKeyValues(text);
   } catch (error) {
     throw new ApiError(0, "metadata", error instanceof Error ? error.message : "unreadable");
   }

@@ -1,37 +1,37 @@
 import { useState } from "preact/hooks";
-import { listed } from "../../../agent/pairs";
-import type { Key } from "../../../agent/wire";
+import { parseList } from "../../../agent/pairs";
+import type { ApiKey } from "../../../agent/wire";
 import { post, remove } from "../../../lib/api";
-import { count } from "../../../lib/format";
-import { State } from "../../../parts/badge";
+import { formatCount } from "../../../lib/format";
+import { StatusBadge } from "../../../parts/badge";
 import { Button } from "../../../parts/button";
 import { Card } from "../../../parts/card";
-import { Copy } from "../../../parts/copy";
+import { CopyButton } from "../../../parts/copy";
 import { Dialog } from "../../../parts/dialog";
-import { Field } from "../../../parts/field";
-import { Empty } from "../../../parts/states";
+import { TextField } from "../../../parts/field";
+import { EmptyState } from "../../../parts/states";
 import { type Column, Table } from "../../../parts/table";
 import { timeColumn } from "../../../parts/timecolumn";
-import { toast } from "../../../parts/toasts";
+import { showToast } from "../../../parts/toasts";
 
 interface KeysProps {
   /** The user's name. */
   user: string;
-  keys: readonly Key[];
-  done: () => void;
+  keys: readonly ApiKey[];
+  onDone: () => void;
 }
 
 /** The API keys of a user; a new one is shown once. */
-export function Keys({ user, keys, done }: KeysProps) {
-  const [asks, setAsks] = useState(false);
-  const [ends, setEnds] = useState<Key | null>(null);
+export function ApiKeys({ user, keys, onDone }: KeysProps) {
+  const [dialog, setDialog] = useState(false);
+  const [ends, setEnds] = useState<ApiKey | null>(null);
   const [made, setMade] = useState("");
   return (
     <Card
       title="API keys"
       flush
       aside={
-        <Button icon="key" onClick={() => setAsks(true)}>
+        <Button icon="key" onClick={() => setDialog(true)}>
           New key…
         </Button>
       }
@@ -42,50 +42,55 @@ export function Keys({ user, keys, done }: KeysProps) {
         rows={keys}
         keyOf={({ id }) => id}
         height="20rem"
-        empty={<Empty icon="key" title="No keys" />}
+        empty={<EmptyState icon="key" title="No keys" />}
       />
-      {asks && (
-        <Create
+      {dialog && (
+        <CreateKey
           user={user}
-          close={() => setAsks(false)}
-          made={text => {
+          onClose={() => setDialog(false)}
+          onCreated={text => {
             setMade(text);
-            done();
+            onDone();
           }}
         />
       )}
-      {made && <Once text={made} close={() => setMade("")} />}
-      {ends && <Revoke of={ends} close={() => setEnds(null)} done={done} />}
+      {made && <NewKeyDialog text={made} onClose={() => setMade("")} />}
+      {ends && <RevokeKey apiKey={ends} onClose={() => setEnds(null)} onDone={onDone} />}
     </Card>
   );
 }
 
-function columns(revoke: (key: Key) => void): Column<Key>[] {
+function columns(revoke: (key: ApiKey) => void): Column<ApiKey>[] {
   return [
-    { name: "name", title: "Key", cell: row => row.name, by: row => row.name },
-    { name: "status", title: "Status", width: "7.5rem", cell: row => <State of={standing(row)} /> },
+    { name: "name", title: "Key", cell: row => row.name, sortBy: row => row.name },
+    {
+      name: "status",
+      title: "Status",
+      width: "7.5rem",
+      cell: row => <StatusBadge status={keyStatus(row)} />,
+    },
     {
       name: "permissions",
       title: "Cut down to",
       width: "14rem",
-      wide: true,
-      cell: row => <span title={cut(row)}>{cut(row)}</span>,
+      wideOnly: true,
+      cell: row => <span title={permissionText(row)}>{permissionText(row)}</span>,
     },
     {
       name: "uses",
       title: "Uses",
       width: "5rem",
-      number: true,
-      wide: true,
-      cell: row => count(row.uses),
-      by: row => row.uses,
+      numeric: true,
+      wideOnly: true,
+      cell: row => formatCount(row.uses),
+      sortBy: row => row.uses,
     },
-    timeColumn("used", "Last used", row => row.last_used, { wide: true, sorts: true }),
+    timeColumn("used", "Last used", row => row.last_used, { wideOnly: true, sortable: true }),
     {
       name: "end",
       title: "Action",
       width: "6.5rem",
-      number: true,
+      numeric: true,
       cell: row =>
         row.status === "active" && (
           <Button kind="quiet" aria-label={`Revoke ${row.name}`} onClick={() => revoke(row)}>
@@ -96,12 +101,12 @@ function columns(revoke: (key: Key) => void): Column<Key>[] {
   ];
 }
 
-function standing(key: Key): string {
+function keyStatus(key: ApiKey): string {
   const isOver = key.expires_at && Date.parse(key.expires_at) <= Date.now();
   return key.status === "active" && isOver ? "expired" : key.status;
 }
 
-function cut({ permissions }: Key): string {
+function permissionText({ permissions }: ApiKey): string {
   if (!permissions.length) return "–";
   return permissions
     .map(({ capabilities, paths }) => `${capabilities.join(", ")} on ${paths.join(", ")}`)
@@ -110,17 +115,17 @@ function cut({ permissions }: Key): string {
 
 interface CreateProps {
   user: string;
-  close: () => void;
-  made: (text: string) => void;
+  onClose: () => void;
+  onCreated: (text: string) => void;
 }
 
-function Create({ user, close, made }: CreateProps) {
+function CreateKey({ user, onClose, onCreated }: CreateProps) {
   const [name, setName] = useState("");
   const [expires, setExpires] = useState("");
   const [capabilities, setCapabilities] = useState("");
   const [paths, setPaths] = useState("");
   const act = async () => {
-    const cutTo = { capabilities: listed(capabilities), paths: listed(paths) };
+    const cutTo = { capabilities: parseList(capabilities), paths: parseList(paths) };
     const isCut = cutTo.capabilities.length > 0 || cutTo.paths.length > 0;
     const body = {
       user,
@@ -128,62 +133,78 @@ function Create({ user, close, made }: CreateProps) {
       permissions: isCut ? [cutTo] : [],
       ...(expires.trim() ? { expires_at: expires.trim() } : {}),
     };
-    const { key } = await post<Key>("keys", body);
-    made(key ?? "");
+    const { key } = await post<ApiKey>("keys", body);
+    onCreated(key ?? "");
   };
   return (
-    <Dialog title={`New key for ${user}`} action="Make" act={act} close={close}>
-      <Field
+    <Dialog title={`New key for ${user}`} submitLabel="Make" onSubmit={act} onClose={onClose}>
+      <TextField
         label="Name"
         required
         autocomplete="off"
         hint="What it is for"
         value={name}
-        change={setName}
+        onChange={setName}
       />
-      <Field
+      <TextField
         label="Expires"
         hint="Such as 2027-01-31T00:00:00Z; empty: never"
         value={expires}
-        change={setExpires}
+        onChange={setExpires}
       />
-      <Field
+      <TextField
         label="Capabilities"
         hint="To cut it down: read, list, … Empty: all that the user has"
         value={capabilities}
-        change={setCapabilities}
+        onChange={setCapabilities}
       />
-      <Field label="Paths" hint="To cut it down: secret/app/*" value={paths} change={setPaths} />
+      <TextField
+        label="Paths"
+        hint="To cut it down: secret/app/*"
+        value={paths}
+        onChange={setPaths}
+      />
     </Dialog>
   );
 }
 
-function Once({ text, close }: { text: string; close: () => void }) {
+function NewKeyDialog({ text, onClose }: { text: string; onClose: () => void }) {
   return (
-    <Dialog title="The new key" action="It is kept" act={async () => {}} close={close}>
+    <Dialog
+      title="The new key"
+      submitLabel="It is kept"
+      onSubmit={async () => {}}
+      onClose={onClose}
+    >
       <p>This is the only time that it is shown. Keep it where its user finds it.</p>
       <div class="once line">
         <span>{text}</span>
-        <Copy text={text} label="Copy the key" />
+        <CopyButton text={text} label="Copy the key" />
       </div>
     </Dialog>
   );
 }
 
 interface RevokeProps {
-  of: Key;
-  close: () => void;
-  done: () => void;
+  apiKey: ApiKey;
+  onClose: () => void;
+  onDone: () => void;
 }
 
-function Revoke({ of, close, done }: RevokeProps) {
+function RevokeKey({ apiKey, onClose, onDone }: RevokeProps) {
   const act = async () => {
-    await remove(`keys/${of.id}`);
-    toast(`${of.name} is revoked`);
-    done();
+    await remove(`keys/${apiKey.id}`);
+    showToast(`${apiKey.name} is revoked`);
+    onDone();
   };
   return (
-    <Dialog title={`Revoke ${of.name}`} action="Revoke" danger act={act} close={close}>
+    <Dialog
+      title={`Revoke ${apiKey.name}`}
+      submitLabel="Revoke"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
       <p>Its next request is refused; sessions and streams that it opened end at once.</p>
     </Dialog>
   );
