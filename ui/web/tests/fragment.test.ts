@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { takeFragmentParameter } from "../src/lib/fragment";
+import { takeFragmentParameter } from "../src/control/fragment";
 
 /** What is taken at an address, and what stands in its bar afterwards. */
 function taken(address: string): [string, string] {

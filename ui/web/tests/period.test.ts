@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dateRange, lastDays } from "../src/pages/compliance/period";
+import { dateRange, lastDays } from "../src/control/pages/compliance/period";
 
 const NOW = Date.UTC(2026, 10, 24, 12); // milliseconds
 const at = (...date: [number, number, number]) => Date.UTC(...date) / 1000;

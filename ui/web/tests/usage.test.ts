@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { timeAxisRange } from "../src/lib/reach";
+import type { Forecast } from "../src/control/pages/usage/api-types";
 import {
   DAY,
   dailySeries,
@@ -8,8 +8,8 @@ import {
   forecastCsv,
   forecastSeries,
   formatShare,
-} from "../src/pages/usage/course";
-import type { Forecast } from "../src/pages/usage/wire";
+} from "../src/control/pages/usage/series";
+import { timeAxisRange } from "../src/lib/time-axis";
 
 const FORECAST: Forecast = {
   name: "secrets",

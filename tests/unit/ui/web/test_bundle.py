@@ -36,7 +36,7 @@ def needed(manifest: dict[str, dict[str, list[str] | str]], *sources: str) -> se
 
 def test_the_first_view_is_small(manifest: dict[str, dict[str, list[str] | str]]) -> None:
     """Signed in, with the fleet's list and curves: at most 60 kB of script."""
-    scripts = needed(manifest, "control.html", "src/pages/fleet.tsx")
+    scripts = needed(manifest, "control.html", "src/control/pages/fleet.tsx")
     assert len(scripts) > 1
     total = sum(len(gzip.compress((BUILT / file).read_bytes(), 9)) for file in scripts)
     assert total <= FIRST_VIEW

@@ -1,14 +1,14 @@
+import { AppShell, type NavGroup } from "../components/app-shell";
+import { IconButton } from "../components/button";
+import { Outlet } from "../components/outlet";
+import { ErrorState, Loading, Notice } from "../components/states";
+import { showError } from "../components/toasts";
 import { signInState, signOut } from "../lib/session";
-import { IconButton } from "../parts/button";
-import { Outlet } from "../parts/outlet";
-import { AppShell, type NavGroup } from "../parts/shell";
-import { ErrorState, Loading, Notice } from "../parts/states";
-import { showError } from "../parts/toasts";
-import { SignIn } from "./door";
-import { NAV_GROUPS, routes } from "./pages";
-import { refreshSealStatus, sealStatus } from "./seal";
+import { NAV_GROUPS, routes } from "./routes";
+import { refreshSealStatus, sealStatus } from "./seal-status";
 import { Sealed } from "./sealed";
 import { resume, session } from "./session";
+import { SignIn } from "./sign-in";
 
 /** The agent's own interface: sealed, the door, or the shell around the page of the address. */
 export function App() {

@@ -4,8 +4,8 @@ import { navigate, path, startRouter } from "../lib/router";
 import { signInState, syncTabs } from "../lib/session";
 import "../styles/index.css";
 import { App } from "./app";
-import { HOME } from "./pages";
-import { sealStatus, watchSealStatus } from "./seal";
+import { HOME } from "./routes";
+import { sealStatus, watchSealStatus } from "./seal-status";
 import { renewOnActivity, resume } from "./session";
 
 const root = document.getElementById("app");

@@ -1,14 +1,14 @@
 import { useEffect, useState } from "preact/hooks";
+import { AuthLayout } from "../components/auth-layout";
+import { StatusBadge } from "../components/badge";
+import { Button } from "../components/button";
+import { DescriptionList } from "../components/card";
+import { TextField } from "../components/field";
+import { ProgressBar } from "../components/progress";
+import { Notice } from "../components/states";
 import { ApiError, asApiError, fetchWithTimeout } from "../lib/api";
-import { StatusBadge } from "../parts/badge";
-import { Button } from "../parts/button";
-import { DescriptionList } from "../parts/card";
-import { AuthLayout } from "../parts/door";
-import { TextField } from "../parts/field";
-import { ProgressBar } from "../parts/progress";
-import { Notice } from "../parts/states";
-import { sealStatus } from "./seal";
-import type { SealStatus } from "./wire";
+import type { SealStatus } from "./api-types";
+import { sealStatus } from "./seal-status";
 
 /** The vault is sealed or was never made: what that means, and the way out. */
 export function Sealed({ now }: { now: SealStatus }) {

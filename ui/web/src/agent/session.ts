@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { ApiError, asApiError, get, post } from "../lib/api";
 import { expireSession, signInState } from "../lib/session";
 import { sessionKey, setSessionKey } from "../lib/session-key";
-import type { NewSession, Session } from "./wire";
+import type { NewSession, Session } from "./api-types";
 
 const CHECK_INTERVAL = 5000; // milliseconds
 const RENEW_AFTER = 0.25; // of the idle time: a session is renewed no more often

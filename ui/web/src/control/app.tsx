@@ -1,3 +1,10 @@
+import { AppShell, type NavGroup } from "../components/app-shell";
+import { IconButton } from "../components/button";
+import { Select } from "../components/field";
+import { Outlet } from "../components/outlet";
+import { ErrorState, Loading } from "../components/states";
+import { showError } from "../components/toasts";
+import type { Organization } from "../lib/api-types";
 import { useGet } from "../lib/hooks";
 import { CONTROL_LIMITS } from "../lib/limits";
 import {
@@ -10,17 +17,10 @@ import {
   signOut,
   switchOrganization,
 } from "../lib/session";
-import type { Organization } from "../lib/types";
-import SignIn from "../pages/login";
-import { JoinOrganization } from "../pages/login/joining";
-import { IconButton } from "../parts/button";
-import { Select } from "../parts/field";
-import { Outlet } from "../parts/outlet";
-import { StepUpDialog } from "../parts/proof";
-import { AppShell, type NavGroup } from "../parts/shell";
-import { ErrorState, Loading } from "../parts/states";
-import { showError } from "../parts/toasts";
-import { routes } from "./pages";
+import SignIn from "./pages/sign-in";
+import { JoinOrganization } from "./pages/sign-in/join-organization";
+import { routes } from "./routes";
+import { StepUpDialog } from "./step-up-dialog";
 import "./app.css";
 
 /** The dashboard: the door, or the shell around the page that the address names. */

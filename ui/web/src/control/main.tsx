@@ -1,9 +1,9 @@
 import { render } from "preact";
-import { finishProviderSignIn } from "../lib/door";
-import { takeFragmentParameter } from "../lib/fragment";
-import { watchInvitationLinks } from "../lib/invitation";
 import { startRouter } from "../lib/router";
 import { restoreSession, syncTabs } from "../lib/session";
+import { takeFragmentParameter } from "./fragment";
+import { watchInvitationLinks } from "./invitation";
+import { finishProviderSignIn } from "./sign-in";
 import "../styles/index.css";
 import { App } from "./app";
 

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
-import { requestStepUp } from "./proof";
 import { sessionKey } from "./session-key";
+import { requestStepUp } from "./step-up";
 
 /** What the server said against a request; `requestId` is what its log knows the request by. */
 export class ApiError extends Error {

@@ -1,5 +1,5 @@
 import { effect } from "@preact/signals";
-import { LiveFeed } from "./live";
+import { LiveFeed } from "./live-feed";
 import { checkSession, expireSession, signInState } from "./session";
 import { sessionKey } from "./session-key";
 

@@ -1,6 +1,6 @@
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { matchPattern } from "./pattern";
+import { matchPattern } from "./route-pattern";
 
 /** What the address names: `params` by the `:name`s of the pattern, decoded. */
 export interface PageMatch {

@@ -1,8 +1,8 @@
 import { computed, effect, signal } from "@preact/signals";
 import { ApiError, asApiError, get, put, remove, unauthorizedCount } from "./api";
+import type { Role } from "./api-types";
 import { navigate, path, query, setQuery } from "./router";
 import { clearSessionKey, onSessionKeyChange, sessionKey, setSessionKey } from "./session-key";
-import type { Role } from "./types";
 
 /** An organization that one belongs to, and as what. */
 export interface Membership {

@@ -1,0 +1,141 @@
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { StatusBadge } from "../../../components/badge";
+import { Button } from "../../../components/button";
+import { Card, DescriptionList } from "../../../components/card";
+import { CodeBlock } from "../../../components/code-block";
+import { EmptyState, Notice } from "../../../components/states";
+import { type Column, Table } from "../../../components/table";
+import { Timestamp } from "../../../components/time";
+import { timeColumn } from "../../../components/time-column";
+import { get } from "../../../lib/api";
+import { useAction } from "../../../lib/hooks";
+import type { AuditEvent, InclusionProof } from "../../api-types";
+
+const PROOF_TIMEOUT = 300_000; // milliseconds: the whole log is read for a proof
+const COLUMNS: Column<AuditEvent>[] = [
+  {
+    name: "seq",
+    title: "Record",
+    width: "5.5rem",
+    numeric: true,
+    wideOnly: true,
+    cell: row => row.seq,
+  },
+  timeColumn("time", "When", row => row.time, { wideOnly: true }),
+  {
+    name: "operation",
+    title: "Operation",
+    width: "11rem",
+    cell: row => <code title={row.operation}>{row.operation}</code>,
+  },
+  { name: "path", title: "Path", cell: row => <span title={row.path}>{row.path}</span> },
+  {
+    name: "actor",
+    title: "Who",
+    width: "10rem",
+    wideOnly: true,
+    cell: row => <span title={row.actor_name}>{row.actor_name}</span>,
+  },
+  {
+    name: "result",
+    title: "Result",
+    width: "7rem",
+    cell: row => (
+      <StatusBadge
+        status={row.phase === "intent" ? "pending" : row.result}
+        label={resultLabel(row)}
+      />
+    ),
+  },
+];
+
+interface AuditEventsProps {
+  title: string;
+  rows: readonly AuditEvent[];
+  aside: string;
+  /** Below them: what loads older ones. */
+  more?: ComponentChildren;
+}
+
+/** Events as a list; the chosen one is shown whole, and proven on demand. */
+export function AuditEvents({ title, rows, aside, more }: AuditEventsProps) {
+  const [chosen, setChosen] = useState<AuditEvent | null>(null);
+  return (
+    <>
+      <Card title={title} flush aside={aside}>
+        <Table
+          label={title}
+          columns={COLUMNS}
+          rows={rows}
+          keyOf={({ seq }) => `${seq}`}
+          onOpen={setChosen}
+          empty={<EmptyState icon="audit" title="No record fits" />}
+        />
+        {more}
+      </Card>
+      {chosen && <EventDetails key={chosen.seq} event={chosen} />}
+    </>
+  );
+}
+
+function EventDetails({ event }: { event: AuditEvent }) {
+  return (
+    <Card title={`Record ${event.seq}`}>
+      <div class="stack">
+        <DescriptionList
+          rows={[
+            ["When", <Timestamp key="t" at={event.time} />],
+            ["Operation", <code key="o">{event.operation}</code>],
+            ["Path", event.path],
+            ["Phase", event.phase],
+            ["Result", event.code ? `${event.result}: ${event.code}` : event.result],
+            ["Decided by", event.rule || "–"],
+            ["Who", `${event.actor_name} (${event.actor_id})`],
+            ["By", `${event.method}${event.credential ? ` ${event.credential}` : ""}`],
+            ["From", `${event.ip || "–"}, ${event.dialect}`],
+            ["With", event.user_agent || "–"],
+            ["Request", <code key="r">{event.request_id}</code>],
+          ]}
+        />
+        <InclusionProofSection seq={event.seq} />
+      </div>
+    </Card>
+  );
+}
+
+/** The record as it is in the log, its path to the root, and the signed checkpoint of that root. */
+function InclusionProofSection({ seq }: { seq: number }) {
+  const [proof, setProof] = useState<InclusionProof | null>(null);
+  const { run, busy, error } = useAction(async () => {
+    setProof(await get<InclusionProof>(`audit/proofs/${seq}`, { timeout: PROOF_TIMEOUT }));
+  });
+  return (
+    <>
+      <div class="line">
+        <Button busy={busy} onClick={run}>
+          Prove that it is in the log
+        </Button>
+      </div>
+      {error && <Notice tone="bad">{error.message}</Notice>}
+      {proof && (
+        <>
+          <Notice tone="good">
+            {`It is record ${proof.seq}, ${proof.path.length} hashes from the signed root.`}
+          </Notice>
+          <CodeBlock label="Record" text={proof.record.trimEnd()} />
+          <CodeBlock label="Signed checkpoint" text={proof.checkpoint.trimEnd()} />
+          <CodeBlock
+            label="Proof, for freehold audit check"
+            text={JSON.stringify(proof, null, 2)}
+          />
+        </>
+      )}
+    </>
+  );
+}
+
+function resultLabel({ phase, result, code }: AuditEvent): string {
+  if (phase === "intent") return "Begun";
+  return result === "ok" ? "Done" : result === "denied" ? "Refused" : code || "Failed";
+}

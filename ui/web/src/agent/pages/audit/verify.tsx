@@ -1,0 +1,75 @@
+import { StatusBadge } from "../../../components/badge";
+import { Button } from "../../../components/button";
+import { Card, DescriptionList } from "../../../components/card";
+import { ProgressBar } from "../../../components/progress";
+import { ErrorState, Loading, Notice } from "../../../components/states";
+import { RelativeTime } from "../../../components/time";
+import { showError } from "../../../components/toasts";
+import { post } from "../../../lib/api";
+import { formatCount } from "../../../lib/format";
+import type { Verification } from "../../api-types";
+import { useTopicRow } from "../../topics";
+
+const STATE_LABELS = {
+  never: "Not checked since it was unsealed",
+  running: "Being checked",
+  whole: "Whole",
+  damaged: "Damaged",
+  failed: "Could not be read",
+};
+
+/** The whole log checked by the agent, record by record, with how far it is. */
+export function Verify() {
+  const [now, live] = useTopicRow<Verification>("verification");
+  if (live.error.value) return <ErrorState error={live.error.value} />;
+  if (!now) return <Loading />;
+  const isRunning = now.state === "running";
+  const start = () => post("audit/verification").catch(showError);
+  return (
+    <Card
+      title="The whole log"
+      aside={
+        <Button kind="primary" busy={isRunning} onClick={start}>
+          Verify now
+        </Button>
+      }
+    >
+      <div class="stack">
+        <span class="line" role="status">
+          <StatusBadge status={now.state} label={STATE_LABELS[now.state]} filled />
+          {now.ended > 0 && <RelativeTime at={now.ended} />}
+        </span>
+        {isRunning && (
+          <ProgressBar
+            label="Records checked"
+            segments={[{ tone: "info", value: now.checked }]}
+            total={now.size || 1}
+          />
+        )}
+        {now.fault && <Notice tone="bad">{now.fault}</Notice>}
+        {now.state === "whole" && <VerificationDetails verification={now} />}
+        <p class="muted">
+          The agent checks every hash and signature, and the log against its anchor. Who does not
+          want to take its word: <code>freehold audit verify --log FILE</code> needs no agent.
+        </p>
+      </div>
+    </Card>
+  );
+}
+
+function VerificationDetails({ verification }: { verification: Verification }) {
+  return (
+    <DescriptionList
+      rows={[
+        ["Records", formatCount(verification.size)],
+        [
+          "Of which here",
+          verification.first ? `from ${formatCount(verification.first)} on` : "all",
+        ],
+        ["Files", formatCount(verification.segments)],
+        ["Root", <code key="root">{verification.root}</code>],
+        ["Signed by", <code key="key">{verification.public_key}</code>],
+      ]}
+    />
+  );
+}

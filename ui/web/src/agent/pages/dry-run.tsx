@@ -1,0 +1,46 @@
+import { Card } from "../../components/card";
+import { CodeBlock } from "../../components/code-block";
+import { Page } from "../../components/page";
+import { Await } from "../../components/states";
+import type { PolicyDocument } from "../../lib/api-types";
+import { useGet } from "../../lib/hooks";
+import { DryRunForm } from "./policy/dry-run-form";
+import "./pages.css";
+
+interface EffectivePolicies {
+  root: boolean;
+  policies: PolicyDocument[];
+  unknown: string[];
+  fleet: PolicyDocument[];
+}
+
+/** What somebody may do, and why not; what counts for oneself. */
+export default function DryRun() {
+  const mine = useGet<EffectivePolicies>("policies-effective");
+  return (
+    <Page title="Dry run">
+      <div class="stack">
+        <DryRunForm />
+        <Card title="What counts for you">
+          <Await query={mine}>
+            {found => (
+              <div class="stack">
+                {found.root && <p>You hold the policy root, which allows everything.</p>}
+                {found.unknown.length > 0 && (
+                  <p>Names without a policy: {found.unknown.join(", ")}.</p>
+                )}
+                {[...found.policies, ...found.fleet].map(policy => (
+                  <CodeBlock
+                    key={policy.name}
+                    label={`Policy ${policy.name}`}
+                    text={JSON.stringify(policy, null, 2)}
+                  />
+                ))}
+              </div>
+            )}
+          </Await>
+        </Card>
+      </div>
+    </Page>
+  );
+}

@@ -1,0 +1,93 @@
+import { useState } from "preact/hooks";
+import { Button } from "../../components/button";
+import { Card } from "../../components/card";
+import { Dialog } from "../../components/dialog";
+import { SearchInput, TextField } from "../../components/field";
+import { Page } from "../../components/page";
+import { Await, EmptyState } from "../../components/states";
+import { type Column, Table } from "../../components/table";
+import { pluralize } from "../../lib/format";
+import { useGet } from "../../lib/hooks";
+import { navigate } from "../../lib/router";
+
+interface Row {
+  name: string;
+  note: string;
+}
+
+const BUILT_IN: Record<string, string> = {
+  root: "allows everything; built in",
+  default: "what every token may do to itself",
+};
+const COLUMNS: Column<Row>[] = [
+  {
+    name: "name",
+    title: "Policy",
+    cell: ({ name }) =>
+      name === "root" ? name : <a href={`/policies/${encodeURIComponent(name)}`}>{name}</a>,
+    sortBy: row => row.name,
+  },
+  {
+    name: "note",
+    title: "Note",
+    wideOnly: true,
+    cell: row => <span class="muted">{row.note}</span>,
+  },
+];
+
+/** Every policy of this agent. */
+export default function Policies() {
+  const [dialog, setDialog] = useState(false);
+  const [text, setText] = useState("");
+  const result = useGet<{ policies: string[] }>("policies");
+  return (
+    <Page
+      title="Policies"
+      actions={
+        <Button kind="primary" icon="policy" onClick={() => setDialog(true)}>
+          New policy…
+        </Button>
+      }
+    >
+      <Await query={result}>
+        {({ policies }) => (
+          <Card title="All" flush aside={pluralize(policies.length, "policy", "policies")}>
+            <div class="toolbar">
+              <SearchInput label="Find policies" value={text} onChange={setText} />
+            </div>
+            <Table
+              label="Policies"
+              columns={COLUMNS}
+              rows={policies
+                .filter(name => name.includes(text.trim().toLowerCase()))
+                .map(name => ({ name, note: BUILT_IN[name] ?? "" }))}
+              keyOf={({ name }) => name}
+              onOpen={({ name }) => name !== "root" && navigate(`/policies/${name}`)}
+              empty={<EmptyState icon="policy" title="No policy fits" />}
+            />
+          </Card>
+        )}
+      </Await>
+      {dialog && <NewPolicyDialog onClose={() => setDialog(false)} />}
+    </Page>
+  );
+}
+
+function NewPolicyDialog({ onClose }: { onClose: () => void }) {
+  const [name, setName] = useState("");
+  const act = async () => navigate(`/policies/${encodeURIComponent(name.trim())}?new=1`);
+  return (
+    <Dialog title="New policy" submitLabel="Write it" onSubmit={act} onClose={onClose}>
+      <TextField
+        label="Name"
+        required
+        autocomplete="off"
+        maxLength={128}
+        pattern="[A-Za-z0-9][A-Za-z0-9._\-]*"
+        hint="Letters, digits and . _ -"
+        value={name}
+        onChange={setName}
+      />
+    </Dialog>
+  );
+}

@@ -1,0 +1,116 @@
+import { useState } from "preact/hooks";
+import { Button } from "../../components/button";
+import { Card } from "../../components/card";
+import { DiffView } from "../../components/code-block";
+import { Dialog } from "../../components/dialog";
+import { Page } from "../../components/page";
+import { PolicyEditor, ValidationBadge } from "../../components/policy-editor";
+import { EmptyState, ErrorState, Loading } from "../../components/states";
+import { showToast } from "../../components/toasts";
+import { put, remove } from "../../lib/api";
+import type { PolicyDocument } from "../../lib/api-types";
+import { useGet } from "../../lib/hooks";
+import { formatPolicy, POLICY_TEMPLATE, useValidation } from "../../lib/policy-document";
+import { navigate, type PageProps, query } from "../../lib/router";
+import { DryRunForm } from "./policy/dry-run-form";
+import { PolicyReplay } from "./policy/replay";
+import "./pages.css";
+
+const ROOT = "root";
+const PARENT = { href: "/policies", title: "Policies" };
+
+/** One policy: read, edited, tried out. */
+export default function PolicyPage({ params: { name = "" } }: PageProps) {
+  const isNew = query.value.has("new");
+  const result = useGet<PolicyDocument>(
+    isNew || name === ROOT ? null : `policies/${encodeURIComponent(name)}`,
+  );
+  if (name === ROOT)
+    return (
+      <Page title={name} parent={PARENT}>
+        <EmptyState icon="policy" title="Built in: it allows everything">
+          It is neither changed nor deleted. Who holds it is under <a href="/users">Users</a>.
+        </EmptyState>
+      </Page>
+    );
+  if (isNew) return <PolicyPageEditor name={name} before="" />;
+  if (result.error?.status === 404)
+    return (
+      <Page title={name} parent={PARENT}>
+        <EmptyState icon="policy" title="There is no such policy">
+          <a href={`/policies/${encodeURIComponent(name)}?new=1`}>Write it</a>
+        </EmptyState>
+      </Page>
+    );
+  if (result.error) return <ErrorState error={result.error} onRetry={result.reload} />;
+  if (!result.data) return <Loading label={`Loading ${name}`} />;
+  return <PolicyPageEditor key={name} name={name} before={formatPolicy(result.data)} />;
+}
+
+function PolicyPageEditor({ name, before: first }: { name: string; before: string }) {
+  const path = `policies/${encodeURIComponent(name)}`;
+  const [before, setBefore] = useState(first);
+  const [text, setText] = useState(first || formatPolicy(POLICY_TEMPLATE));
+  const [dialog, setDialog] = useState<"save" | "delete" | null>(null);
+  const judged = useValidation(`${path}/validate`, text);
+  const save = async () => {
+    await put(path, judged.document);
+    setBefore(text);
+    showToast(`${name} is in force`);
+    if (query.peek().has("new")) navigate(`/${path}`, { replace: true });
+  };
+  return (
+    <Page
+      title={name}
+      parent={PARENT}
+      state={<ValidationBadge validation={judged} unchangedLabel={text === before && "In force"} />}
+      actions={
+        first && (
+          <Button kind="danger" onClick={() => setDialog("delete")}>
+            Delete…
+          </Button>
+        )
+      }
+    >
+      <div class="stack">
+        <Card title="Document">
+          <PolicyEditor
+            label={`Document of ${name}`}
+            text={text}
+            saved={before}
+            validation={judged}
+            hint="JSON, checked as you type. It is in force as soon as it is saved."
+            onChange={setText}
+            onSave={() => setDialog("save")}
+          />
+        </Card>
+        <PolicyReplay name={name} document={judged.document} />
+        <DryRunForm policy={name} draft={judged.document} />
+      </div>
+      {dialog === "save" && (
+        <Dialog
+          title={`Save ${name}`}
+          submitLabel="Save"
+          onSubmit={save}
+          onClose={() => setDialog(null)}
+        >
+          <DiffView label="What changes" before={before} after={text} />
+        </Dialog>
+      )}
+      {dialog === "delete" && <DeletePolicy name={name} onClose={() => setDialog(null)} />}
+    </Page>
+  );
+}
+
+function DeletePolicy({ name, onClose }: { name: string; onClose: () => void }) {
+  const act = async () => {
+    await remove(`policies/${encodeURIComponent(name)}`);
+    showToast(`${name} is deleted`);
+    navigate("/policies");
+  };
+  return (
+    <Dialog title={`Delete ${name}`} submitLabel="Delete" danger onSubmit={act} onClose={onClose}>
+      <p>It is out of force at once, for everybody who has it.</p>
+    </Dialog>
+  );
+}

@@ -1,0 +1,121 @@
+import { useEffect, useState } from "preact/hooks";
+import { StatusBadge } from "../../../components/badge";
+import { Button } from "../../../components/button";
+import { Card } from "../../../components/card";
+import { SelectField, TextField } from "../../../components/field";
+import { Notice } from "../../../components/states";
+import { post } from "../../../lib/api";
+import type { PolicyDocument } from "../../../lib/api-types";
+import { useAction } from "../../../lib/hooks";
+import type { Decision } from "../../api-types";
+
+const CAPABILITIES = [
+  "read",
+  "list",
+  "create",
+  "update",
+  "delete",
+  "destroy",
+  "read_metadata",
+  "sudo",
+].map(name => [name, name] as const);
+
+const REASONS: Record<string, string> = {
+  no_rule: "no rule allows it",
+  deny_rule: "a rule denies it",
+  key_permissions: "the key's permissions end before it",
+};
+
+interface DryRunFormProps {
+  policy?: string;
+  /** What is typed; null while it is faulty. */
+  draft?: PolicyDocument | null;
+}
+
+/**
+ * Would this be allowed, by which rule, and what is missing? Of a user, of one policy alone
+ * (`policy`, as its `draft` says), or of oneself. Asking changes nothing.
+ */
+export function DryRunForm({ policy, draft }: DryRunFormProps) {
+  const [user, setUser] = useState("");
+  const [capability, setCapability] = useState("read");
+  const [path, setPath] = useState("secret/");
+  const [result, setFound] = useState<Decision | null>(null);
+  useEffect(() => setFound(null), [draft]); // the answer was about another text
+  const { run, busy, error } = useAction(async () => {
+    setFound(null);
+    const who = policy
+      ? { policies: [policy], draft: { ...draft, name: policy } }
+      : user.trim()
+        ? { user: user.trim() }
+        : {};
+    setFound(await post<Decision>("policies-dry-run", { capability, path, ...who }));
+  });
+  return (
+    <Card title={policy ? `Try out ${policy}, as it is typed` : "Would this be allowed?"}>
+      <form class="form" onSubmit={run}>
+        <div class="pick">
+          {!policy && (
+            <TextField
+              label="User"
+              placeholder="you"
+              autocomplete="off"
+              value={user}
+              onChange={setUser}
+              error={error?.field === "user" ? error.message : undefined}
+            />
+          )}
+          <SelectField
+            label="Does"
+            value={capability}
+            onChange={setCapability}
+            options={CAPABILITIES}
+          />
+          <TextField
+            label="To the path"
+            required
+            autocomplete="off"
+            value={path}
+            onChange={setPath}
+            error={error?.field === "path" ? error.message : undefined}
+          />
+          <Button type="submit" kind="primary" busy={busy} disabled={!!policy && !draft}>
+            Ask
+          </Button>
+        </div>
+        {error && <Notice tone="bad">{error.message}</Notice>}
+        {policy && !draft && <p class="muted">It can be tried when the document is valid.</p>}
+        {result && <DecisionView of={result} />}
+      </form>
+    </Card>
+  );
+}
+
+function DecisionView({ of: { allowed, rule, reason, missing, alert } }: { of: Decision }) {
+  return (
+    <div class="verdict" role="status">
+      <span class="line">
+        <StatusBadge
+          status={allowed ? "ok" : "denied"}
+          filled
+          label={allowed ? "Allowed" : "Not allowed"}
+        />
+        {rule ? (
+          <span>
+            by <code>{rule}</code>
+          </span>
+        ) : (
+          <span class="muted">{REASONS[reason] ?? reason}</span>
+        )}
+        {alert && <StatusBadge status="warning" label="raises an alert" />}
+      </span>
+      {missing.length > 0 && (
+        <ul>
+          {missing.map(line => (
+            <li key={line}>{line}</li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}

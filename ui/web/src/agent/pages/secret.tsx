@@ -1,0 +1,176 @@
+import { useState } from "preact/hooks";
+import { StatusBadge, TagList } from "../../components/badge";
+import { Button } from "../../components/button";
+import { Card, DescriptionList } from "../../components/card";
+import { Dialog } from "../../components/dialog";
+import { Page } from "../../components/page";
+import { Await, EmptyState } from "../../components/states";
+import { RelativeTime, Timestamp } from "../../components/time";
+import { showToast } from "../../components/toasts";
+import { remove } from "../../lib/api";
+import { formatCount, formatDuration } from "../../lib/format";
+import { useGet } from "../../lib/hooks";
+import { navigate, query } from "../../lib/router";
+import type { SecretDetails } from "../api-types";
+import { folderHref, parentFolders, secretPath } from "../secret-paths";
+import { EditMetadata } from "./secret/edit-metadata";
+import { SecretValue } from "./secret/value";
+import { WriteVersion } from "./secret/value-dialogs";
+import { SecretVersions } from "./secret/versions";
+import "./pages.css";
+
+type SecretAction = "update" | "describe" | "delete" | "purge" | null;
+
+/** One secret: what is known of it, its versions, and on demand its value. */
+export default function SecretPage() {
+  const name = query.value.get("name") ?? "";
+  const result = useGet<SecretDetails>(name ? secretPath("metadata", name) : null);
+  if (!name || result.error?.status === 404)
+    return (
+      <Page title={name || "Secret"} parent={{ href: "/secrets", title: "Secrets" }}>
+        <EmptyState icon="lock" title="There is no such secret">
+          It may have been erased, or you may not see it.
+        </EmptyState>
+      </Page>
+    );
+  return (
+    <Await query={result}>
+      {info => <SecretView key={name} info={info} reload={result.reload} />}
+    </Await>
+  );
+}
+
+function SecretView({ info, reload }: { info: SecretDetails; reload: () => void }) {
+  const [dialog, setDialog] = useState<SecretAction>(null);
+  const { secret, versions } = info;
+  const close = () => setDialog(null);
+  const done = (said: string) => {
+    showToast(said);
+    reload();
+  };
+  const folder = parentFolders(secret.name).at(-1) ?? "";
+  return (
+    <Page
+      title={secret.name}
+      parent={{ href: folderHref(folder), title: folder || "Secrets" }}
+      state={<StatusBadge status={secret.status} filled />}
+      actions={
+        <>
+          <Button onClick={() => setDialog("describe")}>Edit metadata…</Button>
+          <Button kind="primary" onClick={() => setDialog("update")}>
+            New version…
+          </Button>
+          {secret.status === "active" && (
+            <Button onClick={() => setDialog("delete")}>Delete current…</Button>
+          )}
+          <Button kind="danger" onClick={() => setDialog("purge")}>
+            Erase…
+          </Button>
+        </>
+      }
+    >
+      <div class="stack">
+        {secret.status === "active" && (
+          <SecretValue key={secret.version} name={secret.name} version={secret.version} />
+        )}
+        <div class="columns">
+          <SecretFacts info={info} />
+          <Card title="Metadata and tags">
+            <div class="stack">
+              {secret.tags.length > 0 && <TagList tags={secret.tags} max={20} />}
+              <Metadata metadata={secret.metadata} />
+            </div>
+          </Card>
+        </div>
+        <SecretVersions secret={secret} versions={versions} onDone={done} />
+      </div>
+      {dialog === "update" && <WriteVersion secret={secret} onClose={close} onDone={done} />}
+      {dialog === "describe" && <EditMetadata info={info} onClose={close} onDone={done} />}
+      {dialog === "delete" && <DeleteCurrent name={secret.name} onClose={close} onDone={done} />}
+      {dialog === "purge" && <EraseSecret name={secret.name} onClose={close} />}
+    </Page>
+  );
+}
+
+function SecretFacts({ info }: { info: SecretDetails }) {
+  const { secret } = info;
+  return (
+    <Card title="About">
+      <DescriptionList
+        rows={[
+          ["Current version", secret.version || "none"],
+          ["Made", <Timestamp key="made" at={secret.created_at} />],
+          ["Changed", <RelativeTime key="changed" at={secret.updated_at} />],
+          ["First written by", secret.created_by],
+          ["Expires", secret.expires_at ? <Timestamp key="end" at={secret.expires_at} /> : "never"],
+          ["Values read", formatCount(info.access_count)],
+          [
+            "Last read",
+            info.last_accessed ? <RelativeTime key="r" at={info.last_accessed} /> : "never",
+          ],
+          ["Versions kept", info.max_versions || "as its mount says"],
+          ["Needs the version before", info.cas_required ? "yes" : "no"],
+          [
+            "A version ends after",
+            info.delete_version_after_seconds > 0
+              ? formatDuration(info.delete_version_after_seconds)
+              : "–",
+          ],
+        ]}
+      />
+    </Card>
+  );
+}
+
+function Metadata({ metadata }: { metadata: Record<string, string> }) {
+  const rows = Object.entries(metadata);
+  if (!rows.length) return <p class="muted">No metadata.</p>;
+  return <DescriptionList rows={rows} />;
+}
+
+interface ActionDialogProps {
+  name: string;
+  onClose: () => void;
+  onDone: (said: string) => void;
+}
+
+function DeleteCurrent({ name, onClose, onDone }: ActionDialogProps) {
+  const act = async () => {
+    await remove(secretPath("secrets", name));
+    onDone("The current version is deleted. Undelete brings it back.");
+  };
+  return (
+    <Dialog
+      title="Delete the current version"
+      submitLabel="Delete"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <p>
+        <b>{name}</b> is not served any more until the version is undeleted or another is written.
+      </p>
+    </Dialog>
+  );
+}
+
+function EraseSecret({ name, onClose }: Omit<ActionDialogProps, "onDone">) {
+  const act = async () => {
+    await remove(secretPath("metadata", name));
+    showToast(`${name} is erased`);
+    navigate("/secrets");
+  };
+  return (
+    <Dialog
+      title="Erase this secret"
+      submitLabel="Erase for good"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <p>
+        All versions of <b>{name}</b> and what is known of it are erased. Nothing brings them back.
+      </p>
+    </Dialog>
+  );
+}

@@ -1,0 +1,107 @@
+import { useState } from "preact/hooks";
+import { DiffView } from "../../../components/code-block";
+import { Select } from "../../../components/field";
+import { Await, Notice } from "../../../components/states";
+import { useGet } from "../../../lib/hooks";
+import type { Version, VersionLabels, VersionLabelsPair } from "../../api-types";
+import { secretPath } from "../../secret-paths";
+import { versionState } from "./version";
+
+const CURRENT = 0; // the secret as it is, which may be described otherwise than its newest version
+
+interface CompareVersionsProps {
+  name: string;
+  /** Newest first. */
+  versions: readonly Version[];
+  chosen: Version;
+}
+
+/** What is different between two versions, as far as it is no secret. */
+export function CompareVersions({ name, versions, chosen }: CompareVersionsProps) {
+  const before = versions.find(({ version }) => version < chosen.version) ?? chosen;
+  const [picked, setPicked] = useState<number | null>(null);
+  const known = picked === CURRENT || versions.some(({ version }) => version === picked);
+  const other = picked !== null && known ? picked : before.version;
+  return (
+    <div class="stack">
+      <span class="line">
+        <span class="muted">beside</span>
+        <Select
+          aria-label="Version to compare with"
+          value={`${other}`}
+          onChange={value => setPicked(Number(value))}
+          options={[
+            [`${CURRENT}`, "The secret as it is now"],
+            ...versions.map(({ version }): [string, string] => [
+              `${version}`,
+              `Version ${version}`,
+            ]),
+          ]}
+        />
+      </span>
+      <VersionDiff name={name} versions={versions} chosen={chosen.version} other={other} />
+    </div>
+  );
+}
+
+interface VersionDiffProps {
+  name: string;
+  versions: readonly Version[];
+  chosen: number;
+  other: number;
+}
+
+/** From the older to the newer one; what is now is the newest of all. */
+function VersionDiff({ name, versions, chosen, other }: VersionDiffProps) {
+  const isLater = other === CURRENT || other > chosen;
+  const [from, to] = isLater ? [chosen, other] : [other, chosen];
+  const result = useGet<VersionLabelsPair>(secretPath("diff", name), { from, to });
+  const row = (number: number) => versions.find(({ version }) => version === number);
+  if (result.error?.code === "labels_not_kept")
+    return (
+      <div class="stack">
+        <DiffView
+          label="What is different"
+          before={versionFacts(row(from))}
+          after={versionFacts(row(to))}
+        />
+        <Notice tone="info">
+          Metadata and tags are not compared: one of the two was written before they were kept with
+          each version.
+        </Notice>
+      </div>
+    );
+  return (
+    <Await query={result}>
+      {sides => (
+        <DiffView
+          label="What is different"
+          before={versionFacts(row(from)) + labelLines(sides.from)}
+          after={versionFacts(row(to)) + labelLines(sides.to)}
+        />
+      )}
+    </Await>
+  );
+}
+
+/** Who wrote it when and what became of it, a line each. */
+function versionFacts(version: Version | undefined): string {
+  if (!version) return "version: as it is now\n";
+  const { deleted_at } = version;
+  return [
+    `version: ${version.version}`,
+    `written by: ${version.created_by}`,
+    `written at: ${version.created_at}`,
+    `state: ${versionState(version)}`,
+    ...(deleted_at ? [`deleted at: ${deleted_at}`] : []),
+    "",
+  ].join("\n");
+}
+
+/** Each tag and each key of the metadata is a line of its own. */
+function labelLines({ tags, metadata }: VersionLabels): string {
+  const keys = Object.keys(metadata).sort();
+  return [...tags.map(tag => `tag: ${tag}`), ...keys.map(key => `${key} = ${metadata[key]}`)].join(
+    "\n",
+  );
+}

@@ -1,0 +1,74 @@
+import { useState } from "preact/hooks";
+import { Dialog } from "../../../components/dialog";
+import { SelectField, TextArea, TextField } from "../../../components/field";
+import { patch } from "../../../lib/api";
+import type { SecretDetails } from "../../api-types";
+import { formatKeyValues, mergePatch, parseList } from "../../key-values";
+import { secretPath } from "../../secret-paths";
+import { metadataFrom } from "./value-dialogs";
+
+interface EditMetadataProps {
+  info: SecretDetails;
+  onClose: () => void;
+  onDone: (said: string) => void;
+}
+
+/** Metadata, tags and settings of a secret; its value stays. */
+export function EditMetadata({ info, onClose, onDone }: EditMetadataProps) {
+  const { secret } = info;
+  const [tags, setTags] = useState(secret.tags.join(", "));
+  const [metadata, setMetadata] = useState(formatKeyValues(secret.metadata));
+  const [expires, setExpires] = useState(secret.expires_at ?? "");
+  const [most, setMost] = useState(`${info.max_versions}`);
+  const [cas, setCas] = useState(info.cas_required ? "yes" : "no");
+  const act = async () => {
+    await patch(secretPath("metadata", secret.name), {
+      tags: parseList(tags),
+      metadata: mergePatch(secret.metadata, metadataFrom(metadata)),
+      expires_at: expires.trim(),
+      max_versions: Number(most),
+      cas_required: cas === "yes",
+    });
+    onDone("The metadata is stored");
+  };
+  return (
+    <Dialog
+      title={`Metadata of ${secret.name}`}
+      submitLabel="Store"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <TextField label="Tags" hint="Several with commas" value={tags} onChange={setTags} />
+      <TextArea
+        label="Metadata"
+        hint="A line each, key: value. A line that is taken away takes its key with it. Versions that are there keep what they were written with."
+        rows={4}
+        value={metadata}
+        onChange={setMetadata}
+      />
+      <TextField
+        label="Expires"
+        hint="Such as 2027-01-31T00:00:00Z; empty: never"
+        value={expires}
+        onChange={setExpires}
+      />
+      <TextField
+        label="Versions kept"
+        type="number"
+        min="0"
+        hint="0: as its mount says"
+        value={most}
+        onChange={setMost}
+      />
+      <SelectField
+        label="A write has to name the version before"
+        value={cas}
+        onChange={setCas}
+        options={[
+          ["no", "No"],
+          ["yes", "Yes"],
+        ]}
+      />
+    </Dialog>
+  );
+}

@@ -1,0 +1,147 @@
+import { useState } from "preact/hooks";
+import { Dialog } from "../../../components/dialog";
+import { SelectField, TextArea, TextField } from "../../../components/field";
+import { ApiError, post, put } from "../../../lib/api";
+import type { Secret } from "../../api-types";
+import { parseKeyValues, parseList } from "../../key-values";
+import { secretPath } from "../../secret-paths";
+
+const VALUE_KINDS = [
+  ["json", "JSON: an object with fields, or any value"],
+  ["text", "Text, as it is typed"],
+] as const;
+
+interface ValueDraft {
+  kind: string;
+  text: string;
+}
+
+/** What the draft stands for. Throws `ApiError` for what is not JSON. */
+function parseValue({ kind, text }: ValueDraft): unknown {
+  if (kind === "text") return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ApiError(0, "value", "The value is not JSON. Choose Text to keep it as it is typed.");
+  }
+}
+
+function ValueFields({
+  draft,
+  onChange,
+}: {
+  draft: ValueDraft;
+  onChange: (draft: ValueDraft) => void;
+}) {
+  return (
+    <>
+      <SelectField
+        label="The value is"
+        value={draft.kind}
+        onChange={kind => onChange({ ...draft, kind })}
+        options={VALUE_KINDS}
+      />
+      <TextArea
+        label="Value"
+        required
+        rows={5}
+        autocomplete="off"
+        placeholder={draft.kind === "json" ? '{"user": "app", "password": "…"}' : ""}
+        value={draft.text}
+        onChange={text => onChange({ ...draft, text })}
+      />
+    </>
+  );
+}
+
+interface CreateSecretProps {
+  /** Where one is. */
+  folder: string;
+  onClose: () => void;
+  onCreated: (name: string) => void;
+}
+
+export function CreateSecret({ folder, onClose, onCreated }: CreateSecretProps) {
+  const [name, setName] = useState(folder);
+  const [draft, setDraft] = useState<ValueDraft>({ kind: "json", text: "" });
+  const [tags, setTags] = useState("");
+  const [metadata, setMetadata] = useState("");
+  const act = async () => {
+    const body = {
+      name,
+      value: parseValue(draft),
+      tags: parseList(tags),
+      metadata: metadataFrom(metadata),
+    };
+    await post<Secret>("secrets", body);
+    onCreated(name);
+  };
+  return (
+    <Dialog title="New secret" submitLabel="Store" onSubmit={act} onClose={onClose}>
+      <TextField
+        label="Name"
+        required
+        autocomplete="off"
+        hint="With its folders: secret/app/db"
+        value={name}
+        onChange={setName}
+      />
+      <ValueFields draft={draft} onChange={setDraft} />
+      <TextField label="Tags" hint="Several with commas" value={tags} onChange={setTags} />
+      <TextArea
+        label="Metadata"
+        hint="A line each, key: value. Not secret: whoever may read metadata sees it, and each version keeps it."
+        rows={2}
+        value={metadata}
+        onChange={setMetadata}
+      />
+    </Dialog>
+  );
+}
+
+interface WriteVersionProps {
+  secret: Secret;
+  onClose: () => void;
+  onDone: (said: string) => void;
+}
+
+/** The next version, if nobody has written one meanwhile. */
+export function WriteVersion({ secret, onClose, onDone }: WriteVersionProps) {
+  const [draft, setDraft] = useState<ValueDraft>({ kind: "json", text: "" });
+  const [cas, setCas] = useState(`${secret.version}`);
+  const act = async () => {
+    const only = cas.trim() ? { cas: Number(cas) } : {};
+    const made = await put<Secret>(secretPath("secrets", secret.name), {
+      value: parseValue(draft),
+      ...only,
+    });
+    onDone(`Version ${made.version} is stored`);
+  };
+  return (
+    <Dialog
+      title={`New version of ${secret.name}`}
+      submitLabel="Store"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <ValueFields draft={draft} onChange={setDraft} />
+      <TextField
+        label="Only if this is the current version"
+        type="number"
+        min="0"
+        hint="So that nobody's change is lost unseen. Empty: in any case."
+        value={cas}
+        onChange={setCas}
+      />
+    </Dialog>
+  );
+}
+
+/** As typed; its fault as the dialog shows it. */
+export function metadataFrom(text: string): Record<string, string> {
+  try {
+    return parseKeyValues(text);
+  } catch (error) {
+    throw new ApiError(0, "metadata", error instanceof Error ? error.message : "unreadable");
+  }
+}

@@ -1,0 +1,97 @@
+import { useEffect, useState } from "preact/hooks";
+import { Button } from "../../../components/button";
+import { Card } from "../../../components/card";
+import { Notice } from "../../../components/states";
+import { showToast } from "../../../components/toasts";
+import { get } from "../../../lib/api";
+import { now } from "../../../lib/clock";
+import { useAction } from "../../../lib/hooks";
+import { secretPath } from "../../secret-paths";
+
+const REVEAL_TIME = 30_000; // milliseconds, on the screen and on the clipboard
+
+/** A value and until when it is shown; nothing of it is kept once it is hidden. */
+interface RevealedValue {
+  text: string;
+  until: number;
+}
+
+interface SecretValueProps {
+  name: string;
+  version: number;
+}
+
+/**
+ * The value, on demand: hidden again after a while, when the window loses the focus, and with the
+ * page. Each showing is a read like any other, and on record.
+ */
+export function SecretValue({ name, version }: SecretValueProps) {
+  const [shown, setShown] = useState<RevealedValue | null>(null);
+  const isShown = shown !== null;
+  useEffect(() => {
+    if (!isShown) return;
+    const hide = () => setShown(null);
+    const timer = setTimeout(hide, REVEAL_TIME);
+    addEventListener("blur", hide);
+    document.addEventListener("visibilitychange", hide);
+    return () => {
+      clearTimeout(timer);
+      removeEventListener("blur", hide);
+      document.removeEventListener("visibilitychange", hide);
+    };
+  }, [isShown]);
+  const { run, busy, error } = useAction(async () => {
+    const { value } = await get<{ value: unknown }>(secretPath("secrets", name), {
+      query: { version },
+    });
+    setShown({ text: valueText(value), until: Date.now() + REVEAL_TIME });
+  });
+  return (
+    <Card
+      title={`Value of version ${version}`}
+      aside={shown && `hidden in ${Math.max(1, Math.ceil((shown.until - now.value) / 1000))} s`}
+    >
+      <div class="stack">
+        {error && <Notice tone="bad">{error.message}</Notice>}
+        {shown ? (
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard
+          <section class="code value" aria-label="Value" tabIndex={0}>
+            <pre>{shown.text}</pre>
+          </section>
+        ) : (
+          <p class="muted">Hidden. Showing it is a read, and goes on the audit log.</p>
+        )}
+        <div class="line">
+          {shown ? (
+            <>
+              <Button icon="copy" onClick={() => copyBriefly(shown.text)}>
+                Copy
+              </Button>
+              <Button onClick={() => setShown(null)}>Hide</Button>
+            </>
+          ) : (
+            <Button icon="eye" busy={busy} onClick={run}>
+              Show the value
+            </Button>
+          )}
+        </div>
+      </div>
+    </Card>
+  );
+}
+
+function valueText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
+}
+
+/** On the clipboard for a while: then it is overwritten, if this page may still write there. */
+async function copyBriefly(text: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    showToast("The browser does not let this page copy", "bad");
+    return;
+  }
+  showToast("Copied; the clipboard is cleared in 30 s if this page is in front then");
+  setTimeout(() => void navigator.clipboard.writeText("").catch(() => {}), REVEAL_TIME);
+}

@@ -1,0 +1,211 @@
+import { useState } from "preact/hooks";
+import { StatusBadge } from "../../../components/badge";
+import { Button } from "../../../components/button";
+import { Card } from "../../../components/card";
+import { CopyButton } from "../../../components/copy-button";
+import { Dialog } from "../../../components/dialog";
+import { TextField } from "../../../components/field";
+import { EmptyState } from "../../../components/states";
+import { type Column, Table } from "../../../components/table";
+import { timeColumn } from "../../../components/time-column";
+import { showToast } from "../../../components/toasts";
+import { post, remove } from "../../../lib/api";
+import { formatCount } from "../../../lib/format";
+import type { ApiKey } from "../../api-types";
+import { parseList } from "../../key-values";
+
+interface KeysProps {
+  /** The user's name. */
+  user: string;
+  keys: readonly ApiKey[];
+  onDone: () => void;
+}
+
+/** The API keys of a user; a new one is shown once. */
+export function ApiKeys({ user, keys, onDone }: KeysProps) {
+  const [dialog, setDialog] = useState(false);
+  const [ends, setEnds] = useState<ApiKey | null>(null);
+  const [made, setMade] = useState("");
+  return (
+    <Card
+      title="API keys"
+      flush
+      aside={
+        <Button icon="key" onClick={() => setDialog(true)}>
+          New key…
+        </Button>
+      }
+    >
+      <Table
+        label="API keys"
+        columns={columns(setEnds)}
+        rows={keys}
+        keyOf={({ id }) => id}
+        height="20rem"
+        empty={<EmptyState icon="key" title="No keys" />}
+      />
+      {dialog && (
+        <CreateKey
+          user={user}
+          onClose={() => setDialog(false)}
+          onCreated={text => {
+            setMade(text);
+            onDone();
+          }}
+        />
+      )}
+      {made && <NewKeyDialog text={made} onClose={() => setMade("")} />}
+      {ends && <RevokeKey apiKey={ends} onClose={() => setEnds(null)} onDone={onDone} />}
+    </Card>
+  );
+}
+
+function columns(revoke: (key: ApiKey) => void): Column<ApiKey>[] {
+  return [
+    { name: "name", title: "Key", cell: row => row.name, sortBy: row => row.name },
+    {
+      name: "status",
+      title: "Status",
+      width: "7.5rem",
+      cell: row => <StatusBadge status={keyStatus(row)} />,
+    },
+    {
+      name: "permissions",
+      title: "Cut down to",
+      width: "14rem",
+      wideOnly: true,
+      cell: row => <span title={permissionText(row)}>{permissionText(row)}</span>,
+    },
+    {
+      name: "uses",
+      title: "Uses",
+      width: "5rem",
+      numeric: true,
+      wideOnly: true,
+      cell: row => formatCount(row.uses),
+      sortBy: row => row.uses,
+    },
+    timeColumn("used", "Last used", row => row.last_used, { wideOnly: true, sortable: true }),
+    {
+      name: "end",
+      title: "Action",
+      width: "6.5rem",
+      numeric: true,
+      cell: row =>
+        row.status === "active" && (
+          <Button kind="quiet" aria-label={`Revoke ${row.name}`} onClick={() => revoke(row)}>
+            Revoke…
+          </Button>
+        ),
+    },
+  ];
+}
+
+function keyStatus(key: ApiKey): string {
+  const isOver = key.expires_at && Date.parse(key.expires_at) <= Date.now();
+  return key.status === "active" && isOver ? "expired" : key.status;
+}
+
+function permissionText({ permissions }: ApiKey): string {
+  if (!permissions.length) return "–";
+  return permissions
+    .map(({ capabilities, paths }) => `${capabilities.join(", ")} on ${paths.join(", ")}`)
+    .join("; ");
+}
+
+interface CreateProps {
+  user: string;
+  onClose: () => void;
+  onCreated: (text: string) => void;
+}
+
+function CreateKey({ user, onClose, onCreated }: CreateProps) {
+  const [name, setName] = useState("");
+  const [expires, setExpires] = useState("");
+  const [capabilities, setCapabilities] = useState("");
+  const [paths, setPaths] = useState("");
+  const act = async () => {
+    const cutTo = { capabilities: parseList(capabilities), paths: parseList(paths) };
+    const isCut = cutTo.capabilities.length > 0 || cutTo.paths.length > 0;
+    const body = {
+      user,
+      name,
+      permissions: isCut ? [cutTo] : [],
+      ...(expires.trim() ? { expires_at: expires.trim() } : {}),
+    };
+    const { key } = await post<ApiKey>("keys", body);
+    onCreated(key ?? "");
+  };
+  return (
+    <Dialog title={`New key for ${user}`} submitLabel="Make" onSubmit={act} onClose={onClose}>
+      <TextField
+        label="Name"
+        required
+        autocomplete="off"
+        hint="What it is for"
+        value={name}
+        onChange={setName}
+      />
+      <TextField
+        label="Expires"
+        hint="Such as 2027-01-31T00:00:00Z; empty: never"
+        value={expires}
+        onChange={setExpires}
+      />
+      <TextField
+        label="Capabilities"
+        hint="To cut it down: read, list, … Empty: all that the user has"
+        value={capabilities}
+        onChange={setCapabilities}
+      />
+      <TextField
+        label="Paths"
+        hint="To cut it down: secret/app/*"
+        value={paths}
+        onChange={setPaths}
+      />
+    </Dialog>
+  );
+}
+
+function NewKeyDialog({ text, onClose }: { text: string; onClose: () => void }) {
+  return (
+    <Dialog
+      title="The new key"
+      submitLabel="It is kept"
+      onSubmit={async () => {}}
+      onClose={onClose}
+    >
+      <p>This is the only time that it is shown. Keep it where its user finds it.</p>
+      <div class="once line">
+        <span>{text}</span>
+        <CopyButton text={text} label="Copy the key" />
+      </div>
+    </Dialog>
+  );
+}
+
+interface RevokeProps {
+  apiKey: ApiKey;
+  onClose: () => void;
+  onDone: () => void;
+}
+
+function RevokeKey({ apiKey, onClose, onDone }: RevokeProps) {
+  const act = async () => {
+    await remove(`keys/${apiKey.id}`);
+    showToast(`${apiKey.name} is revoked`);
+    onDone();
+  };
+  return (
+    <Dialog
+      title={`Revoke ${apiKey.name}`}
+      submitLabel="Revoke"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <p>Its next request is refused; sessions and streams that it opened end at once.</p>
+    </Dialog>
+  );
+}

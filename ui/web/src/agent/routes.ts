@@ -1,0 +1,82 @@
+import type { IconName } from "../components/icon";
+import type { Route } from "../lib/router";
+
+/** A page of the agent's own interface; with `group` it is in the navigation. */
+export interface AgentRoute extends Route {
+  group?: (typeof NAV_GROUPS)[number];
+  icon?: IconName;
+}
+
+/** Where `/` leads. */
+export const HOME = "/secrets";
+export const NAV_GROUPS = ["Secrets", "Access", "Evidence", "This agent"] as const;
+
+/** Every page, in the order of the navigation. To add one: docs/web.md. */
+export const routes: readonly AgentRoute[] = [
+  {
+    path: "/secrets",
+    title: "Secrets",
+    group: "Secrets",
+    icon: "lock",
+    load: () => import("./pages/secrets"),
+  },
+  { path: "/secrets/one", title: "Secret", load: () => import("./pages/secret") },
+  {
+    path: "/policies",
+    title: "Policies",
+    group: "Access",
+    icon: "policy",
+    load: () => import("./pages/policies"),
+  },
+  { path: "/policies/:name", title: "Policy", load: () => import("./pages/policy") },
+  {
+    path: "/dry-run",
+    title: "Dry run",
+    group: "Access",
+    icon: "check",
+    load: () => import("./pages/dry-run"),
+  },
+  {
+    path: "/users",
+    title: "Users and keys",
+    group: "Access",
+    icon: "people",
+    load: () => import("./pages/users"),
+  },
+  { path: "/users/:id", title: "User", load: () => import("./pages/user") },
+  {
+    path: "/audit",
+    title: "Audit log",
+    group: "Evidence",
+    icon: "audit",
+    load: () => import("./pages/audit"),
+  },
+  {
+    path: "/sent",
+    title: "What left",
+    group: "Evidence",
+    icon: "report",
+    load: () => import("./pages/egress"),
+  },
+  {
+    path: "/health",
+    title: "Health",
+    group: "This agent",
+    icon: "chart",
+    load: () => import("./pages/health"),
+  },
+  {
+    path: "/actors",
+    title: "Actors",
+    group: "This agent",
+    icon: "tree",
+    load: () => import("./pages/actors"),
+  },
+  {
+    path: "/link",
+    title: "Link",
+    group: "This agent",
+    icon: "link",
+    load: () => import("./pages/link"),
+  },
+];

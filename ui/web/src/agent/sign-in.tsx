@@ -1,0 +1,32 @@
+import { useState } from "preact/hooks";
+import { AuthForm } from "../components/auth-form";
+import { AuthLayout as Frame } from "../components/auth-layout";
+import { TextField } from "../components/field";
+import { signIn } from "./session";
+
+/** The way in: a token or an API key, which the browser turns into a session and forgets. */
+export function SignIn() {
+  const [credential, setCredential] = useState("");
+  return (
+    <Frame product="Freehold agent">
+      <AuthForm
+        title="Sign in"
+        submitLabel="Sign in"
+        onSubmit={() => signIn(credential.trim())}
+        unauthorizedMessage="This token or key does not count."
+      >
+        <TextField
+          label="Token or API key"
+          type="password"
+          name="credential"
+          autocomplete="off"
+          required
+          maxLength={4096}
+          hint="It opens a session and is not kept. The session ends with it."
+          value={credential}
+          onChange={setCredential}
+        />
+      </AuthForm>
+    </Frame>
+  );
+}

@@ -1,0 +1,33 @@
+import type { ComponentChildren } from "preact";
+import { signInState } from "../lib/session";
+import { ThemeButton } from "./app-shell";
+import { Notice } from "./states";
+import "./auth-layout.css";
+
+/** What stands before everything: the program's name, and one form in the middle of the window. */
+export function AuthLayout({
+  product,
+  children,
+}: {
+  product: string;
+  children: ComponentChildren;
+}) {
+  const now = signInState.value;
+  return (
+    <main class="door">
+      <div class="brand">
+        <img src="/icon.svg" alt="" />
+        {product}
+      </div>
+      {now.state === "out" && now.ended && (
+        <Notice tone="info">
+          Your session has ended. Sign in again, and you are back on the page where you were.
+        </Notice>
+      )}
+      {children}
+      <div class="line">
+        <ThemeButton />
+      </div>
+    </main>
+  );
+}

@@ -1,0 +1,49 @@
+import { useMemo } from "preact/hooks";
+import { diff } from "../lib/diff";
+import { pluralize } from "../lib/format";
+import { CopyButton } from "./copy-button";
+import "./code-block.css";
+
+/** A document or a text as it is, to be read and copied. */
+export function CodeBlock({ label, text }: { label: string; text: string }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard
+    <section class="code" aria-label={label} tabIndex={0}>
+      <pre>{text}</pre>
+      <CopyButton text={text} label={`Copy: ${label}`} />
+    </section>
+  );
+}
+
+const MARKS = { same: "  ", new: "+ ", gone: "− " } as const;
+
+/** What a change takes away and adds, line by line. */
+export function DiffView({
+  label,
+  before,
+  after,
+}: {
+  label: string;
+  before: string;
+  after: string;
+}) {
+  const lines = useMemo(() => diff(before, after), [before, after]);
+  const [more, less] = ["new", "gone"].map(kind => lines.filter(line => line.kind === kind).length);
+  return (
+    <section
+      class="code"
+      aria-label={`${label}: ${pluralize(more ?? 0, "line")} added, ${less} taken away`}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard
+      tabIndex={0}
+    >
+      <pre class="diff">
+        {lines.map(({ kind, text }, index) => (
+          <span class={kind} key={index}>
+            {MARKS[kind]}
+            {text}
+          </span>
+        ))}
+      </pre>
+    </section>
+  );
+}

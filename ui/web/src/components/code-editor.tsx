@@ -1,0 +1,70 @@
+import { useId, useRef } from "preact/hooks";
+import "./code-editor.css";
+
+export interface Diagnostic {
+  /** From 1. */
+  line: number;
+  text: string;
+}
+
+interface CodeEditorProps {
+  label: string;
+  value: string;
+  onChange: (value: string) => void;
+  diagnostics: readonly Diagnostic[];
+  /** Said under it when there is no fault. */
+  hint?: string;
+}
+
+const MIN_LINES = 12; // lines
+
+/** A document with numbered lines; faulty ones are marked, told below, and reached by a press. */
+export function CodeEditor({ label, value, onChange, diagnostics, hint }: CodeEditorProps) {
+  const id = useId();
+  const area = useRef<HTMLTextAreaElement>(null);
+  const lines = Math.max(MIN_LINES, value.split("\n").length);
+  const bad = new Set(diagnostics.map(({ line }) => line));
+  const reach = (line: number) => {
+    const before = value.split("\n").slice(0, line - 1);
+    const start = before.reduce((sum, each) => sum + each.length + 1, 0);
+    const end = value.indexOf("\n", start);
+    area.current?.focus();
+    area.current?.setSelectionRange(start, end < 0 ? value.length : end);
+  };
+  return (
+    <div class="editor">
+      <label class="unseen" for={id}>
+        {label}
+      </label>
+      <div class={diagnostics.length ? "sheet faulty" : "sheet"}>
+        <div class="gutter" aria-hidden="true">
+          {Array.from({ length: lines }, (_, index) => (
+            <span key={index} class={bad.has(index + 1) ? "bad" : ""}>
+              {index + 1}
+            </span>
+          ))}
+        </div>
+        <textarea
+          id={id}
+          ref={area}
+          rows={lines}
+          wrap="off"
+          spellcheck={false}
+          autocomplete="off"
+          aria-invalid={diagnostics.length > 0}
+          aria-describedby={`${id}-told`}
+          value={value}
+          onInput={event => onChange(event.currentTarget.value)}
+        />
+      </div>
+      <div class="told" id={`${id}-told`} role="status">
+        {diagnostics.map(({ line, text }) => (
+          <button type="button" class="fault" key={`${line} ${text}`} onClick={() => reach(line)}>
+            <b>Line {line}</b> {text}
+          </button>
+        ))}
+        {!diagnostics.length && <span class="muted">{hint}</span>}
+      </div>
+    </div>
+  );
+}

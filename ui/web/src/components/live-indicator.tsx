@@ -1,0 +1,22 @@
+import { feed } from "../lib/feed";
+import { formatTime } from "../lib/time-zone";
+import { StatusBadge } from "./badge";
+
+const LABELS = {
+  idle: ["unknown", "Not live"],
+  connecting: ["unknown", "Connecting"],
+  live: ["online", "Live"],
+  waiting: ["late", "Reconnecting"],
+} as const;
+
+/** Whether what is shown moves by itself. */
+export function LiveIndicator() {
+  const since = feed.staleSince.value;
+  const [state, text] = since === null ? LABELS[feed.state.value] : LABELS.waiting;
+  const label = since === null ? text : `Stale since ${formatTime(since).slice(11)}`;
+  return (
+    <span class="link-state" role="status">
+      <StatusBadge status={state} label={label} />
+    </span>
+  );
+}

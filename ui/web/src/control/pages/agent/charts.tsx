@@ -1,0 +1,66 @@
+import { useEffect, useState } from "preact/hooks";
+import { Card } from "../../../components/card";
+import { Chart } from "../../../components/chart";
+import type { AgentRow } from "../../../lib/api-types";
+import { formatCompact, formatMillis } from "../../../lib/format";
+import { useGet } from "../../../lib/hooks";
+import { organizationPath } from "../../../lib/session";
+import { appendSample, type MetricSeries, type Sample, seriesFromSamples } from "./series";
+
+const HOUR = 3600; // seconds
+const NO_SERIES: MetricSeries = { times: [], requests: [], errors: [], p99: [] };
+
+interface AgentChartsProps {
+  vault: string;
+  /** When the agent measured last, Unix seconds. */
+  at: number;
+  row: AgentRow;
+}
+
+/** The last hour of one agent from the store, and on from there with what comes live. */
+export function AgentCharts({ vault, at, row }: AgentChartsProps) {
+  const [since] = useState(() => Math.floor(Date.now() / 1000) - HOUR);
+  const path = organizationPath(`agents/${vault}/metrics/samples`);
+  const requests = useGet<Sample[]>(path, { name: "requests", since });
+  const errors = useGet<Sample[]>(path, { name: "server_errors", since });
+  const p99 = useGet<Sample[]>(path, { name: "request_duration_p99_us", since });
+  const ready = [requests, errors, p99].every(({ loading }) => !loading);
+  const [course, setCourse] = useState(NO_SERIES);
+  useEffect(() => {
+    if (ready) setCourse(seriesFromSamples(requests.data ?? [], errors.data ?? [], p99.data ?? []));
+  }, [ready, requests.data, errors.data, p99.data]);
+  useEffect(() => {
+    if (ready) setCourse(last => appendSample(last, at, row));
+  }, [ready, at, row]);
+  return (
+    <div class="columns">
+      <Card title="Requests a second">
+        <Chart
+          label="Requests a second"
+          times={course.times}
+          span={HOUR}
+          series={[{ title: "Requests", values: course.requests }]}
+          format={formatCompact}
+        />
+      </Card>
+      <Card title="Server errors a second">
+        <Chart
+          label="Server errors a second"
+          times={course.times}
+          span={HOUR}
+          series={[{ title: "Errors", values: course.errors }]}
+          format={formatCompact}
+        />
+      </Card>
+      <Card title="Latency">
+        <Chart
+          label="Latency"
+          times={course.times}
+          span={HOUR}
+          series={[{ title: "p99", values: course.p99 }]}
+          format={formatMillis}
+        />
+      </Card>
+    </div>
+  );
+}

@@ -1,0 +1,55 @@
+import { Card } from "../../../components/card";
+import { EmptyState } from "../../../components/states";
+import { type Column, Table } from "../../../components/table";
+import { RelativeTime } from "../../../components/time";
+import type { AgentSections } from "../../../lib/api-types";
+import { formatBytes, formatCount, formatPercent, humanize } from "../../../lib/format";
+
+type Metric = [string, number];
+
+/** Every counter and gauge that the agent told last. */
+export function Metrics({ metrics }: { metrics: AgentSections["metrics"] | undefined }) {
+  if (!metrics?.at) return <EmptyState icon="chart" title="It has measured nothing yet" />;
+  return (
+    <div class="columns">
+      <MetricTable title="States" rows={Object.entries(metrics.gauges ?? {})} at={metrics.at} />
+      <MetricTable
+        title="Totals since its start"
+        rows={Object.entries(metrics.counters ?? {})}
+        at={metrics.at}
+      />
+    </div>
+  );
+}
+
+const COLUMNS: Column<Metric>[] = [
+  { name: "name", title: "Name", cell: ([name]) => metricTitle(name), sortBy: ([name]) => name },
+  {
+    name: "value",
+    title: "Value",
+    numeric: true,
+    width: "9rem",
+    cell: ([name, value]) => formatMetric(name, value),
+    sortBy: ([, value]) => value,
+  },
+];
+
+function MetricTable({ title, rows, at }: { title: string; rows: Metric[]; at: number }) {
+  return (
+    <Card title={title} flush aside={<RelativeTime at={at} />}>
+      <Table label={title} columns={COLUMNS} rows={rows} keyOf={([name]) => name} height="40rem" />
+    </Card>
+  );
+}
+
+/** Its unit is said with the value. */
+function metricTitle(name: string): string {
+  return humanize(name.replace(/_(bytes|permille)$/, ""));
+}
+
+/** By the unit that the name ends with (docs/spec/link.md). */
+function formatMetric(name: string, value: number): string {
+  if (name.endsWith("_bytes")) return formatBytes(value);
+  if (name.endsWith("_permille")) return formatPercent(value / 1000);
+  return formatCount(value);
+}

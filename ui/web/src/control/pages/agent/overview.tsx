@@ -1,0 +1,181 @@
+import type { ComponentChildren } from "preact";
+import { PolicyStatusBadge, StatusBadge, TagList } from "../../../components/badge";
+import { Card, DescriptionList } from "../../../components/card";
+import { CopyButton } from "../../../components/copy-button";
+import { RelativeTime } from "../../../components/time";
+import type { AgentSections } from "../../../lib/api-types";
+import { formatCount, humanize } from "../../../lib/format";
+import { hasRole, inOrganization } from "../../../lib/session";
+import { AcceptLogAction } from "./lifecycle";
+
+/** Names that are written in a way of their own. */
+const PROPER_NAMES: Record<string, string> = {
+  sqlite: "SQLite",
+  postgresql: "PostgreSQL",
+  mysql: "MySQL",
+  pkcs11: "a PKCS #11 device",
+  linux_amd64: "Linux, amd64",
+  linux_arm64: "Linux, arm64",
+  shamir: "shares of several people",
+  file: "a file",
+  cloud: "a cloud's key service",
+};
+
+type Sections = Partial<AgentSections>;
+
+/** What is known of an agent beside its figures, a card for each matter. */
+export function AgentOverview({
+  vault,
+  agent,
+  link,
+  policies,
+  certificate,
+  audit,
+}: Sections & { vault: string }) {
+  return (
+    <div class="masonry">
+      {agent && <Card title="Agent">{agentFacts(agent)}</Card>}
+      <Card
+        title="Link"
+        aside={
+          <StatusBadge
+            status={link?.connected ? "online" : "offline"}
+            label={link?.connected ? "Connected" : "Not connected"}
+          />
+        }
+      >
+        {link ? linkFacts(link) : <NotReported />}
+      </Card>
+      <Card
+        title="Policies"
+        aside={policies?.policy && <PolicyStatusBadge status={policies.policy} />}
+      >
+        {policies?.policy ? policyFacts(policies) : <NotReported>It has no policy.</NotReported>}
+      </Card>
+      <Card
+        title="Certificate"
+        aside={certificate?.standing && <StatusBadge status={certificate.standing} />}
+      >
+        {certificate ? certificateFacts(certificate) : <NotReported>It has none yet.</NotReported>}
+      </Card>
+      <Card
+        title="Audit witness"
+        aside={
+          <span class="line">
+            {audit && witnessBadge(audit)}
+            {audit?.fault && <AcceptLogAction vault={vault} />}
+            {hasRole("admin") && (
+              <a href={inOrganization(`/audit?target=${vault}`)}>On the trail</a>
+            )}
+          </span>
+        }
+      >
+        {audit?.size ? (
+          auditFacts(audit)
+        ) : (
+          <NotReported>Nothing of its log is cosigned yet.</NotReported>
+        )}
+      </Card>
+    </div>
+  );
+}
+
+function agentFacts(row: AgentSections["agent"]) {
+  return (
+    <DescriptionList
+      rows={[
+        ["Life", <StatusBadge status={row.life} key="life" />],
+        ...(row.reason ? [["Because", row.reason] as [string, ComponentChildren]] : []),
+        ["Tags", row.tags.length ? <TagList tags={row.tags} max={6} /> : "–"],
+        ["Version", row.version || "–"],
+        ["Platform", properName(row.platform)],
+        ["Stores in", properName(row.backend)],
+        ["Root key in", properName(row.key_holder)],
+        ["Started", <RelativeTime at={row.started} key="started" />],
+        ["Known since", <RelativeTime at={row.created} key="created" />],
+      ]}
+    />
+  );
+}
+
+function linkFacts(row: AgentSections["link"]) {
+  return (
+    <DescriptionList
+      rows={[
+        [row.connected ? "Since" : "Until", <RelativeTime at={row.since} key="since" />],
+        ["Health", row.health ? <StatusBadge status={row.health} /> : "–"],
+        ["Its own view", humanize(row.sync ?? "") || "–"],
+        ["Sent", `${formatCount(row.acknowledged)} of ${formatCount(row.newest)} acknowledged`],
+        ["Received", formatCount(row.received)],
+      ]}
+    />
+  );
+}
+
+function policyFacts(row: AgentSections["policies"]) {
+  return (
+    <DescriptionList
+      rows={[
+        ["Bundle", `${row.applied || "none"} in force, ${row.wanted} wanted`],
+        ...(row.why ? [["Why", humanize(row.why)] as [string, ComponentChildren]] : []),
+        ["Changed", <RelativeTime at={row.changed} key="changed" />],
+        [
+          "Policies",
+          <ul key="contents">
+            {Object.entries(row.contents).map(([name, version]) => (
+              <li key={name}>
+                <a href={inOrganization(`/policies/${name}`)}>{name}</a>{" "}
+                <span class="muted">version {version}</span>
+              </li>
+            ))}
+          </ul>,
+        ],
+      ]}
+    />
+  );
+}
+
+function certificateFacts(row: AgentSections["certificate"]) {
+  return (
+    <DescriptionList
+      rows={[
+        ["Generation", formatCount(row.generation)],
+        ["Serial", <code key="serial">{row.serial}</code>],
+        ["Valid since", <RelativeTime at={row.not_before} key="since" />],
+        ["Renews", <RelativeTime at={row.renew_at} key="renews" />],
+        ["Expires", <RelativeTime at={row.not_after} key="expires" />],
+      ]}
+    />
+  );
+}
+
+function auditFacts(row: AgentSections["audit"]) {
+  return (
+    <DescriptionList
+      rows={[
+        ["Cosigned up to", `record ${formatCount(row.size)}`],
+        ["When", <RelativeTime at={row.at} key="at" />],
+        [
+          "Root",
+          <span class="line" key="root">
+            <code>{row.root.slice(0, 16)}…</code>
+            <CopyButton text={row.root} label="Copy the root" />
+          </span>,
+        ],
+      ]}
+    />
+  );
+}
+
+function witnessBadge({ fault, size }: AgentSections["audit"]) {
+  if (fault) return <StatusBadge status={fault} />;
+  return size ? <StatusBadge status="ok" label="Consistent" /> : null;
+}
+
+function NotReported({ children = "It has said nothing yet." }: { children?: ComponentChildren }) {
+  return <p class="muted">{children}</p>;
+}
+
+function properName(name: string | null | undefined): string {
+  return name ? (PROPER_NAMES[name] ?? humanize(name)) : "–";
+}

@@ -1,0 +1,56 @@
+import type { AgentRow } from "../../../lib/api-types";
+
+/** One stored figure (`GET …/metrics/samples`): counters are totals since the agent's start. */
+export interface Sample {
+  at: number;
+  last: number;
+}
+
+/** Points over time, each column as long as `times` (Unix seconds, growing). */
+export interface MetricSeries {
+  times: number[];
+  requests: (number | null)[];
+  errors: (number | null)[];
+  p99: (number | null)[];
+}
+
+const MAX_POINTS = 2000; // points of a page that is left open
+
+/** The stored past as rates; a counter that went back was begun anew, and its rate is not known. */
+export function seriesFromSamples(
+  requests: Sample[],
+  errors: Sample[],
+  p99: Sample[],
+): MetricSeries {
+  const times = requests.slice(1).map(({ at }) => at);
+  const slow = new Map(p99.map(({ at, last }) => [at, last / 1000]));
+  const failed = rates(errors);
+  const asked = rates(requests);
+  return {
+    times,
+    requests: times.map(at => asked.get(at) ?? null),
+    errors: times.map(at => failed.get(at) ?? null),
+    p99: times.map(at => slow.get(at) ?? null),
+  };
+}
+
+/** With what was just heard at its end; the same if that is no later than the last point. */
+export function appendSample(course: MetricSeries, at: number, row: AgentRow): MetricSeries {
+  if (at <= (course.times.at(-1) ?? 0)) return course;
+  return {
+    times: [...course.times, at].slice(-MAX_POINTS),
+    requests: [...course.requests, row.requests].slice(-MAX_POINTS),
+    errors: [...course.errors, row.errors].slice(-MAX_POINTS),
+    p99: [...course.p99, row.p99].slice(-MAX_POINTS),
+  };
+}
+
+function rates(samples: readonly Sample[]): Map<number, number> {
+  const result = new Map<number, number>();
+  for (const [index, { at, last }] of samples.entries()) {
+    const before = samples[index - 1];
+    if (before && at > before.at && last >= before.last)
+      result.set(at, (last - before.last) / (at - before.at));
+  }
+  return result;
+}

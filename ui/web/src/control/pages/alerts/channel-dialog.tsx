@@ -1,0 +1,225 @@
+import { useState } from "preact/hooks";
+import { Dialog } from "../../../components/dialog";
+import { SelectField, TextField } from "../../../components/field";
+import { showToast } from "../../../components/toasts";
+import { asApiError, post, put } from "../../../lib/api";
+import type { Severity } from "../../../lib/api-types";
+import { organizationPath } from "../../../lib/session";
+import type { Channel, SavedChannel } from "./api-types";
+import { type ChannelDraft, channelBody, channelDraft } from "./channel-draft";
+import { DestinationFields } from "./destination";
+
+interface ChannelDialogProps {
+  /** Null: a new one. */
+  channel: Channel | null;
+  onClose: () => void;
+  onSaved: (made: SavedChannel) => void;
+}
+
+export type ChangeDraft = (values: Partial<ChannelDraft>) => void;
+
+const SEVERITIES: readonly (readonly [Severity, string])[] = [
+  ["info", "Everything"],
+  ["warning", "Warnings and what is critical"],
+  ["critical", "Only what is critical"],
+];
+const EVENT_KINDS = [
+  ["raised", "Raised"],
+  ["resolved", "Resolved"],
+  ["acknowledged", "Acknowledged"],
+] as const;
+
+/** Everything that a channel is. The server's refusal is shown at the field that it names. */
+export function ChannelDialog({ channel, onClose, onSaved }: ChannelDialogProps) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const [draft, setDraft] = useState(() => channelDraft(channel, zone));
+  const [fault, setFault] = useState({ field: "", text: "" });
+  const change: ChangeDraft = values => setDraft(last => ({ ...last, ...values }));
+  const faultOf = (field: string) =>
+    fault.field.split(/[.[]/)[0] === field ? fault.text : undefined;
+  const act = async () => {
+    const body = channelBody(draft, channel?.enabled ?? true);
+    const path = organizationPath(channel ? `channels/${channel.id}` : "channels");
+    try {
+      onSaved(await (channel ? put<SavedChannel>(path, body) : post<SavedChannel>(path, body)));
+    } catch (thrown) {
+      const { field, message } = asApiError(thrown);
+      setFault({ field, text: message });
+      throw thrown;
+    }
+    showToast(`The channel ${draft.name} is saved`);
+  };
+  const title = channel ? `Channel ${channel.name}` : "New channel";
+  return (
+    <Dialog title={title} submitLabel="Save" onSubmit={act} onClose={onClose}>
+      <div class="channel-form">
+        <div class="columns tight">
+          <TextField
+            label="Name"
+            value={draft.name}
+            onChange={name => change({ name })}
+            error={faultOf("name")}
+            required
+            maxLength={64}
+          />
+          <SelectField
+            label="By"
+            value={draft.type}
+            onChange={type => change({ type: type as ChannelDraft["type"] })}
+            disabled={!!channel}
+            options={[
+              ["email", "Email"],
+              ["webhook", "Webhook"],
+              ["slack", "Slack"],
+            ]}
+          />
+        </div>
+        <DestinationFields draft={draft} onChange={change} channel={channel} faultOf={faultOf} />
+        <FilterFields draft={draft} onChange={change} faultOf={faultOf} />
+        <TimingFields draft={draft} onChange={change} faultOf={faultOf} />
+      </div>
+    </Dialog>
+  );
+}
+
+export interface FieldGroupProps {
+  draft: ChannelDraft;
+  onChange: ChangeDraft;
+  faultOf: (field: string) => string | undefined;
+}
+
+function FilterFields({ draft, onChange, faultOf }: FieldGroupProps) {
+  const turn = (kind: string) =>
+    onChange({
+      kinds: draft.kinds.includes(kind)
+        ? draft.kinds.filter(each => each !== kind)
+        : [...draft.kinds, kind],
+    });
+  return (
+    <>
+      <SelectField
+        label="Tells"
+        value={draft.severity}
+        onChange={severity => onChange({ severity: severity as Severity })}
+        options={SEVERITIES}
+      />
+      <fieldset class="checks">
+        <legend>When an alert is</legend>
+        {EVENT_KINDS.map(([kind, title]) => (
+          <label key={kind}>
+            <input
+              type="checkbox"
+              checked={draft.kinds.includes(kind)}
+              onChange={() => turn(kind)}
+            />
+            {title}
+          </label>
+        ))}
+      </fieldset>
+      <div class="columns tight">
+        <TextField
+          label="Only agents with a tag of"
+          value={draft.tags}
+          onChange={tags => onChange({ tags })}
+          error={faultOf("tags")}
+          hint="Empty: all agents."
+        />
+        <TextField
+          label="Only agents named"
+          value={draft.vaults}
+          onChange={vaults => onChange({ vaults })}
+          error={faultOf("vaults")}
+        />
+      </div>
+      <TextField
+        label="Only alerts of the codes"
+        value={draft.events}
+        onChange={events => onChange({ events })}
+        error={faultOf("events")}
+        hint="Such as agent_offline sealed. Empty: all."
+      />
+    </>
+  );
+}
+
+function TimingFields({ draft, onChange, faultOf }: FieldGroupProps) {
+  return (
+    <>
+      <div class="columns tight">
+        <TextField
+          label="Collect for minutes"
+          type="number"
+          min="0"
+          value={draft.digest}
+          onChange={digest => onChange({ digest })}
+          error={faultOf("digest")}
+          hint="0: each at once."
+        />
+        <TextField
+          label="The same again after minutes"
+          type="number"
+          min="0"
+          value={draft.window}
+          onChange={window => onChange({ window })}
+          error={faultOf("window")}
+        />
+        <TextField
+          label="Messages an hour at most"
+          type="number"
+          min="1"
+          value={draft.per_hour}
+          onChange={per_hour => onChange({ per_hour })}
+          error={faultOf("per_hour")}
+        />
+      </div>
+      <fieldset class="checks">
+        <legend>Quiet hours</legend>
+        <label>
+          <input
+            type="checkbox"
+            checked={draft.quiet}
+            onChange={() => onChange({ quiet: !draft.quiet })}
+          />
+          Send nothing during the night
+        </label>
+      </fieldset>
+      {draft.quiet && (
+        <div class="columns tight">
+          <TextField
+            label="From"
+            value={draft.begins}
+            onChange={begins => onChange({ begins })}
+            placeholder="22:00"
+            pattern="([01][0-9]|2[0-3]):[0-5][0-9]"
+            required
+          />
+          <TextField
+            label="Until"
+            value={draft.ends}
+            onChange={ends => onChange({ ends })}
+            placeholder="07:00"
+            pattern="([01][0-9]|2[0-3]):[0-5][0-9]"
+            required
+          />
+          <TextField
+            label="Time zone"
+            value={draft.zone}
+            onChange={zone => onChange({ zone })}
+            error={faultOf("quiet")}
+            required
+          />
+        </div>
+      )}
+      <SelectField
+        label="Waits for neither"
+        value={draft.urgent}
+        onChange={urgent => onChange({ urgent })}
+        options={[
+          ["critical", "What is critical"],
+          ["warning", "Warnings and what is critical"],
+          ["", "Nothing: everything waits"],
+        ]}
+      />
+    </>
+  );
+}

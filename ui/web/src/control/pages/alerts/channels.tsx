@@ -1,0 +1,263 @@
+import { useState } from "preact/hooks";
+import { StatusBadge } from "../../../components/badge";
+import { Button } from "../../../components/button";
+import { Card, DescriptionList } from "../../../components/card";
+import { CodeBlock } from "../../../components/code-block";
+import { Dialog } from "../../../components/dialog";
+import { Await, EmptyState, Notice } from "../../../components/states";
+import { RelativeTime } from "../../../components/time";
+import { showError, showToast } from "../../../components/toasts";
+import { post, put, remove } from "../../../lib/api";
+import { formatCount, humanize, pluralize } from "../../../lib/format";
+import { type Query, useGet } from "../../../lib/hooks";
+import { hasRole, inOrganization, organizationPath } from "../../../lib/session";
+import type { Channel, SavedChannel } from "./api-types";
+import { ChannelDialog } from "./channel-dialog";
+import { channelBody, channelDraft, MINUTE } from "./channel-draft";
+
+type ChannelAction = { step: "edit" | "adopt" | "delete"; channel: Channel | null };
+
+/** Who is told of alerts, how, and whether it works. */
+export function ChannelsTab() {
+  const result = useGet<Channel[]>(organizationPath("channels"));
+  const [asked, setAsked] = useState<ChannelAction | null>(null);
+  const [made, setMade] = useState<SavedChannel | null>(null);
+  const close = () => setAsked(null);
+  const saved = (now: SavedChannel) => {
+    if (now.key) setMade(now);
+    result.reload();
+  };
+  return (
+    <div class="stack">
+      {hasRole("admin") && (
+        <div class="line">
+          <Button
+            kind="primary"
+            icon="bell"
+            onClick={() => setAsked({ step: "edit", channel: null })}
+          >
+            New channel…
+          </Button>
+        </div>
+      )}
+      {made && <SigningKeyCard made={made} onClose={() => setMade(null)} />}
+      <Await query={result}>
+        {channels => <ChannelGrid channels={channels} found={result} onAsk={setAsked} />}
+      </Await>
+      {asked?.step === "edit" && (
+        <ChannelDialog channel={asked.channel} onClose={close} onSaved={saved} />
+      )}
+      {asked?.step === "adopt" && asked.channel && (
+        <TakeOverDialog channel={asked.channel} onClose={close} onDone={result.reload} />
+      )}
+      {asked?.step === "delete" && asked.channel && (
+        <DeleteDialog channel={asked.channel} onClose={close} onDone={result.reload} />
+      )}
+    </div>
+  );
+}
+
+interface ChannelGridProps {
+  channels: Channel[];
+  found: Query<Channel[]>;
+  onAsk: (asked: ChannelAction) => void;
+}
+
+function ChannelGrid({ channels, found, onAsk }: ChannelGridProps) {
+  if (!channels.length)
+    return (
+      <EmptyState icon="bell" title="Nobody is told yet">
+        Alerts are listed here alone. A channel tells people by email, webhook or Slack.
+      </EmptyState>
+    );
+  return (
+    <div class="columns">
+      {channels.map(channel => (
+        <ChannelCard key={channel.id} channel={channel} reload={found.reload} onAsk={onAsk} />
+      ))}
+    </div>
+  );
+}
+
+interface ChannelCardProps {
+  channel: Channel;
+  reload: () => void;
+  onAsk: (asked: ChannelAction) => void;
+}
+
+function ChannelCard({ channel, reload, onAsk }: ChannelCardProps) {
+  const [busy, setBusy] = useState(false);
+  const path = organizationPath(`channels/${channel.id}`);
+  const test = async () => {
+    setBusy(true);
+    try {
+      const { sent, reason } = await post<{ sent: boolean; reason: string }>(`${path}/test`);
+      if (sent) showToast(`${channel.name} took the message`);
+      else showToast(`${channel.name} did not: ${reason}`, "bad");
+      reload();
+    } catch (error) {
+      showError(error);
+    }
+    setBusy(false);
+  };
+  const turn = () =>
+    put(path, channelBody(channelDraft(channel, ""), !channel.enabled)).then(reload, showError);
+  const replay = () =>
+    post<{ replayed: number }>(`${path}/replay`).then(({ replayed }) => {
+      showToast(`${pluralize(replayed, "message")} tried anew`);
+      reload();
+    }, showError);
+  return (
+    <Card title={channel.name} aside={<ChannelHealth channel={channel} />}>
+      <div class="stack">
+        {channel.suspended && (
+          <Notice tone="warn">Suspended: {channel.suspended}. It sends nothing.</Notice>
+        )}
+        <DescriptionList rows={channelFacts(channel)} />
+        {channel.reason && channel.failures > 0 && <p class="reason">{channel.reason}</p>}
+        <div class="line">
+          {hasRole("admin") && (
+            <>
+              {channel.suspended ? (
+                <Button kind="primary" onClick={() => onAsk({ step: "adopt", channel })}>
+                  Take over…
+                </Button>
+              ) : (
+                <Button busy={busy} onClick={test}>
+                  Test
+                </Button>
+              )}
+              <Button onClick={() => onAsk({ step: "edit", channel })}>Edit…</Button>
+              <Button onClick={turn}>{channel.enabled ? "Disable" : "Enable"}</Button>
+            </>
+          )}
+          {channel.dead > 0 && <Button onClick={replay}>Send dead letters</Button>}
+          {hasRole("admin") && (
+            <Button kind="danger" onClick={() => onAsk({ step: "delete", channel })}>
+              Delete…
+            </Button>
+          )}
+        </div>
+      </div>
+    </Card>
+  );
+}
+
+function ChannelHealth({ channel }: { channel: Channel }) {
+  if (channel.suspended) return <StatusBadge status="halted" label="Suspended" filled />;
+  if (!channel.enabled) return <StatusBadge status="retired" label="Disabled" filled />;
+  if (channel.failures) return <StatusBadge status="failed" label="Failing" filled />;
+  return channel.sent_at ? (
+    <StatusBadge status="ok" label="Works" filled />
+  ) : (
+    <StatusBadge status="unknown" label="Not used yet" filled />
+  );
+}
+
+function channelFacts(channel: Channel): [string, preact.ComponentChildren][] {
+  const { dead, digest, host, owner, quiet, sent_at, severity, tags, to, type, vaults, waiting } =
+    channel;
+  const only = [...tags.map(tag => `tag ${tag}`), ...vaults];
+  return [
+    ["By", humanize(type)],
+    ["To", type === "email" ? to.join(", ") : host],
+    [
+      "Tells",
+      { info: "everything", warning: "warnings and worse", critical: "critical" }[severity],
+    ],
+    ["Of", only.length ? only.join(", ") : "all agents"],
+    ["Collects", digest ? `for ${digest / MINUTE} min` : "no: each at once"],
+    ["Quiet", quiet ? `${quiet.begins} to ${quiet.ends}, ${quiet.zone}` : "never"],
+    ["Owner", owner || "not known"],
+    ["Last sent", <RelativeTime at={sent_at} key="sent" />],
+    [
+      "Waiting, dead",
+      <a href={inOrganization(`/alerts?tab=deliveries&channel=${channel.id}`)} key="dead">
+        {formatCount(waiting)}, {formatCount(dead)}
+      </a>,
+    ],
+  ];
+}
+
+function SigningKeyCard({
+  made: { channel, key },
+  onClose,
+}: {
+  made: SavedChannel;
+  onClose: () => void;
+}) {
+  return (
+    <Card title={`Signing key of ${channel.name}`}>
+      <div class="stack">
+        <Notice tone="warn">Shown this once: the receiver needs it to check signatures.</Notice>
+        <CodeBlock label="Signing key" text={key} />
+        <div class="line">
+          <Button onClick={onClose}>Done</Button>
+        </div>
+      </div>
+    </Card>
+  );
+}
+
+function TakeOverDialog({
+  channel,
+  onClose,
+  onDone,
+}: {
+  channel: Channel;
+  onClose: () => void;
+  onDone: () => void;
+}) {
+  const act = async () => {
+    await post(organizationPath(`channels/${channel.id}/adopt`));
+    showToast(`The channel ${channel.name} is yours`);
+    onDone();
+  };
+  const to = channel.type === "email" ? channel.to.join(", ") : channel.host;
+  return (
+    <Dialog
+      title={`Take over ${channel.name}?`}
+      submitLabel="Take over"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <p>
+        It sends alerts to <strong>{to}</strong> again, and {pluralize(channel.waiting, "message")}{" "}
+        that waited for it.
+      </p>
+      <p class="muted">
+        {channel.owner} chose that address. If you do not know it, edit the channel first.
+      </p>
+    </Dialog>
+  );
+}
+
+function DeleteDialog({
+  channel,
+  onClose,
+  onDone,
+}: {
+  channel: Channel;
+  onClose: () => void;
+  onDone: () => void;
+}) {
+  const act = async () => {
+    await remove(organizationPath(`channels/${channel.id}`));
+    showToast(`The channel ${channel.name} is gone`);
+    onDone();
+  };
+  return (
+    <Dialog
+      title={`Delete ${channel.name}?`}
+      submitLabel="Delete"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <p class="muted">
+        What waits for it goes too: {pluralize(channel.waiting, "message")} and{" "}
+        {pluralize(channel.dead, "dead letter")}.
+      </p>
+    </Dialog>
+  );
+}

@@ -1,0 +1,23 @@
+import { Page } from "../../components/page";
+import { Tabs } from "../../components/tabs";
+import { organization } from "../../lib/session";
+import { Search } from "./audit/search";
+import { Verify } from "./audit/verify";
+
+/** What people did with the control plane: searched, read, proven whole, taken away. */
+export default function Audit() {
+  return (
+    <Page title="Audit trail">
+      <div class="stack">
+        <Tabs
+          key={organization.value}
+          label="The audit trail"
+          tabs={[
+            { name: "search", title: "Search", content: () => <Search /> },
+            { name: "verify", title: "Verify and export", content: () => <Verify /> },
+          ]}
+        />
+      </div>
+    </Page>
+  );
+}

@@ -1,0 +1,118 @@
+import { StatusBadge } from "../../../components/badge";
+import { Button } from "../../../components/button";
+import { Card, DescriptionList } from "../../../components/card";
+import { CodeBlock } from "../../../components/code-block";
+import { EmptyState } from "../../../components/states";
+import { type Column, Table } from "../../../components/table";
+import { Timestamp } from "../../../components/time";
+import { actorName } from "../../../lib/format";
+import { query, setQuery } from "../../../lib/router";
+import { inOrganization } from "../../../lib/session";
+import { type AuditRecord, resultLabel } from "./api-types";
+
+interface AuditRecordsProps {
+  rows: readonly AuditRecord[];
+  aside: string;
+}
+
+/** Records as a list; the one in the address (`?record=`) is shown whole. */
+export function AuditRecords({ rows, aside }: AuditRecordsProps) {
+  const chosen = rows.find(({ seq }) => `${seq}` === query.value.get("record"));
+  return (
+    <>
+      {chosen && <RecordDetails key={chosen.seq} record={chosen} />}
+      <Card title="Found" flush aside={aside}>
+        <Table
+          label="Audit records"
+          columns={COLUMNS}
+          rows={rows}
+          keyOf={({ seq }) => `${seq}`}
+          onOpen={({ seq }) => setQuery({ record: `${seq}` })}
+          empty={<EmptyState icon="audit" title="No record fits" />}
+        />
+      </Card>
+    </>
+  );
+}
+
+const COLUMNS: Column<AuditRecord>[] = [
+  {
+    name: "seq",
+    title: "Record",
+    width: "5rem",
+    numeric: true,
+    wideOnly: true,
+    cell: row => row.seq,
+  },
+  {
+    name: "at",
+    title: "When",
+    width: "12rem",
+    wideOnly: true,
+    cell: row => <Timestamp at={row.at} />,
+  },
+  {
+    name: "operation",
+    title: "Operation",
+    cell: row => <code title={row.operation}>{row.operation}</code>,
+  },
+  {
+    name: "target",
+    title: "Target",
+    wideOnly: true,
+    cell: row => <span title={row.target}>{row.target || "–"}</span>,
+  },
+  {
+    name: "actor",
+    title: "Who",
+    cell: row => <span title={row.actor}>{actorName(row)}</span>,
+  },
+  { name: "ip", title: "From", width: "9rem", wideOnly: true, cell: row => row.ip || "–" },
+  {
+    name: "result",
+    title: "Result",
+    width: "7rem",
+    cell: row => (
+      <StatusBadge
+        status={row.phase === "intent" ? "pending" : row.result}
+        label={resultLabel(row)}
+      />
+    ),
+  },
+];
+
+function RecordDetails({ record }: { record: AuditRecord }) {
+  const narrow = (name: string, value: string) =>
+    value ? (
+      <a href={inOrganization(`/audit?${new URLSearchParams({ [name]: value })}`)}>{value}</a>
+    ) : (
+      "–"
+    );
+  return (
+    <Card
+      title={`Record ${record.seq}`}
+      aside={<Button onClick={() => setQuery({ record: "" })}>Close</Button>}
+    >
+      <div class="stack">
+        <DescriptionList
+          rows={[
+            ["When", <Timestamp key="at" at={record.at} />],
+            ["Operation", narrow("operation", record.operation)],
+            ["Target", narrow("target", record.target)],
+            ["Who", record.actor ? narrow("actor", record.actor) : actorName(record)],
+            ["Credential", record.token || "–"],
+            ["From", narrow("ip", record.ip)],
+            ["Phase", record.phase],
+            ["Result", record.code ? `${record.result}: ${record.code}` : record.result],
+            ["Request", narrow("request_id", record.request_id)],
+            ["Hash", <code key="hash">{record.hash}</code>],
+            ["Hash before", <code key="previous">{record.previous}</code>],
+          ]}
+        />
+        {Object.keys(record.detail).length > 0 && (
+          <CodeBlock label="Detail" text={JSON.stringify(record.detail, null, 2)} />
+        )}
+      </div>
+    </Card>
+  );
+}

@@ -1,0 +1,119 @@
+import { useState } from "preact/hooks";
+import { Button } from "../../../components/button";
+import { Card } from "../../../components/card";
+import { SelectField, TextField } from "../../../components/field";
+import { Form } from "../../../components/form";
+import { type ListPage, usePagination } from "../../../components/pagination";
+import { Await } from "../../../components/states";
+import { get } from "../../../lib/api";
+import { pluralize } from "../../../lib/format";
+import { useGet } from "../../../lib/hooks";
+import { query, setQuery } from "../../../lib/router";
+import { organizationPath } from "../../../lib/session";
+import { type AuditFilters, type AuditRecord, auditQuery, FILTER_FIELDS } from "./api-types";
+import { AuditRecords } from "./records";
+
+const PAGE_SIZE = 200; // records that one request brings
+const BASIC_FILTERS = 4; // filters that are shown first
+const RESULTS = [
+  ["", "Any"],
+  ["ok", "Done"],
+  ["denied", "Refused"],
+  ["failed", "Failed"],
+] as const;
+const PHASES = [
+  ["", "Any"],
+  ["intent", "Begun"],
+  ["outcome", "What came of it"],
+] as const;
+
+/** The newest records first, narrowed by what is known of them. The filters are in the address. */
+export function Search() {
+  const filters = filtersFromAddress();
+  const result = useGet<AuditRecord[]>(organizationPath("audit"), {
+    ...auditQuery(filters),
+    limit: PAGE_SIZE,
+  });
+  return (
+    <div class="stack">
+      <FilterForm key={JSON.stringify(filters)} filters={filters} onRetry={result.reload} />
+      <Await query={result}>
+        {first => <ResultList key={first[0]?.seq ?? 0} filters={filters} first={first} />}
+      </Await>
+    </div>
+  );
+}
+
+function filtersFromAddress(): AuditFilters {
+  const given = FILTER_FIELDS.map(name => [name, query.value.get(name) ?? ""]);
+  return Object.fromEntries(given) as AuditFilters;
+}
+
+function FilterForm({ filters, onRetry }: { filters: AuditFilters; onRetry: () => void }) {
+  const [typed, setTyped] = useState(filters);
+  const [all, setAll] = useState(FILTER_FIELDS.slice(BASIC_FILTERS).some(name => filters[name]));
+  const field = (name: keyof AuditFilters) => ({
+    value: typed[name],
+    onChange: (value: string) => setTyped({ ...typed, [name]: value.trim() }),
+  });
+  const act = async () => {
+    if (JSON.stringify(typed) === JSON.stringify(filters)) onRetry();
+    else setQuery(typed);
+  };
+  const clear = () => setQuery(Object.fromEntries(FILTER_FIELDS.map(name => [name, ""])));
+  const isNarrowed = FILTER_FIELDS.some(name => filters[name]);
+  return (
+    <Card title="Look for">
+      <Form
+        submitLabel="Search"
+        icon="search"
+        onSubmit={act}
+        extraActions={
+          <>
+            {!all && <Button onClick={() => setAll(true)}>More filters</Button>}
+            {isNarrowed && <Button onClick={clear}>Clear</Button>}
+          </>
+        }
+      >
+        <TextField label="Who" placeholder="acme/ann" {...field("actor")} />
+        <TextField
+          label="Operation begins with"
+          placeholder="users.change"
+          {...field("operation")}
+        />
+        <TextField label="Target begins with" {...field("target")} />
+        <SelectField label="Result" options={RESULTS} {...field("result")} />
+        {all && (
+          <>
+            <SelectField label="Phase" options={PHASES} {...field("phase")} />
+            <TextField label="Address" placeholder="192.0.2.1" {...field("ip")} />
+            <TextField label="Request id" {...field("request_id")} />
+            <TextField label="Since" type="datetime-local" {...field("since")} />
+            <TextField label="Until" type="datetime-local" {...field("until")} />
+          </>
+        )}
+      </Form>
+    </Card>
+  );
+}
+
+function ResultList({ filters, first }: { filters: AuditFilters; first: AuditRecord[] }) {
+  const { rows, suffix, loadMore } = usePagination(listPage(first), async before =>
+    listPage(
+      await get<AuditRecord[]>(organizationPath("audit"), {
+        query: { ...auditQuery(filters), limit: PAGE_SIZE, before },
+      }),
+    ),
+  );
+  return (
+    <>
+      <AuditRecords rows={rows} aside={`${pluralize(rows.length, "record")}${suffix}`} />
+      {loadMore}
+    </>
+  );
+}
+
+/** A full page may have older ones behind it. */
+function listPage(rows: AuditRecord[]): ListPage<AuditRecord, number> {
+  return { rows, next: rows.length < PAGE_SIZE ? 0 : (rows.at(-1)?.seq ?? 0) };
+}

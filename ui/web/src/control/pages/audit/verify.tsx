@@ -1,0 +1,188 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { StatusBadge } from "../../../components/badge";
+import { Button } from "../../../components/button";
+import { Card, DescriptionList } from "../../../components/card";
+import { Await, Notice } from "../../../components/states";
+import { Timestamp } from "../../../components/time";
+import { showError } from "../../../components/toasts";
+import { get } from "../../../lib/api";
+import { downloadFile, saveFile } from "../../../lib/download";
+import { formatCount, pluralize } from "../../../lib/format";
+import { useAction, useGet } from "../../../lib/hooks";
+import { CONTROL_LIMITS } from "../../../lib/limits";
+import { organization, organizationPath } from "../../../lib/session";
+import type { AuditRecord, ChainVerification, SignedHead } from "./api-types";
+
+const VERIFY_TIMEOUT = 300_000; // milliseconds: the whole chain is read
+const PAGE_SIZE = CONTROL_LIMITS["audit/export"];
+
+/** The chain checked from its beginning, its signed end to keep elsewhere, and all of it to take. */
+export function Verify() {
+  return (
+    <div class="columns">
+      <ChainCard />
+      <SignedHeadCard />
+      <ExportCard />
+    </div>
+  );
+}
+
+function ChainCard() {
+  const [verdict, setVerdict] = useState<ChainVerification | null>(null);
+  const { run, busy, error } = useAction(async () => {
+    setVerdict(
+      await get<ChainVerification>(organizationPath("audit/verify"), { timeout: VERIFY_TIMEOUT }),
+    );
+  });
+  return (
+    <Card
+      title="The whole chain"
+      aside={
+        <Button kind="primary" busy={busy} onClick={run}>
+          Verify now
+        </Button>
+      }
+    >
+      <div class="stack">
+        <span class="line" role="status">
+          {verdict ? (
+            <StatusBadge status={verdict.broken_at ? "damaged" : "whole"} filled />
+          ) : (
+            <StatusBadge status="never" label="Not checked here yet" />
+          )}
+        </span>
+        {error && <Notice tone="bad">{error.message}</Notice>}
+        {verdict && <VerificationDetails verification={verdict} />}
+        <p class="muted">
+          The control plane goes through every hash. Who does not want to take its word keeps signed
+          heads, and compares on the machine: <code>freehold control trail verify</code>.
+        </p>
+      </div>
+    </Card>
+  );
+}
+
+function VerificationDetails({
+  verification: { base, broken_at, head, size },
+}: {
+  verification: ChainVerification;
+}) {
+  return (
+    <>
+      {broken_at > 0 && (
+        <Notice tone="bad">
+          Record {formatCount(broken_at)} does not fit the one before it: it or an earlier one was
+          changed.
+        </Notice>
+      )}
+      <DescriptionList
+        rows={[
+          ["Records", formatCount(size)],
+          ["Deleted by rule", base ? `the first ${formatCount(base)}` : "none"],
+          ["Head", <code key="head">{head}</code>],
+        ]}
+      />
+    </>
+  );
+}
+
+/** To keep it is the server's own text: JavaScript has no numbers as exact as `at`. */
+function SignedHeadCard() {
+  const result = useGet<SignedHead>(organizationPath("audit/head"));
+  return (
+    <Card title="Signed head" aside={<Button onClick={result.reload}>Sign anew</Button>}>
+      <Await query={result}>
+        {head => (
+          <div class="stack">
+            <DescriptionList
+              rows={[
+                ["Records", formatCount(head.size)],
+                ["When", <Timestamp key="at" at={head.at / 1e9} />],
+                ["Hash", <code key="hash">{head.hash}</code>],
+                ["Signature", <code key="signature">{head.signature}</code>],
+                ["Key", <code key="key">{head.key}</code>],
+              ]}
+            />
+            <p class="muted">
+              Keep one elsewhere: what was recorded up to it cannot change unseen.{" "}
+              <Button
+                kind="quiet"
+                onClick={() =>
+                  downloadFile(organizationPath("audit/head"), {}, "trail-head.json").catch(
+                    showError,
+                  )
+                }
+              >
+                Download the newest
+              </Button>
+            </p>
+          </div>
+        )}
+      </Await>
+    </Card>
+  );
+}
+
+function ExportCard() {
+  const [text, setTold] = useState("");
+  const stop = useRef<AbortController>(undefined);
+  useEffect(() => () => stop.current?.abort(), []);
+  const { run, busy, error } = useAction(async () => {
+    const controller = new AbortController();
+    stop.current = controller;
+    setTold("");
+    const org = organization.peek();
+    try {
+      const [parts, records] = await exportAll(controller.signal, so_far =>
+        setTold(`${pluralize(so_far, "record")} so far…`),
+      );
+      saveFile(`trail-${org}.jsonl`, "application/jsonl", ...parts);
+      setTold(`${pluralize(records, "record")} exported`);
+    } catch (thrown) {
+      setTold(controller.signal.aborted ? "Stopped: nothing was saved" : "");
+      if (!controller.signal.aborted) throw thrown;
+    }
+  });
+  return (
+    <Card
+      title="Export"
+      aside={
+        <>
+          {busy && <Button onClick={() => stop.current?.abort()}>Stop</Button>}
+          <Button busy={busy} onClick={run}>
+            Export
+          </Button>
+        </>
+      }
+    >
+      <div class="stack">
+        <p class="muted">
+          A JSON line for each record, the oldest first, with the hashes that prove them. On the
+          machine: <code>freehold control trail export</code>.
+        </p>
+        <p role="status">{text}</p>
+        {error && <Notice tone="bad">{error.message}</Notice>}
+      </div>
+    </Card>
+  );
+}
+
+/**
+ * All records as lines, and how many. Each page becomes a `Blob`, which the browser keeps outside of
+ * the page's memory: a long trail is no more than one page of it here.
+ */
+async function exportAll(
+  signal: AbortSignal,
+  tell: (so_far: number) => void,
+): Promise<[Blob[], number]> {
+  const parts: Blob[] = [];
+  const path = organizationPath("audit/export");
+  for (let after = 0, records = 0; ; ) {
+    const page = await get<AuditRecord[]>(path, { signal, query: { after, limit: PAGE_SIZE } });
+    parts.push(new Blob(page.map(record => `${JSON.stringify(record)}\n`)));
+    records += page.length;
+    if (page.length < PAGE_SIZE) return [parts, records];
+    tell(records);
+    after = page.at(-1)?.seq ?? after;
+  }
+}

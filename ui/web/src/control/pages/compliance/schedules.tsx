@@ -1,0 +1,146 @@
+import { useState } from "preact/hooks";
+import { StatusBadge } from "../../../components/badge";
+import { Button } from "../../../components/button";
+import { Card } from "../../../components/card";
+import { Dialog } from "../../../components/dialog";
+import { SelectField, TextField } from "../../../components/field";
+import { Await, EmptyState } from "../../../components/states";
+import { type Column, Table } from "../../../components/table";
+import { Timestamp } from "../../../components/time";
+import { showError } from "../../../components/toasts";
+import { patch, post, remove } from "../../../lib/api";
+import { useGet } from "../../../lib/hooks";
+import { organizationPath } from "../../../lib/session";
+import type { Schedule } from "./api-types";
+import { FrameworkPicker } from "./framework-picker";
+
+const schedulePath = (of?: Schedule) =>
+  organizationPath(`report-schedules${of ? `/${of.id}` : ""}`);
+
+/** Reports that are made by a clock. */
+export function SchedulesTab() {
+  const result = useGet<Schedule[]>(schedulePath());
+  const [adding, setAdding] = useState(false);
+  const then = (done: Promise<unknown>) => done.then(result.reload, showError);
+  const columns: Column<Schedule>[] = [
+    ...COLUMNS,
+    {
+      name: "actions",
+      title: "Actions",
+      hideTitle: true,
+      width: "11rem",
+      numeric: true,
+      cell: row => (
+        <span class="line">
+          {row.suspended ? (
+            <Button onClick={() => then(post(`${schedulePath(row)}/adopt`))}>Take over</Button>
+          ) : (
+            <Button onClick={() => then(patch(schedulePath(row), { enabled: !row.enabled }))}>
+              {row.enabled ? "Pause" : "Go on"}
+            </Button>
+          )}
+          <Button onClick={() => then(remove(schedulePath(row)))}>Remove</Button>
+        </span>
+      ),
+    },
+  ];
+  return (
+    <Card title="Schedules" aside={<Button onClick={() => setAdding(true)}>New…</Button>} flush>
+      <Await query={result}>
+        {rows => (
+          <Table
+            label="Schedules"
+            columns={columns}
+            rows={rows}
+            keyOf={({ id }) => id}
+            height="18rem"
+            empty={<EmptyState icon="report" title="No report is made by a clock" />}
+          />
+        )}
+      </Await>
+      {adding && <ScheduleDialog onClose={() => setAdding(false)} onDone={result.reload} />}
+    </Card>
+  );
+}
+
+const COLUMNS: Column<Schedule>[] = [
+  {
+    name: "title",
+    title: "Title",
+    cell: ({ title, suspended }) => (
+      <span>
+        {title} {suspended && <small class="muted">suspended: {suspended}</small>}
+      </span>
+    ),
+  },
+  {
+    name: "state",
+    title: "State",
+    width: "7rem",
+    wideOnly: true,
+    cell: ({ enabled, suspended }) =>
+      suspended ? (
+        <StatusBadge status="halted" label="Suspended" />
+      ) : (
+        <StatusBadge status={enabled ? "active" : "halted"} label={enabled ? "On" : "Paused"} />
+      ),
+  },
+  {
+    name: "cron",
+    title: "When",
+    wideOnly: true,
+    cell: ({ cron, zone }) => (
+      <span>
+        <code>{cron}</code> {zone}
+      </span>
+    ),
+  },
+  {
+    name: "next",
+    title: "Next",
+    wideOnly: true,
+    cell: row => <Timestamp at={row.enabled && !row.suspended ? row.next_at : null} />,
+  },
+  { name: "last", title: "Last", wideOnly: true, cell: row => <Timestamp at={row.last_at} /> },
+];
+
+const DAYS = [
+  ["7", "7 days"],
+  ["31", "31 days"],
+  ["92", "92 days"],
+  ["366", "366 days"],
+] as const;
+
+function ScheduleDialog({ onClose, onDone }: { onClose: () => void; onDone: () => void }) {
+  const [title, setTitle] = useState("Monthly evidence");
+  const [chosen, setChosen] = useState<string[]>(["soc2"]);
+  const [cron, setCron] = useState("0 6 1 * *");
+  const [zone, setZone] = useState(Intl.DateTimeFormat().resolvedOptions().timeZone);
+  const [days, setDays] = useState("31");
+  const act = async () => {
+    const body = { title, frameworks: chosen, cron, zone, days: Number(days) };
+    await post(schedulePath(), body);
+    onDone();
+  };
+  return (
+    <Dialog title="A report by the clock" submitLabel="Add" onSubmit={act} onClose={onClose}>
+      <TextField label="Title" value={title} onChange={setTitle} maxLength={128} required />
+      <FrameworkPicker value={chosen} onChange={setChosen} />
+      <TextField
+        label="When"
+        hint="Minute, hour, day, month, weekday: 0 6 1 * * is at six on the first of each month."
+        value={cron}
+        onChange={setCron}
+        required
+      />
+      <TextField
+        label="Time zone"
+        hint="Such as Europe/Berlin."
+        value={zone}
+        onChange={setZone}
+        required
+      />
+      <SelectField label="Covers the last" value={days} onChange={setDays} options={DAYS} />
+    </Dialog>
+  );
+}

@@ -1,0 +1,143 @@
+import { useEffect, useState } from "preact/hooks";
+import { Button } from "../../../components/button";
+import { Card } from "../../../components/card";
+import { Dialog } from "../../../components/dialog";
+import { SelectField, TextField } from "../../../components/field";
+import { Await } from "../../../components/states";
+import { type Column, Table } from "../../../components/table";
+import { timeColumn } from "../../../components/time-column";
+import { showToast } from "../../../components/toasts";
+import { post } from "../../../lib/api";
+import { pluralize } from "../../../lib/format";
+import { useGet } from "../../../lib/hooks";
+import { hasRole, organizationPath } from "../../../lib/session";
+import { type JoinRequest, SLUG_PATTERN } from "./api-types";
+
+const POLL_INTERVAL = 3000; // milliseconds; no topic of the live feed tells of them
+
+type JoinDecision = { join: JoinRequest; step: "approve" | "refuse" };
+
+/** Agents that ask by themselves, and wait for a person. */
+export function JoinRequests() {
+  const result = useGet<JoinRequest[]>(organizationPath("joins"));
+  const [asked, setAsked] = useState<JoinDecision | null>(null);
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || result.reload(), POLL_INTERVAL);
+    return () => clearInterval(timer);
+  }, []);
+  const columns: Column<JoinRequest>[] = [
+    ...COLUMNS,
+    {
+      name: "actions",
+      title: "Actions",
+      hideTitle: true,
+      width: "12rem",
+      numeric: true,
+      cell: join =>
+        hasRole("operator") && (
+          <span class="line end">
+            <Button onClick={() => setAsked({ join, step: "refuse" })}>Refuse…</Button>
+            <Button onClick={() => setAsked({ join, step: "approve" })}>Let in…</Button>
+          </span>
+        ),
+    },
+  ];
+  const close = () => {
+    setAsked(null);
+    result.reload();
+  };
+  return (
+    <Await query={result}>
+      {joins => (
+        <Card title="Asking to join" flush aside={pluralize(joins.length, "agent")}>
+          {joins.length ? (
+            <Table label="Asking to join" columns={columns} rows={joins} keyOf={row => row.id} />
+          ) : (
+            <p class="muted">
+              Nobody. An agent asks with <code>freehold agent enrol --join</code>.
+            </p>
+          )}
+          {asked?.step === "approve" && <ApproveDialog join={asked.join} onClose={close} />}
+          {asked?.step === "refuse" && <RejectDialog join={asked.join} onClose={close} />}
+        </Card>
+      )}
+    </Await>
+  );
+}
+
+const COLUMNS: Column<JoinRequest>[] = [
+  { name: "label", title: "Calls itself", cell: ({ label }) => <span title={label}>{label}</span> },
+  {
+    name: "fingerprint",
+    title: "Fingerprint",
+    width: "17rem",
+    wideOnly: true,
+    cell: ({ fingerprint }) => <code>{fingerprint}</code>,
+  },
+  { name: "source", title: "From", width: "10rem", wideOnly: true, cell: ({ source }) => source },
+  timeColumn("requested", "Asked", row => row.requested_at, { wideOnly: true }),
+];
+
+/** What the agent shows is typed, so that somebody has compared it. */
+function ApproveDialog({ join, onClose }: { join: JoinRequest; onClose: () => void }) {
+  const [vault, setVault] = useState(join.label);
+  const [fingerprint, setFingerprint] = useState("");
+  const [replace, setReplace] = useState("no");
+  const act = async () => {
+    const body = { vault, fingerprint: fingerprint.trim(), replace: replace === "yes" };
+    await post(organizationPath(`joins/${join.id}/approve`), body);
+    showToast(`${vault} is let in`);
+  };
+  return (
+    <Dialog title={`Let ${join.label} in?`} submitLabel="Let in" onSubmit={act} onClose={onClose}>
+      <p class="muted">
+        Anybody can ask. Type the fingerprint that the agent's own machine shows, not the one in the
+        list here.
+      </p>
+      <TextField
+        label="Fingerprint"
+        value={fingerprint}
+        onChange={setFingerprint}
+        required
+        pattern="[0-9a-f]{4}(-[0-9a-f]{4}){4}"
+        placeholder="0000-0000-0000-0000-0000"
+        autocomplete="off"
+      />
+      <TextField
+        label="Name"
+        value={vault}
+        onChange={setVault}
+        required
+        pattern={SLUG_PATTERN}
+        maxLength={64}
+      />
+      <SelectField
+        label="If the name is taken"
+        value={replace}
+        onChange={setReplace}
+        options={[
+          ["no", "Refuse"],
+          ["yes", "Take it over"],
+        ]}
+      />
+    </Dialog>
+  );
+}
+
+function RejectDialog({ join, onClose }: { join: JoinRequest; onClose: () => void }) {
+  const act = async () => {
+    await post(organizationPath(`joins/${join.id}/refuse`));
+    showToast("It is turned away");
+  };
+  return (
+    <Dialog
+      title={`Turn ${join.label} away?`}
+      submitLabel="Refuse"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <p class="muted">It may ask again.</p>
+    </Dialog>
+  );
+}

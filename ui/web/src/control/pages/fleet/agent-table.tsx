@@ -1,0 +1,169 @@
+import type { ReadonlySignal } from "@preact/signals";
+import { useMemo } from "preact/hooks";
+import { PolicyStatusBadge, StatusBadge, TagList } from "../../../components/badge";
+import { Card } from "../../../components/card";
+import { SearchInput, Select } from "../../../components/field";
+import { EmptyState } from "../../../components/states";
+import { type Column, Table } from "../../../components/table";
+import { RelativeTime } from "../../../components/time";
+import { formatCompact, formatCount, formatMillis, pluralize } from "../../../lib/format";
+import { navigate, query, setQuery } from "../../../lib/router";
+import { inOrganization } from "../../../lib/session";
+import {
+  type Agent,
+  type FleetSummary,
+  filterAgents,
+  isReporting,
+  rankByCount,
+} from "./agent-rows";
+
+const MAX_OPTIONS = 100; // of one filter, the most frequent; the search finds the others
+const URGENCY = [
+  ...["refusing", "sealed", "offline", "locked", "degraded", "late"],
+  ...["pending", "unknown", "online"],
+];
+
+const COLUMNS: Column<Agent>[] = [
+  {
+    name: "state",
+    title: "State",
+    width: "7.5rem",
+    cell: row => <StatusBadge status={row.state} />,
+    sortBy: row => URGENCY.indexOf(row.state),
+  },
+  {
+    name: "vault",
+    title: "Agent",
+    cell: ({ key }) => <a href={inOrganization(`/agents/${key}`)}>{key}</a>,
+    sortBy: row => row.key,
+  },
+  {
+    name: "tags",
+    title: "Tags",
+    wideOnly: true,
+    cell: ({ tags }) => <TagList tags={tags} max={2} />,
+  },
+  {
+    name: "version",
+    title: "Version",
+    width: "6rem",
+    wideOnly: true,
+    cell: row => row.version || "–",
+    sortBy: row => row.version || null,
+  },
+  {
+    name: "policy",
+    title: "Policies",
+    width: "7.5rem",
+    wideOnly: true,
+    cell: ({ policy }) =>
+      policy ? <PolicyStatusBadge status={policy} /> : <span class="muted">None</span>,
+    sortBy: row => row.policy || null,
+  },
+  {
+    name: "requests",
+    title: "Req/s",
+    width: "5.5rem",
+    numeric: true,
+    wideOnly: true,
+    cell: row => formatCompact(row.requests),
+    sortBy: row => row.requests,
+  },
+  {
+    name: "errors",
+    title: "Err/s",
+    width: "5.5rem",
+    numeric: true,
+    wideOnly: true,
+    cell: row => formatCompact(row.errors),
+    sortBy: row => row.errors,
+  },
+  {
+    name: "p99",
+    title: "p99",
+    width: "5.5rem",
+    numeric: true,
+    wideOnly: true,
+    cell: row => formatMillis(row.p99),
+    sortBy: row => row.p99,
+  },
+  {
+    name: "heard",
+    title: "Last word",
+    width: "7rem",
+    numeric: true,
+    wideOnly: true,
+    cell: row => (isReporting(row) ? "now" : <RelativeTime at={row.heard} />),
+    sortBy: row => (isReporting(row) ? Number.MAX_SAFE_INTEGER : row.heard || null),
+  },
+];
+
+interface AgentTableProps {
+  rows: ReadonlySignal<readonly Agent[]>;
+  summary: ReadonlySignal<FleetSummary>;
+}
+
+/** Every agent; the address holds what it is narrowed to. */
+export function AgentTable(props: AgentTableProps) {
+  const [rows, summary] = [props.rows.value, props.summary.value];
+  const asked = (name: string) => query.value.get(name) ?? "";
+  const [text, state, tag, version] = [asked("q"), asked("state"), asked("tag"), asked("version")];
+  const shown = useMemo(
+    () => filterAgents(rows, { text, state, tag, version }),
+    [rows, text, state, tag, version],
+  );
+  const all = shown.length === rows.length;
+  return (
+    <Card
+      title="Agents"
+      flush
+      aside={
+        all
+          ? pluralize(rows.length, "agent")
+          : `${formatCount(shown.length)} of ${formatCount(rows.length)}`
+      }
+    >
+      <div class="toolbar">
+        <SearchInput label="Find agents" value={text} onChange={q => setQuery({ q })} />
+        <Select
+          aria-label="State"
+          value={state}
+          onChange={value => setQuery({ state: value })}
+          options={filterOptions("Any state", {
+            ...summary.states,
+            failed: summary.policies.failed ?? 0,
+          })}
+        />
+        <Select
+          aria-label="Tag"
+          value={tag}
+          onChange={value => setQuery({ tag: value })}
+          options={filterOptions("Any tag", summary.tags)}
+        />
+        <Select
+          aria-label="Version"
+          value={version}
+          onChange={value => setQuery({ version: value })}
+          options={filterOptions("Any version", summary.versions)}
+        />
+      </div>
+      <Table
+        label="Agents"
+        columns={COLUMNS}
+        rows={shown}
+        keyOf={row => row.key}
+        order={{ column: "state", descending: false }}
+        onOpen={row => navigate(inOrganization(`/agents/${row.key}`))}
+        height="max(28rem, 55vh)"
+        empty={<EmptyState title="No agent fits">Try fewer filters.</EmptyState>}
+      />
+    </Card>
+  );
+}
+
+function filterOptions(any: string, counts: Record<string, number>): [string, string][] {
+  const result = rankByCount(counts)
+    .slice(0, MAX_OPTIONS)
+    .map(([name, number]): [string, string] => [name, `${name} (${formatCount(number)})`]);
+  return [["", any], ...result];
+}

@@ -1,0 +1,211 @@
+import { useState } from "preact/hooks";
+import { StatusBadge } from "../../../components/badge";
+import { Button } from "../../../components/button";
+import { Card, DescriptionList } from "../../../components/card";
+import { Dialog } from "../../../components/dialog";
+import { SelectField, TextField } from "../../../components/field";
+import { Timestamp } from "../../../components/time";
+import { showToast } from "../../../components/toasts";
+import { patch, put, remove } from "../../../lib/api";
+import type { Role } from "../../../lib/api-types";
+import { currentUser, inOrganization, organization, organizationPath } from "../../../lib/session";
+import { memberPath, type Person, ROLE_OPTIONS } from "./api-types";
+
+interface MemberCardProps {
+  person: Person;
+  onChanged: () => void;
+  onRemoved: () => void;
+}
+
+type MemberAction = "role" | "disable" | "enable" | "factor" | "password" | "delete";
+
+/** One member, and what an admin can do about them. Each of these ends their sessions here. */
+export function MemberCard({ person, onChanged, onRemoved }: MemberCardProps) {
+  const [step, setStep] = useState<MemberAction | null>(null);
+  const { account, home, name, role } = person;
+  const press = (next: MemberAction) => () => setStep(next);
+  return (
+    <Card title={home ? `${home}/${name}` : name} aside={<MemberBadge person={person} />}>
+      <div class="stack">
+        <DescriptionList
+          rows={[
+            ["Role", role],
+            [
+              "Account",
+              home ? `of ${home}` : account?.disabled ? "disabled" : "of this organization",
+            ],
+            ["Email", account?.email || "–"],
+            ["Since", <Timestamp key="since" at={person.created_at} />],
+            ["Signed in", <Timestamp key="last" at={account?.last_login} />],
+          ]}
+        />
+        <div class="line">
+          <Button onClick={press("role")}>Change role…</Button>
+          {account && (
+            <>
+              <Button onClick={press(account.disabled ? "enable" : "disable")}>
+                {account.disabled ? "Enable…" : "Disable…"}
+              </Button>
+              {account.second_factor && (
+                <Button onClick={press("factor")}>Reset second factor…</Button>
+              )}
+              <Button onClick={press("password")}>New password…</Button>
+            </>
+          )}
+          <Button kind="danger" onClick={press("delete")}>
+            {home ? "End membership…" : "Delete…"}
+          </Button>
+          <a href={inOrganization(`/audit?actor=${home || organization.value}/${name}`)}>
+            What they did
+          </a>
+        </div>
+      </div>
+      {step === "role" && (
+        <ChangeRole person={person} onClose={() => setStep(null)} onDone={onChanged} />
+      )}
+      {step === "password" && <SetPassword person={person} onClose={() => setStep(null)} />}
+      {step && step !== "role" && step !== "password" && (
+        <ConfirmDialog
+          person={person}
+          step={step}
+          onClose={() => setStep(null)}
+          onDone={step === "delete" ? onRemoved : onChanged}
+        />
+      )}
+    </Card>
+  );
+}
+
+function MemberBadge({ person: { account, home, name } }: { person: Person }) {
+  const isMe =
+    currentUser.value?.name === name && currentUser.value.home === (home || organization.value);
+  if (isMe) return <StatusBadge status="info" label="This is you" />;
+  return account?.disabled ? <StatusBadge status="disabled" /> : null;
+}
+
+interface ActionDialogProps {
+  person: Person;
+  onClose: () => void;
+  onDone: () => void;
+}
+
+function ChangeRole({ person, onClose, onDone }: ActionDialogProps) {
+  const [role, setRole] = useState<string>(person.role);
+  const act = async () => {
+    await patch(organizationPath(memberPath(person)), { role });
+    showToast(`${person.name} is ${role} now`);
+    onDone();
+  };
+  return (
+    <Dialog
+      title={`Another role for ${person.name}`}
+      submitLabel="Change"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <SelectField
+        label="Role"
+        value={role}
+        onChange={value => setRole(value as Role)}
+        options={ROLE_OPTIONS}
+      />
+      <p class="muted">Their sessions and API tokens here end at once.</p>
+    </Dialog>
+  );
+}
+
+function SetPassword({ person, onClose }: Omit<ActionDialogProps, "onDone">) {
+  const [password, setPassword] = useState("");
+  const act = async () => {
+    await put(organizationPath(`${memberPath(person)}/password`), { password });
+    showToast(`${person.name} has another password`);
+  };
+  return (
+    <Dialog
+      title={`Another password for ${person.name}`}
+      submitLabel="Set it"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <TextField
+        label="New password"
+        type="password"
+        autocomplete="new-password"
+        hint="At least 12 characters. Tell them, and have them change it."
+        required
+        value={password}
+        onChange={setPassword}
+      />
+      <p class="muted">All their sessions and API tokens end at once.</p>
+    </Dialog>
+  );
+}
+
+interface ConfirmableAction {
+  title: string;
+  action: string;
+  told: string;
+  done: string;
+  danger: boolean;
+  run: (at: string) => Promise<unknown>;
+}
+
+const CONFIRMABLE_ACTIONS: Record<Exclude<MemberAction, "role" | "password">, ConfirmableAction> = {
+  disable: {
+    title: "Disable NAME?",
+    action: "Disable",
+    told: "They cannot sign in any more, and their sessions and API tokens end at once.",
+    done: "NAME is disabled",
+    danger: true,
+    run: at => patch(organizationPath(at), { disabled: true }),
+  },
+  enable: {
+    title: "Enable NAME?",
+    action: "Enable",
+    told: "They may sign in again, in the role they have.",
+    done: "NAME may sign in",
+    danger: false,
+    run: at => patch(organizationPath(at), { disabled: false }),
+  },
+  factor: {
+    title: "Reset the second factor of NAME?",
+    action: "Reset",
+    told: "For somebody who lost it: they sign in with the password alone until they set one up anew. Make sure that it is them who asks. All their sessions and API tokens end.",
+    done: "NAME has no second factor any more",
+    danger: true,
+    run: at => remove(organizationPath(`${at}/second-factor`)),
+  },
+  delete: {
+    title: "Remove NAME?",
+    action: "Remove",
+    told: "What they hold as credentials here ends at once. What they did stays on the trail.",
+    done: "NAME is no member any more",
+    danger: true,
+    run: at => remove(organizationPath(at)),
+  },
+};
+
+function ConfirmDialog({
+  person,
+  step,
+  onClose,
+  onDone,
+}: ActionDialogProps & { step: keyof typeof CONFIRMABLE_ACTIONS }) {
+  const { action, run, danger, done: word, title, told } = CONFIRMABLE_ACTIONS[step];
+  const sure = async () => {
+    await run(memberPath(person));
+    showToast(word.replace("NAME", person.name));
+    onDone();
+  };
+  return (
+    <Dialog
+      title={title.replace("NAME", person.name)}
+      submitLabel={action}
+      danger={danger}
+      onSubmit={sure}
+      onClose={onClose}
+    >
+      <p class="muted">{told}</p>
+    </Dialog>
+  );
+}

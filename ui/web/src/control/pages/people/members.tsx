@@ -1,0 +1,184 @@
+import { useState } from "preact/hooks";
+import { StatusBadge } from "../../../components/badge";
+import { Button } from "../../../components/button";
+import { Card } from "../../../components/card";
+import { SearchInput } from "../../../components/field";
+import { type ListPage, usePagination } from "../../../components/pagination";
+import { Await, EmptyState } from "../../../components/states";
+import { type Column, Table } from "../../../components/table";
+import { timeColumn } from "../../../components/time-column";
+import { get } from "../../../lib/api";
+import { pluralize } from "../../../lib/format";
+import { useGet } from "../../../lib/hooks";
+import { CONTROL_LIMITS } from "../../../lib/limits";
+import { query, setQuery } from "../../../lib/router";
+import { hasRole, organizationPath } from "../../../lib/session";
+import type { GuestMember, Person, User } from "./api-types";
+import { CreateUser } from "./create-user";
+import { MemberCard } from "./member-card";
+
+const PAGE_SIZE = CONTROL_LIMITS.users;
+
+/** Everybody who belongs here; a press on one opens what can be done. */
+export function MembersTab() {
+  const users = useGet<User[]>(organizationPath("users"), { limit: PAGE_SIZE });
+  const guests = useGet<GuestMember[]>(organizationPath("members"));
+  const reload = () => {
+    users.reload();
+    guests.reload();
+  };
+  return (
+    <Await query={users}>
+      {first => <MemberList first={first} guests={guests.data ?? []} onChanged={reload} />}
+    </Await>
+  );
+}
+
+interface MemberListProps {
+  first: User[];
+  guests: GuestMember[];
+  onChanged: () => void;
+}
+
+function MemberList({ first, guests, onChanged }: MemberListProps) {
+  const [makes, setMakes] = useState(false);
+  const { rows, suffix, loadMore } = usePagination(listPage(first), async after =>
+    listPage(await get<User[]>(organizationPath("users"), { query: { after, limit: PAGE_SIZE } })),
+  );
+  const people = [...rows.map(personOfAccount), ...guests.map(personOfGuest)];
+  return (
+    <div class="stack">
+      <MemberTable people={people} soFar={suffix} onCreate={() => setMakes(true)} />
+      {loadMore}
+      <SelectedMember people={people} onChanged={onChanged} />
+      {makes && <CreateUser onClose={() => setMakes(false)} onCreated={onChanged} />}
+    </div>
+  );
+}
+
+/** A full page may have others behind it. */
+function listPage(rows: User[]): ListPage<User, string> {
+  return { rows, next: rows.length < PAGE_SIZE ? "" : (rows.at(-1)?.name ?? "") };
+}
+
+function personOfAccount(account: User): Person {
+  const { created_at, name, role } = account;
+  return { home: "", name, role, created_at, account };
+}
+
+function personOfGuest({ created_at, home, name, role }: GuestMember): Person {
+  return { home, name, role, created_at, account: null };
+}
+
+interface MemberTableProps {
+  people: Person[];
+  soFar: string;
+  onCreate: () => void;
+}
+
+function MemberTable({ people, soFar, onCreate }: MemberTableProps) {
+  const wanted = query.value.get("q") ?? "";
+  const rows = people.filter(row => personKey(row).includes(wanted.toLowerCase()));
+  return (
+    <Card
+      title="Members"
+      flush
+      aside={
+        <span class="line">
+          {(wanted
+            ? `${rows.length} of ${people.length}`
+            : pluralize(people.length, "person", "people")) + soFar}
+          {hasRole("admin") && (
+            <Button icon="people" onClick={onCreate}>
+              New account…
+            </Button>
+          )}
+        </span>
+      }
+    >
+      <div class="toolbar">
+        <SearchInput label="Find people" value={wanted} onChange={q => setQuery({ q })} />
+      </div>
+      <Table
+        label="Members"
+        columns={COLUMNS}
+        rows={rows}
+        keyOf={personKey}
+        {...(hasRole("admin")
+          ? { onOpen: (row: Person) => setQuery({ who: personKey(row) }) }
+          : {})}
+        empty={<EmptyState icon="people" title="Nobody of this name" />}
+      />
+    </Card>
+  );
+}
+
+function SelectedMember({ people, onChanged }: { people: Person[]; onChanged: () => void }) {
+  const who = query.value.get("who");
+  const result = people.find(row => personKey(row) === who);
+  if (!result || !hasRole("admin")) return null;
+  return (
+    <MemberCard
+      key={who}
+      person={result}
+      onChanged={onChanged}
+      onRemoved={() => {
+        setQuery({ who: "" });
+        onChanged();
+      }}
+    />
+  );
+}
+
+function personKey({ home, name }: Person): string {
+  return home ? `${home}/${name}` : name;
+}
+
+const COLUMNS: Column<Person>[] = [
+  {
+    name: "name",
+    title: "Name",
+    cell: row => <span title={personKey(row)}>{personKey(row)}</span>,
+    sortBy: personKey,
+  },
+  { name: "role", title: "Role", width: "6.5rem", cell: row => row.role, sortBy: row => row.role },
+  {
+    name: "state",
+    title: "State",
+    width: "7rem",
+    cell: ({ account }) =>
+      account?.disabled ? (
+        <StatusBadge status="disabled" />
+      ) : (
+        <StatusBadge status="active" label={account ? "Active" : "Guest"} />
+      ),
+    sortBy: ({ account }) => (account?.disabled ? 1 : 0),
+  },
+  {
+    name: "factor",
+    title: "Second factor",
+    width: "9rem",
+    wideOnly: true,
+    cell: ({ account }) =>
+      account ? (
+        <StatusBadge
+          status={account.second_factor ? "ok" : "late"}
+          label={account.second_factor ? "Set up" : "None"}
+        />
+      ) : (
+        <span class="muted">–</span>
+      ),
+    sortBy: ({ account }) => (account ? Number(account.second_factor) : null),
+  },
+  {
+    name: "email",
+    title: "Email",
+    wideOnly: true,
+    cell: ({ account }) => <span title={account?.email}>{account?.email || "–"}</span>,
+    sortBy: ({ account }) => account?.email ?? null,
+  },
+  timeColumn("login", "Signed in", ({ account }) => account?.last_login, {
+    wideOnly: true,
+    sortable: true,
+  }),
+];

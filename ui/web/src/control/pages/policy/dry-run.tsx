@@ -1,0 +1,86 @@
+import { useState } from "preact/hooks";
+import { StatusBadge } from "../../../components/badge";
+import { Card } from "../../../components/card";
+import { SelectField, TextArea } from "../../../components/field";
+import type { PolicyDocument } from "../../../lib/api-types";
+import { type Evaluation, evaluatePolicy } from "./evaluate";
+
+const CAPABILITIES = [
+  "create",
+  "read",
+  "read_metadata",
+  "update",
+  "delete",
+  "destroy",
+  "list",
+  "sudo",
+].map(name => [name, name] as const);
+const MAX_PATHS = 100; // paths
+
+interface PolicyDryRunProps {
+  document: PolicyDocument | null;
+  saved: PolicyDocument | null;
+}
+
+/** What this version would say of some accesses, beside what the one before says. */
+export function PolicyDryRun({ document, saved }: PolicyDryRunProps) {
+  const [paths, setPaths] = useState("");
+  const [capability, setCapability] = useState("read");
+  const asked = [...new Set(paths.split("\n").map(path => path.trim()))].filter(Boolean);
+  return (
+    <Card title="Try it">
+      <div class="stack">
+        <SelectField
+          label="Capability"
+          value={capability}
+          onChange={setCapability}
+          options={CAPABILITIES}
+        />
+        <TextArea
+          label="Paths"
+          hint="One a line, as secret/app/db. They stay in this browser."
+          rows={4}
+          value={paths}
+          onChange={setPaths}
+        />
+        {!document && <p class="muted">Answers come when the document is valid.</p>}
+        {document && !!asked.length && (
+          <ul class="trial">
+            {asked.slice(0, MAX_PATHS).map(path => (
+              <li key={path}>
+                <span class="mono">{path}</span>
+                <DryRunResult
+                  now={evaluatePolicy(document, path, capability)}
+                  before={saved && evaluatePolicy(saved, path, capability)}
+                />
+              </li>
+            ))}
+          </ul>
+        )}
+        <p class="muted small">
+          By this policy alone, path and capability. At an agent its own policies, its ceiling and
+          the conditions count too.
+        </p>
+      </div>
+    </Card>
+  );
+}
+
+function DryRunResult({ now, before }: { now: Evaluation; before: Evaluation | null }) {
+  const changed =
+    before && (before.effect !== now.effect || before.conditional !== now.conditional);
+  return (
+    <span class="line">
+      <StatusBadge status={EFFECT_STATUS[now.effect]} label={evaluationLabel(now)} />
+      {now.rule && <code class="muted">{now.rule}</code>}
+      {changed && <span class="muted">before: {evaluationLabel(before).toLowerCase()}</span>}
+    </span>
+  );
+}
+
+const EFFECT_STATUS = { allow: "ok", deny: "denied", none: "unknown" } as const;
+const EFFECT_LABELS = { allow: "Allowed", deny: "Denied", none: "Not allowed" } as const;
+
+function evaluationLabel({ effect, conditional }: Evaluation): string {
+  return EFFECT_LABELS[effect] + (conditional ? ", if its conditions hold" : "");
+}

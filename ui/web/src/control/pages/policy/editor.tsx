@@ -1,0 +1,99 @@
+import { useState } from "preact/hooks";
+import { Card } from "../../../components/card";
+import { DiffView } from "../../../components/code-block";
+import { Dialog } from "../../../components/dialog";
+import { TextField } from "../../../components/field";
+import { PolicyEditor, ValidationBadge } from "../../../components/policy-editor";
+import { showToast } from "../../../components/toasts";
+import { post } from "../../../lib/api";
+import type { PolicyDocument, PolicyVersion } from "../../../lib/api-types";
+import { formatPolicy, POLICY_TEMPLATE, useValidation } from "../../../lib/policy-document";
+import { organizationPath } from "../../../lib/session";
+import { PolicyDryRun } from "./dry-run";
+import { FleetReplayCard } from "./replay";
+
+interface VersionEditorProps {
+  name: string;
+  /** What is written on from; null: there is none yet. */
+  newest: PolicyVersion | null;
+  onSaved: () => void;
+}
+
+/** The next version: typed, checked while one types, tried out, compared, saved. */
+export function VersionEditor({ name, newest, onSaved }: VersionEditorProps) {
+  const before = newest ? formatPolicy(newest.document) : "";
+  const [text, setText] = useState(before || formatPolicy(POLICY_TEMPLATE));
+  const [dialog, setDialog] = useState(false);
+  const judged = useValidation(organizationPath(`policies/${name}/validate`), text);
+  const { document } = judged;
+  const next = (newest?.version ?? 0) + 1;
+  return (
+    <div class="beside policy-write">
+      <Card
+        title={newest ? `Version ${next}, from version ${newest.version}` : "Version 1"}
+        aside={
+          <ValidationBadge validation={judged} unchangedLabel={text === before && "Unchanged"} />
+        }
+      >
+        <PolicyEditor
+          label={`Document of ${name}`}
+          text={text}
+          saved={before}
+          validation={judged}
+          hint="Checked as you type. The agent has the last word: it knows every condition and has its own ceiling."
+          onChange={setText}
+          onSave={() => setDialog(true)}
+        />
+      </Card>
+      <div class="stack">
+        <PolicyDryRun document={document} saved={newest?.document ?? null} />
+        <FleetReplayCard name={name} document={document} />
+      </div>
+      {dialog && document && (
+        <SaveDialog
+          name={name}
+          number={next}
+          saved={before}
+          document={document}
+          onClose={() => setDialog(false)}
+          onSaved={onSaved}
+        />
+      )}
+    </div>
+  );
+}
+
+interface SaveDialogProps {
+  name: string;
+  number: number;
+  saved: string;
+  document: PolicyDocument;
+  onClose: () => void;
+  onSaved: () => void;
+}
+
+function SaveDialog({ name, number, saved, document, onClose, onSaved }: SaveDialogProps) {
+  const [comment, setComment] = useState("");
+  const act = async () => {
+    await post(organizationPath(`policies/${name}/versions`), { document, comment });
+    showToast(`Version ${number} is saved. Nobody has it before a roll-out.`);
+    onSaved();
+  };
+  return (
+    <Dialog
+      title={`Save version ${number} of ${name}`}
+      submitLabel="Save"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <DiffView label="What changes" before={saved} after={formatPolicy(document)} />
+      <TextField
+        label="Comment"
+        hint="Why: people who look back will ask."
+        value={comment}
+        onChange={setComment}
+        maxLength={1024}
+      />
+    </Dialog>
+  );
+}

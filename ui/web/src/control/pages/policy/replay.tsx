@@ -1,0 +1,157 @@
+import { useEffect, useState } from "preact/hooks";
+import { StatusBadge } from "../../../components/badge";
+import { Button } from "../../../components/button";
+import { Card } from "../../../components/card";
+import { SelectField, TextField } from "../../../components/field";
+import { ProgressBar } from "../../../components/progress";
+import { REPLAY_PERIODS, ReplaySummary } from "../../../components/replay-summary";
+import { Notice } from "../../../components/states";
+import { type Column, Table } from "../../../components/table";
+import { post } from "../../../lib/api";
+import type { PolicyDocument } from "../../../lib/api-types";
+import { formatCount } from "../../../lib/format";
+import { useAction, useGet } from "../../../lib/hooks";
+import { organizationPath } from "../../../lib/session";
+import { splitWords } from "./targets";
+
+const POLL_INTERVAL = 1000; // milliseconds between two looks, while answers are waited for
+
+interface AgentAnswer {
+  vault: string;
+  state: string;
+  accesses: number;
+  unchanged: number;
+  denied: number;
+  allowed: number;
+  undecided: Record<string, number>;
+}
+
+interface FleetReplay {
+  id: string;
+  open: boolean;
+  accesses: number;
+  unchanged: number;
+  denied: number;
+  allowed: number;
+  drifted: number;
+  undecided: number;
+  agents: AgentAnswer[];
+}
+
+/** How far it is at an agent: a known state's look, and what it means here. */
+const STATES: Record<string, [string, string]> = {
+  waiting: ["late", "Not linked so far"],
+  asked: ["running", "Asked"],
+  done: ["done", "Answered"],
+  refused: ["refusing", "Its owner refuses"],
+  too_many: ["halted", "Asked too often"],
+  invalid: ["failed", "Does not understand it"],
+  unavailable: ["sealed", "Cannot now"],
+  expired: ["late", "Did not answer in time"],
+  too_old: ["retired", "Too old for the question"],
+  offline: ["offline", "Was offline"],
+};
+
+const COLUMNS: Column<AgentAnswer>[] = [
+  { name: "vault", title: "Agent", cell: ({ vault }) => vault, sortBy: row => row.vault },
+  {
+    name: "state",
+    title: "Answer",
+    cell: ({ state }) => {
+      const [look, label] = STATES[state] ?? ["unknown", state];
+      return <StatusBadge status={look} label={label} />;
+    },
+    sortBy: row => row.state,
+  },
+  countColumn("denied", "Denied", row => row.denied),
+  countColumn("allowed", "Allowed", row => row.allowed),
+];
+
+function countColumn(name: string, title: string, of: (row: AgentAnswer) => number) {
+  const cell = (row: AgentAnswer) => (row.state === "done" ? formatCount(of(row)) : "–");
+  return { name, title, number: true, width: "4.5rem", cell, by: of };
+}
+
+interface ReplayProps {
+  name: string;
+  /** What is typed; null while it is faulty. */
+  document: PolicyDocument | null;
+}
+
+/** What the draft would have changed at agents, asked before a roll-out. It changes nothing. */
+export function FleetReplayCard({ name, document }: ReplayProps) {
+  const [hours, setHours] = useState("24");
+  const [tags, setTags] = useState("");
+  const [id, setId] = useState<string | null>(null);
+  const { run, busy, error } = useAction(async () => {
+    const named = splitWords(tags).map(tag => ({ tag }));
+    const body = {
+      document,
+      hours: Number(hours),
+      targets: named.length ? named : [{ all: true }],
+    };
+    setId((await post<FleetReplay>(organizationPath(`policies/${name}/replays`), body)).id);
+  });
+  return (
+    <Card title="What would have changed">
+      <div class="stack">
+        <form class="stack" onSubmit={run}>
+          <SelectField
+            label="Accesses of"
+            value={hours}
+            onChange={setHours}
+            options={REPLAY_PERIODS}
+          />
+          <TextField
+            label="At agents with a tag"
+            hint="Of one or several; without any all are asked."
+            value={tags}
+            onChange={setTags}
+          />
+          <Button type="submit" busy={busy} disabled={!document}>
+            Ask the agents
+          </Button>
+          {error && <Notice tone="bad">{error.message}</Notice>}
+        </form>
+        {id && <ReplayAnswers key={id} id={id} />}
+        <p class="muted small">
+          Each agent decides its own past and answers with numbers. Nothing is put in force.
+        </p>
+      </div>
+    </Card>
+  );
+}
+
+function ReplayAnswers({ id }: { id: string }) {
+  const result = useGet<FleetReplay>(organizationPath(`replays/${id}`));
+  const { data, loading } = result;
+  useEffect(() => {
+    if (loading || (data && !data.open)) return;
+    const timer = setTimeout(result.reload, POLL_INTERVAL);
+    return () => clearTimeout(timer);
+  }, [data, loading]);
+  if (result.error && !data) return <Notice tone="bad">{result.error.message}</Notice>;
+  if (!data) return null;
+  const done = data.agents.filter(({ state }) => state === "done").length;
+  const open = data.agents.filter(({ state }) => state === "waiting" || state === "asked").length;
+  return (
+    <div class="stack" role="status">
+      <ProgressBar
+        label="Answers of agents"
+        segments={[
+          { tone: "good", value: done },
+          { tone: "bad", value: data.agents.length - done - open },
+        ]}
+        total={data.agents.length}
+      />
+      <ReplaySummary counts={data} undecided={data.undecided} />
+      <Table
+        label="Answers"
+        columns={COLUMNS}
+        rows={data.agents}
+        keyOf={({ vault }) => vault}
+        height="20rem"
+      />
+    </div>
+  );
+}

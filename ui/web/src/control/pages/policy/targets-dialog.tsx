@@ -1,0 +1,91 @@
+import { useState } from "preact/hooks";
+import { Dialog } from "../../../components/dialog";
+import { SelectField, TextField } from "../../../components/field";
+import { showToast } from "../../../components/toasts";
+import { put } from "../../../lib/api";
+import type { Policy, Target } from "../../../lib/api-types";
+import { pluralize } from "../../../lib/format";
+import { organizationPath } from "../../../lib/session";
+import type { Agent } from "../fleet/agent-rows";
+import { splitWords, targetedAgents } from "./targets";
+
+interface TargetsDialogProps {
+  policy: Policy;
+  agents: readonly Agent[];
+  onClose: () => void;
+  onSaved: () => void;
+}
+
+/** Whom a policy is for, with how many that is as of now. */
+export function TargetsDialog({ policy, agents, onClose, onSaved }: TargetsDialogProps) {
+  const named = (of: "tag" | "vault") =>
+    policy.targets.flatMap(target => target[of] ?? []).join(" ");
+  const [whom, setWhom] = useState(policy.targets.some(({ all }) => all) ? "all" : "some");
+  const [tags, setTags] = useState(named("tag"));
+  const [vaults, setVaults] = useState(named("vault"));
+  const targets: Target[] =
+    whom === "all"
+      ? [{ all: true }]
+      : [
+          ...splitWords(tags).map(tag => ({ tag })),
+          ...splitWords(vaults).map(vault => ({ vault })),
+        ];
+  const before = targetedAgents(agents, policy.targets);
+  const after = targetedAgents(agents, targets);
+  const come = after.filter(row => !before.includes(row)).length;
+  const go = before.filter(row => !after.includes(row)).length;
+  const act = async () => {
+    await put(organizationPath(`policies/${policy.name}/targets`), { targets });
+    showToast(`${policy.name} is for ${pluralize(after.length, "agent")}`);
+    onSaved();
+  };
+  return (
+    <Dialog
+      title={`Whom ${policy.name} is for`}
+      submitLabel="Save"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <SelectField
+        label="Agents"
+        value={whom}
+        onChange={setWhom}
+        options={[
+          ["some", "Those with a tag or of a name"],
+          ["all", "All of the organization, new ones too"],
+        ]}
+      />
+      {whom === "some" && (
+        <>
+          <TextField
+            label="Tags"
+            hint={knownTags(agents)}
+            value={tags}
+            onChange={setTags}
+            autocomplete="off"
+          />
+          <TextField label="Names" value={vaults} onChange={setVaults} autocomplete="off" />
+        </>
+      )}
+      <p role="status">
+        <b>{pluralize(after.length, "agent")}</b>
+        {(come > 0 || go > 0) && (
+          <span class="muted">
+            {" "}
+            now: {come} more, {go} fewer. {effectOf(policy.stable)}
+          </span>
+        )}
+      </p>
+    </Dialog>
+  );
+}
+
+function effectOf(stable: number): string {
+  return stable ? `They get version ${stable}, or lose it, at once.` : "Nobody has it yet.";
+}
+
+function knownTags(agents: readonly Agent[]): string {
+  const known = [...new Set(agents.flatMap(({ tags }) => tags))].sort();
+  if (!known.length) return "No agent has a tag yet.";
+  return `Known: ${known.slice(0, 8).join(", ")}${known.length > 8 ? ", …" : ""}`;
+}

@@ -1,0 +1,52 @@
+import { useState } from "preact/hooks";
+import { Card } from "../../../components/card";
+import { TextField } from "../../../components/field";
+import { Form } from "../../../components/form";
+import { showToast } from "../../../components/toasts";
+import { ApiError, put } from "../../../lib/api";
+import { endLocalSession } from "../../../lib/session";
+
+/** Another password of one's own. Everything one is signed in with ends, this session too. */
+export function ChangePassword() {
+  const [old, setOld] = useState("");
+  const [next, setNext] = useState("");
+  const [again, setAgain] = useState("");
+  const act = async () => {
+    if (next !== again) throw new ApiError(0, "unlike", "The two new passwords are not the same.");
+    await put("password", { old, new: next });
+    showToast("Sign in with the new password");
+    endLocalSession();
+  };
+  return (
+    <Card title="Password">
+      <Form submitLabel="Change password" onSubmit={act}>
+        <TextField
+          label="Password that is"
+          type="password"
+          autocomplete="current-password"
+          required
+          value={old}
+          onChange={setOld}
+        />
+        <TextField
+          label="New password"
+          type="password"
+          autocomplete="new-password"
+          hint="At least 12 characters."
+          required
+          value={next}
+          onChange={setNext}
+        />
+        <TextField
+          label="New password again"
+          type="password"
+          autocomplete="new-password"
+          required
+          value={again}
+          onChange={setAgain}
+        />
+        <p class="muted whole">Your sessions and API tokens end, this session too.</p>
+      </Form>
+    </Card>
+  );
+}

@@ -1,0 +1,105 @@
+import { useEffect, useState } from "preact/hooks";
+import { AuthForm } from "../../../components/auth-form";
+import { Button } from "../../../components/button";
+import { TextField } from "../../../components/field";
+import { Loading, Notice } from "../../../components/states";
+import { type ApiError, asApiError } from "../../../lib/api";
+import { invitation } from "../../invitation";
+import { acceptInvitation, getInvitation, type Invitation, type SignInResult } from "../../sign-in";
+import { SLUG_PATTERN } from "../people/api-types";
+import { ProviderButton } from "./provider-button";
+
+interface AcceptInvitationProps {
+  /** What the link ends with. */
+  secret: string;
+  onNext: (opened: SignInResult) => Promise<void>;
+  /** Sign in with the account that one has; then the link makes it a member. */
+  onUseAccount: () => void;
+}
+
+/** Somebody comes by a link: what it is for, and a new account by it. */
+export function AcceptInvitation({ secret, onNext, onUseAccount }: AcceptInvitationProps) {
+  const [result, setFound] = useState<Invitation | null>(null);
+  const [error, setError] = useState<ApiError | null>(null);
+  useEffect(() => {
+    getInvitation(secret).then(setFound, thrown => setError(asApiError(thrown)));
+  }, [secret]);
+  if (error) {
+    const leave = async () => {
+      invitation.value = "";
+    };
+    return (
+      <AuthForm
+        title="Invitation"
+        submitLabel="Go to sign in"
+        onSubmit={leave}
+        unauthorizedMessage=""
+      >
+        <Notice tone="bad">
+          {error.status === 404
+            ? "This link does not count: it was used, taken back or is older than a week. Ask for another one."
+            : error.message}
+        </Notice>
+      </AuthForm>
+    );
+  }
+  if (!result) return <Loading />;
+  return (
+    <CreateAccount secret={secret} found={result} onNext={onNext} onUseAccount={onUseAccount} />
+  );
+}
+
+function CreateAccount({
+  secret,
+  found,
+  onNext,
+  onUseAccount,
+}: AcceptInvitationProps & { found: Invitation }) {
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const { email, organization, role, title } = found;
+  const act = async () => {
+    const opened = await acceptInvitation(secret, name, password);
+    invitation.value = ""; // it was good once
+    await onNext(opened);
+  };
+  return (
+    <AuthForm
+      title={`Join ${title || organization}`}
+      submitLabel="Make my account"
+      onSubmit={act}
+      unauthorizedMessage="This invitation does not count any more."
+      extraActions={
+        <>
+          <Button onClick={onUseAccount}>I have an account already</Button>
+          <ProviderButton organization={organization} errorCode="" invitation={secret} />
+        </>
+      }
+    >
+      <p class="muted">
+        {email} is invited to {organization} as {role}.
+      </p>
+      <TextField
+        label="Name"
+        name="username"
+        autocomplete="username"
+        hint="What you sign in with: a–z, 0–9 and -."
+        pattern={SLUG_PATTERN}
+        maxLength={64}
+        required
+        value={name}
+        onChange={setName}
+      />
+      <TextField
+        label="Password"
+        type="password"
+        name="password"
+        autocomplete="new-password"
+        hint="At least 12 characters."
+        required
+        value={password}
+        onChange={setPassword}
+      />
+    </AuthForm>
+  );
+}

@@ -1,0 +1,49 @@
+import { useEffect, useState } from "preact/hooks";
+import { Dialog } from "../../../components/dialog";
+import { showError, showToast } from "../../../components/toasts";
+import { post } from "../../../lib/api";
+import { currentUser, switchOrganization } from "../../../lib/session";
+import { invitation } from "../../invitation";
+import type { Invitation } from "../../sign-in";
+import { getInvitation } from "../../sign-in";
+
+/** Somebody who is signed in opens a link: the account becomes a member there. Once in the shell. */
+export function JoinOrganization() {
+  const secret = invitation.value;
+  return secret ? <JoinDialog key={secret} secret={secret} /> : null;
+}
+
+function JoinDialog({ secret }: { secret: string }) {
+  const [result, setFound] = useState<Invitation | null>(null);
+  const close = () => {
+    invitation.value = "";
+  };
+  useEffect(() => {
+    getInvitation(secret).then(setFound, error => {
+      showError(error);
+      close();
+    });
+  }, [secret]);
+  if (!result) return null;
+  const { organization, role, title } = result;
+  const act = async () => {
+    await post("invitations/join", { secret });
+    close(); // before the shell is drawn anew, which would look again
+    showToast(`You are a member of ${title || organization}`);
+    await switchOrganization(organization);
+  };
+  return (
+    <Dialog
+      title={`Join ${title || organization}?`}
+      submitLabel="Join"
+      onSubmit={act}
+      onClose={close}
+    >
+      <p class="muted">
+        Your account {currentUser.value?.home}/{currentUser.value?.name} becomes a member of{" "}
+        {organization} as {role}. If you want an account of its own there, sign out and open the
+        link again.
+      </p>
+    </Dialog>
+  );
+}

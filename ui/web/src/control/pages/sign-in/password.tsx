@@ -1,0 +1,61 @@
+import { useState } from "preact/hooks";
+import { AuthForm } from "../../../components/auth-form";
+import { TextField } from "../../../components/field";
+import { getStored, setStored } from "../../../lib/storage";
+import { type SignInResult, signIn } from "../../sign-in";
+import { ProviderButton } from "./provider-button";
+
+const KEY = "freehold-organization"; // the last one used here: a name, no secret
+
+interface PasswordSignInProps {
+  onNext: (opened: SignInResult) => Promise<void>;
+  /** The code of what went wrong at the identity provider. */
+  errorCode: string;
+}
+
+/** Who one is, and the password. */
+export function PasswordSignIn({ onNext, errorCode }: PasswordSignInProps) {
+  const [organization, setOrganization] = useState(getStored(KEY) ?? "");
+  const [name, setName] = useState("");
+  const [password, setPassword] = useState("");
+  const act = async () => {
+    const opened = await signIn({ organization, name, password });
+    setStored(KEY, organization);
+    await onNext(opened);
+  };
+  return (
+    <AuthForm
+      title="Sign in"
+      submitLabel="Sign in"
+      onSubmit={act}
+      unauthorizedMessage="Organization, name or password is wrong."
+      extraActions={<ProviderButton organization={organization} errorCode={errorCode} />}
+    >
+      <TextField
+        label="Organization"
+        name="organization"
+        autocomplete="organization"
+        required
+        value={organization}
+        onChange={setOrganization}
+      />
+      <TextField
+        label="Name"
+        name="username"
+        autocomplete="username"
+        required
+        value={name}
+        onChange={setName}
+      />
+      <TextField
+        label="Password"
+        type="password"
+        name="password"
+        autocomplete="current-password"
+        required
+        value={password}
+        onChange={setPassword}
+      />
+    </AuthForm>
+  );
+}

@@ -1,0 +1,72 @@
+import { useEffect, useState } from "preact/hooks";
+import { AuthForm } from "../../../components/auth-form";
+import { CodeBlock } from "../../../components/code-block";
+import { CopyButton } from "../../../components/copy-button";
+import { ErrorState, Loading } from "../../../components/states";
+import { type ApiError, asApiError } from "../../../lib/api";
+import {
+  type AuthenticatorSetup as Begun,
+  confirmSecondFactorSetup,
+  startSecondFactorSetup,
+} from "../../sign-in";
+import { CodeField } from "./second-factor";
+
+interface SecondFactorSetupProps {
+  challenge: string;
+  /** One is signed in, and has the recovery codes. */
+  onDone: () => Promise<void>;
+}
+
+/** The organization wants a second step of everybody: set it up, then keep the recovery codes. */
+export function SecondFactorSetup({ challenge, onDone }: SecondFactorSetupProps) {
+  const [begun, setBegun] = useState<Begun | null>(null);
+  const [error, setError] = useState<ApiError | null>(null);
+  const [code, setCode] = useState("");
+  const [recovery, setRecovery] = useState<string[] | null>(null);
+  useEffect(() => {
+    startSecondFactorSetup(challenge).then(setBegun, thrown => setError(asApiError(thrown)));
+  }, [challenge]);
+  const confirm = async () => setRecovery(await confirmSecondFactorSetup(challenge, code.trim()));
+  if (error) return <ErrorState error={error} />;
+  if (!begun) return <Loading />;
+  if (recovery) return <RecoveryCodes codes={recovery} onDone={onDone} />;
+  return (
+    <AuthForm
+      title="Set up a second step"
+      submitLabel="Confirm"
+      onSubmit={confirm}
+      unauthorizedMessage="This code does not count. Check that your device's clock is right."
+    >
+      <p class="muted">
+        Your organization asks for a second step. Scan this with an authenticator, or type the key.
+      </p>
+      <img class="picture" src={begun.picture} alt="A code for the camera of an authenticator" />
+      <p class="line">
+        <code>{begun.secret}</code>
+        <CopyButton text={begun.secret} label="Copy the key" />
+      </p>
+      <CodeField value={code} onChange={setCode} />
+    </AuthForm>
+  );
+}
+
+interface RecoveryCodesProps {
+  codes: readonly string[];
+  onDone: () => Promise<void>;
+}
+
+function RecoveryCodes({ codes, onDone }: RecoveryCodesProps) {
+  return (
+    <AuthForm
+      title="Recovery codes"
+      submitLabel="I have kept them"
+      onSubmit={onDone}
+      unauthorizedMessage=""
+    >
+      <p class="muted">
+        Each is good once, if your authenticator is lost. They are not shown again.
+      </p>
+      <CodeBlock label="Recovery codes" text={codes.join("\n")} />
+    </AuthForm>
+  );
+}

@@ -1,0 +1,44 @@
+import { useState } from "preact/hooks";
+import { AuthForm } from "../../../components/auth-form";
+import { TextField } from "../../../components/field";
+import { answerSecondFactor, type SignInResult } from "../../sign-in";
+
+interface SecondFactorProps {
+  challenge: string;
+  onNext: (opened: SignInResult) => Promise<void>;
+}
+
+/** The code of an authenticator, or a recovery code. */
+export function SecondFactor({ challenge, onNext }: SecondFactorProps) {
+  const [code, setCode] = useState("");
+  return (
+    <AuthForm
+      title="Second step"
+      submitLabel="Go on"
+      onSubmit={async () => onNext(await answerSecondFactor(challenge, code.trim()))}
+      unauthorizedMessage="This code does not count. Codes change every 30 seconds, and each is good once."
+    >
+      <CodeField value={code} onChange={setCode} hint="Or one of your recovery codes" />
+    </AuthForm>
+  );
+}
+
+interface CodeFieldProps {
+  value: string;
+  onChange: (value: string) => void;
+  hint?: string;
+}
+
+export function CodeField({ value, onChange, hint }: CodeFieldProps) {
+  return (
+    <TextField
+      label="Code of your authenticator"
+      hint={hint}
+      name="code"
+      autocomplete="one-time-code"
+      required
+      value={value}
+      onChange={onChange}
+    />
+  );
+}

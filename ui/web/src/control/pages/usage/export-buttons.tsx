@@ -1,0 +1,23 @@
+import { Button } from "../../../components/button";
+import { showError } from "../../../components/toasts";
+import { downloadFile } from "../../../lib/download";
+import { organizationPath } from "../../../lib/session";
+import { usageQuery } from "./filters";
+
+/** The same as a table to keep: the server makes it, up to 10,000 rows. */
+export function ExportButtons({ list, days }: { list: string; days?: string }) {
+  const save = (format: string) => {
+    const given = { ...usageQuery(), of: list, format, ...(days ? { days } : {}) };
+    return downloadFile(organizationPath("usage/export"), given).catch(showError);
+  };
+  return (
+    <span class="line">
+      <Button kind="quiet" aria-label={`CSV: ${list}`} onClick={() => save("csv")}>
+        CSV
+      </Button>
+      <Button kind="quiet" aria-label={`JSON: ${list}`} onClick={() => save("json")}>
+        JSON
+      </Button>
+    </span>
+  );
+}

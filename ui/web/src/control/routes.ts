@@ -1,0 +1,111 @@
+import type { IconName } from "../components/icon";
+import type { Role } from "../lib/api-types";
+import type { Route } from "../lib/router";
+
+/** A page of the dashboard; with `group` it has an entry in the navigation. */
+export interface ControlRoute extends Route {
+  group?: string;
+  icon?: IconName;
+  /** See `Entry` of parts/shell. */
+  childPath?: string;
+  /** Without this role in the organization the entry is not shown. */
+  role?: Role;
+  /** Only super-admins see it. */
+  superAdminOnly?: boolean;
+}
+
+/** Every page, in the order of the navigation. To add one: docs/web.md. */
+export const routes: readonly ControlRoute[] = [
+  {
+    path: "/",
+    title: "Fleet",
+    group: "Fleet",
+    icon: "fleet",
+    childPath: "/agents",
+    load: () => import("./pages/fleet"),
+  },
+  { path: "/fleet", title: "Fleet", load: () => import("./pages/fleet") },
+  { path: "/agents/:vault", title: "Agent", load: () => import("./pages/agent") },
+  {
+    path: "/policies",
+    title: "Policies",
+    group: "Fleet",
+    icon: "policy",
+    load: () => import("./pages/policies"),
+  },
+  { path: "/policies/:name", title: "Policy", load: () => import("./pages/policy") },
+  {
+    path: "/rollouts",
+    title: "Roll-outs",
+    group: "Fleet",
+    icon: "rollout",
+    load: () => import("./pages/rollouts"),
+  },
+  {
+    path: "/enrolment",
+    title: "Enrolment",
+    group: "Fleet",
+    icon: "key",
+    load: () => import("./pages/enrolment"),
+  },
+  {
+    path: "/alerts",
+    title: "Alerts",
+    group: "Fleet",
+    icon: "bell",
+    load: () => import("./pages/alerts"),
+  },
+  {
+    path: "/usage",
+    title: "Usage and capacity",
+    group: "Fleet",
+    icon: "chart",
+    load: () => import("./pages/usage"),
+  },
+  {
+    path: "/compliance",
+    title: "Compliance",
+    group: "Evidence",
+    icon: "report",
+    role: "admin",
+    load: () => import("./pages/compliance"),
+  },
+  {
+    path: "/retention",
+    title: "Retention",
+    group: "Evidence",
+    icon: "lock",
+    role: "admin",
+    load: () => import("./pages/retention"),
+  },
+  {
+    path: "/audit",
+    title: "Audit trail",
+    group: "Evidence",
+    icon: "audit",
+    role: "admin",
+    load: () => import("./pages/audit"),
+  },
+  {
+    path: "/people",
+    title: "People",
+    group: "Organization",
+    icon: "people",
+    load: () => import("./pages/people"),
+  },
+  {
+    path: "/organizations",
+    title: "Organizations",
+    group: "Organization",
+    icon: "tree",
+    superAdminOnly: true,
+    load: () => import("./pages/organizations"),
+  },
+  {
+    path: "/settings",
+    title: "Settings",
+    group: "Organization",
+    icon: "gear",
+    load: () => import("./pages/settings"),
+  },
+];

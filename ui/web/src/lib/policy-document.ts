@@ -1,0 +1,102 @@
+/** A policy as it is typed: how it begins, how it is shown, and what is wrong with it. */
+
+import { useEffect, useState } from "preact/hooks";
+import type { Diagnostic } from "../components/code-editor";
+import { type ApiError, asApiError, post } from "./api";
+import type { PolicyDocument } from "./api-types";
+import { jsonPositions, lineAtOffset, lineOfField } from "./json-positions";
+
+/** What a new policy begins with. */
+export const POLICY_TEMPLATE: PolicyDocument = {
+  description: "",
+  rules: [{ effect: "allow", paths: ["secret/example/*"], capabilities: ["read", "list"] }],
+};
+
+/** What is known of a text as a policy. `document` is there while it is a good one. */
+export interface Validation {
+  diagnostics: Diagnostic[];
+  document: PolicyDocument | null;
+  checking: boolean;
+}
+
+const TYPING_PAUSE = 250; // milliseconds without typing until the server is asked
+
+/** A text as it is typed: JSON here, the rest by the server at `path`, each fault with its line. */
+export function useValidation(path: string, text: string): Validation {
+  const [validation, setValidation] = useState<Validation>({
+    diagnostics: [],
+    document: null,
+    checking: true,
+  });
+  useEffect(() => {
+    const read = parseJson(text);
+    if ("line" in read)
+      return setValidation({ diagnostics: [read], document: null, checking: false });
+    setValidation({ diagnostics: [], document: null, checking: true });
+    const controller = new AbortController();
+    const timer = setTimeout(async () => {
+      const diagnostics = await validate(path, text, read.document, controller.signal);
+      if (controller.signal.aborted) return;
+      const document = diagnostics.length ? null : (read.document as PolicyDocument);
+      setValidation({ diagnostics, document, checking: false });
+    }, TYPING_PAUSE);
+    return () => {
+      clearTimeout(timer);
+      controller.abort();
+    };
+  }, [path, text]);
+  return validation;
+}
+
+/** As people read it; the name is not shown, for it is the policy's own. */
+export function formatPolicy({ name: _, ...document }: PolicyDocument): string {
+  return `${collapseLists(JSON.stringify(document, null, 2))}\n`;
+}
+
+function parseJson(text: string): Diagnostic | { document: unknown } {
+  const { errorAt } = jsonPositions(text);
+  if (errorAt === null) return { document: JSON.parse(text) };
+  const result = text[errorAt];
+  const said =
+    result === undefined ? "it ends too soon" : `${JSON.stringify(result)} is not expected`;
+  return { line: lineAtOffset(text, errorAt), text: `This is not JSON: ${said}.` };
+}
+
+async function validate(
+  path: string,
+  text: string,
+  body: unknown,
+  signal: AbortSignal,
+): Promise<Diagnostic[]> {
+  try {
+    await post(path, body, { signal });
+    return [];
+  } catch (thrown) {
+    return serverErrors(asApiError(thrown)).map(({ field, message }) => {
+      const said = message.replace(/^body: /, "");
+      return { line: lineOfField(text, field), text: field ? `${field}: ${said}` : said };
+    });
+  }
+}
+
+interface ServerError {
+  field: string;
+  message: string;
+}
+
+/** All that the server found, where it tells all; else what it told. */
+function serverErrors(error: ApiError): ServerError[] {
+  const { errors } = error.details as { errors?: ServerError[] };
+  return errors?.length ? errors : [{ field: error.field, message: error.message }];
+}
+
+/** Short lists on one line. */
+function collapseLists(text: string): string {
+  return text.replace(
+    /\[\n\s+("(?:[^"\\]|\\.)*"(?:,\n\s+"(?:[^"\\]|\\.)*")*)\n\s+\]/g,
+    (whole, list) => {
+      const line = `[${String(list).replace(/,\n\s+/g, ", ")}]`;
+      return line.length > 72 ? whole : line;
+    },
+  );
+}

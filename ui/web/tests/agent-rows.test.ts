@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  type Agent,
+  filterAgents,
+  isReporting,
+  policyOutcome,
+  rankByCount,
+  summarize,
+} from "../src/control/pages/fleet/agent-rows";
+import type { AgentRow } from "../src/lib/api-types";
+
+function agent(key: string, columns: Partial<AgentRow> = {}): Agent {
+  const row = { tags: [], version: "1.0", life: "active", state: "online", policy: "applied" };
+  return { key, ...row, ...columns } as unknown as Agent;
+}
+
+const FLEET = [
+  agent("pay-1", { tags: ["prod", "eu"], secrets: 3 }),
+  agent("pay-2", { tags: ["prod"], state: "offline", policy: "failed" }),
+  agent("web-1", { version: "1.1", life: "locked", state: "locked", secrets: 4 }),
+];
+const ANY = { text: "", state: "", tag: "", version: "" };
+const names = (filter: Partial<typeof ANY>) =>
+  filterAgents(FLEET, { ...ANY, ...filter }).map(row => row.key);
+
+test("a sealed agent is heard, a late one is not", () => {
+  assert.equal(isReporting({ state: "sealed" }), true);
+  assert.equal(isReporting({ state: "late" }), false);
+});
+
+test("an agent that may not connect is not waited for", () => {
+  assert.equal(policyOutcome({ life: "active", policy: "wanted" }), "wanted");
+  assert.equal(policyOutcome({ life: "locked", policy: "wanted" }), "");
+  const rows = [...FLEET, agent("web-2", { life: "locked", policy: "wanted" })];
+  assert.equal(summarize(rows).policies.wanted, undefined);
+  assert.deepEqual(filterAgents(rows, { ...ANY, state: "wanted" }), []);
+});
+
+test("filters hold together; a text is looked for in names and tags", () => {
+  assert.deepEqual(names({}), ["pay-1", "pay-2", "web-1"]);
+  assert.deepEqual(names({ text: " PAY " }), ["pay-1", "pay-2"]);
+  assert.deepEqual(names({ text: "eu" }), ["pay-1"]);
+  assert.deepEqual(names({ tag: "prod", state: "offline" }), ["pay-2"]);
+  assert.deepEqual(names({ state: "failed" }), ["pay-2"]);
+  assert.deepEqual(names({ version: "1.1" }), ["web-1"]);
+  assert.deepEqual(names({ state: "online", version: "1.1" }), []);
+});
+
+test("the summary counts each agent once for its state and once for each tag", () => {
+  const sum = summarize(FLEET);
+  assert.deepEqual(sum.states, { online: 1, offline: 1, locked: 1 });
+  assert.deepEqual(sum.tags, { prod: 2, eu: 1 });
+  assert.deepEqual(sum.policies, { applied: 1, failed: 1 });
+  assert.equal(sum.secrets, 7);
+  assert.deepEqual(rankByCount(sum.versions), [
+    ["1.0", 2],
+    ["1.1", 1],
+  ]);
+});
