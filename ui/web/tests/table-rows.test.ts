@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nextOrder, sortRows } from "../src/lib/order";
-import { scrollToShow, visibleRows } from "../src/lib/window";
+import { nextOrder, scrollToShow, sortRows, visibleRows } from "../src/lib/table-rows";
 
 test("what is not known comes last, up or down; equals keep their order", () => {
   const rows = [3, null, 1, Number.NaN, 2].map((n, at) => ({ n, at }));

@@ -1,7 +1,13 @@
 import type { ComponentChildren, TargetedKeyboardEvent } from "preact";
 import { useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { nextOrder, type SortOrder, type SortValue, sortRows } from "../lib/order";
-import { scrollToShow, visibleRows } from "../lib/window";
+import {
+  nextOrder,
+  type SortOrder,
+  type SortValue,
+  scrollToShow,
+  sortRows,
+  visibleRows,
+} from "../lib/table-rows";
 import { Icon } from "./icon";
 import "./table.css";
 

@@ -1,5 +1,4 @@
 import { type ReadonlySignal, signal } from "@preact/signals";
-import { retryDelay } from "./backoff";
 import { Collection, type Frame } from "./collection";
 
 /** What is watched: one keyed collection (docs/spec/live.md). */
@@ -212,4 +211,15 @@ export class LiveFeed {
   #say(message: object): void {
     if (this.#socket?.readyState === OPEN) this.#socket.send(JSON.stringify(message));
   }
+}
+
+const FIRST_RETRY = 1000; // milliseconds
+const LONGEST_RETRY = 30_000;
+
+/**
+ * The longest wait in milliseconds after so many failures in a row; wait a random part of it, so
+ * that browsers do not all come back in one moment (docs/spec/live.md).
+ */
+export function retryDelay(failures: number): number {
+  return Math.min(LONGEST_RETRY, FIRST_RETRY * 2 ** Math.min(failures, 16));
 }

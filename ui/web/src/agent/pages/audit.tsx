@@ -1,9 +1,13 @@
 import { LiveIndicator } from "../../components/live-indicator";
 import { Page } from "../../components/page";
+import { ErrorState, Loading, StaleNotice } from "../../components/states";
 import { Tabs } from "../../components/tabs";
+import { pluralize } from "../../lib/format";
 import { query } from "../../lib/router";
+import type { AuditEvent } from "../api-types";
+import { useTopic } from "../topics";
+import { AuditEvents } from "./audit/events";
 import { Search } from "./audit/search";
-import { LiveEvents } from "./audit/tail";
 import { Verify } from "./audit/verify";
 import "./pages.css";
 
@@ -23,5 +27,20 @@ export default function Audit() {
         />
       </div>
     </Page>
+  );
+}
+
+/** The newest records, as they come. */
+export function LiveEvents() {
+  const live = useTopic<AuditEvent>("audit");
+  live.version.value;
+  if (live.error.value) return <ErrorState error={live.error.value} />;
+  if (live.freshness.value === "loading") return <Loading />;
+  const rows = live.list().sort((a, b) => b.seq - a.seq);
+  return (
+    <div class="stack">
+      <StaleNotice freshness={live.freshness.value} />
+      <AuditEvents title="The newest" rows={rows} aside={pluralize(rows.length, "record")} />
+    </div>
   );
 }

@@ -23,12 +23,11 @@ import {
 import { useLive } from "../../lib/hooks";
 import type { PageProps } from "../../lib/router";
 import { inOrganization, organization } from "../../lib/session";
+import { LifecycleActions, TagsAction } from "./agent/actions";
 import { AgentCharts } from "./agent/charts";
 import { Commands } from "./agent/commands";
-import { LifecycleActions } from "./agent/lifecycle";
 import { Metrics } from "./agent/metrics";
 import { AgentOverview } from "./agent/overview";
-import { TagsAction } from "./agent/tags";
 import { isReporting } from "./fleet/agent-rows";
 
 /** One agent as of this moment; while it is looked at, the agent says more of itself. */

@@ -1,12 +1,18 @@
+import { useState } from "preact/hooks";
+import { Button } from "../../components/button";
+import { Dialog } from "../../components/dialog";
+import { SelectField, TextField } from "../../components/field";
+import { Page } from "../../components/page";
+import { Tabs } from "../../components/tabs";
+import { ApiError, post } from "../../lib/api";
+import { setQuery } from "../../lib/router";
+import { organization, organizationPath } from "../../lib/session";
+import type { Report } from "./compliance/api-types";
+import { FrameworkPicker } from "./compliance/framework-picker";
+import { dateRange, lastDays } from "./compliance/period";
 import { ReportsTab } from "./compliance/reports";
 import { SchedulesTab } from "./compliance/schedules";
 import "./compliance/compliance.css";
-import { useState } from "preact/hooks";
-import { Button } from "../../components/button";
-import { Page } from "../../components/page";
-import { Tabs } from "../../components/tabs";
-import { organization } from "../../lib/session";
-import { ReportDialog } from "./compliance/report-dialog";
 
 /** What the system can show for a standard, with the proofs; made now or by a clock. */
 export default function Compliance() {
@@ -32,5 +38,49 @@ export default function Compliance() {
       />
       {asking && <ReportDialog onClose={() => setAsking(false)} onDone={() => setMade(made + 1)} />}
     </Page>
+  );
+}
+
+const PERIODS = [
+  ["30", "Last 30 days"],
+  ["90", "Last 90 days"],
+  ["365", "Last 365 days"],
+  ["own", "From … to …"],
+] as const;
+
+/** Ask for a report. */
+export function ReportDialog({ onClose, onDone }: { onClose: () => void; onDone: () => void }) {
+  const [title, setTitle] = useState("Evidence");
+  const [chosen, setChosen] = useState<string[]>(["soc2", "iso27001", "pci-dss", "hipaa"]);
+  const [period, setPeriod] = useState("90");
+  const [from, setFrom] = useState("");
+  const [to, setTo] = useState("");
+  const act = async () => {
+    const now = Date.now();
+    const span = period === "own" ? dateRange(from, to, now) : lastDays(Number(period), now);
+    if (!span) throw new ApiError(0, "period", "two dates such as 2026-01-31, in order and past");
+    const body = { title, frameworks: chosen, ...span };
+    const { id } = await post<Report>(organizationPath("reports"), body);
+    setQuery({ tab: "", report: id });
+    onDone();
+  };
+  return (
+    <Dialog title="Make a report" submitLabel="Make it" onSubmit={act} onClose={onClose}>
+      <TextField label="Title" value={title} onChange={setTitle} maxLength={128} required />
+      <FrameworkPicker value={chosen} onChange={setChosen} />
+      <SelectField label="Period" value={period} onChange={setPeriod} options={PERIODS} />
+      {period === "own" && (
+        <div class="columns tight">
+          <TextField
+            label="From"
+            placeholder="2026-01-01"
+            value={from}
+            onChange={setFrom}
+            required
+          />
+          <TextField label="To" placeholder="2026-03-31" value={to} onChange={setTo} required />
+        </div>
+      )}
+    </Dialog>
   );
 }

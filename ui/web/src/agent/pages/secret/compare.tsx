@@ -5,7 +5,6 @@ import { Await, Notice } from "../../../components/states";
 import { useGet } from "../../../lib/hooks";
 import type { Version, VersionLabels, VersionLabelsPair } from "../../api-types";
 import { secretPath } from "../../secret-paths";
-import { versionState } from "./version";
 
 const CURRENT = 0; // the secret as it is, which may be described otherwise than its newest version
 
@@ -104,4 +103,10 @@ function labelLines({ tags, metadata }: VersionLabels): string {
   return [...tags.map(tag => `tag: ${tag}`), ...keys.map(key => `${key} = ${metadata[key]}`)].join(
     "\n",
   );
+}
+
+/** What became of a version. */
+export function versionState(version: Version): "active" | "deleted" | "destroyed" {
+  if (version.destroyed) return "destroyed";
+  return version.deleted_at && Date.parse(version.deleted_at) <= Date.now() ? "deleted" : "active";
 }

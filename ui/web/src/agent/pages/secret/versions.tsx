@@ -9,9 +9,8 @@ import { post } from "../../../lib/api";
 import { pluralize } from "../../../lib/format";
 import type { Secret, Version } from "../../api-types";
 import { secretPath } from "../../secret-paths";
-import { CompareVersions } from "./compare";
+import { CompareVersions, versionState } from "./compare";
 import { SecretValue } from "./value";
-import { versionState } from "./version";
 
 interface VersionsProps {
   secret: Secret;

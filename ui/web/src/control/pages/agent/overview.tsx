@@ -6,7 +6,7 @@ import { RelativeTime } from "../../../components/time";
 import type { AgentSections } from "../../../lib/api-types";
 import { formatCount, humanize } from "../../../lib/format";
 import { hasRole, inOrganization } from "../../../lib/session";
-import { AcceptLogAction } from "./lifecycle";
+import { AcceptLogAction } from "./actions";
 
 /** Names that are written in a way of their own. */
 const PROPER_NAMES: Record<string, string> = {

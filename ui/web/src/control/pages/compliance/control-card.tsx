@@ -1,11 +1,14 @@
 import { useState } from "preact/hooks";
 import { StatusBadge } from "../../../components/badge";
 import { Button } from "../../../components/button";
+import { Dialog } from "../../../components/dialog";
+import { TextArea } from "../../../components/field";
+import { showToast } from "../../../components/toasts";
+import { ApiError, post } from "../../../lib/api";
 import { pluralize } from "../../../lib/format";
+import { organizationPath } from "../../../lib/session";
 import { formatTime } from "../../../lib/time-zone";
-import type { Control, Evidence, Note } from "./api-types";
-import { NoteDialog } from "./note-dialog";
-import { proofText } from "./proof-text";
+import type { Control, Evidence, Note, Proof } from "./api-types";
 
 interface ControlProps {
   control: Control;
@@ -93,4 +96,90 @@ function NoteList({ notes }: { notes: readonly Note[] }) {
       ))}
     </ul>
   );
+}
+
+const MAX_DOCUMENT = 128 * 1024; // bytes of a document
+
+/** Add what no system knows to a control: a sentence, perhaps with a document. */
+export function NoteDialog({ control, onClose }: { control: Control; onClose: () => void }) {
+  const [text, setText] = useState("");
+  const [file, setFile] = useState<File | null>(null);
+  const act = async () => {
+    const { framework, id } = control;
+    const document = file ? await encodeFile(file) : {};
+    await post(organizationPath("control-notes"), { framework, control: id, text, ...document });
+    showToast("Added: the next report has it");
+  };
+  return (
+    <Dialog title={`Add to ${control.id}`} submitLabel="Add" onSubmit={act} onClose={onClose}>
+      <p>
+        It is never changed, it is on the trail with your name, and reports made from now on have
+        it.
+      </p>
+      <TextArea
+        label="What you can say"
+        value={text}
+        onChange={setText}
+        rows={4}
+        maxLength={4096}
+        required
+      />
+      <label class="document">
+        <span>A document (at most 128 KiB)</span>
+        <input type="file" onChange={event => setFile(event.currentTarget.files?.[0] ?? null)} />
+      </label>
+    </Dialog>
+  );
+}
+
+async function encodeFile(file: File): Promise<{ name: string; content: string }> {
+  if (file.size > MAX_DOCUMENT) throw new ApiError(0, "size", "a document has at most 128 KiB");
+  const data = new Uint8Array(await file.arrayBuffer());
+  let text = "";
+  for (const byte of data) text += String.fromCharCode(byte);
+  const name = file.name.replace(/[^A-Za-z0-9._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "");
+  return { name: (name || "document").slice(0, 100), content: btoa(text) };
+}
+
+/** Proofs in words. Pure. */
+
+/** What it shows, and what commits to it (a hash; empty for none). */
+export function proofText(proof: Proof): [string, string] {
+  const { record, vault } = proof;
+  switch (proof.kind) {
+    case "trail":
+      return record
+        ? [
+            `Record ${record.seq}, ${formatNanoseconds(record.at)}: ${record.actor || "nobody"} ${record.operation} ${record.target} ${record.result}`,
+            record.hash,
+          ]
+        : ["A record", ""];
+    case "checkpoint": {
+      const grown = proof.grown_from ? `, grown from ${proof.grown_from} (proven)` : "";
+      return [
+        `${vault}: ${proof.size} records${grown}, cosigned ${formatNanoseconds(proof.at)}`,
+        proof.root ?? "",
+      ];
+    }
+    case "policy":
+      return [`${vault}: bundle ${proof.version}, in force ${proof.applied}`, proof.bundle ?? ""];
+    case "certificate":
+      return [
+        `${vault}: certificate until ${formatNanoseconds(proof.not_after)}`,
+        proof.digest ?? "",
+      ];
+    case "reported":
+      return [`${vault} says: ${proof.name} = ${proof.value}`, ""];
+    case "state":
+      return [
+        `${proof.subject || "The organization"}: ${proof.name} was ${proof.value} from ${formatNanoseconds(proof.since)} to ${formatNanoseconds(proof.until)}`,
+        "",
+      ];
+    case "setting":
+      return [`${proof.name} = ${proof.value}`, ""];
+  }
+}
+
+function formatNanoseconds(nanoseconds: number | undefined): string {
+  return nanoseconds ? formatTime(nanoseconds / 1e6) : "never";
 }

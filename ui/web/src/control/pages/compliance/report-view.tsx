@@ -1,8 +1,10 @@
 import { useState } from "preact/hooks";
+import { StatusBadge, toneOf } from "../../../components/badge";
 import { Button } from "../../../components/button";
 import { Card, DescriptionList } from "../../../components/card";
 import { CopyButton } from "../../../components/copy-button";
 import { Select } from "../../../components/field";
+import { ProgressBar } from "../../../components/progress";
 import { Await, Notice } from "../../../components/states";
 import { Timestamp } from "../../../components/time";
 import { showError } from "../../../components/toasts";
@@ -11,9 +13,14 @@ import { downloadFile } from "../../../lib/download";
 import { formatBytes, pluralize } from "../../../lib/format";
 import { useGet } from "../../../lib/hooks";
 import { organizationPath } from "../../../lib/session";
-import { RESULTS, type Report, type ReportContentData, type ReportVerification } from "./api-types";
+import {
+  RESULTS,
+  type Report,
+  type ReportContentData,
+  type ReportVerification,
+  type ResultCounts,
+} from "./api-types";
 import { ControlCard } from "./control-card";
-import { FrameworkTotals } from "./totals";
 
 const ANY = "";
 const FORMATS = [
@@ -160,3 +167,34 @@ const RESULT_LABELS = {
   gap: "Gap",
   not_evidenced: "Not evidenced",
 } as const;
+
+/** How many controls of a framework came to what. */
+export function FrameworkTotals({
+  title,
+  counts,
+}: {
+  title: string;
+  counts: ResultCounts | undefined;
+}) {
+  if (!counts) return null;
+  const total = RESULTS.reduce((sum, result) => sum + counts[result], 0);
+  return (
+    <Card title={title}>
+      <div class="stack">
+        <ProgressBar
+          label={`${title}: controls by result`}
+          segments={RESULTS.map(result => ({ tone: toneOf(result), value: counts[result] }))}
+          total={total}
+        />
+        <ul class="totals">
+          {RESULTS.map(result => (
+            <li key={result}>
+              <StatusBadge status={result} />
+              <span class="number">{counts[result]}</span>
+            </li>
+          ))}
+        </ul>
+      </div>
+    </Card>
+  );
+}

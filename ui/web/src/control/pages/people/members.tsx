@@ -2,19 +2,20 @@ import { useState } from "preact/hooks";
 import { StatusBadge } from "../../../components/badge";
 import { Button } from "../../../components/button";
 import { Card } from "../../../components/card";
-import { SearchInput } from "../../../components/field";
+import { Dialog } from "../../../components/dialog";
+import { SearchInput, SelectField, TextField } from "../../../components/field";
 import { type ListPage, usePagination } from "../../../components/pagination";
 import { Await, EmptyState } from "../../../components/states";
 import { type Column, Table } from "../../../components/table";
 import { timeColumn } from "../../../components/time-column";
-import { get } from "../../../lib/api";
+import { showToast } from "../../../components/toasts";
+import { get, post } from "../../../lib/api";
 import { pluralize } from "../../../lib/format";
 import { useGet } from "../../../lib/hooks";
 import { CONTROL_LIMITS } from "../../../lib/limits";
 import { query, setQuery } from "../../../lib/router";
 import { hasRole, organizationPath } from "../../../lib/session";
-import type { GuestMember, Person, User } from "./api-types";
-import { CreateUser } from "./create-user";
+import { type GuestMember, type Person, ROLE_OPTIONS, SLUG_PATTERN, type User } from "./api-types";
 import { MemberCard } from "./member-card";
 
 const PAGE_SIZE = CONTROL_LIMITS.users;
@@ -182,3 +183,46 @@ const COLUMNS: Column<Person>[] = [
     sortable: true,
   }),
 ];
+
+/** An account made by an admin; an invitation is better, for nobody else knows the password then. */
+export function CreateUser({ onClose, onCreated }: { onClose: () => void; onCreated: () => void }) {
+  const [name, setName] = useState("");
+  const [role, setRole] = useState("viewer");
+  const [password, setPassword] = useState("");
+  const act = async () => {
+    await post(organizationPath("users"), { name, role, password });
+    showToast(`${name} may sign in`);
+    onCreated();
+  };
+  return (
+    <Dialog
+      title="An account with a password"
+      submitLabel="Make it"
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <p class="muted">
+        An invitation is better where it can be: then only they know the password.
+      </p>
+      <TextField
+        label="Name"
+        value={name}
+        onChange={setName}
+        pattern={SLUG_PATTERN}
+        maxLength={64}
+        autocomplete="off"
+        required
+      />
+      <SelectField label="Role" value={role} onChange={setRole} options={ROLE_OPTIONS} />
+      <TextField
+        label="First password"
+        type="password"
+        autocomplete="new-password"
+        hint="At least 12 characters."
+        value={password}
+        onChange={setPassword}
+        required
+      />
+    </Dialog>
+  );
+}

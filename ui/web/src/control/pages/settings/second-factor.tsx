@@ -3,15 +3,17 @@ import { StatusBadge } from "../../../components/badge";
 import { Button } from "../../../components/button";
 import { Card } from "../../../components/card";
 import { CodeBlock } from "../../../components/code-block";
+import { CopyButton } from "../../../components/copy-button";
 import { Dialog } from "../../../components/dialog";
+import { Form } from "../../../components/form";
 import { Await, Notice } from "../../../components/states";
 import { showError, showToast } from "../../../components/toasts";
 import { post, remove } from "../../../lib/api";
 import { type Query, useGet } from "../../../lib/hooks";
 import { restoreSession } from "../../../lib/session";
 import type { AuthenticatorSetup } from "../../sign-in";
-import { ReplaceAuthenticator } from "./replacement";
-import { ScanAuthenticator } from "./scan";
+import { CodeField } from "../sign-in/second-factor";
+import "./second-factor.css";
 
 interface SecondFactorStatus {
   active: boolean;
@@ -165,5 +167,83 @@ function ActiveSecondFactor({ now, found, onCodes, onReplaced }: ActiveProps) {
         </Dialog>
       )}
     </div>
+  );
+}
+
+interface ScanAuthenticatorProps {
+  setup: AuthenticatorSetup;
+  code: string;
+  onChange: (code: string) => void;
+  onSubmit: () => Promise<unknown>;
+  onCancel: () => void;
+}
+
+/** The secret for an authenticator, and its first code. */
+export function ScanAuthenticator({
+  setup,
+  code,
+  onChange,
+  onSubmit,
+  onCancel,
+}: ScanAuthenticatorProps) {
+  return (
+    <div class="set-up">
+      <img src={setup.picture} alt="A code for the camera of an authenticator" />
+      <Form
+        submitLabel="Confirm"
+        onSubmit={onSubmit}
+        extraActions={<Button onClick={onCancel}>Cancel</Button>}
+      >
+        <p class="muted whole">Scan this with an authenticator, or type the key:</p>
+        <p class="line whole">
+          <code>{setup.secret}</code>
+          <CopyButton text={setup.secret} label="Copy the key" />
+        </p>
+        <CodeField value={code} onChange={onChange} />
+      </Form>
+    </div>
+  );
+}
+
+interface ReplaceAuthenticatorProps {
+  onCodes: (codes: string[]) => void;
+  onCancel: () => void;
+}
+
+/** Another authenticator in place of the one in force, which stays so until the new one's code. */
+export function ReplaceAuthenticator({ onCodes, onCancel }: ReplaceAuthenticatorProps) {
+  const [begun, setBegun] = useState<AuthenticatorSetup | null>(null);
+  const [code, setCode] = useState("");
+  const show = async () => {
+    setBegun(await post<AuthenticatorSetup>("second-factor/replacement", { code: code.trim() }));
+    setCode("");
+  };
+  const confirm = async () => {
+    const made = await post<RecoveryCodes>("second-factor/replacement/confirm", {
+      code: code.trim(),
+    });
+    showToast("Your other authenticator is in force, the one before is not");
+    onCodes(made.recovery_codes);
+  };
+  if (begun) {
+    return (
+      <ScanAuthenticator
+        setup={begun}
+        code={code}
+        onChange={setCode}
+        onSubmit={confirm}
+        onCancel={onCancel}
+      />
+    );
+  }
+  return (
+    <Form
+      submitLabel="Go on"
+      onSubmit={show}
+      extraActions={<Button onClick={onCancel}>Cancel</Button>}
+    >
+      <p class="muted whole">Show the one that you have first. It stays in force until the end.</p>
+      <CodeField value={code} onChange={setCode} hint="Or one of your recovery codes" />
+    </Form>
   );
 }
