@@ -24,7 +24,7 @@ PAGES = {
     "/audit": "Audit log",
     "/audit?tab=search": "Audit log",
     "/audit?tab=verify": "Audit log",
-    "/sent": "What left",
+    "/sent": "Egress ledger",
     "/health": "Health",
     "/actors": "Actors",
     "/link": "Link",
@@ -61,7 +61,7 @@ def test_the_door_opens_for_a_credential_that_counts(chromium: Browser, agent: A
         window.heading("Sign in")
         page.get_by_label("Token or API key", exact=True).fill("wrong-one")
         press(window, "Sign in")
-        window.see("This token or key does not count.")
+        window.see("Invalid token or API key.")
         page.get_by_label("Token or API key", exact=True).fill(agent.token)
         press(window, "Sign in")
         window.heading("app")
@@ -92,27 +92,27 @@ def test_a_value_is_shown_on_demand_recorded_and_hidden(look: Looking, agent: Ag
     with look() as window:
         page = window.page
         window.open("/")
-        press(window, "New secret…")
+        press(window, "Create secret…")
         page.get_by_label("Name", exact=True).fill("secret/web/shown")
         page.get_by_label("Value", exact=True).fill('{"password": "hunter-two"}')
         page.get_by_label("Tags", exact=True).fill("db, web")
-        confirm(window, "Store")
+        confirm(window, "Create")
         window.heading("secret/web/shown")
         assert "hunter-two" not in page.content()
         assert reads(agent, "secret/web/shown") == 0
-        press(window, "Show the value")
+        press(window, "Reveal value")
         expect(page.get_by_label("Value", exact=True)).to_contain_text("hunter-two")
         assert reads(agent, "secret/web/shown") == 1
         page.evaluate("dispatchEvent(new Event('blur'))")
-        expect(page.get_by_role("button", name="Show the value")).to_be_visible()
+        expect(page.get_by_role("button", name="Reveal value")).to_be_visible()
         assert "hunter-two" not in page.content()
-        press(window, "Show the value")
+        press(window, "Reveal value")
         expect(page.get_by_label("Value", exact=True)).to_contain_text("hunter-two")
         page.get_by_role("link", name="Policies").click()
         window.heading("Policies")
         page.go_back()
         window.heading("secret/web/shown")
-        expect(page.get_by_role("button", name="Show the value")).to_be_visible()
+        expect(page.get_by_role("button", name="Reveal value")).to_be_visible()
         assert "hunter-two" not in page.content()
 
 
@@ -122,7 +122,7 @@ def test_a_value_is_hidden_after_a_while(look: Looking) -> None:
         window.page.clock.install()
         window.open("/secrets/one?name=secret/app/mail")
         window.heading("secret/app/mail")
-        press(window, "Show the value")
+        press(window, "Reveal value")
         shown = window.page.get_by_label("Value", exact=True)
         expect(shown).to_contain_text("old")
         window.page.clock.run_for(29_000)
@@ -138,24 +138,24 @@ def test_versions_are_written_compared_and_undone(look: Looking, agent: Agent) -
     with look() as window:
         page = window.page
         window.open("/secrets/one?name=secret/web/many")
-        press(window, "New version…")
+        press(window, "Write new version…")
         page.get_by_label("Value", exact=True).fill("2")
-        page.get_by_label("Only if this is the current version", exact=True).fill("7")
-        press(window, "Store")
+        page.get_by_label("Check-and-set version", exact=True).fill("7")
+        press(window, "Write")
         expect(page.get_by_role("dialog")).to_contain_text("request")
-        page.get_by_label("Only if this is the current version", exact=True).fill("1")
-        confirm(window, "Store")
+        page.get_by_label("Check-and-set version", exact=True).fill("1")
+        confirm(window, "Write")
         window.see("Value of version 2")
         page.get_by_role("row").filter(has_text=re.compile("^1")).click()
         press(window, "Delete…")
         confirm(window, "Delete")
         press(window, "Undelete…")
         confirm(window, "Undelete")
-        press(window, "Write it again…")
-        confirm(window, "Write it")
+        press(window, "Roll back…")
+        confirm(window, "Roll back to this version")
         window.see("Value of version 3")
         press(window, "Destroy…")
-        confirm(window, "Destroy for good")
+        confirm(window, "Destroy permanently")
         expect(page.get_by_role("table", name="")).to_contain_text("Destroyed")
         window.faults[:] = [fault for fault in window.faults if "409" not in fault]
     versions = tell(agent, "GET", "versions/secret/web/many")
@@ -182,10 +182,10 @@ def test_a_policy_is_held_against_the_past(look: Looking, agent: Agent) -> None:
             ' "capabilities": ["create"]}]}'
         )
         window.see("Valid")
-        press(window, "Replay")
-        figure = page.locator(".figure").filter(has_text="No longer allowed")
+        press(window, "Run replay")
+        figure = page.locator(".figure").filter(has_text="Newly denied")
         expect(figure.locator(".value")).to_have_text("2")
-        row = page.get_by_role("group", name="What would change").get_by_role("row").last
+        row = page.get_by_role("group", name="Changed decisions").get_by_role("row").last
         expect(row).to_contain_text("secret/past/a")
         expect(row).to_contain_text("secret.read")
         expect(row).to_contain_text("Denied")
@@ -205,7 +205,7 @@ def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(
         window.heading("web")
         editor = page.get_by_label("Document of web", exact=True)
         editor.fill('{"rules": [\n{"effect": "allow",\n"paths": ["secret/x"],\n')
-        expect(page.locator(".editor .told")).to_contain_text("This is not JSON")
+        expect(page.locator(".editor .told")).to_contain_text("Invalid JSON")
         rule = '{"rules": [\n{"effect": "allow",\n"paths": ["secret/x"],\n"capabilities": ["%s"]}]}'
         editor.fill((rule % "reed").replace('"secret/x"', '"/x"'))
         told = page.locator(".editor .fault")
@@ -214,26 +214,26 @@ def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(
         )
         expect(page.locator(".gutter .bad")).to_have_text(["3", "4"])
         expect(page.get_by_role("button", name="Save…")).to_be_disabled()
-        window.see("Faulty")
+        window.see("Invalid")
         editor.fill(rule % "read")
         window.see("Valid")
         press(window, "Save…")
         confirm(window, "Save")
-        window.see("In force")
+        window.see("Saved")
         for path, answer in (("secret/x", "web/rules[0]"), ("secret/y", "no rule allows read")):
-            page.get_by_label("To the path", exact=True).fill(path)
-            press(window, "Ask")
+            page.get_by_label("Path", exact=True).fill(path)
+            press(window, "Run dry run")
             expect(page.locator(".verdict")).to_contain_text(answer)
         editor.fill((rule % "read").replace("allow", "deny"))
         expect(page.locator(".verdict")).to_have_count(0)
         window.see("Valid")
-        page.get_by_label("To the path", exact=True).fill("secret/x")
-        press(window, "Ask")
+        page.get_by_label("Path", exact=True).fill("secret/x")
+        press(window, "Run dry run")
         expect(page.locator(".verdict")).to_contain_text("Not allowed")  # by what is typed
         window.go("/dry-run")
         page.get_by_label("User", exact=True).fill("ada")
-        page.get_by_label("To the path", exact=True).fill("secret/app/db")
-        press(window, "Ask")
+        page.get_by_label("Path", exact=True).fill("secret/app/db")
+        press(window, "Run dry run")
         expect(page.locator(".verdict")).to_contain_text("app/rules[0]")
         window.faults[:] = [fault for fault in window.faults if "400" not in fault]
     assert found(agent, "operation=policy.validate") == []
@@ -249,17 +249,17 @@ def test_a_revoked_key_ends_its_page_at_once(
     user = tell(agent, "POST", "users", {"username": "bob", "policies": ["looks"]})
     with look() as admin:
         admin.open(f"/users/{user['id']}")
-        press(admin, "New key…")
+        press(admin, "Create key…")
         admin.page.get_by_label("Name", exact=True).fill("laptop")
-        press(admin, "Make")
+        press(admin, "Create")
         key = admin.page.locator(".once span").inner_text()
-        confirm(admin, "It is kept")
+        confirm(admin, "I have saved it")
         assert key not in admin.page.content()
         with looking(chromium, agent, credential=key) as window:
             window.open("/health")
             window.see("Live")
             window.go("/actors")
-            window.see("You may not see this")
+            window.see("Permission denied")
             window.go("/health")
             window.see("Live")
             press(admin, "Revoke laptop")
@@ -274,7 +274,7 @@ def test_a_sealed_vault_says_so_and_opens_again(look: Looking, agent: Agent) -> 
         window.see("Live")
         press(window, "Seal…")
         confirm(window, "Seal")
-        window.heading("Sealed Serves nothing")
+        window.heading("Sealed Not serving")
         window.see("freehold operator unseal --config FILE")
         key = (agent.data / "root.key").read_bytes().hex()
         assert agent.call("PUT", "/v1/sys/unseal", {"key": key}, token="").status == 200
@@ -294,15 +294,15 @@ def test_what_happens_is_seen_searched_verified_and_proven(look: Looking, agent:
         row = page.get_by_role("row").filter(has_text="secret/ci/token").first
         expect(row).to_contain_text("secret.read")
         row.click()
-        press(window, "Prove that it is in the log")
-        expect(page.get_by_text("hashes from the signed root")).to_be_visible()
+        press(window, "Prove inclusion")
+        expect(page.get_by_text("below the signed root")).to_be_visible()
         page.get_by_role("tab", name="Search").click()
-        page.get_by_label("Path begins with", exact=True).fill("secret/ci/")
+        page.get_by_label("Path starts with", exact=True).fill("secret/ci/")
         press(window, "Search")
         expect(page.get_by_role("row").nth(1)).to_contain_text("secret/ci/token")
         page.get_by_role("tab", name="Verify").click()
         press(window, "Verify now")
-        window.see("Whole")
+        window.see("Intact")
         found = tell(agent, "GET", "audit/verification")
         window.see(found["root"])
 
@@ -315,12 +315,12 @@ def test_what_left_for_a_control_plane_is_shown_and_verified(
         page = window.page
         window.open("/link")
         expect(page.locator(".page-head")).to_contain_text("Online")
-        page.get_by_role("link", name="Sent in all").click()
-        window.heading("What left")
+        page.get_by_role("link", name="Total sent").click()
+        window.heading("Egress ledger")
         page.get_by_role("row").nth(1).click()
-        expect(page.get_by_role("region", name="What it says")).to_be_visible()
-        press(window, "Verify the ledger")
-        expect(page.locator(".page-head")).to_contain_text("Whole:")
+        expect(page.get_by_role("region", name="Content")).to_be_visible()
+        press(window, "Verify ledger")
+        expect(page.locator(".page-head")).to_contain_text("Intact:")
 
 
 def test_markup_from_a_person_is_text(look: Looking, agent: Agent) -> None:
@@ -337,7 +337,7 @@ def test_markup_from_a_person_is_text(look: Looking, agent: Agent) -> None:
         window.heading("Secrets")
         page.get_by_role("row").last.wait_for()
         window.go(f"/secrets/one?name={quote(name)}")
-        press(window, "Show the value")
+        press(window, "Reveal value")
         expect(page.get_by_label("Value", exact=True)).to_have_text(STRANGE)
         window.go("/policies/strange")
         window.heading("strange")

@@ -173,7 +173,7 @@ def texts(window: Visit, path: str) -> str:
     window.go(path)
     page.get_by_role("heading", level=1).wait_for()
     still(window, path)
-    for button in page.get_by_role("button", name="Show the value").all():
+    for button in page.get_by_role("button", name="Reveal value").all():
         button.click()
         page.get_by_role("button", name="Hide", exact=True).wait_for()
     assert page.locator("main img, body script").count() == 0, path
@@ -184,9 +184,9 @@ def texts(window: Visit, path: str) -> str:
 def recorded(window: Visit) -> str:
     """What a record says once it is chosen: of the read by a client of a hostile name."""
     texts(window, "/audit?tab=search&operation=secret.read&path=secret/app/db")
-    window.page.get_by_role("group", name="Found").focus()
+    window.page.get_by_role("group", name="Results").focus()
     for key in ("Home", "Enter"):
         window.page.keyboard.press(key)
-    window.see("With")
+    window.see("Client")
     found: str = window.page.evaluate(_TEXTS)
     return found

@@ -13,7 +13,7 @@ expect.set_options(timeout=PATIENCE)
 
 
 def test_what_was_said_of_each_version_is_compared(look: Looking, agent: Agent) -> None:
-    """A version beside the one before, beside another, and beside the secret as it is now."""
+    """A version beside the one before, beside another, and beside the secret version: current."""
     name = "secret/web/labels"
     first = {"name": name, "value": 1, "metadata": {"env": "dev"}, "tags": ["db", STRANGE]}
     tell(agent, "POST", "secrets", first)
@@ -26,11 +26,11 @@ def test_what_was_said_of_each_version_is_compared(look: Looking, agent: Agent) 
         listed = page.get_by_role("row").filter(has_text="root")
         expect(listed).to_contain_text([re.compile("^3(?!.*changed)"), "changed", "1"])
         listed.filter(has_text=re.compile("^2")).click()
-        shown = page.get_by_label(re.compile("^What is different"))
+        shown = page.get_by_label(re.compile("^Differences"))
         expect(shown.locator(".gone")).to_contain_text([f"tag: {STRANGE}", "env = dev"])
         expect(shown.locator(".new")).to_contain_text(["env = prod"])
-        page.get_by_label("Version to compare with").select_option("The secret as it is now")
-        expect(shown.locator(".new")).to_contain_text(["as it is now", "team = a"])
+        page.get_by_label("Version to compare with").select_option("Current secret")
+        expect(shown.locator(".new")).to_contain_text(["version: current", "team = a"])
         expect(shown.locator(".same")).to_contain_text(["tag: db", "env = prod"])
         page.get_by_label("Version to compare with").select_option("Version 3")
         expect(shown.locator(".same")).to_contain_text(
@@ -46,7 +46,7 @@ def test_versions_are_compared_by_keyboard_on_a_telephone(look: Looking, agent: 
     with look(size=NARROW, scheme="dark") as window:
         page = window.page
         window.open(f"/secrets/one?name={name}")
-        shown = page.get_by_label(re.compile("^What is different"))
+        shown = page.get_by_label(re.compile("^Differences"))
         expect(shown.locator(".new").last).to_contain_text("env = eee")
         assert (window.findings(), window.overflow) == ([], 0)
         page.get_by_role("group", name="Versions", exact=True).focus()
@@ -55,5 +55,5 @@ def test_versions_are_compared_by_keyboard_on_a_telephone(look: Looking, agent: 
         window.see("Version 1")
         page.get_by_label("Version to compare with").focus()
         page.keyboard.press("Home")
-        expect(shown.locator(".new").first).to_contain_text("as it is now")
+        expect(shown.locator(".new").first).to_contain_text("version: current")
         expect(shown.locator(".gone").last).to_contain_text("env = dev")

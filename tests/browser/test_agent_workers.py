@@ -28,7 +28,7 @@ def test_a_session_is_one_whichever_process_answers(chromium: Browser, agent: Ag
         page = window.page
         window.open("/secrets/one?name=secret/app/db")
         window.heading("secret/app/db")
-        page.get_by_role("button", name="Show the value").click()
+        page.get_by_role("button", name="Reveal value").click()
         expect(page.get_by_label("Value", exact=True)).to_contain_text("old")
         for _ in range(8):  # on more than one connection: two workers accept
             page.reload()

@@ -27,7 +27,7 @@ def test_an_agent_that_dies_is_told_at_once(visit: Visiting, estate: Estate) -> 
         window.open("/alerts?q=offline&vault=two")
         window.see("Live")
         estate.agents["two"].kill()
-        row = alerts(window, "Agent offline", "two").filter(has_text="still so")
+        row = alerts(window, "Agent offline", "two").filter(has_text="ongoing")
         expect(row).to_have_count(1)
         expect(row).to_contain_text("Firing")
         row.get_by_role("button", name="Acknowledge").click()
@@ -45,7 +45,7 @@ def test_an_agent_that_dies_is_told_at_once(visit: Visiting, estate: Estate) -> 
         page.get_by_label("State").select_option("resolved")
         expect(over).to_have_count(1)
         page.get_by_label("Severity").select_option("info")
-        window.see("No alert fits")
+        window.see("No matching alerts")
         assert window.findings() == []
 
 
@@ -111,7 +111,7 @@ def test_older_ones_are_reached_as_they_are_narrowed(visit: Visiting, estate: Es
     with visit(org="platform") as window:
         page = window.page
         window.open("/alerts?org=vast&severity=critical&vault=vault-00001&q=M8")
-        older = page.get_by_role("button", name="Older ones")
+        older = page.get_by_role("button", name="Load older alerts")
         shown = page.get_by_role("list", name="Alerts").get_by_role("listitem")
         wanted = [n for n in range(900) if n % 3 and n % 2 and f"m{n}".startswith("m8")]
         older.click()
@@ -148,16 +148,16 @@ def test_a_channel_is_made_tried_and_taken_away(visit: Visiting, estate: Estate)
     with visit(size=NARROW) as window:
         page = window.page
         window.open("/alerts?tab=channels")
-        page.get_by_role("button", name="New channel…").click()
+        page.get_by_role("button", name="Create channel…").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_label("Name", exact=True).fill("on call")
-        dialog.get_by_label("By").select_option("webhook")
+        dialog.get_by_label("Type").select_option("webhook")
         dialog.get_by_label("Address").fill("ftp://hooks.invalid/freehold")
         dialog.get_by_role("button", name="Save").click()
         expect(dialog.locator(".fault:visible")).to_have_count(1)
         assert window.findings() == []
         dialog.get_by_label("Address").fill("https://hooks.invalid/freehold")
-        dialog.get_by_label("Send nothing during the night").check()
+        dialog.get_by_label("Hold messages during quiet hours").check()
         dialog.get_by_role("button", name="Save").click()
         expect(dialog).to_have_count(0)
         key = page.get_by_label("Signing key", exact=True).inner_text()
@@ -170,18 +170,18 @@ def test_a_channel_is_made_tried_and_taken_away(visit: Visiting, estate: Estate)
         assert window.findings() == []
         assert window.overflow <= 0
         card.get_by_role("button", name="Test").click()
-        page.get_by_text("on call did not:").wait_for()
-        page.get_by_role("button", name="Close this message").last.click()
+        page.get_by_text("Test message not sent by on call:").wait_for()
+        page.get_by_role("button", name="Dismiss").last.click()
         card.get_by_role("button", name="Disable").click()
         expect(card).to_contain_text("Disabled")
         card.get_by_role("button", name="Edit…").click()
-        dialog.get_by_label("Collect for minutes").fill("5")
+        dialog.get_by_label("Digest interval (minutes)").fill("5")
         dialog.get_by_role("button", name="Save").click()
-        expect(card).to_contain_text("for 5 min")
+        expect(card).to_contain_text("Every 5 min")
         expect(card).to_contain_text("Disabled")
         card.get_by_role("button", name="Delete…").click()
         dialog.get_by_role("button", name="Delete", exact=True).click()
-        window.see("Nobody is told yet")
+        window.see("No channels yet")
         assert all("400" in fault for fault in window.faults), window.faults
         window.faults.clear()
 
@@ -216,4 +216,4 @@ def test_a_channel_of_somebody_who_was_removed_is_taken_over(
         expect(card).to_contain_text("acme/admin")
         card.get_by_role("button", name="Delete…").click()
         dialog.get_by_role("button", name="Delete", exact=True).click()
-        window.see("Nobody is told yet")
+        window.see("No channels yet")

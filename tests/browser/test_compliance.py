@@ -28,9 +28,9 @@ def confirm(window: Visit, name: str) -> None:
 
 def make(window: Visit, title: str) -> None:
     """A report by the form, and wait for it."""
-    press(window, "Make a report…")
+    press(window, "Create report…")
     window.page.get_by_role("dialog").get_by_label("Title").fill(title)
-    confirm(window, "Make it")
+    confirm(window, "Create")
     window.page.get_by_role("heading", name=title, level=2).wait_for(timeout=PATIENCE)
 
 
@@ -51,16 +51,16 @@ def test_a_report_is_made_read_verified_and_downloaded(visit: Visiting, tmp_path
         make(window, "First " + SCRIPT)
         expect(page.get_by_role("progressbar")).to_have_count(4)
         press(window, "Verify")
-        expect(page.locator(".notice")).to_contain_text("Whole: signed by")
+        expect(page.locator(".notice")).to_contain_text("Verified.")
         page.get_by_label("Framework", exact=True).select_option("soc2")
         control = page.locator(".control").filter(has_text="CC7.2")
         control.locator("summary").first.click()
         expect(control).to_contain_text("What people do is on a trail")
         control.locator(".proofs summary").first.click()
         expect(control.locator(".proofs li").first).to_contain_text("Record ")
-        press_in = control.get_by_role("button", name="Add a note…")
+        press_in = control.get_by_role("button", name="Add note…")
         press_in.click()
-        page.get_by_label("What you can say").fill("Looked at " + SCRIPT)
+        page.get_by_label("Note").fill("Looked at " + SCRIPT)
         confirm(window, "Add")
         assert window.findings() == []
         html = downloaded(window, "HTML", tmp_path / "report.html").read_text()
@@ -96,20 +96,20 @@ def test_a_schedule_is_made_paused_and_removed(visit: Visiting) -> None:
     with visit(size=NARROW) as window:
         page = window.page
         window.open("/compliance?tab=schedules")
-        window.see("No report is made by a clock")
-        press(window, "New…")
-        page.get_by_label("When").fill("* * * * *")
-        page.get_by_role("dialog").get_by_role("button", name="Add").click()
+        window.see("No scheduled reports")
+        press(window, "Create schedule…")
+        page.get_by_label("Schedule (cron)").fill("* * * * *")
+        page.get_by_role("dialog").get_by_role("button", name="Create").click()
         expect(page.get_by_role("dialog")).to_contain_text("at most once an hour")
-        page.get_by_label("When").fill("0 6 1 * *")
+        page.get_by_label("Schedule (cron)").fill("0 6 1 * *")
         page.get_by_label("Time zone").fill("Europe/Berlin")
-        confirm(window, "Add")
+        confirm(window, "Create")
         press(window, "Pause")
-        expect(page.get_by_role("button", name="Go on")).to_be_visible()
+        expect(page.get_by_role("button", name="Resume")).to_be_visible()
         assert window.overflow <= 0
         assert window.findings() == []
-        press(window, "Remove")
-        window.see("No report is made by a clock")
+        press(window, "Delete")
+        window.see("No scheduled reports")
         # Chromium itself writes the refusal on the console; there has to be nothing else.
         assert all("400" in fault for fault in window.faults), window.faults
         window.faults.clear()
@@ -121,30 +121,30 @@ def test_rules_are_tried_and_holds_placed_and_lifted(visit: Visiting, estate: Es
         page = window.page
         window.open("/retention")
         window.heading("Retention")
-        press(window, "What would go now?")
-        expect(page.get_by_role("group", name="What would go")).to_contain_text("Trail")
+        press(window, "Run dry run")
+        expect(page.get_by_role("group", name="Dry run")).to_contain_text("Trail")
         page.get_by_role("row").filter(has_text="Trail").first.get_by_role(
-            "button", name="Change…"
+            "button", name="Edit…"
         ).click()
         page.get_by_label("Days").fill("400")
-        confirm(window, "Set")
-        expect(page.get_by_role("group", name="Rules")).to_contain_text("this organization's rule")
-        press(window, "Place a hold…")
-        page.get_by_label("Why").fill("Case 7 " + SCRIPT)
-        confirm(window, "Place it")
+        confirm(window, "Save")
+        expect(page.get_by_role("group", name="Retention rules")).to_contain_text("Organization")
+        press(window, "Place hold…")
+        page.get_by_label("Reason").fill("Case 7 " + SCRIPT)
+        confirm(window, "Place hold")
         row = page.get_by_role("row").filter(has_text="Case 7")
-        expect(row).to_contain_text("In force")
+        expect(row).to_contain_text("Active")
         assert window.findings() == []
         row.get_by_role("button", name="Lift…").click()
-        page.get_by_label("Why").fill("closed")
-        confirm(window, "Lift it")
+        page.get_by_label("Reason").fill("closed")
+        confirm(window, "Lift hold")
         expect(row).to_contain_text(re.compile("Lifted by .*owner: closed"))
     _put_back(estate)
     with visit(role="admin", size=NARROW) as window:
         window.open("/retention")
         window.heading("Retention")
         window.see("Lifted")
-        assert window.page.get_by_role("button", name="Change…").count() == 0
+        assert window.page.get_by_role("button", name="Edit…").count() == 0
         assert window.overflow <= 0
 
 

@@ -22,30 +22,30 @@ ORG = "all"
 FEW = 8  # controls that go with what was done before
 MANY = 20  # dialogs that the dashboard has at least
 FILLS = {
-    "An account with a password: First password": PASSWORD,
-    "Another password for .*: New password": "another " + PASSWORD,
-    "New secret: Name": "secret/crawled",
-    "New secret: Value": '{"a": 1}',
-    "New version of .*: Value": '{"a": 1}',
-    "To the path": "secret/app/db",
+    "Create account: Initial password": PASSWORD,
+    "Set password of .*: New password": "another " + PASSWORD,
+    "Create secret: Name": "secret/crawled",
+    "Create secret: Value": '{"a": 1}',
+    "Write new version of .*: Value": '{"a": 1}',
+    "Path": "secret/app/db",
 }
 """Pattern of a field's label, after the title of its dialog if it is in one → what is typed."""
 SKIPS = {
     "Sign out": "ends the session",
-    "Close this message": "it goes by itself",
+    "Dismiss": "it goes by itself",
     "Change password": "of one's own password: tests/browser/test_settings.py",
     "Confirm": "takes a code of the authenticator: tests/browser/test_settings.py",
 }
 """Controls that are not used → why not."""
 LAST = (
-    "Make a report…", "Disable…", "Lock…", "Delete current…", "Destroy…", "Retire…", "Erase…",
-    "Delete…",
+    "Create report…", "Disable…", "Lock…", "Delete current version…", "Destroy…", "Retire…",
+    "Erase…", "Delete…",
 )  # fmt: skip
 """Dialogs that are confirmed after all others: what they are about is gone, or its actions are."""
 UNCONFIRMED = {
     "Seal…": "nothing answers afterwards: tests/browser/test_agent.py",
-    "New channel…": "wants a mail server: tests/browser/test_alerts.py",
-    "Let in…": "wants the fingerprint of the machine: tests/browser/test_enrolment.py",
+    "Create channel…": "wants a mail server: tests/browser/test_alerts.py",
+    "Approve…": "wants the fingerprint of the machine: tests/browser/test_enrolment.py",
 }
 """Dialogs that are cancelled only → why."""
 THERE = (
@@ -101,7 +101,7 @@ def test_the_super_admins_pages(chromium: Browser, furnished: Estate) -> None:
     with visiting(chromium, furnished, org="platform") as window:
         pages = ["/organizations", "/", "/audit?tab=verify", "/usage"]
         crawl = crawled(window, pages, follow=False)
-    assert "New organization…" in {name for _, _, name, _ in crawl.dialogs}
+    assert "Create organization…" in {name for _, _, name, _ in crawl.dialogs}
 
 
 def test_the_dashboard(chromium: Browser, furnished: Estate) -> None:

@@ -27,8 +27,8 @@ def test_a_token_lets_an_agent_in(visit: Visiting, estate: Estate, tmp_path: Pat
         page = window.page
         window.open("/enrolment")
         page.get_by_label("Agent", exact=True).fill("three")
-        press(window, "Make a token")
-        window.see("Waiting for it")
+        press(window, "Create token")
+        window.see("Waiting for agent")
         assert window.findings() == []
         token = page.get_by_label("Token", exact=True).inner_text().strip()
         command = page.get_by_label("Command", exact=True).inner_text()
@@ -47,11 +47,11 @@ def test_a_token_lets_an_agent_in(visit: Visiting, estate: Estate, tmp_path: Pat
 
             window.go("/agents/three?tab=commands")
             window.heading("three")
-            press(window, "Tags…")
+            press(window, "Edit tags…")
             page.get_by_label("Tags", exact=True).fill("eu prod")
             press(window, "Save")
             page.get_by_label("Command", exact=True).select_option("send_checkpoint")
-            press(window, "Ask it")
+            press(window, "Send command")
             row = page.get_by_role("row").filter(has_text="Send checkpoint")
             expect(row).to_contain_text("Done")
             window.go("/agents/three")
@@ -60,7 +60,7 @@ def test_a_token_lets_an_agent_in(visit: Visiting, estate: Estate, tmp_path: Pat
             press(window, "Lock…")
             press(window, "Lock")
             expect(page.locator(".page-head")).to_contain_text("Locked")
-            page.get_by_role("link", name="Let in again…").click()
+            page.get_by_role("link", name="Enrol again…").click()
             window.heading("Enrolment")
             expect(page.get_by_label("Agent", exact=True)).to_have_value("three")
             expect(page.get_by_label("If the name is taken")).to_have_value("yes")
@@ -86,28 +86,28 @@ def test_who_asks_to_join_waits_for_a_person(
     with visit(org="platform") as window:  # who named no organization is for the platform
         page = window.page
         window.open("/enrolment")
-        page.get_by_text("Nobody. An agent asks with").wait_for()
+        page.get_by_text("No join requests. To send one from an agent, run").wait_for()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as asking:
-            press(window, "Let in…")
+            press(window, "Approve…")
             page.get_by_label("Fingerprint").fill("0000-0000-0000-0000-0000")
             page.get_by_role("textbox", name="Name").fill("stranger")
-            press(window, "Let in")
+            press(window, "Approve")
             page.get_by_role("dialog").locator(".notice").wait_for()
             assert window.findings() == []
             page.keyboard.press("Escape")
-            press(window, "Refuse…")
-            press(window, "Refuse")
-            window.see("It is turned away")
+            press(window, "Reject…")
+            press(window, "Reject")
+            window.see("Request rejected")
             assert asking.wait(30) != 0
         command[command.index(str(tmp_path))] = str(tmp_path / "again")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as asking:
             assert asking.stdout is not None
             told = next(line for line in asking.stdout if b"fingerprint" in line).decode()
-            press(window, "Let in…")
+            press(window, "Approve…")
             page.get_by_label("Fingerprint").fill(told.split()[-1])
             page.get_by_role("textbox", name="Name").fill("stranger")
-            press(window, "Let in")
-            window.see("stranger is let in")
+            press(window, "Approve")
+            window.see("stranger approved")
             assert asking.wait(30) == 0
         window.go("/agents/stranger")
         expect(page.get_by_role("region", name="Agent", exact=True)).to_contain_text("Active")

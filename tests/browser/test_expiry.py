@@ -13,7 +13,7 @@ from tests.browser.estate import Estate
 from tests.browser.lone import looking, tell
 from tests.browser.visit import PATIENCE, Visit
 
-TOLD = "Your session has ended. Sign in again, and you are back on the page where you were."
+TOLD = "Your session has ended. Sign in again to return to this page."
 MINUTE = 60_000  # milliseconds
 KNOWN_WITHIN = 60_000  # milliseconds: a feed looks at its session every 15 s
 expect.set_options(timeout=PATIENCE)
@@ -78,10 +78,10 @@ def test_the_dashboard_tells_at_the_next_step(visit: Visiting, estate: Estate) -
         window.heading("Settings")
         window.page.wait_for_load_state("networkidle")  # else what is still asked is the next step
         ended(estate, "seen_at")
-        window.page.get_by_role("link", name="Audit trail").click()
+        window.page.get_by_role("link", name="Audit log").click()
         at_the_door(window)
         again(window)
-        window.heading("Audit trail")
+        window.heading("Audit log")
         unanswered(window)
 
 

@@ -41,7 +41,7 @@ def press(window: Visit, name: str) -> None:
 def at_provider(window: Visit, account: str) -> None:
     """Go there, and say who one is."""
     fill(window, {"Organization": "acme"})
-    press(window, "Sign in with your organization's provider")
+    press(window, "Sign in with identity provider")
     window.page.get_by_role("heading", name="Who are you?").wait_for()
     window.page.get_by_label("Account").fill(account)
     press(window, "Go on")
@@ -59,10 +59,10 @@ def shows_anew(window: Visit) -> None:
     press(window, "Lock…")
     fill(window, {"Reason": "lost"})
     press(window, "Lock")
-    window.page.get_by_role("heading", name="Show that it is you").wait_for()
+    window.page.get_by_role("heading", name="Confirm your identity").wait_for()
     assert window.page.get_by_label("Password").count() == 0
     assert window.findings() == []
-    press(window, "Go to your provider")
+    press(window, "Continue to identity provider")
     window.heading("Fleet")
     after = window.session()
     assert after["session"] != before
@@ -93,18 +93,18 @@ def test_a_provider_is_taken_used_and_taken_away(
     with visit(role="owner") as owner, visit(role=None, size=NARROW) as guest:
         owner.open("/people?tab=provider")
         fill(owner, {
-            "Issuer": "http://127.0.0.1:9", "Client id": CLIENT, "Client secret": SECRET,
-            "Domains": "corp.example", "Claim with the role": "groups",
-            "Roles by its value": "sec = operator",
+            "Issuer": "http://127.0.0.1:9", "Client ID": CLIENT, "Client secret": SECRET,
+            "Domains": "corp.example", "Role claim": "groups",
+            "Role mapping": "sec = operator",
         })  # fmt: skip
-        press(owner, "Take this provider")
+        press(owner, "Add provider")
         owner.page.get_by_text("does not answer as one").wait_for()
         assert owner.findings() == []
         fill(owner, {"Issuer": issuer})
-        press(owner, "Take this provider")
-        owner.see("People can sign in by it")
+        press(owner, "Add provider")
+        owner.see("Identity provider saved")
         owner.see(f"{estate.address}/api/v1/oidc/logout/acme")
-        expect(owner.page.get_by_label("Client id", exact=True)).to_have_value(CLIENT)
+        expect(owner.page.get_by_label("Client ID", exact=True)).to_have_value(CLIENT)
         expect(owner.page.get_by_label("Client secret", exact=True)).to_have_value("")
         assert owner.findings() == []
         assert all("503" in fault for fault in owner.faults), owner.faults
@@ -112,7 +112,7 @@ def test_a_provider_is_taken_used_and_taken_away(
 
         guest.open("/")
         at_provider(guest, "u-eve")
-        guest.page.get_by_text("you have no account here").wait_for()
+        guest.page.get_by_text("You have no account here").wait_for()
         assert guest.findings() == []
         guest.context.clear_cookies()  # the provider would know the browser again
         at_provider(guest, "u-ann")
@@ -123,13 +123,13 @@ def test_a_provider_is_taken_used_and_taken_away(
         shows_anew(guest)
 
         for_a_program(guest)
-        press(owner, "Take it away…")
-        owner.page.get_by_role("dialog").get_by_role("button", name="Take away").click()
-        owner.page.get_by_role("button", name="Take this provider").wait_for()
+        press(owner, "Remove provider…")
+        owner.page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        owner.page.get_by_role("button", name="Add provider").wait_for()
         estate.plane.want(204, "DELETE", "organizations/acme/users/ann")
         guest.heading("Sign in")
         fill(guest, {"Organization": "acme"})
-        press(guest, "Sign in with your organization's provider")
+        press(guest, "Sign in with identity provider")
         guest.see("This organization has no identity provider.")
         faults = [*guest.faults, *owner.faults]
         refused = ("40", "no valid credentials")  # the live view may ask once more, too

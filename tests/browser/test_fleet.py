@@ -21,7 +21,7 @@ PAGES = {
     "/agents/one?tab=commands": "one",
     "/policies": "Policies",
     "/policies/new?new=1": "new",
-    "/rollouts": "Roll-outs",
+    "/rollouts": "Rollouts",
     "/enrolment": "Enrolment",
     "/alerts": "Alerts",
     "/alerts?tab=channels": "Alerts",
@@ -34,9 +34,9 @@ PAGES = {
     "/usage?tab=top": "Usage and capacity",
     "/usage?tab=secrets": "Usage and capacity",
     "/usage?tab=capacity": "Usage and capacity",
-    "/audit": "Audit trail",
-    "/audit?record=1&phase=outcome": "Audit trail",
-    "/audit?tab=verify": "Audit trail",
+    "/audit": "Audit log",
+    "/audit?record=1&phase=outcome": "Audit log",
+    "/audit?tab=verify": "Audit log",
     "/settings": "Settings",
     "/people": "People",
     "/people?who=viewer": "People",
@@ -65,7 +65,7 @@ def test_the_door_opens_for_the_right_password_alone(visit: Visiting) -> None:
         page.get_by_label("Name").fill("admin")
         page.get_by_label("Password").fill("not this one")
         page.get_by_role("button", name="Sign in", exact=True).click()
-        window.see("Organization, name or password is wrong.")
+        window.see("Wrong organization, name or password.")
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in", exact=True).click()
         window.heading("one")
@@ -122,7 +122,7 @@ def test_a_log_that_contradicts_itself_is_accepted_by_a_person(
         assert window.findings() == []
         page.get_by_label("Reason").fill("restored from a backup")
         page.get_by_role("button", name="Accept", exact=True).click()
-        window.see("one starts a new witnessed log")
+        window.see("one starts a new witnessed audit log")
         expect(accept).to_have_count(0)
 
 
@@ -307,7 +307,7 @@ def test_a_role_sees_what_it_may_do(visit: Visiting) -> None:
         assert window.page.get_by_role("button", name="Lock…").count() == 0
         window.open("/")
         window.heading("Fleet")
-        assert window.page.get_by_text("What changed lately").count() == 0
+        assert window.page.get_by_text("Recent changes").count() == 0
 
 
 def test_what_is_dangerous_asks_again_who_one_is(visit: Visiting, estate: Estate) -> None:
@@ -332,12 +332,12 @@ def test_what_is_dangerous_asks_again_who_one_is(visit: Visiting, estate: Estate
         page.route("**/agents/one/retire", refuse)
         page.get_by_role("button", name="Retire…").click()
         page.get_by_role("button", name="Retire", exact=True).click()
-        page.get_by_role("heading", name="Show that it is you").wait_for()
+        page.get_by_role("heading", name="Confirm your identity").wait_for()
         page.keyboard.press("Escape")
         window.see("show again who you are (request r-1)")
         page.get_by_role("button", name="Retire", exact=True).click()
         page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Go on").click()
-        window.see("one is retired")
+        page.get_by_role("button", name="Confirm").click()
+        window.see("one retired")
         assert all("403" in fault for fault in window.faults), window.faults
         window.faults.clear()

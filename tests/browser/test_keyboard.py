@@ -28,7 +28,7 @@ STOCKED = {
     "/policies/theirs": "theirs",
     "/policies/theirs?tab=versions": "theirs",
     "/policies/idle": "idle",
-    "/rollouts": "Roll-outs",
+    "/rollouts": "Rollouts",
     "/enrolment": "Enrolment",
     "/alerts": "Alerts",
     "/alerts?tab=channels": "Alerts",
@@ -42,16 +42,17 @@ STOCKED = {
 }
 """Of an organization that has one of everything, whatever other tests left in `acme`."""
 ELSEWHERE = {
-    "New organization…": "for the super-admin alone",
-    "Another authenticator…": "on a page that has a second factor; no dialog",
-    "Take it away…": "with a second factor, or a provider",
+    "Create organization…": "for the super-admin alone",
+    "Replace authenticator…": "on a page that has a second factor; no dialog",
+    "Remove second factor…": "with a second factor",
+    "Remove provider…": "with a provider",
     "Reset second factor…": "with a second factor",
-    "End membership…": "of somebody from another organization; the dialog is Delete…'s",
-    "Resume…": "of a roll-out that is halted; the dialog is Next step…'s",
-    "Finish…": "of a roll-out at its last step; the dialog is Next step…'s",
-    "Next step…": "of a roll-out with several steps; the dialog is Halt…'s",
-    "Let in again…": "a link",
-    "Enrol an agent…": "a link",
+    "Remove member…": "of somebody from another organization; the dialog is Delete account…'s",
+    "Resume…": "of a rollout that is halted; the dialog is Advance…'s",
+    "Finish…": "of a rollout at its last step; the dialog is Advance…'s",
+    "Advance…": "of a rollout with several steps; the dialog is Halt…'s",
+    "Enrol again…": "a link",
+    "Enrol agent…": "a link",
 }
 
 
@@ -92,7 +93,7 @@ def test_every_dialog_holds_the_focus_and_gives_it_back(visit: Visiting, estate:
             done |= dialogs(window, STOCKED)
             silent = [fault for fault in window.faults if "samples" not in fault]
             window.faults[:] = silent  # `held` never told a figure: Chromium writes every 404
-    wanted = said("pages/*.tsx", "pages/[!v]*/*.tsx", "parts/*.tsx")
+    wanted = said("control/**/*.tsx", "components/*.tsx")
     assert wanted - done - set(ELSEWHERE) == set()
     assert set(ELSEWHERE) <= wanted
     assert len(wanted) > 30, wanted
@@ -121,5 +122,5 @@ def test_the_agents_own_pages_need_no_mouse(chromium: Browser) -> None:
             reached_by_tab(window, pages)
             done = dialogs(window, pages)
             window.faults[:] = [fault for fault in window.faults if "404" not in fault]
-    chosen = {"Write it again…"}  # of a version that one chooses first; the dialog is Destroy…'s
-    assert said("pages/vault/**/*.tsx", "parts/*.tsx") - done == chosen
+    chosen = {"Roll back…"}  # of a version that one chooses first; the dialog is Destroy…'s
+    assert said("agent/**/*.tsx", "components/*.tsx") - done == chosen

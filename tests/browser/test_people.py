@@ -54,7 +54,7 @@ def test_somebody_is_invited_comes_is_changed_and_put_out(visit: Visiting) -> No
         guest.heading("Join acme")
         assert guest.page.url == f"{guest.address}/"
         with guest.page.expect_request("**/oidc/begin") as begun:
-            press(guest, "Sign in with your organization's provider")
+            press(guest, "Sign in with identity provider")
         told = {"organization": "acme", "invitation": path.partition("=")[2]}
         assert begun.value.post_data_json == told
         guest.see("This organization has no identity provider.")
@@ -63,7 +63,7 @@ def test_somebody_is_invited_comes_is_changed_and_put_out(visit: Visiting) -> No
         assert guest.overflow <= 0
         guest.page.get_by_label("Name").fill("grace")
         guest.page.get_by_label("Password").fill(PASSWORD)
-        press(guest, "Make my account")
+        press(guest, "Create account")
         guest.heading("Fleet")
         assert secret_is_gone(guest)
 
@@ -76,8 +76,7 @@ def test_somebody_is_invited_comes_is_changed_and_put_out(visit: Visiting) -> No
         guest.heading("Sign in")
         guest.open(path)
         guest.see(
-            "This link does not count: it was used, taken back or is older than a week. "
-            "Ask for another one."
+            "This invitation is not valid: it was used, revoked or has expired. Ask for a new one."
         )
         expected(guest, 401, 404)
 
@@ -85,15 +84,15 @@ def test_somebody_is_invited_comes_is_changed_and_put_out(visit: Visiting) -> No
         record = admin.page.get_by_role("row").filter(has_text="users.change_user")
         expect(record).to_contain_text("acme/admin")
         record.click()
-        facts = admin.page.get_by_role("region", name="Detail")
+        facts = admin.page.get_by_role("region", name="Details")
         expect(facts).to_contain_text("viewer")
         assert admin.findings() == []
         admin.page.get_by_role("tab", name="Verify and export").click()
         press(admin, "Verify now")
-        admin.see("Whole")
+        admin.see("Intact")
 
         admin.go("/people?who=grace")
-        press(admin, "Delete…")
+        press(admin, "Delete account…")
         confirm(admin, "Remove")
         expect(row).to_have_count(0)
 
@@ -107,11 +106,11 @@ def test_who_has_an_account_joins_with_it(visit: Visiting, estate: Estate) -> No
         window.see("Join vast?")
         assert secret_is_gone(window)
         confirm(window, "Join")
-        window.see("You are a member of vast")
+        window.see("You joined vast")
         expect(window.page.get_by_label("Organization")).to_have_value("vast")
     with visit(org="platform") as boss:
         boss.open("/people?org=vast&who=acme/viewer")
-        press(boss, "End membership…")
+        press(boss, "Remove member…")
         confirm(boss, "Remove")
         expect(boss.page.get_by_role("row").filter(has_text="acme/viewer")).to_have_count(0)
 
@@ -130,6 +129,6 @@ def test_words_of_people_are_text(visit: Visiting, estate: Estate) -> None:
         window.see(SCRIPT)
         assert window.findings() == []
         row = window.page.get_by_role("row").filter(has_text=re.compile("onerror"))
-        row.get_by_role("button", name="End").click()
+        row.get_by_role("button", name="Revoke").click()
         expect(row).to_have_count(0)
     assert made["id"] not in str(plane.want(200, "GET", "organizations/acme/tokens"))

@@ -80,12 +80,12 @@ def test_a_policy_reaches_both_agents_and_is_taken_back(visit: Visiting) -> None
     with visit() as window:
         page = window.page
         window.open("/policies")
-        press(window, "New policy…")
+        press(window, "Create policy…")
         page.get_by_label("Name").fill("ready")
-        confirm(window, "Write it")
+        confirm(window, "Continue")
         window.heading("ready")
         save(window, "ready", {"rules": [RULE]})
-        press(window, "Whom it is for…")
+        press(window, "Edit targets…")
         page.get_by_role("combobox", name="Agents").select_option("all")
         expect(page.get_by_role("dialog")).to_contain_text("2 agents")
         confirm(window, "Save")
@@ -98,10 +98,10 @@ def test_a_policy_reaches_both_agents_and_is_taken_back(visit: Visiting) -> None
         page.get_by_role("tab", name="Edit").click()
         save(window, "ready", {"rules": [RULE, {**RULE, "effect": "deny"}]})
         press(window, "Roll out…")  # at once: the version that was just saved, not the one before
-        page.get_by_label("The next step").select_option("no")
+        page.get_by_label("Next step").select_option("no")
         confirm(window, "Roll out")
-        window.see("This step is through. The next one begins when a person says so.")
-        progress = page.get_by_role("progressbar", name="Roll-out of ready version 2")
+        window.see("This step is complete. Advance the rollout to start the next step.")
+        progress = page.get_by_role("progressbar", name="Rollout of ready version 2")
         expect(progress).to_have_attribute("aria-valuetext", "1 of 2")
         press(window, "Halt…")
         page.get_by_label("Reason").fill("let us look first")
@@ -112,7 +112,7 @@ def test_a_policy_reaches_both_agents_and_is_taken_back(visit: Visiting) -> None
         expect(page.locator(".figure").filter(has_text="In use")).to_contain_text("Version 2")
         agents_have(window, 2)
 
-        page.get_by_role("tab", name="Roll-outs").click()
+        page.get_by_role("tab", name="Rollouts").click()
         press(window, "Roll back…")
         expect(page.get_by_role("dialog")).to_contain_text("gets version 1 again")
         confirm(window, "Roll back")
@@ -136,7 +136,7 @@ def test_a_policy_that_agents_refuse_stops_by_itself(visit: Visiting, estate: Es
         confirm(window, "Roll out")
         expect(page.get_by_text(re.compile("^Halted: ")).first).to_be_visible()
         refusals = page.get_by_role("group", name="Agents of this policy")
-        expect(refusals.get_by_role("row").filter(has_text="Refused").first).to_be_visible()
+        expect(refusals.get_by_role("row").filter(has_text="Failed").first).to_be_visible()
         assert window.findings() == []
         press(window, "Roll back…")
         confirm(window, "Roll back")
@@ -151,7 +151,7 @@ def test_faults_are_shown_at_their_lines(visit: Visiting) -> None:
         window.heading("typed")
         editor(window, "typed").fill('{\n  "rules": [\n}')
         fault = page.locator(".editor .fault")
-        expect(fault).to_have_text('Line 3 This is not JSON: "}" is not expected.')
+        expect(fault).to_have_text('Line 3 Invalid JSON: "}" is unexpected.')
         expect(page.locator(".gutter .bad")).to_have_text("3")
         assert window.findings() == []
         wrong = {"rules": [RULE, {**RULE, "effect": "perhaps"}]}
@@ -179,14 +179,14 @@ def test_agents_are_asked_before_a_roll_out(visit: Visiting) -> None:
         window.heading("draft")
         editor(window, "draft").fill(json.dumps({"rules": [RULE]}))
         window.see("Valid")
-        press(window, "Ask the agents")
-        table = page.get_by_role("group", name="Answers", exact=True)
+        press(window, "Run replay")
+        table = page.get_by_role("group", name="Replay by agent", exact=True)
         for vault in ("one", "two"):
             row = table.get_by_role("row").filter(has_text=vault)
             expect(row).to_contain_text("Answered")
-        progress = page.get_by_role("progressbar", name="Answers of agents")
+        progress = page.get_by_role("progressbar", name="Agents finished")
         expect(progress).to_have_attribute("aria-valuetext", "2 of 2")
-        figure = page.locator(".figure").filter(has_text="No longer allowed")
+        figure = page.locator(".figure").filter(has_text="Newly denied")
         expect(figure.locator(".value")).to_have_text("0")
         assert window.findings() == []
 
@@ -220,7 +220,7 @@ def test_every_part_is_for_everybody(visit: Visiting, estate: Estate) -> None:
             window.page.get_by_role("tabpanel").wait_for()
             assert window.findings() == [], tab
             assert window.overflow <= 0, tab
-        press(window, "Whom it is for…")
+        press(window, "Edit targets…")
         assert window.findings() == []
         window.page.keyboard.press("Escape")
 
@@ -234,7 +234,7 @@ def test_a_viewer_changes_nothing(visit: Visiting, estate: Estate) -> None:
         window.heading("looked-at")
         assert window.page.get_by_role("tab", name="Edit").count() == 0
         assert window.page.get_by_role("button", name="Roll out…").count() == 0
-        assert window.page.get_by_role("button", name="Whom it is for…").count() == 0
+        assert window.page.get_by_role("button", name="Edit targets…").count() == 0
 
 
 def test_a_cut_is_made_up_for(visit: Visiting, estate: Estate) -> None:

@@ -17,12 +17,12 @@ expect.set_options(timeout=PATIENCE)
 def replaced(window: Visit, shown: str) -> str:
     """Put another authenticator in the place of the one of which this is a code; its secret."""
     page = window.page
-    page.get_by_role("button", name="Another authenticator…").click()
-    page.get_by_label("Code of your authenticator").fill(shown)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Replace authenticator…").click()
+    page.get_by_label("Authenticator code").fill(shown)
+    page.get_by_role("button", name="Continue").click()
     secret = page.locator("code").filter(has_text=re.compile("^[A-Z2-7]{32}$")).inner_text()
     assert window.findings() == []
-    page.get_by_label("Code of your authenticator").fill(pyotp.TOTP(secret).now())
+    page.get_by_label("Authenticator code").fill(pyotp.TOTP(secret).now())
     page.get_by_role("button", name="Confirm", exact=True).click()
     return secret
 
@@ -36,27 +36,27 @@ def test_an_account_is_its_owners_own(visit: Visiting, estate: Estate) -> None:
     with visit(role="heidi", size=NARROW) as window:
         page = window.page
         window.open("/settings")
-        page.get_by_label("Exact times in").select_option("utc")
-        expect(page.get_by_text(re.compile(r"It is .*Z\."))).to_be_visible()
+        page.get_by_label("Time zone").select_option("utc")
+        expect(page.get_by_text(re.compile(r"Current time: .*Z\."))).to_be_visible()
 
-        page.get_by_role("button", name="Set one up").click()
+        page.get_by_role("button", name="Set up second factor").click()
         secret = page.locator("code").filter(has_text=re.compile("^[A-Z2-7]{32}$")).inner_text()
         assert window.findings() == []
-        page.get_by_label("Code of your authenticator").fill(pyotp.TOTP(secret).now())
+        page.get_by_label("Authenticator code").fill(pyotp.TOTP(secret).now())
         page.get_by_role("button", name="Confirm", exact=True).click()
         codes = page.get_by_role("region", name="Recovery codes", exact=True).locator("pre")
         recovery = codes.inner_text().split()
         assert len(recovery) == 10
-        page.get_by_role("button", name="I have kept them").click()
-        window.see("10 recovery codes are left.")
+        page.get_by_role("button", name="I have saved them").click()
+        window.see("10 recovery codes left.")
         assert replaced(window, recovery[0]) != secret
         expect(codes).not_to_contain_text(recovery[1])
         expect(page.get_by_role("row").filter(has_text="Program")).to_have_count(0)
         plane.want(401, "GET", "sessions/current", token=elsewhere)
-        page.get_by_role("button", name="I have kept them").click()
-        page.get_by_role("button", name="Take it away…").click()
-        page.get_by_role("dialog").get_by_role("button", name="Take away").click()
-        page.get_by_role("button", name="Set one up").wait_for()
+        page.get_by_role("button", name="I have saved them").click()
+        page.get_by_role("button", name="Remove second factor…").click()
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        page.get_by_role("button", name="Set up second factor").wait_for()
 
         elsewhere = plane.login("acme", "heidi")
         window.open("/settings")
@@ -66,12 +66,12 @@ def test_an_account_is_its_owners_own(visit: Visiting, estate: Estate) -> None:
         assert window.findings() == []
         assert window.overflow <= 0
 
-        page.get_by_label("Password that is").fill(PASSWORD)
+        page.get_by_label("Current password").fill(PASSWORD)
         page.get_by_label("New password", exact=True).fill(OTHER)
-        page.get_by_label("New password again").fill("something else")
+        page.get_by_label("Repeat new password").fill("something else")
         page.get_by_role("button", name="Change password").click()
-        window.see("The two new passwords are not the same.")
-        page.get_by_label("New password again").fill(OTHER)
+        window.see("The new passwords do not match.")
+        page.get_by_label("Repeat new password").fill(OTHER)
         page.get_by_role("button", name="Change password").click()
         window.heading("Sign in")
     plane.login("acme", "heidi", OTHER)

@@ -68,17 +68,17 @@ def test_usage_is_shown_and_taken_away(visit: Visiting, tmp_path: Path) -> None:
         rows = list(csv.DictReader((tmp_path / "unused.csv").read_text().splitlines()))
         assert [(row["vault"], row["secret"]) for row in rows] == [("one", SECRET)]
         page.get_by_label("Days").fill("250")
-        window.see("None")
+        window.see("No secrets")
         assert window.findings() == []
 
         window.go("/usage?tab=keys&vault=one")
-        expect(page.get_by_role("row").filter(has_text="one")).to_contain_text("or longer")
-        window.see("Agents that owe a change of the key-encryption key: 0 of 1.")
+        expect(page.get_by_role("row").filter(has_text="one")).to_contain_text("Or longer")
+        window.see("Key rotation due: 0 of 1 agent.")
         assert window.findings() == []
 
         window.go("/usage?tab=capacity&vault=one")
         page.get_by_text("90 % band").wait_for()
-        expect(page.get_by_role("figure", name="Requests an hour")).to_be_visible()
+        expect(page.get_by_role("figure", name="Requests per hour")).to_be_visible()
         with page.expect_download() as download:
             page.get_by_role("button", name="JSON").click()
         download.value.save_as(tmp_path / "capacity.json")

@@ -85,6 +85,6 @@ test("words of the wire become words for people", () => {
 
 test("a record without an actor says who it was as well as it can be said", () => {
   assert.equal(actorName({ actor: "acme/ann", ip: "192.0.2.1" }), "acme/ann");
-  assert.equal(actorName({ actor: "", ip: "192.0.2.1" }), "nobody signed in");
-  assert.equal(actorName({ actor: "", ip: "" }), "the control plane");
+  assert.equal(actorName({ actor: "", ip: "192.0.2.1" }), "Not signed in");
+  assert.equal(actorName({ actor: "", ip: "" }), "Control plane");
 });

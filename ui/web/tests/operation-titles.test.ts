@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { operationTitle } from "../src/control/operation-titles";
 
 test("what was done is told as people speak, what was not by its name", () => {
-  assert.equal(operationTitle({ operation: "users.create_user", result: "ok" }), "Account made");
+  assert.equal(operationTitle({ operation: "users.create_user", result: "ok" }), "Account created");
   assert.equal(
     operationTitle({ operation: "users.create_user", result: "denied" }),
     "Users create user",

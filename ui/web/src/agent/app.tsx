@@ -15,15 +15,15 @@ export function App() {
   const now = signInState.value;
   const vault = sealStatus.value;
   if (vault?.sealed) return <Sealed now={vault} />;
-  if (now.state === "unknown") return <Loading label="Opening" />;
+  if (now.state === "unknown") return <Loading label="Loading" />;
   if (now.state === "error") return <ErrorState error={now.error} onRetry={again} />;
   if (now.state === "out") return <SignIn />;
   return (
     <AppShell groups={groups} footer={<SignedInUser />}>
       {vault?.refusing && (
         <Notice tone="bad">
-          This agent refuses every request: {vault.refusing}. Free space there; it goes on by
-          itself.
+          This agent refuses all requests: {vault.refusing}. Free disk space there; the agent then
+          resumes by itself.
         </Notice>
       )}
       <Outlet pages={routes} />

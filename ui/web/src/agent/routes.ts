@@ -53,7 +53,7 @@ export const routes: readonly AgentRoute[] = [
   },
   {
     path: "/sent",
-    title: "What left",
+    title: "Egress ledger",
     group: "Evidence",
     icon: "report",
     load: () => import("./pages/egress"),

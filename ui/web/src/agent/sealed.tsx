@@ -33,13 +33,13 @@ function KeyFileUnseal({ now }: { now: SealStatus }) {
       <Heading />
       <DescriptionList
         rows={[
-          ["Unsealed with", "its key file"],
+          ["Unsealed with", "Key file"],
           ["Version", now.version],
         ]}
       />
       <p class="muted">
-        Somebody has ordered this, and a restart does not end it. On the agent's machine, as its
-        user: <code>freehold operator unseal --config FILE</code>.
+        An operator sealed this vault; a restart does not unseal it. To unseal it, run this on the
+        agent's machine as the agent's user: <code>freehold operator unseal --config FILE</code>.
       </p>
     </div>
   );
@@ -48,7 +48,7 @@ function KeyFileUnseal({ now }: { now: SealStatus }) {
 function Heading() {
   return (
     <h1 class="line">
-      Sealed <StatusBadge status="sealed" filled label="Serves nothing" />
+      Sealed <StatusBadge status="sealed" filled label="Not serving" />
     </h1>
   );
 }
@@ -56,9 +56,9 @@ function Heading() {
 function Uninitialized() {
   return (
     <div class="sealed">
-      <h1>Not initialised</h1>
+      <h1>Not initialized</h1>
       <p class="muted">
-        This vault has no keys yet. Make them on its machine, where nobody looks on: the command is{" "}
+        This vault has no keys yet. To create them, run this on the agent's machine:{" "}
         <code>freehold operator init</code>.
       </p>
     </div>
@@ -87,12 +87,12 @@ function ShareUnseal({ now }: { now: SealStatus }) {
       <Heading />
       <DescriptionList
         rows={[
-          ["Unsealed by", `${now.t} of ${now.n} shares`],
+          ["Unsealed with", `${now.t} of ${now.n} key shares`],
           ["Version", now.version],
         ]}
       />
       <ProgressBar
-        label="Shares offered"
+        label="Key shares entered"
         segments={[{ tone: "info", value: now.progress }]}
         total={now.t}
       />
@@ -101,13 +101,13 @@ function ShareUnseal({ now }: { now: SealStatus }) {
         type="password"
         autocomplete="off"
         required
-        hint={`${now.progress} of ${now.t} offered so far`}
+        hint={`${now.progress} of ${now.t} entered so far`}
         value={share}
         onChange={setShare}
       />
       {error && <Notice tone="bad">{error.message}</Notice>}
       <Button type="submit" kind="primary" busy={busy}>
-        Offer the share
+        Submit share
       </Button>
     </form>
   );

@@ -13,7 +13,7 @@ export function SignIn() {
         title="Sign in"
         submitLabel="Sign in"
         onSubmit={() => signIn(credential.trim())}
-        unauthorizedMessage="This token or key does not count."
+        unauthorizedMessage="Invalid token or API key."
       >
         <TextField
           label="Token or API key"
@@ -22,7 +22,7 @@ export function SignIn() {
           autocomplete="off"
           required
           maxLength={4096}
-          hint="It opens a session and is not kept. The session ends with it."
+          hint="Used once to sign in; never stored. The session ends when the token or key does."
           value={credential}
           onChange={setCredential}
         />

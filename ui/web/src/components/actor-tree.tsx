@@ -55,11 +55,11 @@ const COLUMNS: Column<ActorNode>[] = [
   },
   {
     name: "lost",
-    title: "Refused, dropped",
+    title: "Refused / dropped",
     width: "9rem",
     numeric: true,
     wideOnly: true,
-    cell: node => `${formatCount(node.refused)}, ${formatCount(node.dropped)}`,
+    cell: node => `${formatCount(node.refused)} / ${formatCount(node.dropped)}`,
     sortBy: node => node.refused + node.dropped,
   },
   {
@@ -76,8 +76,8 @@ const COLUMNS: Column<ActorNode>[] = [
 export function ActorTree({ tree }: { tree: AgentSections["tree"] | undefined }) {
   if (!tree?.nodes)
     return (
-      <EmptyState icon="tree" title="It has not told yet">
-        An agent tells its actors while somebody looks and its link is up.
+      <EmptyState icon="tree" title="No actors reported yet">
+        An agent reports its actors while this page is open and its link is connected.
       </EmptyState>
     );
   return (

@@ -20,9 +20,7 @@ export function AuthLayout({
         {product}
       </div>
       {now.state === "out" && now.ended && (
-        <Notice tone="info">
-          Your session has ended. Sign in again, and you are back on the page where you were.
-        </Notice>
+        <Notice tone="info">Your session has ended. Sign in again to return to this page.</Notice>
       )}
       {children}
       <div class="line">

@@ -32,7 +32,7 @@ export function DiffView({
   return (
     <section
       class="code"
-      aria-label={`${label}: ${pluralize(more ?? 0, "line")} added, ${less} taken away`}
+      aria-label={`${label}: ${pluralize(more ?? 0, "line")} added, ${less} removed`}
       // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard
       tabIndex={0}
     >

@@ -6,7 +6,7 @@ export function CopyButton({ text, label = "Copy" }: { text: string; label?: str
   const copy = () =>
     navigator.clipboard.writeText(text).then(
       () => showToast("Copied"),
-      () => showToast("The browser does not let this page copy", "bad"),
+      () => showToast("The browser blocked access to the clipboard", "bad"),
     );
   return <IconButton icon="copy" label={label} onClick={copy} />;
 }

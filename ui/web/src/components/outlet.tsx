@@ -34,7 +34,9 @@ function LazyPage({ page, params }: { page: Route; params: PageProps["params"] }
       },
       () => {
         clearTimeout(late);
-        setError(new ApiError(0, "outdated", "This page could not be loaded. Reload to try."));
+        setError(
+          new ApiError(0, "outdated", "This page could not be loaded. Reload to try again."),
+        );
       },
     );
     return () => clearTimeout(late);
@@ -60,7 +62,7 @@ class ErrorBoundary extends Component<{ children: ComponentChildren }, { failed:
 
   override render({ children }: { children: ComponentChildren }) {
     if (!this.state.failed) return children;
-    const said = "This page has a fault. Reload to go on; if it comes back, please report it.";
+    const said = "This page has failed. Reload it. If it fails again, report the problem.";
     return <ErrorState error={new ApiError(0, "fault", said)} onRetry={() => location.reload()} />;
   }
 }
@@ -68,8 +70,8 @@ class ErrorBoundary extends Component<{ children: ComponentChildren }, { failed:
 function NotFound() {
   return (
     <Frame title="Not found">
-      <EmptyState title="There is no such page">
-        The address may be mistyped. <a href="/">Go to the start</a>.
+      <EmptyState title="Page not found">
+        Check the address or go to the <a href="/">start page</a>.
       </EmptyState>
     </Frame>
   );

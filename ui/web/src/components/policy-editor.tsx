@@ -43,7 +43,8 @@ export function PolicyEditor({
           Format
         </Button>
         <Button disabled={isSame} onClick={() => onChange(saved || formatPolicy(POLICY_TEMPLATE))}>
-          Discard
+          {" "}
+          Discard changes{" "}
         </Button>
       </div>
     </div>
@@ -58,8 +59,8 @@ export function ValidationBadge({
   validation: Validation;
   unchangedLabel: string | false;
 }) {
-  if (validation.checking) return <StatusBadge status="unknown" label="Checking" />;
-  if (validation.diagnostics.length) return <StatusBadge status="failed" label="Faulty" />;
+  if (validation.checking) return <StatusBadge status="unknown" label="Validating" />;
+  if (validation.diagnostics.length) return <StatusBadge status="failed" label="Invalid" />;
   return unchangedLabel ? (
     <StatusBadge status="unknown" label={unchangedLabel} />
   ) : (

@@ -3,10 +3,10 @@ import { Stat, StatRow } from "./card";
 
 /** How far back, in hours. */
 export const REPLAY_PERIODS = [
-  ["1", "The last hour"],
-  ["24", "The last day"],
-  ["168", "The last 7 days"],
-  ["720", "The last 30 days"],
+  ["1", "Last hour"],
+  ["24", "Last 24 hours"],
+  ["168", "Last 7 days"],
+  ["720", "Last 30 days"],
 ] as const;
 
 interface ReplayCounts {
@@ -21,14 +21,14 @@ interface ReplayCounts {
 export function ReplaySummary({ counts, undecided }: { counts: ReplayCounts; undecided: number }) {
   return (
     <StatRow>
-      <Stat label="No longer allowed" value={formatCount(counts.denied)} note="accesses" />
+      <Stat label="Newly denied" value={formatCount(counts.denied)} note="accesses" />
       <Stat label="Newly allowed" value={formatCount(counts.allowed)} note="accesses" />
       <Stat
         label="Unchanged"
         value={formatCount(counts.unchanged)}
-        note={`of ${formatCount(counts.accesses)}${counts.drifted ? `; ${formatCount(counts.drifted)} were decided by other policies then` : ""}`}
+        note={`of ${formatCount(counts.accesses)}${counts.drifted ? `; ${formatCount(counts.drifted)} originally decided by other policies` : ""}`}
       />
-      <Stat label="Cannot be decided again" value={formatCount(undecided)} note="accesses" />
+      <Stat label="Not evaluated" value={formatCount(undecided)} note="accesses" />
     </StatRow>
   );
 }

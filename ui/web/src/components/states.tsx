@@ -26,7 +26,7 @@ export function Loading({ label = "Loading" }: { label?: string }) {
       {slow && <span class="spinner" aria-hidden="true" />}
       <p class={slow ? "" : "unseen"}>{label}…</p>
       {slow && feed.state.value === "waiting" && (
-        <p>The server does not answer. The page tries again by itself.</p>
+        <p>The server does not respond. Retrying automatically.</p>
       )}
     </div>
   );
@@ -85,8 +85,8 @@ export function StaleNotice({ freshness }: { freshness: Freshness }) {
     <OutdatedNotice
       message={
         <>
-          Not live since <Timestamp at={since / 1000} />: the server does not answer. This is the
-          state of that time.
+          Not live since <Timestamp at={since / 1000} />: the server does not respond. Values are
+          from that time.
         </>
       }
       at={since / 1000}
@@ -109,7 +109,7 @@ export function OutdatedNotice({ message, at, onRetry }: OutdatedNoticeProps) {
       <Icon name="alert" />
       <span role="status">{message}</span>
       <RelativeTime at={at} />
-      {onRetry && <Button onClick={onRetry}>Try now</Button>}
+      {onRetry && <Button onClick={onRetry}>Retry now</Button>}
     </div>
   );
 }
@@ -134,10 +134,10 @@ export function Await<T>(props: { query: Query<T>; children: (data: T) => Compon
 }
 
 function errorTitle(error: ApiError): string {
-  if (error.status === 403 || error.code === "permission_denied") return "You may not see this";
-  if (error.status === 404) return "There is no such thing";
+  if (error.status === 403 || error.code === "permission_denied") return "Permission denied";
+  if (error.status === 404) return "Not found";
   if (error.code === "unreachable") return "Not connected";
-  return "This did not work";
+  return "Something went wrong";
 }
 
 function sentence(text: string): string {

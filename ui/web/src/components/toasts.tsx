@@ -35,7 +35,7 @@ export function Toasts() {
       {shown.value.map(({ id, text, tone }) => (
         <div class={`toast tone-${tone}`} key={id}>
           <p>{text}</p>
-          <IconButton icon="close" label="Close this message" onClick={() => dismiss(id)} />
+          <IconButton icon="close" label="Dismiss" onClick={() => dismiss(id)} />
         </div>
       ))}
     </div>

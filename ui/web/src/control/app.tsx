@@ -26,7 +26,7 @@ import "./app.css";
 /** The dashboard: the door, or the shell around the page that the address names. */
 export function App() {
   const now = signInState.value;
-  if (now.state === "unknown") return <Loading label="Opening" />;
+  if (now.state === "unknown") return <Loading label="Loading" />;
   if (now.state === "error") return <ErrorState error={now.error} onRetry={restoreSession} />;
   if (now.state === "out") return <SignIn />;
   return (

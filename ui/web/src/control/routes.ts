@@ -36,7 +36,7 @@ export const routes: readonly ControlRoute[] = [
   { path: "/policies/:name", title: "Policy", load: () => import("./pages/policy") },
   {
     path: "/rollouts",
-    title: "Roll-outs",
+    title: "Rollouts",
     group: "Fleet",
     icon: "rollout",
     load: () => import("./pages/rollouts"),
@@ -80,7 +80,7 @@ export const routes: readonly ControlRoute[] = [
   },
   {
     path: "/audit",
-    title: "Audit trail",
+    title: "Audit log",
     group: "Evidence",
     icon: "audit",
     role: "admin",

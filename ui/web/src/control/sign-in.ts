@@ -76,7 +76,8 @@ export async function finishProviderSignIn(code: string): Promise<void> {
 async function exchangeCode(code: string): Promise<SignInResult> {
   const verifier = sessionStorage.getItem(VERIFIER_KEY);
   sessionStorage.removeItem(VERIFIER_KEY);
-  if (!verifier) throw new ApiError(0, "oidc_state", "this login was not begun in this tab");
+  if (!verifier)
+    throw new ApiError(0, "oidc_state", "this sign-in was not started in this tab: start again");
   return openSession("oidc/session", { code, verifier });
 }
 

@@ -26,14 +26,14 @@ function ProviderStepUp({ home, answer }: { home: string; answer: (proven: boole
   };
   return (
     <Dialog
-      title="Show that it is you"
-      submitLabel="Go to your provider"
+      title="Confirm your identity"
+      submitLabel="Continue to identity provider"
       onSubmit={act}
       onClose={() => answer(false)}
     >
       <p class="muted">
-        What you are about to do asks for it again after ten minutes. Your organization's provider
-        sends you back to the first page; then do it again.
+        This action requires a sign-in within the last 10 minutes. Your identity provider returns
+        you to the start page; then repeat the action.
       </p>
     </Dialog>
   );
@@ -52,15 +52,15 @@ function CredentialStepUp({ answer }: { answer: (proven: boolean) => void }) {
   };
   return (
     <Dialog
-      title="Show that it is you"
-      submitLabel="Go on"
+      title="Confirm your identity"
+      submitLabel="Confirm"
       onSubmit={act}
       onClose={() => answer(proven.current)}
     >
-      <p class="muted">What you are about to do asks for it again after ten minutes.</p>
+      <p class="muted">This action requires confirmation within the last 10 minutes.</p>
       {hasFactor ? (
         <TextField
-          label="Code of your authenticator"
+          label="Authenticator code"
           autocomplete="one-time-code"
           required
           value={given}

@@ -119,14 +119,19 @@ export async function fetchWithTimeout<B = string>(
     return { response, body: await read(response) };
   } catch {
     ended?.throwIfAborted();
-    if (!late.aborted) throw new ApiError(0, "unreachable", "the server cannot be reached");
+    if (!late.aborted)
+      throw new ApiError(
+        0,
+        "unreachable",
+        "the server cannot be reached: check your connection and try again",
+      );
     throw timeoutError(timeout, init.method === "GET");
   }
 }
 
 /** No answer within so many milliseconds, to a question or to a change. */
 export function timeoutError(waited: number, isQuestion: boolean): ApiError {
-  const rest = isQuestion ? "" : ": it may still do this, so look before you try again";
+  const rest = isQuestion ? "" : ": the change may still happen, so check before you try again";
   return new ApiError(
     0,
     "unreachable",

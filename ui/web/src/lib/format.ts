@@ -88,7 +88,7 @@ export function humanize(name: string): string {
 
 /** Who a record of the trail is of: without an address no request came, so it is our own work. */
 export function actorName({ actor, ip }: { actor: string; ip: string }): string {
-  return actor || (ip ? "nobody signed in" : "the control plane");
+  return actor || (ip ? "Not signed in" : "Control plane");
 }
 
 /** One thing or several: `plural(2, "agent")` is `2 agents`. */

@@ -58,8 +58,8 @@ function parseJson(text: string): Diagnostic | { document: unknown } {
   if (errorAt === null) return { document: JSON.parse(text) };
   const result = text[errorAt];
   const said =
-    result === undefined ? "it ends too soon" : `${JSON.stringify(result)} is not expected`;
-  return { line: lineAtOffset(text, errorAt), text: `This is not JSON: ${said}.` };
+    result === undefined ? "the text ends too early" : `${JSON.stringify(result)} is unexpected`;
+  return { line: lineAtOffset(text, errorAt), text: `Invalid JSON: ${said}.` };
 }
 
 async function validate(

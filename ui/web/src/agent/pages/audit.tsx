@@ -18,9 +18,9 @@ export default function Audit() {
     <Page title="Audit log" state={isLive && <LiveIndicator />}>
       <div class="stack">
         <Tabs
-          label="The audit log"
+          label="Audit log"
           tabs={[
-            { name: "now", title: "Now", content: () => <LiveEvents /> },
+            { name: "now", title: "Live", content: () => <LiveEvents /> },
             { name: "search", title: "Search", content: () => <Search /> },
             { name: "verify", title: "Verify", content: () => <Verify /> },
           ]}
@@ -40,7 +40,7 @@ export function LiveEvents() {
   return (
     <div class="stack">
       <StaleNotice freshness={live.freshness.value} />
-      <AuditEvents title="The newest" rows={rows} aside={pluralize(rows.length, "record")} />
+      <AuditEvents title="Newest records" rows={rows} aside={pluralize(rows.length, "record")} />
     </div>
   );
 }

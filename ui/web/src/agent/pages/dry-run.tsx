@@ -21,13 +21,13 @@ export default function DryRun() {
     <Page title="Dry run">
       <div class="stack">
         <DryRunForm />
-        <Card title="What counts for you">
+        <Card title="Your policies">
           <Await query={mine}>
             {found => (
               <div class="stack">
-                {found.root && <p>You hold the policy root, which allows everything.</p>}
+                {found.root && <p>You have the root policy, which allows everything.</p>}
                 {found.unknown.length > 0 && (
-                  <p>Names without a policy: {found.unknown.join(", ")}.</p>
+                  <p>Policies that do not exist: {found.unknown.join(", ")}.</p>
                 )}
                 {[...found.policies, ...found.fleet].map(policy => (
                   <CodeBlock

@@ -25,7 +25,7 @@ const COLUMNS: Column<EgressEntry>[] = [
     numeric: true,
     cell: row => formatCount(row.entry),
   },
-  timeColumn("time", "When", row => row.time, { wideOnly: true }),
+  timeColumn("time", "Time", row => row.time, { wideOnly: true }),
   { name: "kind", title: "Kind", width: "5.5rem", wideOnly: true, cell: row => row.kind },
   {
     name: "length",
@@ -34,7 +34,7 @@ const COLUMNS: Column<EgressEntry>[] = [
     numeric: true,
     cell: row => formatBytes(row.length),
   },
-  { name: "says", title: "Says", cell: row => <span title={row.says}>{row.says}</span> },
+  { name: "says", title: "Content", cell: row => <span title={row.says}>{row.says}</span> },
 ];
 
 /** The egress ledger: every byte that ever left for a control plane. */
@@ -43,15 +43,11 @@ export default function EgressLedger() {
   const [chosen, setChosen] = useState<EgressEntry | null>(null);
   const result = useGet<EgressPage>("system/egress", { before, limit: PAGE_SIZE });
   return (
-    <Page title="What left" actions={<VerifyLedger />}>
+    <Page title="Egress ledger" actions={<VerifyLedger />}>
       <div class="stack">
         <Await query={result}>
           {page => (
-            <Card
-              title="Egress ledger"
-              flush
-              aside={pluralize(page.entries.length, "entry", "entries")}
-            >
+            <Card title="Entries" flush aside={pluralize(page.entries.length, "entry", "entries")}>
               <Table
                 label="Entries"
                 columns={COLUMNS}
@@ -59,8 +55,8 @@ export default function EgressLedger() {
                 keyOf={({ entry }) => `${entry}`}
                 onOpen={setChosen}
                 empty={
-                  <EmptyState icon="report" title="Nothing has left">
-                    Without a control plane this agent sends nothing to anybody.
+                  <EmptyState icon="report" title="Nothing sent">
+                    An agent without a control plane sends nothing.
                   </EmptyState>
                 }
               />
@@ -78,8 +74,8 @@ function PageButtons({ before, next }: { before: number; next: number }) {
   if (!before && !next) return null;
   return (
     <p class="line">
-      {before > 0 && <Button onClick={() => setQuery({ before: "" })}>Newest</Button>}
-      {next > 0 && <Button onClick={() => setQuery({ before: `${next}` })}>Older</Button>}
+      {before > 0 && <Button onClick={() => setQuery({ before: "" })}>Show newest</Button>}
+      {next > 0 && <Button onClick={() => setQuery({ before: `${next}` })}>Show older</Button>}
     </p>
   );
 }
@@ -90,14 +86,14 @@ function EntryDetails({ entry }: { entry: EgressEntry }) {
       <div class="stack">
         <DescriptionList
           rows={[
-            ["When", <Timestamp key="t" at={entry.time} />],
-            ["To", `${entry.peer} ${entry.path}`],
+            ["Time", <Timestamp key="t" at={entry.time} />],
+            ["Destination", `${entry.peer} ${entry.path}`],
             ["Connection", entry.connection],
-            ["Bytes", `${formatCount(entry.length)} from ${formatCount(entry.offset)} on`],
+            ["Bytes", `${formatCount(entry.length)} at offset ${formatCount(entry.offset)}`],
             ["SHA-256", <code key="h">{entry.sha256}</code>],
           ]}
         />
-        <CodeBlock label="What it says" text={entry.says} />
+        <CodeBlock label="Content" text={entry.says} />
       </div>
     </Card>
   );
@@ -120,13 +116,13 @@ function VerifyLedger() {
             status={result.fault ? "damaged" : "whole"}
             label={
               result.fault ||
-              `Whole: ${pluralize(result.entries, "entry", "entries")}, ${formatBytes(result.bytes)}`
+              `Intact: ${pluralize(result.entries, "entry", "entries")}, ${formatBytes(result.bytes)}`
             }
           />
         </span>
       )}
       <Button kind="primary" busy={busy} onClick={run}>
-        Verify the ledger
+        Verify ledger
       </Button>
     </>
   );

@@ -22,7 +22,7 @@ import { refreshSealStatus, sealStatus } from "../seal-status";
 import { useTopicRow } from "../topics";
 
 const SINK_COLUMNS: Column<Sink>[] = [
-  { name: "name", title: "Copy", cell: row => <span title={row.name}>{row.name}</span> },
+  { name: "name", title: "Sink", cell: row => <span title={row.name}>{row.name}</span> },
   {
     name: "state",
     title: "State",
@@ -97,11 +97,11 @@ export default function HealthPage() {
         <StaleNotice freshness={live.freshness.value} />
         {now.trouble && <Notice tone="bad">{now.trouble}</Notice>}
         {now.rotation_due && (
-          <Notice tone="warn">The key-encryption key is due to be rotated.</Notice>
+          <Notice tone="warn">The key-encryption key is due for rotation.</Notice>
         )}
         {now.disks.some(disk => disk.low) && (
           <Notice tone="warn">
-            A disk is nearly full. Free some space before requests are refused.
+            A disk is nearly full. Free disk space before the agent refuses requests.
           </Notice>
         )}
         <LoadStats now={now} />
@@ -111,7 +111,7 @@ export default function HealthPage() {
         </div>
         <Card title="Audit log" flush aside={pluralize(now.audit_size, "record")}>
           <Table
-            label="Copies of the log"
+            label="Audit sinks"
             columns={SINK_COLUMNS}
             rows={now.sinks}
             keyOf={s => s.name}
@@ -137,11 +137,11 @@ function LoadStats({ now }: { now: Health }) {
   return (
     <StatRow>
       <Stat label="Requests" value={formatCompact(now.requests_per_second)} unit="/s" />
-      <Stat label="Own faults" value={formatCompact(now.errors_per_second)} unit="/s" />
+      <Stat label="Server errors" value={formatCompact(now.errors_per_second)} unit="/s" />
       <Stat label="Latency p50" value={formatMillis(now.p50)} />
       <Stat label="Latency p99" value={formatMillis(now.p99)} />
       <Stat label="Connections" value={formatCount(now.connections)} />
-      <Stat label="Answered" value={formatCompact(now.requests)} note="since its start" />
+      <Stat label="Requests served" value={formatCompact(now.requests)} note="since start" />
     </StatRow>
   );
 }
@@ -153,10 +153,13 @@ function SealCard({ now }: { now: Health }) {
       <DescriptionList
         rows={[
           ["Unsealed", <RelativeTime key="o" at={now.opened_at} />],
-          ["By", vault?.type === "shamir" ? `${vault.t} of ${vault.n} shares` : "its key file"],
+          [
+            "Unsealed with",
+            vault?.type === "shamir" ? `${vault.t} of ${vault.n} key shares` : "Key file",
+          ],
           ["Key generation", formatCount(now.key_generation)],
-          ["Made", <Timestamp key="k" at={now.key_created_at} />],
-          ["Uses", formatCount(now.key_uses)],
+          ["Key created", <Timestamp key="k" at={now.key_created_at} />],
+          ["Key uses", formatCount(now.key_uses)],
           ["Keyring epoch", formatCount(now.key_epoch)],
           ["Version", now.version],
         ]}
@@ -167,12 +170,12 @@ function SealCard({ now }: { now: Health }) {
 
 function CacheCard({ now }: { now: Health }) {
   return (
-    <Card title="Cache of sealed rows">
+    <Card title="Storage cache">
       <DescriptionList
         rows={[
-          ["Rows", formatCount(now.cache_entries)],
+          ["Entries", formatCount(now.cache_entries)],
           ["Size", `${formatBytes(now.cache_bytes)} of ${formatBytes(now.cache_max_bytes)}`],
-          ["Hits since the start", formatPercent(now.cache_hit_rate / 100)],
+          ["Hit rate since start", formatPercent(now.cache_hit_rate / 100)],
         ]}
       />
     </Card>
@@ -182,7 +185,7 @@ function CacheCard({ now }: { now: Health }) {
 function sinkState({ error, behind, on_reserve }: Sink): [string, string] {
   if (error) return ["failed", "Failing"];
   if (behind) return ["warning", "Behind"];
-  return on_reserve ? ["warning", "On its reserve"] : ["ok", "Works"];
+  return on_reserve ? ["warning", "Using disk reserve"] : ["ok", "Working"];
 }
 
 function SealDialog({ onClose }: { onClose: () => void }) {
@@ -191,10 +194,11 @@ function SealDialog({ onClose }: { onClose: () => void }) {
     await refreshSealStatus();
   };
   return (
-    <Dialog title="Seal the vault" submitLabel="Seal" danger onSubmit={act} onClose={onClose}>
+    <Dialog title="Seal the vault?" submitLabel="Seal" danger onSubmit={act} onClose={onClose}>
       <p>
-        Requests in flight are answered, then the keys leave the memory and nothing is served until
-        somebody unseals it with its shares or its key file. A restart does not.
+        The agent finishes requests in flight, then removes the keys from memory. It serves nothing
+        until an operator unseals it with the key shares or the key file. A restart does not unseal
+        it.
       </p>
     </Dialog>
   );

@@ -34,8 +34,9 @@ export default function LinkPage() {
 function NoControlPlane() {
   return (
     <EmptyState icon="link" title="No control plane">
-      This agent works by itself. To put it under a control plane, enrol it on its machine:{" "}
-      <code>freehold agent enrol</code>. What it sent before is under <a href="/sent">What left</a>.
+      This agent is not connected to a control plane. To enrol it, run this on its machine:{" "}
+      <code>freehold agent enrol</code>. What it sent before is in the{" "}
+      <a href="/sent">egress ledger</a>.
     </EmptyState>
   );
 }
@@ -53,8 +54,8 @@ function LinkDetails({ now }: { now: Link }) {
           note={formatBytes(now.outbox_bytes)}
         />
         <Stat label="Dropped" value={formatCount(now.dropped)} />
-        <Stat label="Sent in all" value={formatBytes(now.egress_bytes)} href="/sent" />
-        <Stat label="Faults of the other side" value={formatCount(now.faults)} />
+        <Stat label="Total sent" value={formatBytes(now.egress_bytes)} href="/sent" />
+        <Stat label="Protocol errors" value={formatCount(now.faults)} />
       </StatRow>
       <div class="columns">
         <Card title="Connection">
@@ -62,24 +63,24 @@ function LinkDetails({ now }: { now: Link }) {
             rows={[
               ["State", humanize(now.state)],
               ["Since", <RelativeTime key="s" at={now.since} />],
-              ["Connected", now.connected ? <RelativeTime key="c" at={now.connected_at} /> : "no"],
+              ["Connected", now.connected ? <RelativeTime key="c" at={now.connected_at} /> : "No"],
               ["Attempts", formatCount(now.attempts)],
               ["Control plane", now.endpoint || "–"],
               ["Organization", now.org || "–"],
-              ["Known there as", now.vault || "–"],
+              ["Agent name", now.vault || "–"],
             ]}
           />
         </Card>
-        <Card title="Standing">
+        <Card title="Enrolment">
           <DescriptionList
             rows={[
-              ["Standing", humanize(now.standing)],
+              ["Status", humanize(now.standing)],
               ["Certificate", now.generation ? `generation ${now.generation}` : "–"],
               ["Expires", <Timestamp key="e" at={now.certificate_expires} />],
               ["Fingerprint", now.fingerprint || "–"],
-              ["Policies' version", now.policy_version || "–"],
-              ["They count until", <Timestamp key="p" at={now.policy_expires} />],
-              ["Log signed for up to", formatCount(now.cosigned_size)],
+              ["Policy bundle version", now.policy_version || "–"],
+              ["Policy bundle expires", <Timestamp key="p" at={now.policy_expires} />],
+              ["Audit log cosigned up to", formatCount(now.cosigned_size)],
             ]}
           />
         </Card>

@@ -16,8 +16,8 @@ interface Row {
 }
 
 const BUILT_IN: Record<string, string> = {
-  root: "allows everything; built in",
-  default: "what every token may do to itself",
+  root: "Built in; allows everything",
+  default: "Built in; lets every token manage itself",
 };
 const COLUMNS: Column<Row>[] = [
   {
@@ -29,7 +29,7 @@ const COLUMNS: Column<Row>[] = [
   },
   {
     name: "note",
-    title: "Note",
+    title: "Description",
     wideOnly: true,
     cell: row => <span class="muted">{row.note}</span>,
   },
@@ -45,13 +45,13 @@ export default function Policies() {
       title="Policies"
       actions={
         <Button kind="primary" icon="policy" onClick={() => setDialog(true)}>
-          New policy…
+          Create policy…
         </Button>
       }
     >
       <Await query={result}>
         {({ policies }) => (
-          <Card title="All" flush aside={pluralize(policies.length, "policy", "policies")}>
+          <Card title="All policies" flush aside={pluralize(policies.length, "policy", "policies")}>
             <div class="toolbar">
               <SearchInput label="Find policies" value={text} onChange={setText} />
             </div>
@@ -63,7 +63,7 @@ export default function Policies() {
                 .map(name => ({ name, note: BUILT_IN[name] ?? "" }))}
               keyOf={({ name }) => name}
               onOpen={({ name }) => name !== "root" && navigate(`/policies/${name}`)}
-              empty={<EmptyState icon="policy" title="No policy fits" />}
+              empty={<EmptyState icon="policy" title="No matching policies" />}
             />
           </Card>
         )}
@@ -77,14 +77,14 @@ function NewPolicyDialog({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState("");
   const act = async () => navigate(`/policies/${encodeURIComponent(name.trim())}?new=1`);
   return (
-    <Dialog title="New policy" submitLabel="Write it" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create policy" submitLabel="Continue" onSubmit={act} onClose={onClose}>
       <TextField
         label="Name"
         required
         autocomplete="off"
         maxLength={128}
         pattern="[A-Za-z0-9][A-Za-z0-9._\-]*"
-        hint="Letters, digits and . _ -"
+        hint="Allowed: letters, digits and . _ -"
         value={name}
         onChange={setName}
       />

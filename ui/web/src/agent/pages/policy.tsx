@@ -28,8 +28,8 @@ export default function PolicyPage({ params: { name = "" } }: PageProps) {
   if (name === ROOT)
     return (
       <Page title={name} parent={PARENT}>
-        <EmptyState icon="policy" title="Built in: it allows everything">
-          It is neither changed nor deleted. Who holds it is under <a href="/users">Users</a>.
+        <EmptyState icon="policy" title="Built-in policy that allows everything">
+          It cannot be changed or deleted. See <a href="/users">Users and keys</a> for who has it.
         </EmptyState>
       </Page>
     );
@@ -37,8 +37,8 @@ export default function PolicyPage({ params: { name = "" } }: PageProps) {
   if (result.error?.status === 404)
     return (
       <Page title={name} parent={PARENT}>
-        <EmptyState icon="policy" title="There is no such policy">
-          <a href={`/policies/${encodeURIComponent(name)}?new=1`}>Write it</a>
+        <EmptyState icon="policy" title="Policy not found">
+          <a href={`/policies/${encodeURIComponent(name)}?new=1`}>Create it</a>
         </EmptyState>
       </Page>
     );
@@ -56,14 +56,14 @@ function PolicyPageEditor({ name, before: first }: { name: string; before: strin
   const save = async () => {
     await put(path, judged.document);
     setBefore(text);
-    showToast(`${name} is in force`);
+    showToast(`Policy ${name} saved`);
     if (query.peek().has("new")) navigate(`/${path}`, { replace: true });
   };
   return (
     <Page
       title={name}
       parent={PARENT}
-      state={<ValidationBadge validation={judged} unchangedLabel={text === before && "In force"} />}
+      state={<ValidationBadge validation={judged} unchangedLabel={text === before && "Saved"} />}
       actions={
         first && (
           <Button kind="danger" onClick={() => setDialog("delete")}>
@@ -79,7 +79,7 @@ function PolicyPageEditor({ name, before: first }: { name: string; before: strin
             text={text}
             saved={before}
             validation={judged}
-            hint="JSON, checked as you type. It is in force as soon as it is saved."
+            hint="JSON, validated as you type. Saving applies the policy immediately."
             onChange={setText}
             onSave={() => setDialog("save")}
           />
@@ -89,12 +89,12 @@ function PolicyPageEditor({ name, before: first }: { name: string; before: strin
       </div>
       {dialog === "save" && (
         <Dialog
-          title={`Save ${name}`}
+          title={`Save policy ${name}?`}
           submitLabel="Save"
           onSubmit={save}
           onClose={() => setDialog(null)}
         >
-          <DiffView label="What changes" before={before} after={text} />
+          <DiffView label="Changes" before={before} after={text} />
         </Dialog>
       )}
       {dialog === "delete" && <DeletePolicy name={name} onClose={() => setDialog(null)} />}
@@ -105,12 +105,18 @@ function PolicyPageEditor({ name, before: first }: { name: string; before: strin
 function DeletePolicy({ name, onClose }: { name: string; onClose: () => void }) {
   const act = async () => {
     await remove(`policies/${encodeURIComponent(name)}`);
-    showToast(`${name} is deleted`);
+    showToast(`Policy ${name} deleted`);
     navigate("/policies");
   };
   return (
-    <Dialog title={`Delete ${name}`} submitLabel="Delete" danger onSubmit={act} onClose={onClose}>
-      <p>It is out of force at once, for everybody who has it.</p>
+    <Dialog
+      title={`Delete policy ${name}?`}
+      submitLabel="Delete"
+      danger
+      onSubmit={act}
+      onClose={onClose}
+    >
+      <p>Everyone with this policy loses its permissions immediately.</p>
     </Dialog>
   );
 }

@@ -28,8 +28,8 @@ export default function SecretPage() {
   if (!name || result.error?.status === 404)
     return (
       <Page title={name || "Secret"} parent={{ href: "/secrets", title: "Secrets" }}>
-        <EmptyState icon="lock" title="There is no such secret">
-          It may have been erased, or you may not see it.
+        <EmptyState icon="lock" title="Secret not found">
+          It was erased, or you do not have permission to see it.
         </EmptyState>
       </Page>
     );
@@ -58,10 +58,10 @@ function SecretView({ info, reload }: { info: SecretDetails; reload: () => void 
         <>
           <Button onClick={() => setDialog("describe")}>Edit metadata…</Button>
           <Button kind="primary" onClick={() => setDialog("update")}>
-            New version…
+            Write new version…
           </Button>
           {secret.status === "active" && (
-            <Button onClick={() => setDialog("delete")}>Delete current…</Button>
+            <Button onClick={() => setDialog("delete")}>Delete current version…</Button>
           )}
           <Button kind="danger" onClick={() => setDialog("purge")}>
             Erase…
@@ -98,20 +98,20 @@ function SecretFacts({ info }: { info: SecretDetails }) {
     <Card title="About">
       <DescriptionList
         rows={[
-          ["Current version", secret.version || "none"],
-          ["Made", <Timestamp key="made" at={secret.created_at} />],
+          ["Current version", secret.version || "None"],
+          ["Created", <Timestamp key="made" at={secret.created_at} />],
           ["Changed", <RelativeTime key="changed" at={secret.updated_at} />],
-          ["First written by", secret.created_by],
-          ["Expires", secret.expires_at ? <Timestamp key="end" at={secret.expires_at} /> : "never"],
-          ["Values read", formatCount(info.access_count)],
+          ["Created by", secret.created_by],
+          ["Expires", secret.expires_at ? <Timestamp key="end" at={secret.expires_at} /> : "Never"],
+          ["Reads", formatCount(info.access_count)],
           [
             "Last read",
-            info.last_accessed ? <RelativeTime key="r" at={info.last_accessed} /> : "never",
+            info.last_accessed ? <RelativeTime key="r" at={info.last_accessed} /> : "Never",
           ],
-          ["Versions kept", info.max_versions || "as its mount says"],
-          ["Needs the version before", info.cas_required ? "yes" : "no"],
+          ["Maximum versions", info.max_versions || "Mount default"],
+          ["Require check-and-set", info.cas_required ? "Yes" : "No"],
           [
-            "A version ends after",
+            "Delete versions after",
             info.delete_version_after_seconds > 0
               ? formatDuration(info.delete_version_after_seconds)
               : "–",
@@ -137,18 +137,18 @@ interface ActionDialogProps {
 function DeleteCurrent({ name, onClose, onDone }: ActionDialogProps) {
   const act = async () => {
     await remove(secretPath("secrets", name));
-    onDone("The current version is deleted. Undelete brings it back.");
+    onDone("Current version deleted. Undelete restores it.");
   };
   return (
     <Dialog
-      title="Delete the current version"
+      title="Delete the current version?"
       submitLabel="Delete"
       danger
       onSubmit={act}
       onClose={onClose}
     >
       <p>
-        <b>{name}</b> is not served any more until the version is undeleted or another is written.
+        <b>{name}</b> is not served until the version is undeleted or a new one is written.
       </p>
     </Dialog>
   );
@@ -157,19 +157,19 @@ function DeleteCurrent({ name, onClose, onDone }: ActionDialogProps) {
 function EraseSecret({ name, onClose }: Omit<ActionDialogProps, "onDone">) {
   const act = async () => {
     await remove(secretPath("metadata", name));
-    showToast(`${name} is erased`);
+    showToast(`${name} erased`);
     navigate("/secrets");
   };
   return (
     <Dialog
-      title="Erase this secret"
-      submitLabel="Erase for good"
+      title="Erase this secret?"
+      submitLabel="Erase permanently"
       danger
       onSubmit={act}
       onClose={onClose}
     >
       <p>
-        All versions of <b>{name}</b> and what is known of it are erased. Nothing brings them back.
+        This erases all versions of <b>{name}</b> and its metadata. It cannot be undone.
       </p>
     </Dialog>
   );

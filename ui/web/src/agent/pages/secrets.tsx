@@ -25,7 +25,7 @@ const STATUSES = [
   ["active", "Active"],
   ["deleted", "Deleted"],
   ["destroyed", "Destroyed"],
-  ["empty", "Without a version"],
+  ["empty", "No version"],
 ] as const;
 
 const secretColumns = (prefix: string): Column<Secret>[] => [
@@ -89,7 +89,7 @@ export default function Secrets() {
       title="Secrets"
       actions={
         <Button kind="primary" icon="lock" onClick={() => setDialog(true)}>
-          New secret…
+          Create secret…
         </Button>
       }
     >
@@ -106,7 +106,7 @@ export default function Secrets() {
           folder={prefix || "secret/"}
           onClose={() => setDialog(false)}
           onCreated={name => {
-            showToast(`${name} is stored`);
+            showToast(`${name} created`);
             navigate(secretHref(name));
           }}
         />
@@ -142,11 +142,11 @@ function SecretTable({ filters, first }: SecretTableProps) {
   const secrets = result.rows;
   const shown = secrets.filter(({ name }) => name.includes(typed.trim()));
   return (
-    <Card title="Names" flush aside={pluralize(secrets.length, "secret") + result.suffix}>
+    <Card title="All secrets" flush aside={pluralize(secrets.length, "secret") + result.suffix}>
       <div class="toolbar">
-        <SearchInput label="Find by name" value={typed} onChange={setTyped} />
-        <FilterInput label="Tags, all of: a,b" name="tags" value={filters.tags} />
-        <FilterInput label="Metadata, all of: env:prod" name="metadata" value={filters.metadata} />
+        <SearchInput label="Find secrets" value={typed} onChange={setTyped} />
+        <FilterInput label="Tags: a,b" name="tags" value={filters.tags} />
+        <FilterInput label="Metadata: env:prod" name="metadata" value={filters.metadata} />
         <Select
           aria-label="Status"
           value={filters.status}
@@ -161,7 +161,7 @@ function SecretTable({ filters, first }: SecretTableProps) {
         rows={shown}
         keyOf={({ name }) => name}
         onOpen={({ name }) => navigate(secretHref(name))}
-        empty={<EmptyState icon="lock" title="No secret here that you may see" />}
+        empty={<EmptyState icon="lock" title="No secrets that you can see" />}
       />
       {result.loadMore}
     </Card>

@@ -53,16 +53,16 @@ function UserView({ user, reload }: { user: User; reload: () => void }) {
         <Card title="About">
           <DescriptionList
             rows={[
-              ["E-mail", user.email || "–"],
+              ["Email", user.email || "–"],
               [
                 "Roles",
-                user.roles.length ? <TagList key="r" tags={user.roles} max={20} /> : "none",
+                user.roles.length ? <TagList key="r" tags={user.roles} max={20} /> : "None",
               ],
               [
-                "Own policies",
-                user.policies.length ? <TagList key="p" tags={user.policies} max={20} /> : "none",
+                "Policies",
+                user.policies.length ? <TagList key="p" tags={user.policies} max={20} /> : "None",
               ],
-              ["Made", <Timestamp key="made" at={user.created_at} />],
+              ["Created", <Timestamp key="made" at={user.created_at} />],
               ["Changed", <RelativeTime key="changed" at={user.updated_at} />],
             ]}
           />
@@ -91,15 +91,20 @@ function EditUser({ user, onClose, onDone }: ActionDialogProps) {
   const act = async () => {
     const body = { email, roles: parseList(roles), policies: parseList(policies) };
     await patch(`users/${user.id}`, body);
-    onDone("It counts from the next request on");
+    onDone("User saved. Changes apply from the next request.");
   };
   return (
-    <Dialog title={`Edit ${user.username}`} submitLabel="Store" onSubmit={act} onClose={onClose}>
-      <TextField label="E-mail" type="email" value={email} onChange={setEmail} />
-      <TextField label="Roles" hint="Several with commas" value={roles} onChange={setRoles} />
+    <Dialog title={`Edit ${user.username}`} submitLabel="Save" onSubmit={act} onClose={onClose}>
+      <TextField label="Email" type="email" value={email} onChange={setEmail} />
+      <TextField
+        label="Roles"
+        hint="Separate names with commas."
+        value={roles}
+        onChange={setRoles}
+      />
       <TextField
         label="Policies"
-        hint="Several with commas"
+        hint="Separate names with commas."
         value={policies}
         onChange={setPolicies}
       />
@@ -111,11 +116,11 @@ function ToggleUser({ user, onClose, onDone }: ActionDialogProps) {
   const isActive = user.status === "active";
   const act = async () => {
     await patch(`users/${user.id}`, { status: isActive ? "disabled" : "active" });
-    onDone(isActive ? `${user.username} is disabled` : `${user.username} is enabled`);
+    onDone(isActive ? `${user.username} disabled` : `${user.username} enabled`);
   };
   return (
     <Dialog
-      title={isActive ? `Disable ${user.username}` : `Enable ${user.username}`}
+      title={isActive ? `Disable ${user.username}?` : `Enable ${user.username}?`}
       submitLabel={isActive ? "Disable" : "Enable"}
       danger={isActive}
       onSubmit={act}
@@ -123,8 +128,8 @@ function ToggleUser({ user, onClose, onDone }: ActionDialogProps) {
     >
       <p>
         {isActive
-          ? "Every request is refused from now on; tokens and sessions end. Keys stay, and count again once the user is enabled."
-          : "The keys count again. Tokens that ended stay so."}
+          ? "Every request of the user is denied. Tokens and sessions end. API keys work again once the user is enabled."
+          : "API keys work again. Ended tokens do not come back."}
       </p>
     </Dialog>
   );
@@ -133,18 +138,20 @@ function ToggleUser({ user, onClose, onDone }: ActionDialogProps) {
 function DeleteUser({ user, onClose }: Omit<ActionDialogProps, "onDone">) {
   const act = async () => {
     await remove(`users/${user.id}`);
-    showToast(`${user.username} is deleted`);
+    showToast(`${user.username} deleted`);
     navigate("/users");
   };
   return (
     <Dialog
-      title={`Delete ${user.username}`}
+      title={`Delete ${user.username}?`}
       submitLabel="Delete"
       danger
       onSubmit={act}
       onClose={onClose}
     >
-      <p>Keys, tokens and sessions go with the user. The audit log keeps what was done.</p>
+      <p>
+        This also deletes the user's keys, tokens and sessions. The audit log keeps what they did.
+      </p>
     </Dialog>
   );
 }

@@ -52,7 +52,7 @@ const COLUMNS: Column<User>[] = [
     wideOnly: true,
     cell: row => <TagList tags={row.policies} />,
   },
-  timeColumn("made", "Made", row => row.created_at, { wideOnly: true, sortable: true }),
+  timeColumn("made", "Created", row => row.created_at, { wideOnly: true, sortable: true }),
 ];
 
 /** People and machines. Their keys are on their own pages. */
@@ -64,7 +64,7 @@ export default function Users() {
       title="Users and keys"
       actions={
         <Button kind="primary" icon="people" onClick={() => setDialog(true)}>
-          New user…
+          Create user…
         </Button>
       }
     >
@@ -81,7 +81,7 @@ function UserTable({ first }: { first: UserPage }) {
   );
   const users = result.rows;
   return (
-    <Card title="Users" flush aside={pluralize(users.length, "user") + result.suffix}>
+    <Card title="All users" flush aside={pluralize(users.length, "user") + result.suffix}>
       <div class="toolbar">
         <SearchInput label="Find users" value={text} onChange={setText} />
       </div>
@@ -92,7 +92,7 @@ function UserTable({ first }: { first: UserPage }) {
         keyOf={({ id }) => id}
         order={{ column: "username", descending: false }}
         onOpen={({ id }) => navigate(`/users/${id}`)}
-        empty={<EmptyState icon="people" title="No user fits" />}
+        empty={<EmptyState icon="people" title="No matching users" />}
       />
       {result.loadMore}
     </Card>
@@ -114,13 +114,18 @@ function CreateUser({ onClose }: { onClose: () => void }) {
     navigate(`/users/${made.id}`);
   };
   return (
-    <Dialog title="New user" submitLabel="Make" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create user" submitLabel="Create" onSubmit={act} onClose={onClose}>
       <TextField label="Name" required autocomplete="off" value={username} onChange={setUsername} />
-      <TextField label="E-mail" type="email" value={email} onChange={setEmail} />
-      <TextField label="Roles" hint="Several with commas" value={roles} onChange={setRoles} />
+      <TextField label="Email" type="email" value={email} onChange={setEmail} />
+      <TextField
+        label="Roles"
+        hint="Separate names with commas."
+        value={roles}
+        onChange={setRoles}
+      />
       <TextField
         label="Policies"
-        hint="Several with commas"
+        hint="Separate names with commas."
         value={policies}
         onChange={setPolicies}
       />

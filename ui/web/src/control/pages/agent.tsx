@@ -41,7 +41,7 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
   if (error?.code === "not_found")
     return (
       <Page title={vault} parent={above}>
-        <EmptyState icon="agent" title="There is no such agent">
+        <EmptyState icon="agent" title="Agent not found">
           It may belong to another organization.
         </EmptyState>
       </Page>
@@ -70,7 +70,7 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
         <SilentNotice agent={agent} isLive={live.freshness.value === "live"} />
         <AgentStats agent={agent} gauges={metrics?.gauges ?? {}} />
         <Tabs
-          label="About this agent"
+          label="Agent"
           tabs={[
             {
               name: "overview",
@@ -100,7 +100,10 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
 function SilentNotice({ agent, isLive }: { agent: AgentSections["agent"]; isLive: boolean }) {
   if (!isLive || (agent.state !== "late" && agent.state !== "offline")) return null;
   return (
-    <OutdatedNotice message="The agent is silent. This is what it said last." at={agent.heard} />
+    <OutdatedNotice
+      message="The agent does not report. These are its last reported values."
+      at={agent.heard}
+    />
   );
 }
 
@@ -123,9 +126,9 @@ function AgentStats({ agent, gauges }: AgentStatsProps) {
       <Stat
         label="Secrets"
         value={formatCount(agent.secrets)}
-        note={formatKnown(gauges.secrets_expiring, each => `${formatCount(each)} expire soon`)}
+        note={formatKnown(gauges.secrets_expiring, each => `${formatCount(each)} expiring soon`)}
       />
-      {cpu !== undefined && <Stat label="Processor" value={formatPercent(cpu / 1000)} />}
+      {cpu !== undefined && <Stat label="CPU" value={formatPercent(cpu / 1000)} />}
       <Stat label="Memory" value={formatBytes(gauges.memory_bytes)} />
       {gauges.outbox_messages !== undefined && (
         <Stat
@@ -135,7 +138,7 @@ function AgentStats({ agent, gauges }: AgentStatsProps) {
         />
       )}
       <Stat
-        label="Last word"
+        label="Last seen"
         value={isReporting(agent) ? "now" : <RelativeTime at={agent.heard} />}
       />
     </StatRow>

@@ -12,7 +12,7 @@ export default function Alerts() {
   return (
     <Page title="Alerts" state={<LiveIndicator />}>
       <div class="stack">
-        <Tabs label="About alerts" tabs={tabs()} />
+        <Tabs label="Alerts" tabs={tabs()} />
       </div>
     </Page>
   );

@@ -7,11 +7,11 @@ import { Verify } from "./audit/verify";
 /** What people did with the control plane: searched, read, proven whole, taken away. */
 export default function Audit() {
   return (
-    <Page title="Audit trail">
+    <Page title="Audit log">
       <div class="stack">
         <Tabs
           key={organization.value}
-          label="The audit trail"
+          label="Audit log"
           tabs={[
             { name: "search", title: "Search", content: () => <Search /> },
             { name: "verify", title: "Verify and export", content: () => <Verify /> },

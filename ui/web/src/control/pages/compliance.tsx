@@ -24,7 +24,7 @@ export default function Compliance() {
       title="Compliance"
       actions={
         <Button kind="primary" icon="report" onClick={() => setAsking(true)}>
-          Make a report…
+          Create report…
         </Button>
       }
     >
@@ -45,12 +45,12 @@ const PERIODS = [
   ["30", "Last 30 days"],
   ["90", "Last 90 days"],
   ["365", "Last 365 days"],
-  ["own", "From … to …"],
+  ["own", "Custom range"],
 ] as const;
 
 /** Ask for a report. */
 export function ReportDialog({ onClose, onDone }: { onClose: () => void; onDone: () => void }) {
-  const [title, setTitle] = useState("Evidence");
+  const [title, setTitle] = useState("Compliance report");
   const [chosen, setChosen] = useState<string[]>(["soc2", "iso27001", "pci-dss", "hipaa"]);
   const [period, setPeriod] = useState("90");
   const [from, setFrom] = useState("");
@@ -58,14 +58,19 @@ export function ReportDialog({ onClose, onDone }: { onClose: () => void; onDone:
   const act = async () => {
     const now = Date.now();
     const span = period === "own" ? dateRange(from, to, now) : lastDays(Number(period), now);
-    if (!span) throw new ApiError(0, "period", "two dates such as 2026-01-31, in order and past");
+    if (!span)
+      throw new ApiError(
+        0,
+        "period",
+        "enter two past dates such as 2026-01-31, the earlier one first",
+      );
     const body = { title, frameworks: chosen, ...span };
     const { id } = await post<Report>(organizationPath("reports"), body);
     setQuery({ tab: "", report: id });
     onDone();
   };
   return (
-    <Dialog title="Make a report" submitLabel="Make it" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create report" submitLabel="Create" onSubmit={act} onClose={onClose}>
       <TextField label="Title" value={title} onChange={setTitle} maxLength={128} required />
       <FrameworkPicker value={chosen} onChange={setChosen} />
       <SelectField label="Period" value={period} onChange={setPeriod} options={PERIODS} />

@@ -35,7 +35,7 @@ export default function Fleet() {
       actions={
         hasRole("operator") && (
           <a class="button plain" href={inOrganization("/enrolment")}>
-            Enrol an agent…
+            Enrol agent…
           </a>
         )
       }
@@ -58,7 +58,7 @@ export default function Fleet() {
         ) : (
           <>
             <EmptyState icon="fleet" title="No agents yet">
-              Agents of this organization appear here when they have enrolled.
+              Enrol an agent to see it here.
             </EmptyState>
             {everywhere}
           </>

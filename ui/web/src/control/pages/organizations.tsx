@@ -27,7 +27,7 @@ export default function Organizations() {
       title="Organizations"
       actions={
         <Button kind="primary" onClick={() => setMakes(true)}>
-          New organization…
+          Create organization…
         </Button>
       }
     >
@@ -44,7 +44,7 @@ function OrganizationTable({ first }: { first: Organization[] }) {
     listPage(await get<Organization[]>("organizations", { query: { after, limit: PAGE_SIZE } })),
   );
   return (
-    <Card title="All" flush aside={pluralize(rows.length, "organization") + suffix}>
+    <Card title="All organizations" flush aside={pluralize(rows.length, "organization") + suffix}>
       <Table label="Organizations" columns={COLUMNS} rows={rows} keyOf={({ id }) => id} />
       {loadMore}
     </Card>
@@ -76,13 +76,13 @@ const COLUMNS: Column<Organization>[] = [
     wideOnly: true,
     cell: row =>
       row.second_factor ? (
-        <StatusBadge status="ok" label="Demanded" />
+        <StatusBadge status="ok" label="Required" />
       ) : (
         <span class="muted">Optional</span>
       ),
     sortBy: row => Number(row.second_factor),
   },
-  timeColumn("made", "Since", row => row.created_at, { wideOnly: true, sortable: true }),
+  timeColumn("made", "Created", row => row.created_at, { wideOnly: true, sortable: true }),
 ];
 
 function CreateOrganization({
@@ -96,14 +96,14 @@ function CreateOrganization({
   const [title, setTitle] = useState("");
   const act = async () => {
     await post("organizations", { id, title });
-    showToast(`${id} is there`);
+    showToast(`Organization ${id} created`);
     onCreated();
   };
   return (
-    <Dialog title="A new organization" submitLabel="Make it" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create organization" submitLabel="Create" onSubmit={act} onClose={onClose}>
       <TextField
-        label="Id"
-        hint="a–z, 0–9 and -. It stays as it is."
+        label="ID"
+        hint="Allowed: a–z, 0–9 and -. Cannot be changed later."
         pattern={SLUG_PATTERN}
         maxLength={64}
         autocomplete="off"
@@ -112,7 +112,7 @@ function CreateOrganization({
         onChange={setId}
       />
       <TextField label="Title" value={title} onChange={setTitle} maxLength={1024} />
-      <p class="muted">Then invite its first owner, under People.</p>
+      <p class="muted">Next, invite the first owner on the People page.</p>
     </Dialog>
   );
 }

@@ -20,7 +20,7 @@ export default function People() {
   return (
     <Page title="People">
       <div class="stack">
-        <Tabs key={organization.value} label="About people" tabs={tabs()} />
+        <Tabs key={organization.value} label="People" tabs={tabs()} />
       </div>
     </Page>
   );
@@ -63,13 +63,13 @@ function OrganizationForm({ row }: { row: Organization }) {
   const [demanded, setDemanded] = useState(row.second_factor);
   const act = async () => {
     await patch(`organizations/${row.id}`, { title, second_factor: demanded });
-    showToast("Saved");
+    showToast("Organization saved");
   };
   return (
     <Form submitLabel="Save" onSubmit={act}>
       <TextField label="Title" value={title} onChange={setTitle} maxLength={1024} />
       <Checkbox
-        label="Everybody has to have a second factor. Sessions of those without one end; they set it up when they sign in next."
+        label="Require a second factor. Sessions of members without one end; they set one up at their next sign-in."
         checked={demanded}
         onChange={setDemanded}
       />

@@ -58,7 +58,7 @@ const COLUMNS: Column<PolicyRow>[] = [
   },
   {
     name: "targets",
-    title: "For",
+    title: "Targets",
     wideOnly: true,
     cell: ({ targets }) => <span title={describeTargets(targets)}>{describeTargets(targets)}</span>,
     sortBy: row => describeTargets(row.targets),
@@ -93,7 +93,7 @@ export default function Policies() {
       actions={
         hasRole("operator") && (
           <Button kind="primary" icon="policy" onClick={() => setDialog(true)}>
-            New policy…
+            Create policy…
           </Button>
         )
       }
@@ -127,7 +127,7 @@ function PolicyTable({ policies, text, agents, moving }: PolicyTableProps) {
   if (!policies.length)
     return (
       <EmptyState icon="policy" title="No policies yet">
-        Agents then enforce their own alone. A policy from here reaches them by a roll-out.
+        Agents enforce only their own policies until a policy is rolled out from here.
       </EmptyState>
     );
   const rows = policies
@@ -138,7 +138,7 @@ function PolicyTable({ policies, text, agents, moving }: PolicyTableProps) {
       rollout: openRollout(moving, policy.name),
     }));
   return (
-    <Card title="All" flush aside={pluralize(policies.length, "policy", "policies")}>
+    <Card title="All policies" flush aside={pluralize(policies.length, "policy", "policies")}>
       <div class="toolbar">
         <SearchInput label="Find policies" value={text} onChange={q => setQuery({ q })} />
       </div>
@@ -149,7 +149,7 @@ function PolicyTable({ policies, text, agents, moving }: PolicyTableProps) {
         keyOf={({ name }) => name}
         order={{ column: "name", descending: false }}
         onOpen={({ name }) => navigate(inOrganization(`/policies/${name}`))}
-        empty={<EmptyState title="No policy fits" />}
+        empty={<EmptyState title="No matching policies" />}
       />
     </Card>
   );
@@ -167,7 +167,7 @@ function PolicyRolloutBadge({ row: { head, rollout, stable } }: { row: PolicyRow
   return stable === head ? (
     <StatusBadge status="done" label="In use" />
   ) : (
-    <StatusBadge status="pending" label={`Version ${head} waits`} />
+    <StatusBadge status="pending" label={`Version ${head} pending`} />
   );
 }
 
@@ -175,7 +175,7 @@ function NewPolicyDialog({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState("");
   const act = async () => navigate(inOrganization(`/policies/${name.trim()}?new=1`));
   return (
-    <Dialog title="New policy" submitLabel="Write it" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create policy" submitLabel="Continue" onSubmit={act} onClose={onClose}>
       <TextField
         label="Name"
         value={name}
@@ -184,7 +184,7 @@ function NewPolicyDialog({ onClose }: { onClose: () => void }) {
         maxLength={64}
         pattern="[a-z0-9]([a-z0-9\-]{0,62}[a-z0-9])?"
         autocomplete="off"
-        hint="1 to 64 of a–z, 0–9 and -, as users and roles of the agents name it."
+        hint="1 to 64 characters: a–z, 0–9 and -. Users and roles on the agents refer to this name."
       />
     </Dialog>
   );

@@ -100,7 +100,7 @@ function PolicyDetails({
       actions={
         hasRole("operator") && (
           <>
-            <Button onClick={() => setDialog("point")}>Whom it is for…</Button>
+            <Button onClick={() => setDialog("point")}>Edit targets…</Button>
             <Button
               kind="primary"
               disabled={!!open || reloading}
@@ -116,7 +116,7 @@ function PolicyDetails({
         <StaleNotice freshness={freshness} />
         {open && <CurrentRollout row={open} />}
         <PolicyStats policy={policy} agents={agents} />
-        <Tabs label="About this policy" tabs={tabs({ policy, versions, moving, agents, reload })} />
+        <Tabs label="Policy" tabs={tabs({ policy, versions, moving, agents, reload })} />
       </div>
       {dialog === "point" && (
         <TargetsDialog policy={policy} agents={fleet} onClose={close} onSaved={reload} />
@@ -137,7 +137,7 @@ function PolicyDetails({
 function CurrentRollout({ row }: { row: WithKey<RolloutRow> }) {
   return (
     <Card
-      title={`Version ${row.version} on its way`}
+      title={`Rollout of version ${row.version}`}
       aside={<StatusBadge status={row.state} filled />}
     >
       <div class="stack">
@@ -156,18 +156,22 @@ function PolicyStats({ policy, agents }: { policy: Policy; agents: readonly Agen
       <Stat
         label="In use"
         value={stable ? `Version ${stable}` : "None"}
-        note={head === stable ? "the newest" : `version ${head} is the newest`}
+        note={head === stable ? "Newest version" : `Newest: version ${head}`}
       />
-      <Stat label="For" value={pluralize(agents.length, "agent")} note={describeTargets(targets)} />
+      <Stat
+        label="Targets"
+        value={pluralize(agents.length, "agent")}
+        note={describeTargets(targets)}
+      />
       <Stat
         label={<StatusBadge status="applied" />}
         value={agents.filter(row => row.policy === "applied").length}
-        note="have the bundle that they should have"
+        note="agents with the expected bundle"
       />
       <Stat
-        label={<StatusBadge status="failed" label="Refused" />}
+        label={<StatusBadge status="failed" />}
         value={failed}
-        note={failed ? "why: see the agents" : "no agent"}
+        note={failed ? "see the Agents tab for reasons" : "no agents"}
       />
     </StatRow>
   );
@@ -196,7 +200,7 @@ function tabs({ policy, versions, moving, agents, reload }: TabsProps): Tab[] {
       title: "Document",
       content: () =>
         document && (
-          <Card title={inUse ? `Version ${inUse.version}, in use` : "Not in use yet"}>
+          <Card title={inUse ? `Version ${inUse.version} (in use)` : "Not in use yet"}>
             <CodeBlock
               label={`Version ${document.version}`}
               text={formatPolicy(document.document)}
@@ -218,7 +222,7 @@ function tabs({ policy, versions, moving, agents, reload }: TabsProps): Tab[] {
     },
     {
       name: "rollouts",
-      title: "Roll-outs",
+      title: "Rollouts",
       content: () => <FinishedRollouts rows={moving} />,
     },
   ];
@@ -238,8 +242,8 @@ function NewPolicy({ name }: { name: string }) {
 function MissingPolicy({ name }: { name: string }) {
   return (
     <Page title={name} parent={parentPage()}>
-      <EmptyState icon="policy" title="There is no such policy">
-        {hasRole("operator") && <a href={inOrganization(`/policies/${name}?new=1`)}>Write it</a>}
+      <EmptyState icon="policy" title="Policy not found">
+        {hasRole("operator") && <a href={inOrganization(`/policies/${name}?new=1`)}>Create it</a>}
       </EmptyState>
     </Page>
   );

@@ -23,20 +23,20 @@ export default function Rollouts() {
   const live = useLive<RolloutRow>("rollouts", organization.value);
   live.version.value;
   if (live.error.value) return <ErrorState error={live.error.value} />;
-  if (live.freshness.value === "loading") return <Loading label="Loading roll-outs" />;
+  if (live.freshness.value === "loading") return <Loading label="Loading rollouts" />;
   const rows = live.list().sort((a, b) => b.created - a.created);
   const open = rows.filter(isOpenRollout);
   return (
-    <Page title="Roll-outs" state={<LiveIndicator />}>
+    <Page title="Rollouts" state={<LiveIndicator />}>
       <div class="stack">
         <StaleNotice freshness={live.freshness.value} />
         {open.map(row => (
           <OpenRollout key={row.key} row={row} />
         ))}
         {!open.length && (
-          <Card title="On their way">
+          <Card title="In progress">
             <p class="muted">
-              Nothing is on its way. A roll-out begins at a{" "}
+              No rollouts in progress. Start one from a{" "}
               <a href={inOrganization("/policies")}>policy</a>.
             </p>
           </Card>
@@ -58,8 +58,8 @@ function OpenRollout({ row }: { row: Rollout }) {
         <div class="line">
           <RolloutActions row={row} />
           <p class="muted">
-            <a href={inOrganization(`/policies/${row.policy}`)}>{row.policy}</a> by {row.created_by}
-            , <RelativeTime at={row.created} />
+            <a href={inOrganization(`/policies/${row.policy}`)}>{row.policy}</a>, started by{" "}
+            {row.created_by} <RelativeTime at={row.created} />
           </p>
         </div>
       </div>
@@ -94,7 +94,7 @@ const COLUMNS: Column<Rollout>[] = [
     wideOnly: true,
     cell: row => <span title={row.reason}>{row.reason || "–"}</span>,
   },
-  { name: "by", title: "By", width: "11rem", wideOnly: true, cell: row => row.created_by },
+  { name: "by", title: "Started by", width: "11rem", wideOnly: true, cell: row => row.created_by },
   timeColumn("changed", "Ended", row => row.changed, { sortable: true }),
 ];
 
@@ -121,14 +121,14 @@ export function FinishedRollouts({ rows: all }: { rows: readonly Rollout[] }) {
     },
   ];
   return (
-    <Card title="Over" flush aside={pluralize(rows.length, "roll-out")}>
+    <Card title="Finished" flush aside={pluralize(rows.length, "rollout")}>
       <Table
-        label="Roll-outs that are over"
+        label="Finished rollouts"
         columns={columns}
         rows={rows}
         keyOf={row => row.key}
         onOpen={row => navigate(inOrganization(`/policies/${row.policy}`))}
-        empty={<EmptyState title="None yet" />}
+        empty={<EmptyState title="No finished rollouts yet" />}
       />
     </Card>
   );

@@ -39,8 +39,11 @@ function Account() {
         rows={[
           ["Name", mine.name],
           ["Organization", mine.home],
-          ["Acts in", `${mine.organization} as ${mine.super_admin ? "super-admin" : mine.role}`],
-          ["Member of", others.map(({ id, role }) => `${id} (${role})`).join(", ") || "no other"],
+          [
+            "Current organization",
+            `${mine.organization} as ${mine.super_admin ? "super-admin" : mine.role}`,
+          ],
+          ["Member of", others.map(({ id, role }) => `${id} (${role})`).join(", ") || "–"],
         ]}
       />
     </Card>
@@ -48,19 +51,19 @@ function Account() {
 }
 
 const THEMES = [
-  ["system", "As the system"],
+  ["system", "System"],
   ["light", "Light"],
   ["dark", "Dark"],
 ] as const;
 const ZONES = [
-  ["local", "My time zone"],
+  ["local", "Local time zone"],
   ["utc", "UTC"],
 ] as const;
 
 /** How things are shown here; kept in this browser alone. */
 export function Appearance() {
   return (
-    <Card title="This browser">
+    <Card title="Appearance">
       <FieldGrid>
         <SelectField
           label="Theme"
@@ -69,8 +72,8 @@ export function Appearance() {
           options={THEMES}
         />
         <SelectField
-          label="Exact times in"
-          hint={`It is ${formatTime(now.value)}.`}
+          label="Time zone"
+          hint={`Current time: ${formatTime(now.value)}. Stored in this browser.`}
           value={timeZone.value}
           onChange={chosen => setTimeZone(chosen as TimeZone)}
           options={ZONES}

@@ -15,7 +15,7 @@ export default function Usage() {
       <div class="stack">
         <Tabs
           key={organization.value}
-          label="About usage"
+          label="Usage and capacity"
           tabs={[
             { name: "overview", title: "Overview", content: () => <OverviewTab /> },
             { name: "top", title: "Most used", content: () => <MostUsedTab /> },

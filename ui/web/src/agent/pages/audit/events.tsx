@@ -9,6 +9,7 @@ import { type Column, Table } from "../../../components/table";
 import { Timestamp } from "../../../components/time";
 import { timeColumn } from "../../../components/time-column";
 import { get } from "../../../lib/api";
+import { pluralize } from "../../../lib/format";
 import { useAction } from "../../../lib/hooks";
 import type { AuditEvent, InclusionProof } from "../../api-types";
 
@@ -22,7 +23,7 @@ const COLUMNS: Column<AuditEvent>[] = [
     wideOnly: true,
     cell: row => row.seq,
   },
-  timeColumn("time", "When", row => row.time, { wideOnly: true }),
+  timeColumn("time", "Time", row => row.time, { wideOnly: true }),
   {
     name: "operation",
     title: "Operation",
@@ -32,7 +33,7 @@ const COLUMNS: Column<AuditEvent>[] = [
   { name: "path", title: "Path", cell: row => <span title={row.path}>{row.path}</span> },
   {
     name: "actor",
-    title: "Who",
+    title: "Actor",
     width: "10rem",
     wideOnly: true,
     cell: row => <span title={row.actor_name}>{row.actor_name}</span>,
@@ -70,7 +71,7 @@ export function AuditEvents({ title, rows, aside, more }: AuditEventsProps) {
           rows={rows}
           keyOf={({ seq }) => `${seq}`}
           onOpen={setChosen}
-          empty={<EmptyState icon="audit" title="No record fits" />}
+          empty={<EmptyState icon="audit" title="No matching records" />}
         />
         {more}
       </Card>
@@ -85,17 +86,20 @@ function EventDetails({ event }: { event: AuditEvent }) {
       <div class="stack">
         <DescriptionList
           rows={[
-            ["When", <Timestamp key="t" at={event.time} />],
+            ["Time", <Timestamp key="t" at={event.time} />],
             ["Operation", <code key="o">{event.operation}</code>],
             ["Path", event.path],
             ["Phase", event.phase],
             ["Result", event.code ? `${event.result}: ${event.code}` : event.result],
             ["Decided by", event.rule || "–"],
-            ["Who", `${event.actor_name} (${event.actor_id})`],
-            ["By", `${event.method}${event.credential ? ` ${event.credential}` : ""}`],
-            ["From", `${event.ip || "–"}, ${event.dialect}`],
-            ["With", event.user_agent || "–"],
-            ["Request", <code key="r">{event.request_id}</code>],
+            ["Actor", `${event.actor_name} (${event.actor_id})`],
+            [
+              "Authenticated by",
+              `${event.method}${event.credential ? ` ${event.credential}` : ""}`,
+            ],
+            ["IP address", `${event.ip || "–"}, ${event.dialect}`],
+            ["Client", event.user_agent || "–"],
+            ["Request ID", <code key="r">{event.request_id}</code>],
           ]}
         />
         <InclusionProofSection seq={event.seq} />
@@ -114,14 +118,14 @@ function InclusionProofSection({ seq }: { seq: number }) {
     <>
       <div class="line">
         <Button busy={busy} onClick={run}>
-          Prove that it is in the log
+          Prove inclusion
         </Button>
       </div>
       {error && <Notice tone="bad">{error.message}</Notice>}
       {proof && (
         <>
           <Notice tone="good">
-            {`It is record ${proof.seq}, ${proof.path.length} hashes from the signed root.`}
+            {`Record ${proof.seq} is in the log, ${pluralize(proof.path.length, "hash", "hashes")} below the signed root.`}
           </Notice>
           <CodeBlock label="Record" text={proof.record.trimEnd()} />
           <CodeBlock label="Signed checkpoint" text={proof.checkpoint.trimEnd()} />
@@ -136,6 +140,6 @@ function InclusionProofSection({ seq }: { seq: number }) {
 }
 
 function resultLabel({ phase, result, code }: AuditEvent): string {
-  if (phase === "intent") return "Begun";
-  return result === "ok" ? "Done" : result === "denied" ? "Refused" : code || "Failed";
+  if (phase === "intent") return "Intent";
+  return result === "ok" ? "OK" : result === "denied" ? "Denied" : code || "Failed";
 }

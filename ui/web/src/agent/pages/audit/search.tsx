@@ -5,6 +5,7 @@ import { SelectField, TextField } from "../../../components/field";
 import { type ListPage, usePagination } from "../../../components/pagination";
 import { Await } from "../../../components/states";
 import { get } from "../../../lib/api";
+import { pluralize } from "../../../lib/format";
 import { useGet } from "../../../lib/hooks";
 import { query, setQuery } from "../../../lib/router";
 import type { AuditEvent } from "../../api-types";
@@ -22,8 +23,8 @@ const FILTER_FIELDS = [
 ] as const;
 const RESULTS = [
   ["", "Any"],
-  ["ok", "Done"],
-  ["denied", "Refused"],
+  ["ok", "OK"],
+  ["denied", "Denied"],
   ["failed", "Failed"],
 ] as const;
 
@@ -64,14 +65,14 @@ function FilterForm({ filters }: { filters: AuditFilters }) {
     setQuery(typed);
   };
   return (
-    <Card title="Look for">
+    <Card title="Filters">
       <form class="form" onSubmit={submit}>
         <div class="pick">
-          <TextField label="Path begins with" {...field("path")} />
+          <TextField label="Path starts with" {...field("path")} />
           <TextField label="Operation" placeholder="secret.read" {...field("operation")} />
-          <TextField label="Id of who did it" {...field("actor_id")} />
+          <TextField label="Actor ID" {...field("actor_id")} />
           <SelectField label="Result" options={RESULTS} {...field("result")} />
-          <TextField label="Request id" {...field("request_id")} />
+          <TextField label="Request ID" {...field("request_id")} />
           <TextField label="Since" placeholder="2026-11-24T00:00:00Z" {...field("since")} />
           <TextField label="Until" placeholder="2026-11-25T00:00:00Z" {...field("until")} />
           <Button type="submit" kind="primary" icon="search">
@@ -91,9 +92,9 @@ function ResultList({ filters, first }: { filters: AuditFilters; first: EventPag
   );
   return (
     <AuditEvents
-      title="Found"
+      title="Results"
       rows={rows}
-      aside={`${rows.length} records${suffix}`}
+      aside={`${pluralize(rows.length, "record")}${suffix}`}
       more={loadMore}
     />
   );

@@ -11,11 +11,11 @@ import type { Verification } from "../../api-types";
 import { useTopicRow } from "../../topics";
 
 const STATE_LABELS = {
-  never: "Not checked since it was unsealed",
-  running: "Being checked",
-  whole: "Whole",
+  never: "Not verified since unsealing",
+  running: "Verifying",
+  whole: "Intact",
   damaged: "Damaged",
-  failed: "Could not be read",
+  failed: "Not readable",
 };
 
 /** The whole log checked by the agent, record by record, with how far it is. */
@@ -27,7 +27,7 @@ export function Verify() {
   const start = () => post("audit/verification").catch(showError);
   return (
     <Card
-      title="The whole log"
+      title="Log verification"
       aside={
         <Button kind="primary" busy={isRunning} onClick={start}>
           Verify now
@@ -41,7 +41,7 @@ export function Verify() {
         </span>
         {isRunning && (
           <ProgressBar
-            label="Records checked"
+            label="Records verified"
             segments={[{ tone: "info", value: now.checked }]}
             total={now.size || 1}
           />
@@ -49,8 +49,8 @@ export function Verify() {
         {now.fault && <Notice tone="bad">{now.fault}</Notice>}
         {now.state === "whole" && <VerificationDetails verification={now} />}
         <p class="muted">
-          The agent checks every hash and signature, and the log against its anchor. Who does not
-          want to take its word: <code>freehold audit verify --log FILE</code> needs no agent.
+          The agent checks every hash and signature, and compares the log with its anchor. To verify
+          without the agent, run <code>freehold audit verify --log FILE</code>.
         </p>
       </div>
     </Card>
@@ -63,8 +63,8 @@ function VerificationDetails({ verification }: { verification: Verification }) {
       rows={[
         ["Records", formatCount(verification.size)],
         [
-          "Of which here",
-          verification.first ? `from ${formatCount(verification.first)} on` : "all",
+          "Stored here",
+          verification.first ? `From record ${formatCount(verification.first)}` : "All",
         ],
         ["Files", formatCount(verification.segments)],
         ["Root", <code key="root">{verification.root}</code>],

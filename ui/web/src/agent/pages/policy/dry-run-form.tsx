@@ -21,9 +21,9 @@ const CAPABILITIES = [
 ].map(name => [name, name] as const);
 
 const REASONS: Record<string, string> = {
-  no_rule: "no rule allows it",
-  deny_rule: "a rule denies it",
-  key_permissions: "the key's permissions end before it",
+  no_rule: "No rule allows it",
+  deny_rule: "A rule denies it",
+  key_permissions: "The API key's permissions do not include it",
 };
 
 interface DryRunFormProps {
@@ -52,13 +52,13 @@ export function DryRunForm({ policy, draft }: DryRunFormProps) {
     setFound(await post<Decision>("policies-dry-run", { capability, path, ...who }));
   });
   return (
-    <Card title={policy ? `Try out ${policy}, as it is typed` : "Would this be allowed?"}>
+    <Card title={policy ? `Dry run of ${policy} (this draft)` : "Dry run of an access"}>
       <form class="form" onSubmit={run}>
         <div class="pick">
           {!policy && (
             <TextField
               label="User"
-              placeholder="you"
+              placeholder="Yourself"
               autocomplete="off"
               value={user}
               onChange={setUser}
@@ -66,13 +66,13 @@ export function DryRunForm({ policy, draft }: DryRunFormProps) {
             />
           )}
           <SelectField
-            label="Does"
+            label="Capability"
             value={capability}
             onChange={setCapability}
             options={CAPABILITIES}
           />
           <TextField
-            label="To the path"
+            label="Path"
             required
             autocomplete="off"
             value={path}
@@ -80,11 +80,14 @@ export function DryRunForm({ policy, draft }: DryRunFormProps) {
             error={error?.field === "path" ? error.message : undefined}
           />
           <Button type="submit" kind="primary" busy={busy} disabled={!!policy && !draft}>
-            Ask
+            {" "}
+            Run dry run{" "}
           </Button>
         </div>
         {error && <Notice tone="bad">{error.message}</Notice>}
-        {policy && !draft && <p class="muted">It can be tried when the document is valid.</p>}
+        {policy && !draft && (
+          <p class="muted">The dry run is available when the document is valid.</p>
+        )}
         {result && <DecisionView of={result} />}
       </form>
     </Card>
@@ -107,7 +110,7 @@ function DecisionView({ of: { allowed, rule, reason, missing, alert } }: { of: D
         ) : (
           <span class="muted">{REASONS[reason] ?? reason}</span>
         )}
-        {alert && <StatusBadge status="warning" label="raises an alert" />}
+        {alert && <StatusBadge status="warning" label="Raises an alert" />}
       </span>
       {missing.length > 0 && (
         <ul>

@@ -14,15 +14,15 @@ import { useAction } from "../../../lib/hooks";
 import type { ReplayedChange, ReplayResult } from "../../api-types";
 
 const UNDECIDED_REASONS: Record<string, string> = {
-  credential_gone: "their token or key is gone, and with it what it held",
-  secret_changed: "tags or metadata have a say, and are not known as of then",
-  record_cut: "the index has no whole path of them",
+  credential_gone: "the token or key no longer exists",
+  secret_changed: "the decision depends on tags or metadata that have changed",
+  record_cut: "the index holds only part of the path",
 };
 
 const COLUMNS: Column<ReplayedChange>[] = [
   {
     name: "allowed",
-    title: "From then on",
+    title: "New decision",
     width: "9rem",
     cell: ({ allowed }) => (
       <StatusBadge status={allowed ? "ok" : "denied"} label={allowed ? "Allowed" : "Denied"} />
@@ -30,26 +30,31 @@ const COLUMNS: Column<ReplayedChange>[] = [
   },
   {
     name: "who",
-    title: "Who",
+    title: "Actor",
     cell: ({ actor_name }) => actor_name,
     sortBy: row => row.actor_name,
   },
-  { name: "what", title: "Does", cell: ({ operation }) => operation, sortBy: row => row.operation },
+  {
+    name: "what",
+    title: "Operation",
+    cell: ({ operation }) => operation,
+    sortBy: row => row.operation,
+  },
   {
     name: "path",
-    title: "To",
+    title: "Path",
     cell: ({ path }) => <code title={path}>{path}</code>,
     sortBy: row => row.path,
   },
   {
     name: "rule",
-    title: "By",
+    title: "Rule",
     wideOnly: true,
-    cell: ({ rule }) => (rule ? <code>{rule}</code> : <span class="muted">no rule</span>),
+    cell: ({ rule }) => (rule ? <code>{rule}</code> : <span class="muted">No rule</span>),
   },
   {
     name: "count",
-    title: "Times",
+    title: "Count",
     numeric: true,
     width: "6rem",
     cell: row => formatCount(row.count),
@@ -73,22 +78,18 @@ export function PolicyReplay({ name, document }: ReplayProps) {
     setFound(await post<ReplayResult>("policies-replay", { write, hours: Number(hours) }));
   });
   return (
-    <Card title="What would have changed">
+    <Card title="Replay of recorded accesses">
       <form class="form" onSubmit={run}>
         <div class="pick">
-          <SelectField
-            label="Accesses of"
-            value={hours}
-            onChange={setHours}
-            options={REPLAY_PERIODS}
-          />
+          <SelectField label="Period" value={hours} onChange={setHours} options={REPLAY_PERIODS} />
           <Button type="submit" kind="primary" busy={busy} disabled={!document}>
-            Replay
+            {" "}
+            Run replay{" "}
           </Button>
         </div>
         <p class="muted small">
-          The accesses on record are decided again with the document as it is typed, each with its
-          address and time and with what its caller holds now.
+          Evaluates the recorded accesses again with this draft. Each access keeps its address and
+          time, with the caller's current permissions.
         </p>
         {error && <Notice tone="bad">{error.message}</Notice>}
         {result && <ReplayDetails result={result} />}
@@ -107,25 +108,25 @@ function ReplayDetails({ result }: { result: ReplayResult }) {
       />
       {result.stopped && (
         <Notice tone="warn">
-          There is more on record than is looked at: only what came after{" "}
-          <Timestamp at={result.reached} /> was.
+          Too many recorded accesses. Only those after <Timestamp at={result.reached} /> were
+          evaluated.
         </Notice>
       )}
       {undecided.map(([why, number]) => (
         <p class="muted small" key={why}>
-          {formatCount(number)} cannot be decided again: {UNDECIDED_REASONS[why] ?? why}.
+          {formatCount(number)} not evaluated: {UNDECIDED_REASONS[why] ?? why}.
         </p>
       ))}
       {result.changes.length > 0 && (
         <Table
-          label="What would change"
+          label="Changed decisions"
           columns={COLUMNS}
           rows={result.changes}
           keyOf={row => [row.actor_id, row.operation, row.path, row.rule, row.capability].join("|")}
         />
       )}
       {result.others > 0 && (
-        <p class="muted small">{formatCount(result.others)} more are not listed.</p>
+        <p class="muted small">{formatCount(result.others)} more not listed.</p>
       )}
     </div>
   );

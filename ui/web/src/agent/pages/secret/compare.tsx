@@ -24,13 +24,13 @@ export function CompareVersions({ name, versions, chosen }: CompareVersionsProps
   return (
     <div class="stack">
       <span class="line">
-        <span class="muted">beside</span>
+        <span class="muted">compared with</span>
         <Select
           aria-label="Version to compare with"
           value={`${other}`}
           onChange={value => setPicked(Number(value))}
           options={[
-            [`${CURRENT}`, "The secret as it is now"],
+            [`${CURRENT}`, "Current secret"],
             ...versions.map(({ version }): [string, string] => [
               `${version}`,
               `Version ${version}`,
@@ -60,13 +60,13 @@ function VersionDiff({ name, versions, chosen, other }: VersionDiffProps) {
     return (
       <div class="stack">
         <DiffView
-          label="What is different"
+          label="Differences"
           before={versionFacts(row(from))}
           after={versionFacts(row(to))}
         />
         <Notice tone="info">
-          Metadata and tags are not compared: one of the two was written before they were kept with
-          each version.
+          Metadata and tags are not compared: one of the two versions was written before they were
+          stored with each version.
         </Notice>
       </div>
     );
@@ -74,7 +74,7 @@ function VersionDiff({ name, versions, chosen, other }: VersionDiffProps) {
     <Await query={result}>
       {sides => (
         <DiffView
-          label="What is different"
+          label="Differences"
           before={versionFacts(row(from)) + labelLines(sides.from)}
           after={versionFacts(row(to)) + labelLines(sides.to)}
         />
@@ -85,7 +85,7 @@ function VersionDiff({ name, versions, chosen, other }: VersionDiffProps) {
 
 /** Who wrote it when and what became of it, a line each. */
 function versionFacts(version: Version | undefined): string {
-  if (!version) return "version: as it is now\n";
+  if (!version) return "version: current\n";
   const { deleted_at } = version;
   return [
     `version: ${version.version}`,

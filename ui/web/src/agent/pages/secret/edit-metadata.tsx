@@ -29,39 +29,39 @@ export function EditMetadata({ info, onClose, onDone }: EditMetadataProps) {
       max_versions: Number(most),
       cas_required: cas === "yes",
     });
-    onDone("The metadata is stored");
+    onDone("Metadata saved");
   };
   return (
     <Dialog
       title={`Metadata of ${secret.name}`}
-      submitLabel="Store"
+      submitLabel="Save"
       onSubmit={act}
       onClose={onClose}
     >
-      <TextField label="Tags" hint="Several with commas" value={tags} onChange={setTags} />
+      <TextField label="Tags" hint="Separate tags with commas." value={tags} onChange={setTags} />
       <TextArea
         label="Metadata"
-        hint="A line each, key: value. A line that is taken away takes its key with it. Versions that are there keep what they were written with."
+        hint="One entry per line, key: value. Removing a line removes its key. Existing versions keep their metadata."
         rows={4}
         value={metadata}
         onChange={setMetadata}
       />
       <TextField
         label="Expires"
-        hint="Such as 2027-01-31T00:00:00Z; empty: never"
+        hint="For example 2027-01-31T00:00:00Z. Leave empty for never."
         value={expires}
         onChange={setExpires}
       />
       <TextField
-        label="Versions kept"
+        label="Maximum versions"
         type="number"
         min="0"
-        hint="0: as its mount says"
+        hint="0 uses the mount's default."
         value={most}
         onChange={setMost}
       />
       <SelectField
-        label="A write has to name the version before"
+        label="Require check-and-set"
         value={cas}
         onChange={setCas}
         options={[

@@ -7,8 +7,8 @@ import { parseKeyValues, parseList } from "../../key-values";
 import { secretPath } from "../../secret-paths";
 
 const VALUE_KINDS = [
-  ["json", "JSON: an object with fields, or any value"],
-  ["text", "Text, as it is typed"],
+  ["json", "JSON"],
+  ["text", "Plain text"],
 ] as const;
 
 interface ValueDraft {
@@ -22,7 +22,11 @@ function parseValue({ kind, text }: ValueDraft): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new ApiError(0, "value", "The value is not JSON. Choose Text to keep it as it is typed.");
+    throw new ApiError(
+      0,
+      "value",
+      "The value is not valid JSON. Choose Plain text to store it as typed.",
+    );
   }
 }
 
@@ -36,7 +40,7 @@ function ValueFields({
   return (
     <>
       <SelectField
-        label="The value is"
+        label="Value format"
         value={draft.kind}
         onChange={kind => onChange({ ...draft, kind })}
         options={VALUE_KINDS}
@@ -77,20 +81,20 @@ export function CreateSecret({ folder, onClose, onCreated }: CreateSecretProps) 
     onCreated(name);
   };
   return (
-    <Dialog title="New secret" submitLabel="Store" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create secret" submitLabel="Create" onSubmit={act} onClose={onClose}>
       <TextField
         label="Name"
         required
         autocomplete="off"
-        hint="With its folders: secret/app/db"
+        hint="Full path, for example secret/app/db."
         value={name}
         onChange={setName}
       />
       <ValueFields draft={draft} onChange={setDraft} />
-      <TextField label="Tags" hint="Several with commas" value={tags} onChange={setTags} />
+      <TextField label="Tags" hint="Separate tags with commas." value={tags} onChange={setTags} />
       <TextArea
         label="Metadata"
-        hint="A line each, key: value. Not secret: whoever may read metadata sees it, and each version keeps it."
+        hint="One entry per line, key: value. Not secret: anyone with the read_metadata capability sees it. Stored with each version."
         rows={2}
         value={metadata}
         onChange={setMetadata}
@@ -115,21 +119,21 @@ export function WriteVersion({ secret, onClose, onDone }: WriteVersionProps) {
       value: parseValue(draft),
       ...only,
     });
-    onDone(`Version ${made.version} is stored`);
+    onDone(`Version ${made.version} written`);
   };
   return (
     <Dialog
-      title={`New version of ${secret.name}`}
-      submitLabel="Store"
+      title={`Write new version of ${secret.name}`}
+      submitLabel="Write"
       onSubmit={act}
       onClose={onClose}
     >
       <ValueFields draft={draft} onChange={setDraft} />
       <TextField
-        label="Only if this is the current version"
+        label="Check-and-set version"
         type="number"
         min="0"
-        hint="So that nobody's change is lost unseen. Empty: in any case."
+        hint="The write fails if another version is current. Leave empty to skip the check."
         value={cas}
         onChange={setCas}
       />

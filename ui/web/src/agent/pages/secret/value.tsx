@@ -49,7 +49,7 @@ export function SecretValue({ name, version }: SecretValueProps) {
   return (
     <Card
       title={`Value of version ${version}`}
-      aside={shown && `hidden in ${Math.max(1, Math.ceil((shown.until - now.value) / 1000))} s`}
+      aside={shown && `Hides in ${Math.max(1, Math.ceil((shown.until - now.value) / 1000))} s`}
     >
       <div class="stack">
         {error && <Notice tone="bad">{error.message}</Notice>}
@@ -59,7 +59,9 @@ export function SecretValue({ name, version }: SecretValueProps) {
             <pre>{shown.text}</pre>
           </section>
         ) : (
-          <p class="muted">Hidden. Showing it is a read, and goes on the audit log.</p>
+          <p class="muted">
+            Hidden. Revealing the value is a read and is recorded in the audit log.
+          </p>
         )}
         <div class="line">
           {shown ? (
@@ -71,7 +73,7 @@ export function SecretValue({ name, version }: SecretValueProps) {
             </>
           ) : (
             <Button icon="eye" busy={busy} onClick={run}>
-              Show the value
+              Reveal value
             </Button>
           )}
         </div>
@@ -89,9 +91,9 @@ async function copyBriefly(text: string): Promise<void> {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    showToast("The browser does not let this page copy", "bad");
+    showToast("The browser blocked access to the clipboard", "bad");
     return;
   }
-  showToast("Copied; the clipboard is cleared in 30 s if this page is in front then");
+  showToast("Copied. The clipboard is cleared in 30 s if this page is still in front.");
   setTimeout(() => void navigator.clipboard.writeText("").catch(() => {}), REVEAL_TIME);
 }

@@ -72,12 +72,10 @@ interface VersionActionsProps {
 function VersionActions({ version, secret, onAsk }: VersionActionsProps) {
   const state = versionState(version);
   const isOld = version.version !== secret.version;
-  if (state === "destroyed") return <span>its value is gone</span>;
+  if (state === "destroyed") return <span>Value destroyed</span>;
   return (
     <span class="line">
-      {state === "active" && isOld && (
-        <Button onClick={() => onAsk("rollback")}>Write it again…</Button>
-      )}
+      {state === "active" && isOld && <Button onClick={() => onAsk("rollback")}>Roll back…</Button>}
       {state === "active" && isOld && <Button onClick={() => onAsk("delete")}>Delete…</Button>}
       {state === "deleted" && <Button onClick={() => onAsk("undelete")}>Undelete…</Button>}
       <Button kind="danger" onClick={() => onAsk("destroy")}>
@@ -88,17 +86,21 @@ function VersionActions({ version, secret, onAsk }: VersionActionsProps) {
 }
 
 const CONFIRMATIONS: Record<VersionAction, { title: string; action: string; says: string }> = {
-  undelete: { title: "Undelete", action: "Undelete", says: "Its value is served again." },
-  delete: { title: "Delete", action: "Delete", says: "It is not served until it is undeleted." },
+  undelete: { title: "Undelete", action: "Undelete", says: "The value is served again." },
+  delete: {
+    title: "Delete",
+    action: "Delete",
+    says: "The version is not served until it is undeleted.",
+  },
   destroy: {
     title: "Destroy",
-    action: "Destroy for good",
-    says: "Its value is erased. Nothing brings it back.",
+    action: "Destroy permanently",
+    says: "The value is erased. This cannot be undone.",
   },
   rollback: {
-    title: "Write again",
-    action: "Write it",
-    says: "Its value becomes a new version, the current one.",
+    title: "Roll back to",
+    action: "Roll back to this version",
+    says: "Writes the value of this version as a new current version.",
   },
 };
 
@@ -115,15 +117,15 @@ function ConfirmAction({ what, secret, row, onClose, onDone }: ConfirmActionProp
   const act = async () => {
     if (what !== "rollback") {
       await post(secretPath(what, secret.name), { versions: [row.version] });
-      return onDone(`Version ${row.version} is ${what === "destroy" ? "destroyed" : `${what}d`}`);
+      return onDone(`Version ${row.version} ${what === "destroy" ? "destroyed" : `${what}d`}`);
     }
     const body = { version: row.version, cas: secret.version };
     const made = await post<Secret>(secretPath("rollback", secret.name), body);
-    return onDone(`Version ${made.version} has the value of version ${row.version}`);
+    return onDone(`Rolled back to version ${row.version} as version ${made.version}`);
   };
   return (
     <Dialog
-      title={`${title}: version ${row.version}`}
+      title={`${title} version ${row.version}?`}
       submitLabel={action}
       danger={what === "destroy"}
       onSubmit={act}
@@ -144,7 +146,7 @@ const COLUMNS: Column<Version>[] = [
   },
   {
     name: "by",
-    title: "By",
+    title: "Written by",
     cell: row => <span title={row.created_by}>{row.created_by}</span>,
   },
   {
@@ -152,7 +154,7 @@ const COLUMNS: Column<Version>[] = [
     title: "Metadata",
     width: "6.5rem",
     wideOnly: true,
-    cell: row => (row.metadata_changed ? "changed" : ""),
+    cell: row => (row.metadata_changed ? "Changed" : ""),
   },
-  timeColumn("at", "When", row => row.created_at),
+  timeColumn("at", "Written", row => row.created_at),
 ];

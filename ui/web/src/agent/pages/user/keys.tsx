@@ -32,7 +32,7 @@ export function ApiKeys({ user, keys, onDone }: KeysProps) {
       flush
       aside={
         <Button icon="key" onClick={() => setDialog(true)}>
-          New key…
+          Create key…
         </Button>
       }
     >
@@ -42,7 +42,7 @@ export function ApiKeys({ user, keys, onDone }: KeysProps) {
         rows={keys}
         keyOf={({ id }) => id}
         height="20rem"
-        empty={<EmptyState icon="key" title="No keys" />}
+        empty={<EmptyState icon="key" title="No API keys yet" />}
       />
       {dialog && (
         <CreateKey
@@ -71,7 +71,7 @@ function columns(revoke: (key: ApiKey) => void): Column<ApiKey>[] {
     },
     {
       name: "permissions",
-      title: "Cut down to",
+      title: "Permissions",
       width: "14rem",
       wideOnly: true,
       cell: row => <span title={permissionText(row)}>{permissionText(row)}</span>,
@@ -137,30 +137,35 @@ function CreateKey({ user, onClose, onCreated }: CreateProps) {
     onCreated(key ?? "");
   };
   return (
-    <Dialog title={`New key for ${user}`} submitLabel="Make" onSubmit={act} onClose={onClose}>
+    <Dialog
+      title={`Create API key for ${user}`}
+      submitLabel="Create"
+      onSubmit={act}
+      onClose={onClose}
+    >
       <TextField
         label="Name"
         required
         autocomplete="off"
-        hint="What it is for"
+        hint="What the key is for."
         value={name}
         onChange={setName}
       />
       <TextField
         label="Expires"
-        hint="Such as 2027-01-31T00:00:00Z; empty: never"
+        hint="For example 2027-01-31T00:00:00Z. Leave empty for never."
         value={expires}
         onChange={setExpires}
       />
       <TextField
         label="Capabilities"
-        hint="To cut it down: read, list, … Empty: all that the user has"
+        hint="For example read, list. Leave empty for all capabilities of the user."
         value={capabilities}
         onChange={setCapabilities}
       />
       <TextField
         label="Paths"
-        hint="To cut it down: secret/app/*"
+        hint="For example secret/app/*. Leave empty for all paths of the user."
         value={paths}
         onChange={setPaths}
       />
@@ -171,12 +176,12 @@ function CreateKey({ user, onClose, onCreated }: CreateProps) {
 function NewKeyDialog({ text, onClose }: { text: string; onClose: () => void }) {
   return (
     <Dialog
-      title="The new key"
-      submitLabel="It is kept"
+      title="API key created"
+      submitLabel="I have saved it"
       onSubmit={async () => {}}
       onClose={onClose}
     >
-      <p>This is the only time that it is shown. Keep it where its user finds it.</p>
+      <p>The key is shown only once. Save it now.</p>
       <div class="once line">
         <span>{text}</span>
         <CopyButton text={text} label="Copy the key" />
@@ -194,18 +199,18 @@ interface RevokeProps {
 function RevokeKey({ apiKey, onClose, onDone }: RevokeProps) {
   const act = async () => {
     await remove(`keys/${apiKey.id}`);
-    showToast(`${apiKey.name} is revoked`);
+    showToast(`${apiKey.name} revoked`);
     onDone();
   };
   return (
     <Dialog
-      title={`Revoke ${apiKey.name}`}
+      title={`Revoke ${apiKey.name}?`}
       submitLabel="Revoke"
       danger
       onSubmit={act}
       onClose={onClose}
     >
-      <p>Its next request is refused; sessions and streams that it opened end at once.</p>
+      <p>Its next request is denied. Sessions and streams opened with it end immediately.</p>
     </Dialog>
   );
 }

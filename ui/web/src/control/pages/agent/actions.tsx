@@ -15,22 +15,24 @@ const ACTIONS: Record<ActionName, { action: string; title: string; done: string;
     lock: {
       action: "Lock",
       title: "Lock",
-      done: "is locked",
-      means: "Its link is cut and its certificates are revoked. It goes on serving what it has.",
+      done: "locked",
+      means:
+        "The control plane closes its link and revokes its certificates. The agent keeps serving its secrets.",
     },
     retire: {
       action: "Retire",
       title: "Retire",
-      done: "is retired",
-      means: "Its certificates are revoked for good, and its name cannot be used again.",
+      done: "retired",
+      means:
+        "The control plane revokes its certificates permanently. The name cannot be used again.",
     },
     "checkpoint/accept": {
       action: "Accept",
       title: "Accept the audit log of",
-      done: "starts a new witnessed log",
+      done: "starts a new witnessed audit log",
       means:
-        "Do this only after you have found out why the log contradicts what was cosigned. The next " +
-        "checkpoint is cosigned as it is, and records that are missing are no longer noticed. " +
+        "Accept the log only after you know why it contradicts the cosigned checkpoint. The control " +
+        "plane cosigns the next checkpoint without a comparison, so missing records stay undetected. " +
         "Acknowledge the alert separately.",
     },
   };
@@ -47,7 +49,7 @@ export function LifecycleActions({ vault, lifecycle }: { vault: string; lifecycl
       )}
       {lifecycle === "locked" && hasRole("operator") && (
         <a class="button plain" href={inOrganization(`/enrolment?vault=${vault}&replace=1`)}>
-          Let in again…
+          Enrol again…
         </a>
       )}
       {lifecycle !== "retired" && hasRole("admin") && (
@@ -111,7 +113,7 @@ export function TagsAction({ vault, tags }: { vault: string; tags: readonly stri
   if (!hasRole("operator")) return null;
   return (
     <>
-      <Button onClick={() => setDialog(true)}>Tags…</Button>
+      <Button onClick={() => setDialog(true)}>Edit tags…</Button>
       {dialog && <TagsDialog vault={vault} tags={tags} onClose={() => setDialog(false)} />}
     </>
   );
@@ -127,7 +129,7 @@ function TagsDialog({ vault, tags, onClose }: TagsDialogProps) {
   const [text, setText] = useState(tags.join(" "));
   const act = async () => {
     await put(organizationPath(`agents/${vault}/tags`), { tags: splitWords(text) });
-    showToast(`The tags of ${vault} are changed`);
+    showToast(`Tags of ${vault} saved`);
   };
   return (
     <Dialog title={`Tags of ${vault}`} submitLabel="Save" onSubmit={act} onClose={onClose}>
@@ -136,7 +138,7 @@ function TagsDialog({ vault, tags, onClose }: TagsDialogProps) {
         value={text}
         onChange={setText}
         autocomplete="off"
-        hint="Words of a–z, 0–9 and ._:=/- with spaces between. Policies for a tag reach it, or leave it, at once."
+        hint="Separate tags with spaces. Allowed: a–z, 0–9 and ._:=/-. Policies that target a tag follow the change immediately."
       />
     </Dialog>
   );

@@ -34,18 +34,18 @@ export function AgentCharts({ vault, at, row }: AgentChartsProps) {
   }, [ready, at, row]);
   return (
     <div class="columns">
-      <Card title="Requests a second">
+      <Card title="Requests per second">
         <Chart
-          label="Requests a second"
+          label="Requests per second"
           times={course.times}
           span={HOUR}
           series={[{ title: "Requests", values: course.requests }]}
           format={formatCompact}
         />
       </Card>
-      <Card title="Server errors a second">
+      <Card title="Server errors per second">
         <Chart
-          label="Server errors a second"
+          label="Server errors per second"
           times={course.times}
           span={HOUR}
           series={[{ title: "Errors", values: course.errors }]}

@@ -27,11 +27,11 @@ interface Command {
  * allowed. `run_backup` is a word of the link that no agent carries out yet.
  */
 const COMMANDS: readonly (readonly [string, string])[] = [
-  ["send_metrics", "Tell its metrics"],
-  ["send_checkpoint", "Tell its audit checkpoint"],
-  ["send_policy_status", "Tell how its policies stand"],
-  ["renew_certificate", "Renew its certificate"],
-  ["rotate_kek", "Rotate its key (if its owner allows)"],
+  ["send_metrics", "Send metrics"],
+  ["send_checkpoint", "Send audit checkpoint"],
+  ["send_policy_status", "Send policy status"],
+  ["renew_certificate", "Renew certificate"],
+  ["rotate_kek", "Rotate key (if the agent's owner allows it)"],
 ];
 const OUTCOME_STATUS: Record<string, string> = {
   done: "ok",
@@ -55,7 +55,7 @@ export function Commands({ vault, active }: { vault: string; active: boolean }) 
   }, [waits]);
   const ask = () =>
     post(path, { command }).then(() => {
-      showToast(`${vault} is asked`);
+      showToast(`Command sent to ${vault}`);
       result.reload();
     }, showError);
   return (
@@ -64,7 +64,7 @@ export function Commands({ vault, active }: { vault: string; active: boolean }) 
         <div class="toolbar asking">
           <Select aria-label="Command" value={command} onChange={setCommand} options={COMMANDS} />
           <Button disabled={!active} onClick={ask}>
-            Ask it
+            Send command
           </Button>
         </div>
       )}
@@ -75,7 +75,7 @@ export function Commands({ vault, active }: { vault: string; active: boolean }) 
             columns={COLUMNS}
             rows={rows}
             keyOf={({ id }) => id}
-            empty={<EmptyState title="It was asked nothing yet" />}
+            empty={<EmptyState title="No commands yet" />}
           />
         )}
       </Await>
@@ -93,10 +93,10 @@ const COLUMNS: Column<Command>[] = [
       outcome ? (
         <StatusBadge status={OUTCOME_STATUS[outcome] ?? outcome} label={humanize(outcome)} />
       ) : (
-        <StatusBadge status="wanted" label="Waits for it" />
+        <StatusBadge status="wanted" label="Waiting" />
       ),
   },
-  { name: "by", title: "By", wideOnly: true, cell: row => row.created_by },
-  timeColumn("asked", "Asked", row => row.created_at),
+  { name: "by", title: "Requested by", wideOnly: true, cell: row => row.created_by },
+  timeColumn("asked", "Sent", row => row.created_at),
   timeColumn("done", "Done", row => row.done_at, { wideOnly: true }),
 ];

@@ -9,12 +9,12 @@ type Metric = [string, number];
 
 /** Every counter and gauge that the agent told last. */
 export function Metrics({ metrics }: { metrics: AgentSections["metrics"] | undefined }) {
-  if (!metrics?.at) return <EmptyState icon="chart" title="It has measured nothing yet" />;
+  if (!metrics?.at) return <EmptyState icon="chart" title="No metrics yet" />;
   return (
     <div class="columns">
-      <MetricTable title="States" rows={Object.entries(metrics.gauges ?? {})} at={metrics.at} />
+      <MetricTable title="Gauges" rows={Object.entries(metrics.gauges ?? {})} at={metrics.at} />
       <MetricTable
-        title="Totals since its start"
+        title="Counters since start"
         rows={Object.entries(metrics.counters ?? {})}
         at={metrics.at}
       />

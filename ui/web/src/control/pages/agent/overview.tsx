@@ -13,12 +13,12 @@ const PROPER_NAMES: Record<string, string> = {
   sqlite: "SQLite",
   postgresql: "PostgreSQL",
   mysql: "MySQL",
-  pkcs11: "a PKCS #11 device",
+  pkcs11: "PKCS #11 device",
   linux_amd64: "Linux, amd64",
   linux_arm64: "Linux, arm64",
-  shamir: "shares of several people",
-  file: "a file",
-  cloud: "a cloud's key service",
+  shamir: "Key shares (Shamir)",
+  file: "File",
+  cloud: "Cloud KMS",
 };
 
 type Sections = Partial<AgentSections>;
@@ -50,31 +50,31 @@ export function AgentOverview({
         title="Policies"
         aside={policies?.policy && <PolicyStatusBadge status={policies.policy} />}
       >
-        {policies?.policy ? policyFacts(policies) : <NotReported>It has no policy.</NotReported>}
+        {policies?.policy ? policyFacts(policies) : <NotReported>No policies.</NotReported>}
       </Card>
       <Card
         title="Certificate"
         aside={certificate?.standing && <StatusBadge status={certificate.standing} />}
       >
-        {certificate ? certificateFacts(certificate) : <NotReported>It has none yet.</NotReported>}
+        {certificate ? (
+          certificateFacts(certificate)
+        ) : (
+          <NotReported>No certificate yet.</NotReported>
+        )}
       </Card>
       <Card
-        title="Audit witness"
+        title="Audit log witness"
         aside={
           <span class="line">
             {audit && witnessBadge(audit)}
             {audit?.fault && <AcceptLogAction vault={vault} />}
             {hasRole("admin") && (
-              <a href={inOrganization(`/audit?target=${vault}`)}>On the trail</a>
+              <a href={inOrganization(`/audit?target=${vault}`)}>Show in audit log</a>
             )}
           </span>
         }
       >
-        {audit?.size ? (
-          auditFacts(audit)
-        ) : (
-          <NotReported>Nothing of its log is cosigned yet.</NotReported>
-        )}
+        {audit?.size ? auditFacts(audit) : <NotReported>Nothing cosigned yet.</NotReported>}
       </Card>
     </div>
   );
@@ -84,15 +84,15 @@ function agentFacts(row: AgentSections["agent"]) {
   return (
     <DescriptionList
       rows={[
-        ["Life", <StatusBadge status={row.life} key="life" />],
-        ...(row.reason ? [["Because", row.reason] as [string, ComponentChildren]] : []),
+        ["Lifecycle", <StatusBadge status={row.life} key="life" />],
+        ...(row.reason ? [["Reason", row.reason] as [string, ComponentChildren]] : []),
         ["Tags", row.tags.length ? <TagList tags={row.tags} max={6} /> : "–"],
         ["Version", row.version || "–"],
         ["Platform", properName(row.platform)],
-        ["Stores in", properName(row.backend)],
-        ["Root key in", properName(row.key_holder)],
+        ["Storage", properName(row.backend)],
+        ["Root key", properName(row.key_holder)],
         ["Started", <RelativeTime at={row.started} key="started" />],
-        ["Known since", <RelativeTime at={row.created} key="created" />],
+        ["Registered", <RelativeTime at={row.created} key="created" />],
       ]}
     />
   );
@@ -102,9 +102,12 @@ function linkFacts(row: AgentSections["link"]) {
   return (
     <DescriptionList
       rows={[
-        [row.connected ? "Since" : "Until", <RelativeTime at={row.since} key="since" />],
+        [
+          row.connected ? "Connected since" : "Connected until",
+          <RelativeTime at={row.since} key="since" />,
+        ],
         ["Health", row.health ? <StatusBadge status={row.health} /> : "–"],
-        ["Its own view", humanize(row.sync ?? "") || "–"],
+        ["Reported state", humanize(row.sync ?? "") || "–"],
         ["Sent", `${formatCount(row.acknowledged)} of ${formatCount(row.newest)} acknowledged`],
         ["Received", formatCount(row.received)],
       ]}
@@ -116,8 +119,8 @@ function policyFacts(row: AgentSections["policies"]) {
   return (
     <DescriptionList
       rows={[
-        ["Bundle", `${row.applied || "none"} in force, ${row.wanted} wanted`],
-        ...(row.why ? [["Why", humanize(row.why)] as [string, ComponentChildren]] : []),
+        ["Bundle", `${row.applied || "none"} applied, ${row.wanted} expected`],
+        ...(row.why ? [["Reason", humanize(row.why)] as [string, ComponentChildren]] : []),
         ["Changed", <RelativeTime at={row.changed} key="changed" />],
         [
           "Policies",
@@ -141,7 +144,7 @@ function certificateFacts(row: AgentSections["certificate"]) {
       rows={[
         ["Generation", formatCount(row.generation)],
         ["Serial", <code key="serial">{row.serial}</code>],
-        ["Valid since", <RelativeTime at={row.not_before} key="since" />],
+        ["Valid from", <RelativeTime at={row.not_before} key="since" />],
         ["Renews", <RelativeTime at={row.renew_at} key="renews" />],
         ["Expires", <RelativeTime at={row.not_after} key="expires" />],
       ]}
@@ -154,7 +157,7 @@ function auditFacts(row: AgentSections["audit"]) {
     <DescriptionList
       rows={[
         ["Cosigned up to", `record ${formatCount(row.size)}`],
-        ["When", <RelativeTime at={row.at} key="at" />],
+        ["Cosigned", <RelativeTime at={row.at} key="at" />],
         [
           "Root",
           <span class="line" key="root">
@@ -172,7 +175,7 @@ function witnessBadge({ fault, size }: AgentSections["audit"]) {
   return size ? <StatusBadge status="ok" label="Consistent" /> : null;
 }
 
-function NotReported({ children = "It has said nothing yet." }: { children?: ComponentChildren }) {
+function NotReported({ children = "Nothing reported yet." }: { children?: ComponentChildren }) {
   return <p class="muted">{children}</p>;
 }
 

@@ -18,9 +18,9 @@ interface ChannelDialogProps {
 export type ChangeDraft = (values: Partial<ChannelDraft>) => void;
 
 const SEVERITIES: readonly (readonly [Severity, string])[] = [
-  ["info", "Everything"],
-  ["warning", "Warnings and what is critical"],
-  ["critical", "Only what is critical"],
+  ["info", "Info and above"],
+  ["warning", "Warning and above"],
+  ["critical", "Critical only"],
 ];
 const EVENT_KINDS = [
   ["raised", "Raised"],
@@ -46,9 +46,9 @@ export function ChannelDialog({ channel, onClose, onSaved }: ChannelDialogProps)
       setFault({ field, text: message });
       throw thrown;
     }
-    showToast(`The channel ${draft.name} is saved`);
+    showToast(`Channel ${draft.name} saved`);
   };
-  const title = channel ? `Channel ${channel.name}` : "New channel";
+  const title = channel ? `Edit channel ${channel.name}` : "Create channel";
   return (
     <Dialog title={title} submitLabel="Save" onSubmit={act} onClose={onClose}>
       <div class="channel-form">
@@ -62,7 +62,7 @@ export function ChannelDialog({ channel, onClose, onSaved }: ChannelDialogProps)
             maxLength={64}
           />
           <SelectField
-            label="By"
+            label="Type"
             value={draft.type}
             onChange={type => change({ type: type as ChannelDraft["type"] })}
             disabled={!!channel}
@@ -97,13 +97,13 @@ function FilterFields({ draft, onChange, faultOf }: FieldGroupProps) {
   return (
     <>
       <SelectField
-        label="Tells"
+        label="Severity"
         value={draft.severity}
         onChange={severity => onChange({ severity: severity as Severity })}
         options={SEVERITIES}
       />
       <fieldset class="checks">
-        <legend>When an alert is</legend>
+        <legend>Send when an alert is</legend>
         {EVENT_KINDS.map(([kind, title]) => (
           <label key={kind}>
             <input
@@ -117,25 +117,25 @@ function FilterFields({ draft, onChange, faultOf }: FieldGroupProps) {
       </fieldset>
       <div class="columns tight">
         <TextField
-          label="Only agents with a tag of"
+          label="Agents with a tag"
           value={draft.tags}
           onChange={tags => onChange({ tags })}
           error={faultOf("tags")}
-          hint="Empty: all agents."
+          hint="Leave empty for all agents."
         />
         <TextField
-          label="Only agents named"
+          label="Agents by name"
           value={draft.vaults}
           onChange={vaults => onChange({ vaults })}
           error={faultOf("vaults")}
         />
       </div>
       <TextField
-        label="Only alerts of the codes"
+        label="Alert codes"
         value={draft.events}
         onChange={events => onChange({ events })}
         error={faultOf("events")}
-        hint="Such as agent_offline sealed. Empty: all."
+        hint="For example agent_offline sealed. Leave empty for all."
       />
     </>
   );
@@ -146,16 +146,16 @@ function TimingFields({ draft, onChange, faultOf }: FieldGroupProps) {
     <>
       <div class="columns tight">
         <TextField
-          label="Collect for minutes"
+          label="Digest interval (minutes)"
           type="number"
           min="0"
           value={draft.digest}
           onChange={digest => onChange({ digest })}
           error={faultOf("digest")}
-          hint="0: each at once."
+          hint="0 sends each alert immediately."
         />
         <TextField
-          label="The same again after minutes"
+          label="Repeat interval (minutes)"
           type="number"
           min="0"
           value={draft.window}
@@ -163,7 +163,7 @@ function TimingFields({ draft, onChange, faultOf }: FieldGroupProps) {
           error={faultOf("window")}
         />
         <TextField
-          label="Messages an hour at most"
+          label="Maximum messages per hour"
           type="number"
           min="1"
           value={draft.per_hour}
@@ -179,7 +179,7 @@ function TimingFields({ draft, onChange, faultOf }: FieldGroupProps) {
             checked={draft.quiet}
             onChange={() => onChange({ quiet: !draft.quiet })}
           />
-          Send nothing during the night
+          Hold messages during quiet hours
         </label>
       </fieldset>
       {draft.quiet && (
@@ -210,13 +210,13 @@ function TimingFields({ draft, onChange, faultOf }: FieldGroupProps) {
         </div>
       )}
       <SelectField
-        label="Waits for neither"
+        label="Bypass digest and quiet hours"
         value={draft.urgent}
         onChange={urgent => onChange({ urgent })}
         options={[
-          ["critical", "What is critical"],
-          ["warning", "Warnings and what is critical"],
-          ["", "Nothing: everything waits"],
+          ["critical", "Critical only"],
+          ["warning", "Warning and above"],
+          ["", "Never"],
         ]}
       />
     </>
@@ -237,7 +237,11 @@ export function DestinationFields(props: FieldGroupProps & { channel: Channel | 
       required={!channel}
       autocomplete="off"
       placeholder="https://"
-      hint={channel ? `At ${channel.host}. Empty leaves it as it is.` : "https; kept sealed."}
+      hint={
+        channel
+          ? `Currently at ${channel.host}. Leave empty to keep it.`
+          : "Must be https. Stored encrypted."
+      }
     />
   );
 }
@@ -256,7 +260,7 @@ function EmailFields({
         onChange={to => onChange({ to })}
         error={faultOf("to")}
         required
-        hint="Addresses with spaces between, at most 20."
+        hint="Up to 20 addresses, separated by spaces."
       />
       <fieldset class="checks">
         <legend>Mail server</legend>
@@ -266,7 +270,7 @@ function EmailFields({
             checked={draft.ownServer}
             onChange={() => onChange({ ownServer: !draft.ownServer })}
           />
-          One of our own, not the control plane's
+          Use our own mail server instead of the control plane's
         </label>
       </fieldset>
       {draft.ownServer && (
@@ -291,7 +295,7 @@ function EmailFields({
             onChange={tls => onChange({ tls: tls as ChannelDraft["tls"] })}
             options={[
               ["starttls", "STARTTLS"],
-              ["tls", "From the start"],
+              ["tls", "Implicit TLS"],
             ]}
           />
           <TextField
@@ -314,7 +318,7 @@ function EmailFields({
             onChange={password => onChange({ password })}
             error={faultOf("password")}
             autocomplete="new-password"
-            hint={channel ? "Empty leaves it." : "Kept sealed."}
+            hint={channel ? "Leave empty to keep it." : "Stored encrypted."}
           />
         </div>
       )}

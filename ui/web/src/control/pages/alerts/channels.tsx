@@ -36,7 +36,7 @@ export function ChannelsTab() {
             icon="bell"
             onClick={() => setAsked({ step: "edit", channel: null })}
           >
-            New channel…
+            Create channel…
           </Button>
         </div>
       )}
@@ -66,8 +66,8 @@ interface ChannelGridProps {
 function ChannelGrid({ channels, found, onAsk }: ChannelGridProps) {
   if (!channels.length)
     return (
-      <EmptyState icon="bell" title="Nobody is told yet">
-        Alerts are listed here alone. A channel tells people by email, webhook or Slack.
+      <EmptyState icon="bell" title="No channels yet">
+        Alerts appear only in this dashboard. A channel sends them by email, webhook or Slack.
       </EmptyState>
     );
   return (
@@ -92,8 +92,8 @@ function ChannelCard({ channel, reload, onAsk }: ChannelCardProps) {
     setBusy(true);
     try {
       const { sent, reason } = await post<{ sent: boolean; reason: string }>(`${path}/test`);
-      if (sent) showToast(`${channel.name} took the message`);
-      else showToast(`${channel.name} did not: ${reason}`, "bad");
+      if (sent) showToast(`Test message sent by ${channel.name}`);
+      else showToast(`Test message not sent by ${channel.name}: ${reason}`, "bad");
       reload();
     } catch (error) {
       showError(error);
@@ -104,14 +104,14 @@ function ChannelCard({ channel, reload, onAsk }: ChannelCardProps) {
     put(path, channelBody(channelDraft(channel, ""), !channel.enabled)).then(reload, showError);
   const replay = () =>
     post<{ replayed: number }>(`${path}/replay`).then(({ replayed }) => {
-      showToast(`${pluralize(replayed, "message")} tried anew`);
+      showToast(`Sending ${pluralize(replayed, "message")} again`);
       reload();
     }, showError);
   return (
     <Card title={channel.name} aside={<ChannelHealth channel={channel} />}>
       <div class="stack">
         {channel.suspended && (
-          <Notice tone="warn">Suspended: {channel.suspended}. It sends nothing.</Notice>
+          <Notice tone="warn">Suspended: {channel.suspended}. This channel sends nothing.</Notice>
         )}
         <DescriptionList rows={channelFacts(channel)} />
         {channel.reason && channel.failures > 0 && <p class="reason">{channel.reason}</p>}
@@ -131,7 +131,7 @@ function ChannelCard({ channel, reload, onAsk }: ChannelCardProps) {
               <Button onClick={turn}>{channel.enabled ? "Disable" : "Enable"}</Button>
             </>
           )}
-          {channel.dead > 0 && <Button onClick={replay}>Send dead letters</Button>}
+          {channel.dead > 0 && <Button onClick={replay}>Resend dead letters</Button>}
           {hasRole("admin") && (
             <Button kind="danger" onClick={() => onAsk({ step: "delete", channel })}>
               Delete…
@@ -148,7 +148,7 @@ function ChannelHealth({ channel }: { channel: Channel }) {
   if (!channel.enabled) return <StatusBadge status="retired" label="Disabled" filled />;
   if (channel.failures) return <StatusBadge status="failed" label="Failing" filled />;
   return channel.sent_at ? (
-    <StatusBadge status="ok" label="Works" filled />
+    <StatusBadge status="ok" label="Working" filled />
   ) : (
     <StatusBadge status="unknown" label="Not used yet" filled />
   );
@@ -159,21 +159,21 @@ function channelFacts(channel: Channel): [string, preact.ComponentChildren][] {
     channel;
   const only = [...tags.map(tag => `tag ${tag}`), ...vaults];
   return [
-    ["By", humanize(type)],
+    ["Type", humanize(type)],
     ["To", type === "email" ? to.join(", ") : host],
     [
-      "Tells",
-      { info: "everything", warning: "warnings and worse", critical: "critical" }[severity],
+      "Severity",
+      { info: "Info and above", warning: "Warning and above", critical: "Critical only" }[severity],
     ],
-    ["Of", only.length ? only.join(", ") : "all agents"],
-    ["Collects", digest ? `for ${digest / MINUTE} min` : "no: each at once"],
-    ["Quiet", quiet ? `${quiet.begins} to ${quiet.ends}, ${quiet.zone}` : "never"],
-    ["Owner", owner || "not known"],
+    ["Agents", only.length ? only.join(", ") : "All"],
+    ["Digest", digest ? `Every ${digest / MINUTE} min` : "Off"],
+    ["Quiet hours", quiet ? `${quiet.begins} to ${quiet.ends}, ${quiet.zone}` : "None"],
+    ["Owner", owner || "Unknown"],
     ["Last sent", <RelativeTime at={sent_at} key="sent" />],
     [
-      "Waiting, dead",
+      "Waiting / dead",
       <a href={inOrganization(`/alerts?tab=deliveries&channel=${channel.id}`)} key="dead">
-        {formatCount(waiting)}, {formatCount(dead)}
+        {formatCount(waiting)} / {formatCount(dead)}
       </a>,
     ],
   ];
@@ -189,7 +189,9 @@ function SigningKeyCard({
   return (
     <Card title={`Signing key of ${channel.name}`}>
       <div class="stack">
-        <Notice tone="warn">Shown this once: the receiver needs it to check signatures.</Notice>
+        <Notice tone="warn">
+          Shown only once. The receiver needs this key to verify signatures.
+        </Notice>
         <CodeBlock label="Signing key" text={key} />
         <div class="line">
           <Button onClick={onClose}>Done</Button>
@@ -210,7 +212,7 @@ function TakeOverDialog({
 }) {
   const act = async () => {
     await post(organizationPath(`channels/${channel.id}/adopt`));
-    showToast(`The channel ${channel.name} is yours`);
+    showToast(`You own channel ${channel.name} now`);
     onDone();
   };
   const to = channel.type === "email" ? channel.to.join(", ") : channel.host;
@@ -222,11 +224,11 @@ function TakeOverDialog({
       onClose={onClose}
     >
       <p>
-        It sends alerts to <strong>{to}</strong> again, and {pluralize(channel.waiting, "message")}{" "}
-        that waited for it.
+        The channel sends alerts to <strong>{to}</strong> again, including{" "}
+        {pluralize(channel.waiting, "waiting message")}.
       </p>
       <p class="muted">
-        {channel.owner} chose that address. If you do not know it, edit the channel first.
+        {channel.owner} set this destination. If you do not recognize it, edit the channel first.
       </p>
     </Dialog>
   );
@@ -243,7 +245,7 @@ function DeleteDialog({
 }) {
   const act = async () => {
     await remove(organizationPath(`channels/${channel.id}`));
-    showToast(`The channel ${channel.name} is gone`);
+    showToast(`Channel ${channel.name} deleted`);
     onDone();
   };
   return (
@@ -255,7 +257,7 @@ function DeleteDialog({
       onClose={onClose}
     >
       <p class="muted">
-        What waits for it goes too: {pluralize(channel.waiting, "message")} and{" "}
+        This also deletes {pluralize(channel.waiting, "waiting message")} and{" "}
         {pluralize(channel.dead, "dead letter")}.
       </p>
     </Dialog>

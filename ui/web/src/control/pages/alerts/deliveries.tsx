@@ -37,11 +37,11 @@ export function DeliveriesTab() {
   const names = new Map(channels.data?.map(({ id, name }) => [id, name]));
   const replay = ({ id }: Delivery) =>
     post(organizationPath(`deliveries/${id}/replay`)).then(() => {
-      showToast("It is tried anew");
+      showToast("Sending the message again");
       result.reload();
     }, showError);
   return (
-    <Card title="Messages" flush>
+    <Card title="Deliveries" flush>
       <div class="toolbar">
         <Select
           aria-label="Channel"
@@ -64,11 +64,11 @@ export function DeliveriesTab() {
       <Await query={result}>
         {rows => (
           <Table
-            label="Messages"
+            label="Deliveries"
             columns={columns(names, replay)}
             rows={rows}
             keyOf={({ id }) => id}
-            empty={<EmptyState icon="bell" title="No message fits" />}
+            empty={<EmptyState icon="bell" title="No matching messages" />}
           />
         )}
       </Await>
@@ -90,7 +90,7 @@ function columns(
         return <StatusBadge status={of} label={label} />;
       },
     },
-    { name: "what", title: "What", cell: row => <NoticeSummary row={row} /> },
+    { name: "what", title: "Alert", cell: row => <NoticeSummary row={row} /> },
     {
       name: "channel",
       title: "Channel",
@@ -121,7 +121,7 @@ function columns(
       numeric: true,
       cell: row =>
         row.state === "dead" &&
-        hasRole("operator") && <Button onClick={() => replay(row)}>Try anew</Button>,
+        hasRole("operator") && <Button onClick={() => replay(row)}>Resend</Button>,
     },
   ];
 }

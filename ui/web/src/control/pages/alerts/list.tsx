@@ -75,14 +75,14 @@ export function AlertsTab() {
             ))}
           </ul>
         ) : (
-          <EmptyState icon="bell" title={rows.length ? "No alert fits" : "No alerts"}>
-            {rows.length ? "Try fewer filters." : "That is how it should be."}
+          <EmptyState icon="bell" title={rows.length ? "No matching alerts" : "No alerts"}>
+            {rows.length ? "Try fewer filters." : "No alert was raised."}
           </EmptyState>
         )}
         {more && (
           <p class="line">
             <Button busy={busy} onClick={run}>
-              Older ones
+              Load older alerts
             </Button>
           </p>
         )}
@@ -118,7 +118,7 @@ function AlertItem({ row, onChanged }: AlertItemProps) {
       <div class="when">
         <RelativeTime at={row.at} />
         <span class="muted">
-          {isOver ? `lasted ${formatDuration(row.ended_at - row.at)}` : "still so"}
+          {isOver ? `lasted ${formatDuration(row.ended_at - row.at)}` : "ongoing"}
         </span>
         {isSeen && (
           <span class="muted">
@@ -144,14 +144,14 @@ function AcknowledgeDialog({ row, onClose, onChanged }: AlertItemProps & { onClo
     onChanged(
       alertRow(await post<Alert>(organizationPath(`alerts/${row.key}/acknowledge`), { note })),
     );
-    showToast("Acknowledged");
+    showToast("Alert acknowledged");
   };
   return (
-    <Dialog title="Acknowledge it?" submitLabel="Acknowledge" onSubmit={act} onClose={onClose}>
+    <Dialog title="Acknowledge alert?" submitLabel="Acknowledge" onSubmit={act} onClose={onClose}>
       <p>{row.message}</p>
       <TextField
         label="Note"
-        hint="Why it came, what was done. It may stay empty."
+        hint="Optional. What caused the alert and what was done."
         value={note}
         onChange={setNote}
         maxLength={1024}

@@ -67,6 +67,6 @@ const MINUTE = 60; // seconds
 
 /** What came of it, in a word; the code when it has one to tell. */
 export function resultLabel({ code, phase, result }: AuditRecord): string {
-  if (phase === "intent") return "Begun";
-  return result === "ok" ? "Done" : result === "denied" ? "Refused" : code || "Failed";
+  if (phase === "intent") return "Intent";
+  return result === "ok" ? "OK" : result === "denied" ? "Denied" : code || "Failed";
 }

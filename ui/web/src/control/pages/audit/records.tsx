@@ -21,14 +21,14 @@ export function AuditRecords({ rows, aside }: AuditRecordsProps) {
   return (
     <>
       {chosen && <RecordDetails key={chosen.seq} record={chosen} />}
-      <Card title="Found" flush aside={aside}>
+      <Card title="Results" flush aside={aside}>
         <Table
           label="Audit records"
           columns={COLUMNS}
           rows={rows}
           keyOf={({ seq }) => `${seq}`}
           onOpen={({ seq }) => setQuery({ record: `${seq}` })}
-          empty={<EmptyState icon="audit" title="No record fits" />}
+          empty={<EmptyState icon="audit" title="No matching records" />}
         />
       </Card>
     </>
@@ -46,7 +46,7 @@ const COLUMNS: Column<AuditRecord>[] = [
   },
   {
     name: "at",
-    title: "When",
+    title: "Time",
     width: "12rem",
     wideOnly: true,
     cell: row => <Timestamp at={row.at} />,
@@ -64,10 +64,10 @@ const COLUMNS: Column<AuditRecord>[] = [
   },
   {
     name: "actor",
-    title: "Who",
+    title: "Actor",
     cell: row => <span title={row.actor}>{actorName(row)}</span>,
   },
-  { name: "ip", title: "From", width: "9rem", wideOnly: true, cell: row => row.ip || "–" },
+  { name: "ip", title: "IP address", width: "9rem", wideOnly: true, cell: row => row.ip || "–" },
   {
     name: "result",
     title: "Result",
@@ -96,21 +96,21 @@ function RecordDetails({ record }: { record: AuditRecord }) {
       <div class="stack">
         <DescriptionList
           rows={[
-            ["When", <Timestamp key="at" at={record.at} />],
+            ["Time", <Timestamp key="at" at={record.at} />],
             ["Operation", narrow("operation", record.operation)],
             ["Target", narrow("target", record.target)],
-            ["Who", record.actor ? narrow("actor", record.actor) : actorName(record)],
+            ["Actor", record.actor ? narrow("actor", record.actor) : actorName(record)],
             ["Credential", record.token || "–"],
-            ["From", narrow("ip", record.ip)],
+            ["IP address", narrow("ip", record.ip)],
             ["Phase", record.phase],
             ["Result", record.code ? `${record.result}: ${record.code}` : record.result],
-            ["Request", narrow("request_id", record.request_id)],
+            ["Request ID", narrow("request_id", record.request_id)],
             ["Hash", <code key="hash">{record.hash}</code>],
-            ["Hash before", <code key="previous">{record.previous}</code>],
+            ["Previous hash", <code key="previous">{record.previous}</code>],
           ]}
         />
         {Object.keys(record.detail).length > 0 && (
-          <CodeBlock label="Detail" text={JSON.stringify(record.detail, null, 2)} />
+          <CodeBlock label="Details" text={JSON.stringify(record.detail, null, 2)} />
         )}
       </div>
     </Card>

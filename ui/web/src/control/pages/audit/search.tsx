@@ -17,14 +17,14 @@ const PAGE_SIZE = 200; // records that one request brings
 const BASIC_FILTERS = 4; // filters that are shown first
 const RESULTS = [
   ["", "Any"],
-  ["ok", "Done"],
-  ["denied", "Refused"],
+  ["ok", "OK"],
+  ["denied", "Denied"],
   ["failed", "Failed"],
 ] as const;
 const PHASES = [
   ["", "Any"],
-  ["intent", "Begun"],
-  ["outcome", "What came of it"],
+  ["intent", "Intent"],
+  ["outcome", "Outcome"],
 ] as const;
 
 /** The newest records first, narrowed by what is known of them. The filters are in the address. */
@@ -63,31 +63,31 @@ function FilterForm({ filters, onRetry }: { filters: AuditFilters; onRetry: () =
   const clear = () => setQuery(Object.fromEntries(FILTER_FIELDS.map(name => [name, ""])));
   const isNarrowed = FILTER_FIELDS.some(name => filters[name]);
   return (
-    <Card title="Look for">
+    <Card title="Filters">
       <Form
         submitLabel="Search"
         icon="search"
         onSubmit={act}
         extraActions={
           <>
-            {!all && <Button onClick={() => setAll(true)}>More filters</Button>}
-            {isNarrowed && <Button onClick={clear}>Clear</Button>}
+            {!all && <Button onClick={() => setAll(true)}>Show more filters</Button>}
+            {isNarrowed && <Button onClick={clear}>Clear filters</Button>}
           </>
         }
       >
-        <TextField label="Who" placeholder="acme/ann" {...field("actor")} />
+        <TextField label="Actor" placeholder="acme/ann" {...field("actor")} />
         <TextField
-          label="Operation begins with"
+          label="Operation starts with"
           placeholder="users.change"
           {...field("operation")}
         />
-        <TextField label="Target begins with" {...field("target")} />
+        <TextField label="Target starts with" {...field("target")} />
         <SelectField label="Result" options={RESULTS} {...field("result")} />
         {all && (
           <>
             <SelectField label="Phase" options={PHASES} {...field("phase")} />
-            <TextField label="Address" placeholder="192.0.2.1" {...field("ip")} />
-            <TextField label="Request id" {...field("request_id")} />
+            <TextField label="IP address" placeholder="192.0.2.1" {...field("ip")} />
+            <TextField label="Request ID" {...field("request_id")} />
             <TextField label="Since" type="datetime-local" {...field("since")} />
             <TextField label="Until" type="datetime-local" {...field("until")} />
           </>

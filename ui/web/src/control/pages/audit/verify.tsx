@@ -36,7 +36,7 @@ function ChainCard() {
   });
   return (
     <Card
-      title="The whole chain"
+      title="Hash chain"
       aside={
         <Button kind="primary" busy={busy} onClick={run}>
           Verify now
@@ -48,14 +48,15 @@ function ChainCard() {
           {verdict ? (
             <StatusBadge status={verdict.broken_at ? "damaged" : "whole"} filled />
           ) : (
-            <StatusBadge status="never" label="Not checked here yet" />
+            <StatusBadge status="never" label="Not verified yet" />
           )}
         </span>
         {error && <Notice tone="bad">{error.message}</Notice>}
         {verdict && <VerificationDetails verification={verdict} />}
         <p class="muted">
-          The control plane goes through every hash. Who does not want to take its word keeps signed
-          heads, and compares on the machine: <code>freehold control trail verify</code>.
+          The control plane recomputes every hash. To verify independently, keep signed heads
+          elsewhere and run this on the control plane's machine:{" "}
+          <code>freehold control trail verify</code>.
         </p>
       </div>
     </Card>
@@ -71,14 +72,14 @@ function VerificationDetails({
     <>
       {broken_at > 0 && (
         <Notice tone="bad">
-          Record {formatCount(broken_at)} does not fit the one before it: it or an earlier one was
-          changed.
+          Record {formatCount(broken_at)} does not match the record before it. This record or an
+          earlier one was changed.
         </Notice>
       )}
       <DescriptionList
         rows={[
           ["Records", formatCount(size)],
-          ["Deleted by rule", base ? `the first ${formatCount(base)}` : "none"],
+          ["Deleted by retention", base ? `The first ${formatCount(base)}` : "None"],
           ["Head", <code key="head">{head}</code>],
         ]}
       />
@@ -90,21 +91,22 @@ function VerificationDetails({
 function SignedHeadCard() {
   const result = useGet<SignedHead>(organizationPath("audit/head"));
   return (
-    <Card title="Signed head" aside={<Button onClick={result.reload}>Sign anew</Button>}>
+    <Card title="Signed head" aside={<Button onClick={result.reload}>Sign again</Button>}>
       <Await query={result}>
         {head => (
           <div class="stack">
             <DescriptionList
               rows={[
                 ["Records", formatCount(head.size)],
-                ["When", <Timestamp key="at" at={head.at / 1e9} />],
+                ["Signed", <Timestamp key="at" at={head.at / 1e9} />],
                 ["Hash", <code key="hash">{head.hash}</code>],
                 ["Signature", <code key="signature">{head.signature}</code>],
                 ["Key", <code key="key">{head.key}</code>],
               ]}
             />
             <p class="muted">
-              Keep one elsewhere: what was recorded up to it cannot change unseen.{" "}
+              Keep a signed head outside this system. Later changes to records before it can then be
+              detected.{" "}
               <Button
                 kind="quiet"
                 onClick={() =>
@@ -113,7 +115,7 @@ function SignedHeadCard() {
                   )
                 }
               >
-                Download the newest
+                Download signed head
               </Button>
             </p>
           </div>
@@ -139,7 +141,7 @@ function ExportCard() {
       saveFile(`trail-${org}.jsonl`, "application/jsonl", ...parts);
       setTold(`${pluralize(records, "record")} exported`);
     } catch (thrown) {
-      setTold(controller.signal.aborted ? "Stopped: nothing was saved" : "");
+      setTold(controller.signal.aborted ? "Stopped. Nothing was saved." : "");
       if (!controller.signal.aborted) throw thrown;
     }
   });
@@ -157,8 +159,8 @@ function ExportCard() {
     >
       <div class="stack">
         <p class="muted">
-          A JSON line for each record, the oldest first, with the hashes that prove them. On the
-          machine: <code>freehold control trail export</code>.
+          JSON Lines, one record per line, oldest first, with its hashes. From the command line:{" "}
+          <code>freehold control trail export</code>.
         </p>
         <p role="status">{text}</p>
         {error && <Notice tone="bad">{error.message}</Notice>}

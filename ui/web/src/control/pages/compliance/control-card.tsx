@@ -37,12 +37,12 @@ export function ControlCard({ control, title, evidence }: ControlProps) {
         ))}
         {control.by_hand && (
           <p>
-            <strong>To be added by a person:</strong> {control.by_hand}
+            <strong>Add manually:</strong> {control.by_hand}
           </p>
         )}
         {control.notes.length > 0 && <NoteList notes={control.notes} />}
         <div class="noprint">
-          <Button onClick={() => setAdding(true)}>Add a note…</Button>
+          <Button onClick={() => setAdding(true)}>Add note…</Button>
         </div>
       </div>
       {adding && <NoteDialog control={control} onClose={() => setAdding(false)} />}
@@ -58,8 +58,8 @@ function EvidenceItem({ item }: { item: Evidence }) {
         <StatusBadge status={item.result} />
       </p>
       <p>{item.summary}</p>
-      {item.lacking && <p class="muted">Not known: {item.lacking}</p>}
-      {item.exceptions.length > 0 && <p>Not so: {item.exceptions.join(", ")}</p>}
+      {item.lacking && <p class="muted">Missing: {item.lacking}</p>}
+      {item.exceptions.length > 0 && <p>Exceptions: {item.exceptions.join(", ")}</p>}
       {item.proofs.length > 0 && (
         <details class="proofs">
           <summary>
@@ -84,7 +84,7 @@ function EvidenceItem({ item }: { item: Evidence }) {
 
 function NoteList({ notes }: { notes: readonly Note[] }) {
   return (
-    <ul class="notes" aria-label="Added by people">
+    <ul class="notes" aria-label="Notes">
       {notes.map(note => (
         <li key={note.id}>
           <span class="muted">
@@ -108,24 +108,17 @@ export function NoteDialog({ control, onClose }: { control: Control; onClose: ()
     const { framework, id } = control;
     const document = file ? await encodeFile(file) : {};
     await post(organizationPath("control-notes"), { framework, control: id, text, ...document });
-    showToast("Added: the next report has it");
+    showToast("Note added. The next report includes it.");
   };
   return (
-    <Dialog title={`Add to ${control.id}`} submitLabel="Add" onSubmit={act} onClose={onClose}>
+    <Dialog title={`Add note to ${control.id}`} submitLabel="Add" onSubmit={act} onClose={onClose}>
       <p>
-        It is never changed, it is on the trail with your name, and reports made from now on have
-        it.
+        A note cannot be changed later. The audit log records your name. New reports include the
+        note.
       </p>
-      <TextArea
-        label="What you can say"
-        value={text}
-        onChange={setText}
-        rows={4}
-        maxLength={4096}
-        required
-      />
+      <TextArea label="Note" value={text} onChange={setText} rows={4} maxLength={4096} required />
       <label class="document">
-        <span>A document (at most 128 KiB)</span>
+        <span>Document (at most 128 KiB)</span>
         <input type="file" onChange={event => setFile(event.currentTarget.files?.[0] ?? null)} />
       </label>
     </Dialog>
@@ -133,7 +126,8 @@ export function NoteDialog({ control, onClose }: { control: Control; onClose: ()
 }
 
 async function encodeFile(file: File): Promise<{ name: string; content: string }> {
-  if (file.size > MAX_DOCUMENT) throw new ApiError(0, "size", "a document has at most 128 KiB");
+  if (file.size > MAX_DOCUMENT)
+    throw new ApiError(0, "size", "the document is larger than 128 KiB: choose a smaller one");
   const data = new Uint8Array(await file.arrayBuffer());
   let text = "";
   for (const byte of data) text += String.fromCharCode(byte);
@@ -150,26 +144,26 @@ export function proofText(proof: Proof): [string, string] {
     case "trail":
       return record
         ? [
-            `Record ${record.seq}, ${formatNanoseconds(record.at)}: ${record.actor || "nobody"} ${record.operation} ${record.target} ${record.result}`,
+            `Record ${record.seq}, ${formatNanoseconds(record.at)}: ${record.actor || "Not signed in"} ${record.operation} ${record.target} ${record.result}`,
             record.hash,
           ]
         : ["A record", ""];
     case "checkpoint": {
-      const grown = proof.grown_from ? `, grown from ${proof.grown_from} (proven)` : "";
+      const grown = proof.grown_from ? `, consistent with size ${proof.grown_from}` : "";
       return [
         `${vault}: ${proof.size} records${grown}, cosigned ${formatNanoseconds(proof.at)}`,
         proof.root ?? "",
       ];
     }
     case "policy":
-      return [`${vault}: bundle ${proof.version}, in force ${proof.applied}`, proof.bundle ?? ""];
+      return [`${vault}: bundle ${proof.version}, applied ${proof.applied}`, proof.bundle ?? ""];
     case "certificate":
       return [
-        `${vault}: certificate until ${formatNanoseconds(proof.not_after)}`,
+        `${vault}: certificate valid until ${formatNanoseconds(proof.not_after)}`,
         proof.digest ?? "",
       ];
     case "reported":
-      return [`${vault} says: ${proof.name} = ${proof.value}`, ""];
+      return [`${vault} reports: ${proof.name} = ${proof.value}`, ""];
     case "state":
       return [
         `${proof.subject || "The organization"}: ${proof.name} was ${proof.value} from ${formatNanoseconds(proof.since)} to ${formatNanoseconds(proof.until)}`,

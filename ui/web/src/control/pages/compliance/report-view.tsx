@@ -26,7 +26,7 @@ const ANY = "";
 const FORMATS = [
   ["html", "HTML"],
   ["csv", "CSV"],
-  ["json", "JSON, signed"],
+  ["json", "Signed JSON"],
 ] as const;
 
 /** A report that is made: totals, controls, evidence. */
@@ -58,8 +58,8 @@ export function ReportView({ report }: { report: Report }) {
           <DescriptionList
             rows={[
               ["Period", <ReportPeriod key="period" report={report} />],
-              ["Made", <Timestamp key="made" at={report.made_at} />],
-              ["Asked for by", report.created_by],
+              ["Created", <Timestamp key="made" at={report.made_at} />],
+              ["Requested by", report.created_by],
               ["Digest", <ReportDigest key="digest" digest={report.digest} />],
             ]}
           />
@@ -107,11 +107,11 @@ function VerificationNotice({ verification }: { verification: ReportVerification
   if (verification.whole)
     return (
       <Notice tone="good">
-        Whole: signed by this control plane's key, every part as it was signed, its digest on the
-        trail.
+        Verified. The control plane's signature matches every part, and the audit log holds the
+        digest.
       </Notice>
     );
-  return <Notice tone="bad">Not as it was signed: {verification.faults.join("; ")}.</Notice>;
+  return <Notice tone="bad">Verification failed: {verification.faults.join("; ")}.</Notice>;
 }
 
 function ReportContent({ data }: { data: ReportContentData }) {
@@ -163,7 +163,7 @@ function ReportContent({ data }: { data: ReportContentData }) {
 
 const RESULT_LABELS = {
   met: "Met",
-  partly: "Partly met",
+  partly: "Partially met",
   gap: "Gap",
   not_evidenced: "Not evidenced",
 } as const;

@@ -46,14 +46,13 @@ export function ReportsTab() {
 }
 
 function ReportState({ report }: { report: Report }) {
-  if (report.state === "failed")
-    return <Notice tone="bad">This report failed: {report.reason}.</Notice>;
+  if (report.state === "failed") return <Notice tone="bad">Report failed: {report.reason}.</Notice>;
   if (report.state === "ready") return <ReportView report={report} />;
   return (
-    <Card title="Being made">
+    <Card title="In progress">
       <div class="stack">
         <p>
-          {report.done} of {report.steps} kinds of evidence are collected.
+          {report.done} of {report.steps} kinds of evidence collected.
         </p>
         <ProgressBar
           label="Evidence collected"
@@ -67,9 +66,8 @@ function ReportState({ report }: { report: Report }) {
 
 function NoReports() {
   return (
-    <EmptyState icon="report" title="No report yet">
-      A report holds what the system can show for SOC 2, ISO 27001, PCI DSS and HIPAA, and names
-      what it cannot.
+    <EmptyState icon="report" title="No reports yet">
+      A report collects evidence for SOC 2, ISO 27001, PCI DSS and HIPAA, and lists the gaps.
     </EmptyState>
   );
 }

@@ -36,16 +36,20 @@ export function SchedulesTab() {
             <Button onClick={() => then(post(`${schedulePath(row)}/adopt`))}>Take over</Button>
           ) : (
             <Button onClick={() => then(patch(schedulePath(row), { enabled: !row.enabled }))}>
-              {row.enabled ? "Pause" : "Go on"}
+              {row.enabled ? "Pause" : "Resume"}
             </Button>
           )}
-          <Button onClick={() => then(remove(schedulePath(row)))}>Remove</Button>
+          <Button onClick={() => then(remove(schedulePath(row)))}>Delete</Button>
         </span>
       ),
     },
   ];
   return (
-    <Card title="Schedules" aside={<Button onClick={() => setAdding(true)}>New…</Button>} flush>
+    <Card
+      title="Schedules"
+      aside={<Button onClick={() => setAdding(true)}>Create schedule…</Button>}
+      flush
+    >
       <Await query={result}>
         {rows => (
           <Table
@@ -54,7 +58,7 @@ export function SchedulesTab() {
             rows={rows}
             keyOf={({ id }) => id}
             height="18rem"
-            empty={<EmptyState icon="report" title="No report is made by a clock" />}
+            empty={<EmptyState icon="report" title="No scheduled reports" />}
           />
         )}
       </Await>
@@ -82,12 +86,12 @@ const COLUMNS: Column<Schedule>[] = [
       suspended ? (
         <StatusBadge status="halted" label="Suspended" />
       ) : (
-        <StatusBadge status={enabled ? "active" : "halted"} label={enabled ? "On" : "Paused"} />
+        <StatusBadge status={enabled ? "active" : "halted"} label={enabled ? "Active" : "Paused"} />
       ),
   },
   {
     name: "cron",
-    title: "When",
+    title: "Schedule",
     wideOnly: true,
     cell: ({ cron, zone }) => (
       <span>
@@ -97,18 +101,18 @@ const COLUMNS: Column<Schedule>[] = [
   },
   {
     name: "next",
-    title: "Next",
+    title: "Next run",
     wideOnly: true,
     cell: row => <Timestamp at={row.enabled && !row.suspended ? row.next_at : null} />,
   },
-  { name: "last", title: "Last", wideOnly: true, cell: row => <Timestamp at={row.last_at} /> },
+  { name: "last", title: "Last run", wideOnly: true, cell: row => <Timestamp at={row.last_at} /> },
 ];
 
 const DAYS = [
-  ["7", "7 days"],
-  ["31", "31 days"],
-  ["92", "92 days"],
-  ["366", "366 days"],
+  ["7", "Last 7 days"],
+  ["31", "Last 31 days"],
+  ["92", "Last 92 days"],
+  ["366", "Last 366 days"],
 ] as const;
 
 function ScheduleDialog({ onClose, onDone }: { onClose: () => void; onDone: () => void }) {
@@ -123,24 +127,24 @@ function ScheduleDialog({ onClose, onDone }: { onClose: () => void; onDone: () =
     onDone();
   };
   return (
-    <Dialog title="A report by the clock" submitLabel="Add" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create schedule" submitLabel="Create" onSubmit={act} onClose={onClose}>
       <TextField label="Title" value={title} onChange={setTitle} maxLength={128} required />
       <FrameworkPicker value={chosen} onChange={setChosen} />
       <TextField
-        label="When"
-        hint="Minute, hour, day, month, weekday: 0 6 1 * * is at six on the first of each month."
+        label="Schedule (cron)"
+        hint="Minute, hour, day of month, month, weekday. 0 6 1 * * runs at 06:00 on the first of each month."
         value={cron}
         onChange={setCron}
         required
       />
       <TextField
         label="Time zone"
-        hint="Such as Europe/Berlin."
+        hint="For example Europe/Berlin."
         value={zone}
         onChange={setZone}
         required
       />
-      <SelectField label="Covers the last" value={days} onChange={setDays} options={DAYS} />
+      <SelectField label="Report period" value={days} onChange={setDays} options={DAYS} />
     </Dialog>
   );
 }

@@ -34,7 +34,7 @@ export function CreateToken() {
   };
   if (minted) return <NewTokenCard created={minted} onRetry={() => setMinted(null)} />;
   return (
-    <Card title="Let an agent in">
+    <Card title="New enrolment token">
       <form class="enrol" onSubmit={submit}>
         <TextField
           label="Agent"
@@ -44,7 +44,7 @@ export function CreateToken() {
           maxLength={64}
           pattern={SLUG_PATTERN}
           autocomplete="off"
-          hint="Its name here: a–z, 0–9 and -."
+          hint="The agent's name. Allowed: a–z, 0–9 and -."
           error={error || undefined}
         />
         <SelectField
@@ -52,12 +52,12 @@ export function CreateToken() {
           value={replace}
           onChange={setReplace}
           options={[
-            ["no", "Refuse"],
-            ["yes", "Take it over: for one that is locked or was rebuilt"],
+            ["no", "Reject the agent"],
+            ["yes", "Replace the existing agent (locked or rebuilt)"],
           ]}
         />
         <Button type="submit" kind="primary" icon="key" busy={busy}>
-          Make a token
+          Create token
         </Button>
       </form>
     </Card>
@@ -75,14 +75,16 @@ function NewTokenCard({ created, onRetry }: { created: NewEnrolmentToken; onRetr
     <Card title={`Token for ${token.vault}`} aside={<ConnectionStatus vault={token.vault} />}>
       <div class="stack">
         <Notice tone="warn">
-          Shown this once. It lets one agent in and is good <RelativeTime at={token.expires_at} />.
+          Shown only once. The token enrols one agent and expires{" "}
+          <RelativeTime at={token.expires_at} />.
         </Notice>
         <CodeBlock label="Token" text={secret} />
         <p>Run this on the agent's machine, then restart the agent:</p>
         <CodeBlock label="Command" text={command} />
         {!control && (
           <p class="muted">
-            HOST:PORT is where agents reach this control plane: <code>link</code> in its settings.
+            HOST:PORT is the address where agents reach this control plane: <code>link</code> in its
+            configuration.
           </p>
         )}
         <div class="line">
@@ -98,11 +100,11 @@ function ConnectionStatus({ vault }: { vault: string }) {
   const fleet = useLive<AgentRow>("fleet", organization.value);
   fleet.version.value;
   const row = fleet.rows.get(vault);
-  if (row?.life !== "active") return <StatusBadge status="pending" label="Waiting for it" />;
+  if (row?.life !== "active") return <StatusBadge status="pending" label="Waiting for agent" />;
   return (
     <span class="line">
       <StatusBadge status={row.state} />
-      <a href={inOrganization(`/agents/${vault}`)}>Look at it</a>
+      <a href={inOrganization(`/agents/${vault}`)}>Show agent</a>
     </span>
   );
 }

@@ -36,8 +36,8 @@ export function JoinRequests() {
       cell: join =>
         hasRole("operator") && (
           <span class="line end">
-            <Button onClick={() => setAsked({ join, step: "refuse" })}>Refuse…</Button>
-            <Button onClick={() => setAsked({ join, step: "approve" })}>Let in…</Button>
+            <Button onClick={() => setAsked({ join, step: "refuse" })}>Reject…</Button>
+            <Button onClick={() => setAsked({ join, step: "approve" })}>Approve…</Button>
           </span>
         ),
     },
@@ -49,12 +49,13 @@ export function JoinRequests() {
   return (
     <Await query={result}>
       {joins => (
-        <Card title="Asking to join" flush aside={pluralize(joins.length, "agent")}>
+        <Card title="Join requests" flush aside={pluralize(joins.length, "request")}>
           {joins.length ? (
-            <Table label="Asking to join" columns={columns} rows={joins} keyOf={row => row.id} />
+            <Table label="Join requests" columns={columns} rows={joins} keyOf={row => row.id} />
           ) : (
             <p class="muted">
-              Nobody. An agent asks with <code>freehold agent enrol --join</code>.
+              No join requests. To send one from an agent, run{" "}
+              <code>freehold agent enrol --join</code>.
             </p>
           )}
           {asked?.step === "approve" && <ApproveDialog join={asked.join} onClose={close} />}
@@ -66,7 +67,11 @@ export function JoinRequests() {
 }
 
 const COLUMNS: Column<JoinRequest>[] = [
-  { name: "label", title: "Calls itself", cell: ({ label }) => <span title={label}>{label}</span> },
+  {
+    name: "label",
+    title: "Requested name",
+    cell: ({ label }) => <span title={label}>{label}</span>,
+  },
   {
     name: "fingerprint",
     title: "Fingerprint",
@@ -74,8 +79,14 @@ const COLUMNS: Column<JoinRequest>[] = [
     wideOnly: true,
     cell: ({ fingerprint }) => <code>{fingerprint}</code>,
   },
-  { name: "source", title: "From", width: "10rem", wideOnly: true, cell: ({ source }) => source },
-  timeColumn("requested", "Asked", row => row.requested_at, { wideOnly: true }),
+  {
+    name: "source",
+    title: "IP address",
+    width: "10rem",
+    wideOnly: true,
+    cell: ({ source }) => source,
+  },
+  timeColumn("requested", "Requested", row => row.requested_at, { wideOnly: true }),
 ];
 
 /** What the agent shows is typed, so that somebody has compared it. */
@@ -86,13 +97,13 @@ function ApproveDialog({ join, onClose }: { join: JoinRequest; onClose: () => vo
   const act = async () => {
     const body = { vault, fingerprint: fingerprint.trim(), replace: replace === "yes" };
     await post(organizationPath(`joins/${join.id}/approve`), body);
-    showToast(`${vault} is let in`);
+    showToast(`${vault} approved`);
   };
   return (
-    <Dialog title={`Let ${join.label} in?`} submitLabel="Let in" onSubmit={act} onClose={onClose}>
+    <Dialog title={`Approve ${join.label}?`} submitLabel="Approve" onSubmit={act} onClose={onClose}>
       <p class="muted">
-        Anybody can ask. Type the fingerprint that the agent's own machine shows, not the one in the
-        list here.
+        Anyone can send a request. Enter the fingerprint shown on the agent's machine, not the one
+        listed here.
       </p>
       <TextField
         label="Fingerprint"
@@ -116,8 +127,8 @@ function ApproveDialog({ join, onClose }: { join: JoinRequest; onClose: () => vo
         value={replace}
         onChange={setReplace}
         options={[
-          ["no", "Refuse"],
-          ["yes", "Take it over"],
+          ["no", "Reject the request"],
+          ["yes", "Replace the existing agent"],
         ]}
       />
     </Dialog>
@@ -127,17 +138,17 @@ function ApproveDialog({ join, onClose }: { join: JoinRequest; onClose: () => vo
 function RejectDialog({ join, onClose }: { join: JoinRequest; onClose: () => void }) {
   const act = async () => {
     await post(organizationPath(`joins/${join.id}/refuse`));
-    showToast("It is turned away");
+    showToast("Request rejected");
   };
   return (
     <Dialog
-      title={`Turn ${join.label} away?`}
-      submitLabel="Refuse"
+      title={`Reject ${join.label}?`}
+      submitLabel="Reject"
       danger
       onSubmit={act}
       onClose={onClose}
     >
-      <p class="muted">It may ask again.</p>
+      <p class="muted">The agent can send a new request.</p>
     </Dialog>
   );
 }

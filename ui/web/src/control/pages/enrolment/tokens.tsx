@@ -21,7 +21,7 @@ export function EnrolmentTokens() {
   useReloadOn(result, [...fleet.rows.values()].filter(({ life }) => life === "active").length);
   const withdraw = (token: EnrolmentToken) =>
     remove(organizationPath(`enrolment-tokens/${token.id}`)).then(() => {
-      showToast(`The token for ${token.vault} is worth nothing now`);
+      showToast(`Token for ${token.vault} revoked`);
       result.reload();
     }, showError);
   const columns: Column<EnrolmentToken>[] = [
@@ -34,11 +34,11 @@ export function EnrolmentTokens() {
       numeric: true,
       cell: token =>
         hasRole("operator") &&
-        tokenState(token) === "open" && <Button onClick={() => withdraw(token)}>Withdraw</Button>,
+        tokenState(token) === "open" && <Button onClick={() => withdraw(token)}>Revoke</Button>,
     },
   ];
   return (
-    <Card title="Tokens" flush>
+    <Card title="Enrolment tokens" flush>
       <Await query={result}>
         {tokens => (
           <Table
@@ -47,7 +47,7 @@ export function EnrolmentTokens() {
             rows={tokens}
             keyOf={({ id }) => id}
             height="18rem"
-            empty={<EmptyState title="None was handed out lately" />}
+            empty={<EmptyState title="No recent tokens" />}
           />
         )}
       </Await>
@@ -74,14 +74,14 @@ const COLUMNS: Column<EnrolmentToken>[] = [
   { name: "vault", title: "Agent", cell: ({ vault }) => vault },
   {
     name: "replace",
-    title: "May replace",
+    title: "Can replace",
     width: "7rem",
     wideOnly: true,
-    cell: ({ replace }) => (replace ? "yes" : "no"),
+    cell: ({ replace }) => (replace ? "Yes" : "No"),
   },
-  { name: "by", title: "By", wideOnly: true, cell: row => row.created_by },
-  timeColumn("made", "Made", row => row.created_at, { wideOnly: true }),
-  timeColumn("ends", "Ends", row => row.used_at ?? row.expires_at, { wideOnly: true }),
+  { name: "by", title: "Created by", wideOnly: true, cell: row => row.created_by },
+  timeColumn("made", "Created", row => row.created_at, { wideOnly: true }),
+  timeColumn("ends", "Used or expires", row => row.used_at ?? row.expires_at, { wideOnly: true }),
 ];
 
 function tokenState(token: EnrolmentToken): keyof typeof TOKEN_STATES {

@@ -89,7 +89,7 @@ const COLUMNS: Column<Agent>[] = [
   },
   {
     name: "heard",
-    title: "Last word",
+    title: "Last seen",
     width: "7rem",
     numeric: true,
     wideOnly: true,
@@ -155,7 +155,7 @@ export function AgentTable(props: AgentTableProps) {
         order={{ column: "state", descending: false }}
         onOpen={row => navigate(inOrganization(`/agents/${row.key}`))}
         height="max(28rem, 55vh)"
-        empty={<EmptyState title="No agent fits">Try fewer filters.</EmptyState>}
+        empty={<EmptyState title="No matching agents">Try fewer filters.</EmptyState>}
       />
     </Card>
   );

@@ -15,18 +15,18 @@ export function FleetCharts({ samples }: { samples: Collection<FleetSample> }) {
   const { times, ...course } = useMemo(() => fleetSeries(samples), [samples, version]);
   return (
     <div class="columns tight">
-      <Card title="Requests a second">
+      <Card title="Requests per second">
         <Chart
-          label="Requests a second"
+          label="Requests per second"
           times={times}
           span={HOUR}
           series={[{ title: "Requests", values: course.requests }]}
           format={formatCompact}
         />
       </Card>
-      <Card title="Server errors a second">
+      <Card title="Server errors per second">
         <Chart
-          label="Server errors a second"
+          label="Server errors per second"
           times={times}
           span={HOUR}
           series={[{ title: "Errors", values: course.errors }]}

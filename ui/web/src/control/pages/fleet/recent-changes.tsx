@@ -19,7 +19,7 @@ export function RecentChanges({ org }: { org: string }) {
     .sort((a, b) => Number(b.key) - Number(a.key))
     .slice(0, MAX_CHANGES);
   return (
-    <Card title="What changed lately" flush>
+    <Card title="Recent changes" flush>
       {newest.length ? (
         <ul class="changes">
           {newest.map(row => (
@@ -28,15 +28,13 @@ export function RecentChanges({ org }: { org: string }) {
                 {operationTitle(row)} <span class="mono">{row.target}</span>
               </span>
               <RelativeTime at={row.at} />
-              <span class="by">
-                {row.operation.startsWith("link.") ? "the agent" : actorName(row)}
-              </span>
+              <span class="by">{row.operation.startsWith("link.") ? "Agent" : actorName(row)}</span>
               {row.result !== "ok" && <StatusBadge status={row.result} />}
             </li>
           ))}
         </ul>
       ) : (
-        <p class="muted">Nothing yet.</p>
+        <p class="muted">No changes yet.</p>
       )}
     </Card>
   );

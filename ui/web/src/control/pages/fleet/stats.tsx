@@ -34,7 +34,7 @@ export function FleetStats({ curves, alerts, ...props }: FleetStatsProps) {
       <Stat
         label="Agents"
         value={formatCount(total)}
-        note={`${formatCompact(summary.secrets)} secrets`}
+        note={`${formatCompact(summary.secrets)} ${summary.secrets === 1 ? "secret" : "secrets"}`}
       />
       {STATES.filter(state => ALWAYS_SHOWN.has(state) || states[state]).map(state => (
         <Stat
@@ -55,7 +55,7 @@ export function FleetStats({ curves, alerts, ...props }: FleetStatsProps) {
         label="Requests"
         value={formatCompact(last?.requests)}
         unit="/s"
-        note={last?.requests ? `${errorShare(last)} errors` : "none now"}
+        note={last?.requests ? `${errorShare(last)} errors` : "No requests now"}
       />
       <Stat
         label="Latency p99"
@@ -74,7 +74,7 @@ export function FleetStats({ curves, alerts, ...props }: FleetStatsProps) {
 
 function policyNote({ failed = 0, wanted = 0, unknown = 0 }: Record<string, number>): string {
   const text = [`${formatCount(failed)} failed`];
-  if (wanted) text.push(`${formatCount(wanted)} due`);
+  if (wanted) text.push(`${formatCount(wanted)} pending`);
   if (unknown) text.push(`${formatCount(unknown)} unknown`);
   return text.join(", ");
 }

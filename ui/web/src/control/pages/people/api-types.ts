@@ -92,8 +92,8 @@ export function memberPath({ home, name }: Person): string {
 export const SLUG_PATTERN = "[a-z0-9]([a-z0-9\\-]{0,62}[a-z0-9])?";
 
 export const ROLE_OPTIONS: readonly (readonly [Role, string])[] = [
-  ["viewer", "Viewer: looks"],
-  ["operator", "Operator: runs the fleet"],
-  ["admin", "Admin: and people, and the trail"],
-  ["owner", "Owner: and the organization"],
+  ["viewer", "Viewer (read only)"],
+  ["operator", "Operator (manages the fleet)"],
+  ["admin", "Admin (also people and the audit log)"],
+  ["owner", "Owner (also the organization)"],
 ];

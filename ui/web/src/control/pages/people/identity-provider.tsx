@@ -27,18 +27,18 @@ export function IdentityProviderTab() {
       title="Identity provider"
       aside={
         provider &&
-        hasRole("owner") && <Button onClick={() => setDialog(true)}>Take it away…</Button>
+        hasRole("owner") && <Button onClick={() => setDialog(true)}>Remove provider…</Button>
       }
     >
       <div class="stack">
-        {!provider && <p class="muted">There is none: people sign in with a password.</p>}
+        {!provider && <p class="muted">No identity provider. People sign in with a password.</p>}
         {provider && (
           <>
-            <p class="muted">The provider has to know this address as its redirect URI:</p>
+            <p class="muted">Register this redirect URI with the provider:</p>
             <CodeBlock label="Redirect URI" text={provider.redirect_uri} />
             <p class="muted">
-              If it has back-channel logout, give it this one: whoever is signed out there is signed
-              out here.
+              If the provider supports back-channel logout, register this URI too. Signing out there
+              then also signs out here.
             </p>
             <CodeBlock label="Back-channel logout URI" text={provider.logout_uri} />
           </>
@@ -57,19 +57,19 @@ export function IdentityProviderTab() {
 function RemoveProvider({ onClose, onDone }: { onClose: () => void; onDone: () => void }) {
   const act = async () => {
     await remove(organizationPath(PROVIDER_PATH));
-    showToast("Nobody signs in by it any more");
+    showToast("Identity provider removed");
     onDone();
   };
   return (
     <Dialog
-      title="Take the provider away?"
-      submitLabel="Take away"
+      title="Remove identity provider?"
+      submitLabel="Remove"
       danger
       onSubmit={act}
       onClose={onClose}
     >
       <p class="muted">
-        Accounts that it made have no password: they cannot sign in until they are invited anew.
+        Accounts created by it have no password. They cannot sign in until they are invited again.
       </p>
     </Dialog>
   );
@@ -97,12 +97,12 @@ function ProviderForm({ provider, onSaved }: { provider: Found | null; onSaved: 
     };
     const body = { issuer, client_id: client, client_secret: secret, terms: kept };
     await put(organizationPath(PROVIDER_PATH), body);
-    showToast("People can sign in by it");
+    showToast("Identity provider saved");
     onSaved();
   };
   return (
     <Form
-      submitLabel={provider ? "Save" : "Take this provider"}
+      submitLabel={provider ? "Save" : "Add provider"}
       onSubmit={act}
       disabled={!hasRole("owner")}
     >
@@ -115,7 +115,7 @@ function ProviderForm({ provider, onSaved }: { provider: Found | null; onSaved: 
         onChange={setIssuer}
       />
       <TextField
-        label="Client id"
+        label="Client ID"
         autocomplete="off"
         required
         value={client}
@@ -126,7 +126,9 @@ function ProviderForm({ provider, onSaved }: { provider: Found | null; onSaved: 
         type="password"
         autocomplete="new-password"
         hint={
-          provider ? "Type it again at each change; empty for a public client." : "Kept sealed."
+          provider
+            ? "Enter it again with every change. Leave empty for a public client."
+            : "Stored encrypted."
         }
         value={secret}
         onChange={setSecret}
@@ -134,31 +136,26 @@ function ProviderForm({ provider, onSaved }: { provider: Found | null; onSaved: 
       <TextField label="Scopes" value={scopes} onChange={setScopes} required />
       <TextField
         label="Domains"
-        hint="Whose verified addresses get an account without an invitation."
+        hint="People with a verified address in these domains get an account without an invitation."
         value={domains}
         onChange={setDomains}
       />
-      <SelectField
-        label="Role of newcomers"
-        value={role}
-        onChange={setRole}
-        options={ROLE_OPTIONS}
-      />
+      <SelectField label="Default role" value={role} onChange={setRole} options={ROLE_OPTIONS} />
       <TextField
-        label="Claim with the role"
-        hint="Empty: the role is kept here."
+        label="Role claim"
+        hint="Leave empty to manage roles here."
         value={claim}
         onChange={setClaim}
       />
       <TextArea
-        label="Roles by its value"
-        hint="A line each: value = role"
+        label="Role mapping"
+        hint="One mapping per line: claim value = role"
         rows={3}
         value={roles}
         onChange={setRoles}
       />
       <Checkbox
-        label="The provider asks for a second factor, so that ours is not asked for."
+        label="The provider enforces a second factor. Do not ask for one here."
         checked={trusted}
         onChange={setTrusted}
       />

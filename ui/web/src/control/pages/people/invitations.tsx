@@ -31,7 +31,7 @@ export function InvitationsTab() {
               columns={[...COLUMNS, actionsColumn(result.reload)]}
               rows={rows}
               keyOf={({ id }) => id}
-              empty={<EmptyState icon="people" title="Nobody was invited yet" />}
+              empty={<EmptyState icon="people" title="No invitations yet" />}
             />
           )}
         </Await>
@@ -53,7 +53,7 @@ function InviteForm({ onCreated }: { onCreated: () => void }) {
   };
   if (invited) return <NewInvitationCard created={invited} onDone={() => setInvited(null)} />;
   return (
-    <Card title="Invite somebody">
+    <Card title="New invitation">
       <Form submitLabel="Invite" icon="people" onSubmit={act}>
         <TextField
           label="Email"
@@ -80,8 +80,9 @@ function NewInvitationCard({
     <Card title={`Invitation for ${invitation.email}`}>
       <div class="stack">
         <Notice tone="warn">
-          {mailed ? "It is on its way by mail, too. " : ""}The link is shown this once. Whoever has
-          it can use it, one time; it ends <RelativeTime at={invitation.expires_at} />.
+          {mailed ? "The invitation is also sent by email. " : ""}The link is shown only once.
+          Anyone with the link can use it once; it expires{" "}
+          <RelativeTime at={invitation.expires_at} />.
         </Notice>
         <CodeBlock label="Link" text={link} />
         <div class="line">
@@ -122,15 +123,15 @@ const COLUMNS: Column<Invitation>[] = [
       return <StatusBadge status={of} label={label} />;
     },
   },
-  { name: "by", title: "By", wideOnly: true, cell: row => row.created_by },
+  { name: "by", title: "Invited by", wideOnly: true, cell: row => row.created_by },
   { name: "used", title: "Account", wideOnly: true, cell: row => row.used_by || "–" },
-  timeColumn("ends", "Ends", row => row.used_at ?? row.expires_at, { wideOnly: true }),
+  timeColumn("ends", "Used or expires", row => row.used_at ?? row.expires_at, { wideOnly: true }),
 ];
 
 function actionsColumn(reload: () => void): Column<Invitation> {
   const withdraw = ({ email, id }: Invitation) =>
     remove(organizationPath(`invitations/${id}`)).then(() => {
-      showToast(`The link for ${email} is worth nothing now`);
+      showToast(`Invitation for ${email} revoked`);
       reload();
     }, showError);
   return {
@@ -140,7 +141,7 @@ function actionsColumn(reload: () => void): Column<Invitation> {
     width: "7.5rem",
     numeric: true,
     cell: row =>
-      invitationState(row) === "open" && <Button onClick={() => withdraw(row)}>Withdraw</Button>,
+      invitationState(row) === "open" && <Button onClick={() => withdraw(row)}>Revoke</Button>,
   };
 }
 

@@ -30,13 +30,10 @@ export function MemberCard({ person, onChanged, onRemoved }: MemberCardProps) {
         <DescriptionList
           rows={[
             ["Role", role],
-            [
-              "Account",
-              home ? `of ${home}` : account?.disabled ? "disabled" : "of this organization",
-            ],
+            ["Account", home ? `Account of ${home}` : account?.disabled ? "Disabled" : "Active"],
             ["Email", account?.email || "–"],
-            ["Since", <Timestamp key="since" at={person.created_at} />],
-            ["Signed in", <Timestamp key="last" at={account?.last_login} />],
+            ["Member since", <Timestamp key="since" at={person.created_at} />],
+            ["Last sign-in", <Timestamp key="last" at={account?.last_login} />],
           ]}
         />
         <div class="line">
@@ -49,14 +46,14 @@ export function MemberCard({ person, onChanged, onRemoved }: MemberCardProps) {
               {account.second_factor && (
                 <Button onClick={press("factor")}>Reset second factor…</Button>
               )}
-              <Button onClick={press("password")}>New password…</Button>
+              <Button onClick={press("password")}>Set password…</Button>
             </>
           )}
           <Button kind="danger" onClick={press("delete")}>
-            {home ? "End membership…" : "Delete…"}
+            {home ? "Remove member…" : "Delete account…"}
           </Button>
           <a href={inOrganization(`/audit?actor=${home || organization.value}/${name}`)}>
-            What they did
+            Show in audit log
           </a>
         </div>
       </div>
@@ -79,7 +76,7 @@ export function MemberCard({ person, onChanged, onRemoved }: MemberCardProps) {
 function MemberBadge({ person: { account, home, name } }: { person: Person }) {
   const isMe =
     currentUser.value?.name === name && currentUser.value.home === (home || organization.value);
-  if (isMe) return <StatusBadge status="info" label="This is you" />;
+  if (isMe) return <StatusBadge status="info" label="You" />;
   return account?.disabled ? <StatusBadge status="disabled" /> : null;
 }
 
@@ -93,12 +90,12 @@ function ChangeRole({ person, onClose, onDone }: ActionDialogProps) {
   const [role, setRole] = useState<string>(person.role);
   const act = async () => {
     await patch(organizationPath(memberPath(person)), { role });
-    showToast(`${person.name} is ${role} now`);
+    showToast(`Role of ${person.name} changed to ${role}`);
     onDone();
   };
   return (
     <Dialog
-      title={`Another role for ${person.name}`}
+      title={`Change role of ${person.name}`}
       submitLabel="Change"
       onSubmit={act}
       onClose={onClose}
@@ -109,7 +106,7 @@ function ChangeRole({ person, onClose, onDone }: ActionDialogProps) {
         onChange={value => setRole(value as Role)}
         options={ROLE_OPTIONS}
       />
-      <p class="muted">Their sessions and API tokens here end at once.</p>
+      <p class="muted">Their sessions and API tokens in this organization end immediately.</p>
     </Dialog>
   );
 }
@@ -118,12 +115,12 @@ function SetPassword({ person, onClose }: Omit<ActionDialogProps, "onDone">) {
   const [password, setPassword] = useState("");
   const act = async () => {
     await put(organizationPath(`${memberPath(person)}/password`), { password });
-    showToast(`${person.name} has another password`);
+    showToast(`Password of ${person.name} set`);
   };
   return (
     <Dialog
-      title={`Another password for ${person.name}`}
-      submitLabel="Set it"
+      title={`Set password of ${person.name}`}
+      submitLabel="Set password"
       onSubmit={act}
       onClose={onClose}
     >
@@ -131,12 +128,12 @@ function SetPassword({ person, onClose }: Omit<ActionDialogProps, "onDone">) {
         label="New password"
         type="password"
         autocomplete="new-password"
-        hint="At least 12 characters. Tell them, and have them change it."
+        hint="At least 12 characters. Ask them to change it after signing in."
         required
         value={password}
         onChange={setPassword}
       />
-      <p class="muted">All their sessions and API tokens end at once.</p>
+      <p class="muted">All their sessions and API tokens end immediately.</p>
     </Dialog>
   );
 }
@@ -154,32 +151,32 @@ const CONFIRMABLE_ACTIONS: Record<Exclude<MemberAction, "role" | "password">, Co
   disable: {
     title: "Disable NAME?",
     action: "Disable",
-    told: "They cannot sign in any more, and their sessions and API tokens end at once.",
-    done: "NAME is disabled",
+    told: "They can no longer sign in. Their sessions and API tokens end immediately.",
+    done: "NAME disabled",
     danger: true,
     run: at => patch(organizationPath(at), { disabled: true }),
   },
   enable: {
     title: "Enable NAME?",
     action: "Enable",
-    told: "They may sign in again, in the role they have.",
-    done: "NAME may sign in",
+    told: "They can sign in again with their current role.",
+    done: "NAME enabled",
     danger: false,
     run: at => patch(organizationPath(at), { disabled: false }),
   },
   factor: {
     title: "Reset the second factor of NAME?",
     action: "Reset",
-    told: "For somebody who lost it: they sign in with the password alone until they set one up anew. Make sure that it is them who asks. All their sessions and API tokens end.",
-    done: "NAME has no second factor any more",
+    told: "Use this when somebody has lost their authenticator. They sign in with the password alone until they set up a new one. Verify who asks first. All their sessions and API tokens end.",
+    done: "Second factor of NAME reset",
     danger: true,
     run: at => remove(organizationPath(`${at}/second-factor`)),
   },
   delete: {
     title: "Remove NAME?",
     action: "Remove",
-    told: "What they hold as credentials here ends at once. What they did stays on the trail.",
-    done: "NAME is no member any more",
+    told: "Their sessions and API tokens here end immediately. The audit log keeps what they did.",
+    done: "NAME removed",
     danger: true,
     run: at => remove(organizationPath(at)),
   },

@@ -91,7 +91,7 @@ function MemberTable({ people, soFar, onCreate }: MemberTableProps) {
             : pluralize(people.length, "person", "people")) + soFar}
           {hasRole("admin") && (
             <Button icon="people" onClick={onCreate}>
-              New account…
+              Create account…
             </Button>
           )}
         </span>
@@ -108,7 +108,7 @@ function MemberTable({ people, soFar, onCreate }: MemberTableProps) {
         {...(hasRole("admin")
           ? { onOpen: (row: Person) => setQuery({ who: personKey(row) }) }
           : {})}
-        empty={<EmptyState icon="people" title="Nobody of this name" />}
+        empty={<EmptyState icon="people" title="No matching people" />}
       />
     </Card>
   );
@@ -178,7 +178,7 @@ const COLUMNS: Column<Person>[] = [
     cell: ({ account }) => <span title={account?.email}>{account?.email || "–"}</span>,
     sortBy: ({ account }) => account?.email ?? null,
   },
-  timeColumn("login", "Signed in", ({ account }) => account?.last_login, {
+  timeColumn("login", "Last sign-in", ({ account }) => account?.last_login, {
     wideOnly: true,
     sortable: true,
   }),
@@ -191,19 +191,12 @@ export function CreateUser({ onClose, onCreated }: { onClose: () => void; onCrea
   const [password, setPassword] = useState("");
   const act = async () => {
     await post(organizationPath("users"), { name, role, password });
-    showToast(`${name} may sign in`);
+    showToast(`Account ${name} created`);
     onCreated();
   };
   return (
-    <Dialog
-      title="An account with a password"
-      submitLabel="Make it"
-      onSubmit={act}
-      onClose={onClose}
-    >
-      <p class="muted">
-        An invitation is better where it can be: then only they know the password.
-      </p>
+    <Dialog title="Create account" submitLabel="Create" onSubmit={act} onClose={onClose}>
+      <p class="muted">Prefer an invitation: then only the new member knows the password.</p>
       <TextField
         label="Name"
         value={name}
@@ -215,7 +208,7 @@ export function CreateUser({ onClose, onCreated }: { onClose: () => void; onCrea
       />
       <SelectField label="Role" value={role} onChange={setRole} options={ROLE_OPTIONS} />
       <TextField
-        label="First password"
+        label="Initial password"
         type="password"
         autocomplete="new-password"
         hint="At least 12 characters."

@@ -15,10 +15,10 @@ import { type ApiToken, ROLE_OPTIONS } from "./api-types";
 
 const DAY = 86_400; // seconds
 const LIFETIMES = [
-  ["7", "A week"],
+  ["7", "7 days"],
   ["30", "30 days"],
   ["90", "90 days"],
-  ["366", "A year"],
+  ["366", "1 year"],
 ] as const;
 
 /** Credentials of programs: one's own, and for an admin everybody's. */
@@ -37,7 +37,7 @@ export function ApiTokensTab() {
               columns={[...COLUMNS, actionsColumn(result.reload)]}
               rows={rows.filter(({ kind }) => kind === "api")}
               keyOf={({ id }) => id}
-              empty={<EmptyState icon="key" title="There are none" />}
+              empty={<EmptyState icon="key" title="No API tokens yet" />}
             />
           )}
         </Await>
@@ -59,9 +59,9 @@ function CreateToken({ onCreated }: { onCreated: () => void }) {
   };
   if (secret) {
     return (
-      <Card title="A new API token">
+      <Card title="API token created">
         <div class="stack">
-          <Notice tone="warn">Shown this once: keep it where the program reads it.</Notice>
+          <Notice tone="warn">Shown only once. Store it where your program reads it.</Notice>
           <CodeBlock label="Token" text={secret} />
           <div class="line">
             <Button onClick={() => setSecret("")}>Done</Button>
@@ -71,17 +71,17 @@ function CreateToken({ onCreated }: { onCreated: () => void }) {
     );
   }
   return (
-    <Card title="A token for a program of yours">
-      <Form submitLabel="Make a token" icon="key" onSubmit={act}>
-        <TextField label="What for" value={label} onChange={setLabel} maxLength={256} required />
+    <Card title="New API token">
+      <Form submitLabel="Create token" icon="key" onSubmit={act}>
+        <TextField label="Purpose" value={label} onChange={setLabel} maxLength={256} required />
         <SelectField
           label="Role"
-          hint="Never more than yours."
+          hint="At most your own role."
           value={role}
           onChange={setRole}
           options={ROLE_OPTIONS}
         />
-        <SelectField label="Good for" value={days} onChange={setDays} options={LIFETIMES} />
+        <SelectField label="Expires after" value={days} onChange={setDays} options={LIFETIMES} />
       </Form>
     </Card>
   );
@@ -90,20 +90,20 @@ function CreateToken({ onCreated }: { onCreated: () => void }) {
 const COLUMNS: Column<ApiToken>[] = [
   {
     name: "label",
-    title: "What for",
+    title: "Purpose",
     cell: ({ label }) => <span title={label}>{label || "–"}</span>,
     sortBy: row => row.label,
   },
-  { name: "user", title: "Of", width: "9rem", cell: row => row.user, sortBy: row => row.user },
+  { name: "user", title: "Account", width: "9rem", cell: row => row.user, sortBy: row => row.user },
   { name: "role", title: "Role", width: "6.5rem", wideOnly: true, cell: row => row.role },
-  timeColumn("made", "Made", row => row.created_at, { wideOnly: true, sortable: true }),
-  timeColumn("ends", "Ends", row => row.expires_at, { wideOnly: true, sortable: true }),
+  timeColumn("made", "Created", row => row.created_at, { wideOnly: true, sortable: true }),
+  timeColumn("ends", "Expires", row => row.expires_at, { wideOnly: true, sortable: true }),
 ];
 
 function actionsColumn(reload: () => void): Column<ApiToken> {
   const end = ({ id, label }: ApiToken) =>
     remove(organizationPath(`tokens/${id}`)).then(() => {
-      showToast(`${label || "The token"} is worth nothing now`);
+      showToast(`API token ${label || id} revoked`);
       reload();
     }, showError);
   return {
@@ -112,6 +112,6 @@ function actionsColumn(reload: () => void): Column<ApiToken> {
     hideTitle: true,
     width: "6rem",
     numeric: true,
-    cell: row => <Button onClick={() => end(row)}>End</Button>,
+    cell: row => <Button onClick={() => end(row)}>Revoke</Button>,
   };
 }

@@ -36,7 +36,7 @@ export function PolicyAgents({ policy, agents }: { policy: Policy; agents: reado
         order={{ column: "outcome", descending: false }}
         onOpen={({ key }) => navigate(inOrganization(`/agents/${key}`))}
         height="28rem"
-        empty={<EmptyState title="It is for nobody yet" />}
+        empty={<EmptyState title="No targets yet" />}
       />
     </Card>
   );
@@ -71,7 +71,7 @@ const COLUMNS: Column<PolicyAgent>[] = [
   },
   {
     name: "why",
-    title: "Refused for",
+    title: "Reason",
     wideOnly: true,
     cell: ({ policy, why }) => (policy === "failed" ? humanize(why) : "–"),
   },

@@ -28,7 +28,7 @@ export function PolicyDryRun({ document, saved }: PolicyDryRunProps) {
   const [capability, setCapability] = useState("read");
   const asked = [...new Set(paths.split("\n").map(path => path.trim()))].filter(Boolean);
   return (
-    <Card title="Try it">
+    <Card title="Dry run">
       <div class="stack">
         <SelectField
           label="Capability"
@@ -38,12 +38,12 @@ export function PolicyDryRun({ document, saved }: PolicyDryRunProps) {
         />
         <TextArea
           label="Paths"
-          hint="One a line, as secret/app/db. They stay in this browser."
+          hint="One path per line, for example secret/app/db. Paths stay in this browser."
           rows={4}
           value={paths}
           onChange={setPaths}
         />
-        {!document && <p class="muted">Answers come when the document is valid.</p>}
+        {!document && <p class="muted">Results appear when the document is valid.</p>}
         {document && !!asked.length && (
           <ul class="trial">
             {asked.slice(0, MAX_PATHS).map(path => (
@@ -58,8 +58,8 @@ export function PolicyDryRun({ document, saved }: PolicyDryRunProps) {
           </ul>
         )}
         <p class="muted small">
-          By this policy alone, path and capability. At an agent its own policies, its ceiling and
-          the conditions count too.
+          Evaluates only this policy, by path and capability. An agent also applies its own
+          policies, its ceiling and the conditions.
         </p>
       </div>
     </Card>

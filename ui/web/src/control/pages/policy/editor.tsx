@@ -30,7 +30,7 @@ export function VersionEditor({ name, newest, onSaved }: VersionEditorProps) {
   return (
     <div class="beside policy-write">
       <Card
-        title={newest ? `Version ${next}, from version ${newest.version}` : "Version 1"}
+        title={newest ? `Version ${next} (based on version ${newest.version})` : "Version 1"}
         aside={
           <ValidationBadge validation={judged} unchangedLabel={text === before && "Unchanged"} />
         }
@@ -40,7 +40,7 @@ export function VersionEditor({ name, newest, onSaved }: VersionEditorProps) {
           text={text}
           saved={before}
           validation={judged}
-          hint="Checked as you type. The agent has the last word: it knows every condition and has its own ceiling."
+          hint="Validated as you type. Each agent also checks the conditions and its own ceiling."
           onChange={setText}
           onSave={() => setDialog(true)}
         />
@@ -76,7 +76,7 @@ function SaveDialog({ name, number, saved, document, onClose, onSaved }: SaveDia
   const [comment, setComment] = useState("");
   const act = async () => {
     await post(organizationPath(`policies/${name}/versions`), { document, comment });
-    showToast(`Version ${number} is saved. Nobody has it before a roll-out.`);
+    showToast(`Version ${number} saved. Roll it out to apply it.`);
     onSaved();
   };
   return (
@@ -86,10 +86,10 @@ function SaveDialog({ name, number, saved, document, onClose, onSaved }: SaveDia
       onSubmit={act}
       onClose={onClose}
     >
-      <DiffView label="What changes" before={saved} after={formatPolicy(document)} />
+      <DiffView label="Changes" before={saved} after={formatPolicy(document)} />
       <TextField
         label="Comment"
-        hint="Why: people who look back will ask."
+        hint="Why this change was made."
         value={comment}
         onChange={setComment}
         maxLength={1024}

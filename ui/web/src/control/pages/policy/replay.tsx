@@ -40,23 +40,23 @@ interface FleetReplay {
 
 /** How far it is at an agent: a known state's look, and what it means here. */
 const STATES: Record<string, [string, string]> = {
-  waiting: ["late", "Not linked so far"],
-  asked: ["running", "Asked"],
+  waiting: ["late", "Not connected yet"],
+  asked: ["running", "Running"],
   done: ["done", "Answered"],
-  refused: ["refusing", "Its owner refuses"],
-  too_many: ["halted", "Asked too often"],
-  invalid: ["failed", "Does not understand it"],
-  unavailable: ["sealed", "Cannot now"],
-  expired: ["late", "Did not answer in time"],
-  too_old: ["retired", "Too old for the question"],
-  offline: ["offline", "Was offline"],
+  refused: ["refusing", "Not allowed by the agent's owner"],
+  too_many: ["halted", "Rate limited"],
+  invalid: ["failed", "Invalid document"],
+  unavailable: ["sealed", "Unavailable"],
+  expired: ["late", "Timed out"],
+  too_old: ["retired", "Agent version too old"],
+  offline: ["offline", "Offline"],
 };
 
 const COLUMNS: Column<AgentAnswer>[] = [
   { name: "vault", title: "Agent", cell: ({ vault }) => vault, sortBy: row => row.vault },
   {
     name: "state",
-    title: "Answer",
+    title: "State",
     cell: ({ state }) => {
       const [look, label] = STATES[state] ?? ["unknown", state];
       return <StatusBadge status={look} label={label} />;
@@ -93,29 +93,24 @@ export function FleetReplayCard({ name, document }: ReplayProps) {
     setId((await post<FleetReplay>(organizationPath(`policies/${name}/replays`), body)).id);
   });
   return (
-    <Card title="What would have changed">
+    <Card title="Replay of recorded accesses">
       <div class="stack">
         <form class="stack" onSubmit={run}>
-          <SelectField
-            label="Accesses of"
-            value={hours}
-            onChange={setHours}
-            options={REPLAY_PERIODS}
-          />
+          <SelectField label="Period" value={hours} onChange={setHours} options={REPLAY_PERIODS} />
           <TextField
-            label="At agents with a tag"
-            hint="Of one or several; without any all are asked."
+            label="Agents with a tag"
+            hint="One or more tags. Leave empty for all agents."
             value={tags}
             onChange={setTags}
           />
           <Button type="submit" busy={busy} disabled={!document}>
-            Ask the agents
+            Run replay
           </Button>
           {error && <Notice tone="bad">{error.message}</Notice>}
         </form>
         {id && <ReplayAnswers key={id} id={id} />}
         <p class="muted small">
-          Each agent decides its own past and answers with numbers. Nothing is put in force.
+          Each agent evaluates its own recorded accesses and returns counts. Nothing is applied.
         </p>
       </div>
     </Card>
@@ -137,7 +132,7 @@ function ReplayAnswers({ id }: { id: string }) {
   return (
     <div class="stack" role="status">
       <ProgressBar
-        label="Answers of agents"
+        label="Agents finished"
         segments={[
           { tone: "good", value: done },
           { tone: "bad", value: data.agents.length - done - open },
@@ -146,7 +141,7 @@ function ReplayAnswers({ id }: { id: string }) {
       />
       <ReplaySummary counts={data} undecided={data.undecided} />
       <Table
-        label="Answers"
+        label="Replay by agent"
         columns={COLUMNS}
         rows={data.agents}
         keyOf={({ vault }) => vault}

@@ -42,7 +42,7 @@ export function RolloutDialog({ policy, versions, total, onClose, onStarted }: R
     if (fault) throw new Error(fault);
     const body = { version: Number(version), plan };
     await post(organizationPath(`policies/${policy.name}/rollouts`), body);
-    showToast(`Version ${version} is on its way`);
+    showToast(`Rollout of version ${version} started`);
     onStarted();
   };
   return (
@@ -59,16 +59,10 @@ export function RolloutDialog({ policy, versions, total, onClose, onStarted }: R
         options={versions.map(row => [`${row.version}`, versionLabel(row, policy)] as const)}
       />
       <div class="columns">
+        <TextField label="Canary size" type="number" min="0" value={canary} onChange={setCanary} />
         <TextField
-          label="First so many agents"
-          type="number"
-          min="0"
-          value={canary}
-          onChange={setCanary}
-        />
-        <TextField
-          label="Then so many percent"
-          hint="Several steps as 10, 50."
+          label="Steps (percent of agents)"
+          hint="For example 10, 50."
           error={fault}
           value={percentages}
           onChange={setPercentages}
@@ -76,16 +70,16 @@ export function RolloutDialog({ policy, versions, total, onClose, onStarted }: R
         />
       </div>
       <SelectField
-        label="The next step"
+        label="Next step"
         value={automatic}
         onChange={setAutomatic}
         options={[
-          ["yes", "By itself, when all of this one have applied"],
-          ["no", "When a person says so"],
+          ["yes", "Automatic, when all agents of the step have applied the version"],
+          ["no", "Manual"],
         ]}
       />
       <TextField
-        label="Halt when more agents refuse it than"
+        label="Maximum failures"
         type="number"
         min="0"
         value={failures}
@@ -98,7 +92,7 @@ export function RolloutDialog({ policy, versions, total, onClose, onStarted }: R
             <span class="muted">in steps: {stepSummary(plan, total)}</span>
           </>
         ) : (
-          <span class="muted">It is for nobody yet: choose whom first.</span>
+          <span class="muted">No targets yet. Edit the targets first.</span>
         )}
       </p>
     </Dialog>

@@ -36,23 +36,18 @@ export function TargetsDialog({ policy, agents, onClose, onSaved }: TargetsDialo
   const go = before.filter(row => !after.includes(row)).length;
   const act = async () => {
     await put(organizationPath(`policies/${policy.name}/targets`), { targets });
-    showToast(`${policy.name} is for ${pluralize(after.length, "agent")}`);
+    showToast(`${policy.name} targets ${pluralize(after.length, "agent")}`);
     onSaved();
   };
   return (
-    <Dialog
-      title={`Whom ${policy.name} is for`}
-      submitLabel="Save"
-      onSubmit={act}
-      onClose={onClose}
-    >
+    <Dialog title={`Targets of ${policy.name}`} submitLabel="Save" onSubmit={act} onClose={onClose}>
       <SelectField
         label="Agents"
         value={whom}
         onChange={setWhom}
         options={[
-          ["some", "Those with a tag or of a name"],
-          ["all", "All of the organization, new ones too"],
+          ["some", "Agents by tag or name"],
+          ["all", "All agents, including new ones"],
         ]}
       />
       {whom === "some" && (
@@ -72,7 +67,7 @@ export function TargetsDialog({ policy, agents, onClose, onSaved }: TargetsDialo
         {(come > 0 || go > 0) && (
           <span class="muted">
             {" "}
-            now: {come} more, {go} fewer. {effectOf(policy.stable)}
+            {come} added, {go} removed. {effectOf(policy.stable)}
           </span>
         )}
       </p>
@@ -81,11 +76,13 @@ export function TargetsDialog({ policy, agents, onClose, onSaved }: TargetsDialo
 }
 
 function effectOf(stable: number): string {
-  return stable ? `They get version ${stable}, or lose it, at once.` : "Nobody has it yet.";
+  return stable
+    ? `Added agents get version ${stable} immediately; removed agents lose it.`
+    : "No agent has the policy yet.";
 }
 
 function knownTags(agents: readonly Agent[]): string {
   const known = [...new Set(agents.flatMap(({ tags }) => tags))].sort();
-  if (!known.length) return "No agent has a tag yet.";
-  return `Known: ${known.slice(0, 8).join(", ")}${known.length > 8 ? ", …" : ""}`;
+  if (!known.length) return "No agent has tags yet.";
+  return `Existing tags: ${known.slice(0, 8).join(", ")}${known.length > 8 ? ", …" : ""}`;
 }

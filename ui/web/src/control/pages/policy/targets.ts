@@ -12,8 +12,8 @@ export function targetedAgents(rows: readonly Agent[], targets: readonly Target[
 
 /** In a few words: `all agents`, `tag eu, agent web-1`, `nobody`. */
 export function describeTargets(targets: readonly Target[]): string {
-  if (!targets.length) return "nobody";
-  if (targets.some(({ all }) => all)) return "all agents";
+  if (!targets.length) return "No targets";
+  if (targets.some(({ all }) => all)) return "All agents";
   return targets.map(({ tag, vault }) => (tag ? `tag ${tag}` : `agent ${vault}`)).join(", ");
 }
 

@@ -33,7 +33,7 @@ export function PolicyVersions({ policy, versions }: VersionsProps) {
       <Card
         title="Versions"
         flush
-        aside={versions.length >= MAX_VERSIONS && `the newest ${MAX_VERSIONS}`}
+        aside={versions.length >= MAX_VERSIONS && `newest ${MAX_VERSIONS}`}
       >
         <Table
           label="Versions"
@@ -52,7 +52,7 @@ export function PolicyVersions({ policy, versions }: VersionsProps) {
               aria-label="Older version"
               value={`${before}`}
               onChange={value => setBefore(Number(value))}
-              options={[["0", "Nothing"], ...choices]}
+              options={[["0", "None"], ...choices]}
             />
             <span aria-hidden="true">→</span>
             <Select
@@ -65,7 +65,7 @@ export function PolicyVersions({ policy, versions }: VersionsProps) {
         }
       >
         {before ? (
-          <DiffView label="What changes" before={textOf(before)} after={textOf(after)} />
+          <DiffView label="Changes" before={textOf(before)} after={textOf(after)} />
         ) : (
           <CodeBlock label={`Version ${after}`} text={textOf(after)} />
         )}
@@ -94,7 +94,7 @@ function columns({ stable }: Policy): Column<PolicyVersion>[] {
       title: "Comment",
       cell: ({ comment }) => <span title={comment}>{comment || "–"}</span>,
     },
-    { name: "by", title: "By", width: "12rem", wideOnly: true, cell: row => row.created_by },
-    timeColumn("at", "When", row => row.created_at),
+    { name: "by", title: "Author", width: "12rem", wideOnly: true, cell: row => row.created_by },
+    timeColumn("at", "Created", row => row.created_at),
   ];
 }

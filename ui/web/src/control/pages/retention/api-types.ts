@@ -45,5 +45,5 @@ const KIND_LABELS: Record<string, string> = {
 
 /** `400 days`, `for ever`. */
 export function retentionPeriod(days: number): string {
-  return days ? pluralize(days, "day") : "for ever";
+  return days ? pluralize(days, "day") : "Forever";
 }

@@ -33,7 +33,7 @@ export function LegalHolds() {
   return (
     <Card
       title="Legal holds"
-      aside={<Button onClick={() => setPlacing(true)}>Place a hold…</Button>}
+      aside={<Button onClick={() => setPlacing(true)}>Place hold…</Button>}
       flush
     >
       <Await query={result}>
@@ -45,8 +45,8 @@ export function LegalHolds() {
             keyOf={({ id }) => id}
             height="20rem"
             empty={
-              <EmptyState icon="lock" title="No legal hold">
-                Rules delete what is past its time.
+              <EmptyState icon="lock" title="No legal holds">
+                Retention rules delete expired records.
               </EmptyState>
             }
           />
@@ -69,19 +69,19 @@ const COLUMNS: Column<LegalHold>[] = [
       lifted_at ? (
         <StatusBadge status="retired" label="Lifted" />
       ) : (
-        <StatusBadge status="locked" label="In force" />
+        <StatusBadge status="locked" label="Active" />
       ),
   },
-  { name: "reason", title: "Why", cell: holdReason },
+  { name: "reason", title: "Reason", cell: holdReason },
   {
     name: "vault",
-    title: "Of",
+    title: "Agent",
     wideOnly: true,
     width: "9rem",
-    cell: ({ vault }) => vault || "everything",
+    cell: ({ vault }) => vault || "All",
   },
-  { name: "span", title: "Time", wideOnly: true, width: "14rem", cell: holdPeriod },
-  { name: "by", title: "By", wideOnly: true, width: "9rem", cell: row => row.created_by },
+  { name: "span", title: "Period", wideOnly: true, width: "14rem", cell: holdPeriod },
+  { name: "by", title: "Placed by", wideOnly: true, width: "9rem", cell: row => row.created_by },
   timeColumn("made", "Placed", row => row.created_at, { wideOnly: true }),
 ];
 
@@ -96,8 +96,8 @@ function holdReason({ reason, lifted_at, lifted_by, lifted_why }: LegalHold) {
 }
 
 function holdPeriod({ since, until }: LegalHold): string {
-  if (!since && !until) return "all of it";
-  return `${since?.slice(0, 10) ?? "beginning"} to ${until?.slice(0, 10) ?? "further on"}`;
+  if (!since && !until) return "All time";
+  return `${since?.slice(0, 10) ?? "start"} to ${until?.slice(0, 10) ?? "no end"}`;
 }
 
 interface HoldDialogProps {
@@ -116,10 +116,10 @@ function PlaceDialog({ onClose, onDone }: HoldDialogProps) {
     onDone();
   };
   return (
-    <Dialog title="Place a legal hold" submitLabel="Place it" onSubmit={act} onClose={onClose}>
-      <p>Nothing that it covers is deleted from now on. Only an owner lifts it.</p>
+    <Dialog title="Place legal hold" submitLabel="Place hold" onSubmit={act} onClose={onClose}>
+      <p>Records under the hold are not deleted. Only an owner can lift it.</p>
       <TextArea
-        label="Why"
+        label="Reason"
         value={reason}
         onChange={setReason}
         rows={3}
@@ -128,7 +128,7 @@ function PlaceDialog({ onClose, onDone }: HoldDialogProps) {
       />
       <TextField
         label="Agent"
-        hint="Empty: everything of this organization."
+        hint="Leave empty for all agents of this organization."
         value={vault}
         onChange={setVault}
       />
@@ -136,7 +136,7 @@ function PlaceDialog({ onClose, onDone }: HoldDialogProps) {
         <TextField
           label="From"
           placeholder="2026-01-01"
-          hint="Empty: from the beginning."
+          hint="Leave empty for no start date."
           pattern={DATE_PATTERN}
           value={since}
           onChange={setSince}
@@ -144,7 +144,7 @@ function PlaceDialog({ onClose, onDone }: HoldDialogProps) {
         <TextField
           label="Until"
           placeholder="2026-12-31"
-          hint="Empty: without an end."
+          hint="Leave empty for no end date."
           pattern={DATE_PATTERN}
           value={until}
           onChange={setUntil}
@@ -161,16 +161,13 @@ function LiftDialog({ hold, onClose, onDone }: HoldDialogProps & { hold: LegalHo
     onDone();
   };
   return (
-    <Dialog
-      title="Lift the legal hold"
-      submitLabel="Lift it"
-      danger
-      onSubmit={act}
-      onClose={onClose}
-    >
-      <p>What it covered is deleted by rule again, from the next run on: {hold.reason}</p>
+    <Dialog title="Lift legal hold" submitLabel="Lift hold" danger onSubmit={act} onClose={onClose}>
+      <p>
+        Retention rules apply again to its records from the next run on. Reason of the hold:{" "}
+        {hold.reason}
+      </p>
       <TextArea
-        label="Why"
+        label="Reason"
         value={reason}
         onChange={setReason}
         rows={3}

@@ -25,19 +25,24 @@ export function RetentionRules() {
       hideTitle: true,
       width: "7.5rem",
       numeric: true,
-      cell: rule => hasRole("owner") && <Button onClick={() => setEdited(rule)}>Change…</Button>,
+      cell: rule => hasRole("owner") && <Button onClick={() => setEdited(rule)}>Edit…</Button>,
     },
   ];
   return (
     <>
       <Card
-        title="Rules"
-        aside={<Button onClick={() => setTried(tried + 1)}>What would go now?</Button>}
+        title="Retention rules"
+        aside={<Button onClick={() => setTried(tried + 1)}>Run dry run</Button>}
         flush
       >
         <Await query={result}>
           {rules => (
-            <Table label="Rules" columns={columns} rows={rules} keyOf={({ kind }) => kind} />
+            <Table
+              label="Retention rules"
+              columns={columns}
+              rows={rules}
+              keyOf={({ kind }) => kind}
+            />
           )}
         </Await>
       </Card>
@@ -50,17 +55,17 @@ export function RetentionRules() {
 }
 
 const COLUMNS: Column<RetentionRule>[] = [
-  { name: "kind", title: "What", cell: ({ kind }) => kindLabel(kind) },
+  { name: "kind", title: "Records", cell: ({ kind }) => kindLabel(kind) },
   { name: "days", title: "Kept", cell: ({ days }) => retentionPeriod(days) },
   {
     name: "by",
-    title: "By",
+    title: "Set by",
     wideOnly: true,
-    cell: ({ set }) => (set ? "this organization's rule" : "the control plane's settings"),
+    cell: ({ set }) => (set ? "Organization" : "Control plane default"),
   },
   {
     name: "bounds",
-    title: "A rule may say",
+    title: "Allowed range",
     wideOnly: true,
     cell: ({ least, most }) => `${least} to ${most} days`,
   },
@@ -69,15 +74,10 @@ const COLUMNS: Column<RetentionRule>[] = [
 function RetentionDryRun() {
   const result = useGet<DryRunRow[]>(organizationPath("retention/dry-run"));
   return (
-    <Card title="What would go now" flush>
+    <Card title="Dry run" flush>
       <Await query={result}>
         {rows => (
-          <Table
-            label="What would go"
-            columns={DRY_RUN_COLUMNS}
-            rows={rows}
-            keyOf={({ kind }) => kind}
-          />
+          <Table label="Dry run" columns={DRY_RUN_COLUMNS} rows={rows} keyOf={({ kind }) => kind} />
         )}
       </Await>
     </Card>
@@ -85,15 +85,15 @@ function RetentionDryRun() {
 }
 
 const DRY_RUN_COLUMNS: Column<DryRunRow>[] = [
-  { name: "kind", title: "What", cell: ({ kind }) => kindLabel(kind) },
+  { name: "kind", title: "Records", cell: ({ kind }) => kindLabel(kind) },
   {
     name: "before",
     title: "Older than",
     wideOnly: true,
     cell: ({ before }) => <Timestamp at={before} />,
   },
-  { name: "rows", title: "Would go", numeric: true, cell: ({ rows }) => formatCount(rows) },
-  { name: "held", title: "Held", numeric: true, cell: ({ held }) => formatCount(held) },
+  { name: "rows", title: "To delete", numeric: true, cell: ({ rows }) => formatCount(rows) },
+  { name: "held", title: "On legal hold", numeric: true, cell: ({ held }) => formatCount(held) },
 ];
 
 function RuleDialog({
@@ -112,19 +112,19 @@ function RuleDialog({
   };
   return (
     <Dialog
-      title={`How long: ${kindLabel(rule.kind)}`}
-      submitLabel="Set"
+      title={`Retention period: ${kindLabel(rule.kind)}`}
+      submitLabel="Save"
       danger
       onSubmit={act}
       onClose={onClose}
     >
       <p>
-        What is older is deleted once a day, for good, and the trail says how much it was. Legal
-        holds stay it.
+        Older records are deleted permanently once a day. The audit log records how many. Records on
+        legal hold are kept.
       </p>
       <TextField
         label="Days"
-        hint={`${rule.least} to ${rule.most}; 0: no rule, then ${retentionPeriod(rule.default)}.`}
+        hint={`${rule.least} to ${rule.most}. 0 uses the default: ${retentionPeriod(rule.default)}.`}
         inputmode="numeric"
         pattern="[0-9]{1,5}"
         value={days}

@@ -27,7 +27,7 @@ export function RolloutActions({ row, revocable = false }: RolloutActionsProps) 
       {row.state === "running" && <Button onClick={() => setStep("halt")}>Halt…</Button>}
       {open && (
         <Button onClick={() => setStep("advance")}>
-          {isLast ? "Finish…" : row.state === "halted" ? "Resume…" : "Next step…"}
+          {isLast ? "Finish…" : row.state === "halted" ? "Resume…" : "Advance…"}
         </Button>
       )}
       <Button kind="danger" onClick={() => setStep("rollback")}>
@@ -77,32 +77,31 @@ function confirmationText(
   const what = `${policy} version ${version}`;
   if (step === "halt")
     return {
-      title: `Halt the roll-out of ${what}?`,
+      title: `Halt rollout of ${what}?`,
       action: "Halt",
-      means: "Agents that have the new version keep it; no others get it.",
-      done: `The roll-out of ${what} is halted`,
+      means: "Agents with the new version keep it. No other agent gets it.",
+      done: `Rollout of ${what} halted`,
     };
   if (step === "advance" && at + 1 >= steps)
     return {
-      title: `Finish the roll-out of ${what}?`,
+      title: `Finish rollout of ${what}?`,
       action: "Finish",
-      means:
-        "It is the version for all from now on. Agents that have not got it get it when they come back.",
-      done: `${what} is the version for all`,
+      means: "All target agents get this version. Offline agents get it when they reconnect.",
+      done: `Rollout of ${what} finished`,
     };
   if (step === "advance")
     return {
-      title: `Step ${at + 2} of ${steps} for ${what}?`,
-      action: state === "halted" ? "Resume" : "Next step",
-      means: "It begins now, whoever is still waited for or has refused.",
-      done: `The roll-out of ${what} goes on`,
+      title: `Advance ${what} to step ${at + 2} of ${steps}?`,
+      action: state === "halted" ? "Resume" : "Advance",
+      means: "The step starts now, even if agents of the current step are pending or have failed.",
+      done: `Rollout of ${what} advanced`,
     };
   return {
     title: `Roll back ${what}?`,
     action: "Roll back",
     means: previous
-      ? `Every agent that has it gets version ${previous} again.`
-      : "There was no version before: every agent that has it loses this policy.",
-    done: `${what} is rolled back`,
+      ? `Every agent with this version gets version ${previous} again.`
+      : "There is no earlier version. Every agent with this version loses the policy.",
+    done: `${what} rolled back`,
   };
 }

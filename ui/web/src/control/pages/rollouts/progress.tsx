@@ -10,7 +10,7 @@ export function RolloutProgress({ row }: { row: RolloutRow }) {
   return (
     <div class="course">
       <ProgressBar
-        label={`Roll-out of ${row.policy} version ${row.version}`}
+        label={`Rollout of ${row.policy} version ${row.version}`}
         segments={[
           { tone: "good", value: applied ?? 0 },
           { tone: "bad", value: failed ?? 0 },
@@ -26,18 +26,18 @@ export function RolloutProgress({ row }: { row: RolloutRow }) {
         {!!row.wanted && (
           <StatusBadge
             status="wanted"
-            label={`${formatCount(row.wanted)} on the way${away ? `, ${formatCount(away)} of them away` : ""}`}
+            label={`${formatCount(row.wanted)} pending${away ? `, ${formatCount(away)} of them offline` : ""}`}
           />
         )}
-        {!!failed && <StatusBadge status="failed" label={`${formatCount(failed)} refused`} />}
+        {!!failed && <StatusBadge status="failed" label={`${formatCount(failed)} failed`} />}
       </p>
       {waitsForPerson(row) && (
-        <p class="muted">This step is through. The next one begins when a person says so.</p>
+        <p class="muted">This step is complete. Advance the rollout to start the next step.</p>
       )}
       {waitsForAgents(row) && (
         <p class="muted">
-          None of the agents that this step adds has applied it: they are away or have refused it.
-          It goes on when one has, or when a person says so.
+          No agent of this step has applied the version: all are offline or have failed. The rollout
+          continues when one applies it or when you advance it.
         </p>
       )}
       {row.state === "halted" && row.reason && <p class="muted">Halted: {row.reason}</p>}

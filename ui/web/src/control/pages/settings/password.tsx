@@ -12,16 +12,16 @@ export function ChangePassword() {
   const [next, setNext] = useState("");
   const [again, setAgain] = useState("");
   const act = async () => {
-    if (next !== again) throw new ApiError(0, "unlike", "The two new passwords are not the same.");
+    if (next !== again) throw new ApiError(0, "unlike", "The new passwords do not match.");
     await put("password", { old, new: next });
-    showToast("Sign in with the new password");
+    showToast("Password changed. Sign in with the new password.");
     endLocalSession();
   };
   return (
     <Card title="Password">
       <Form submitLabel="Change password" onSubmit={act}>
         <TextField
-          label="Password that is"
+          label="Current password"
           type="password"
           autocomplete="current-password"
           required
@@ -38,14 +38,14 @@ export function ChangePassword() {
           onChange={setNext}
         />
         <TextField
-          label="New password again"
+          label="Repeat new password"
           type="password"
           autocomplete="new-password"
           required
           value={again}
           onChange={setAgain}
         />
-        <p class="muted whole">Your sessions and API tokens end, this session too.</p>
+        <p class="muted whole">All your sessions and API tokens end, including this session.</p>
       </Form>
     </Card>
   );

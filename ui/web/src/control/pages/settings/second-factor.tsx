@@ -9,6 +9,7 @@ import { Form } from "../../../components/form";
 import { Await, Notice } from "../../../components/states";
 import { showError, showToast } from "../../../components/toasts";
 import { post, remove } from "../../../lib/api";
+import { pluralize } from "../../../lib/format";
 import { type Query, useGet } from "../../../lib/hooks";
 import { restoreSession } from "../../../lib/session";
 import type { AuthenticatorSetup } from "../../sign-in";
@@ -64,12 +65,13 @@ function NewRecoveryCodes({ codes, onDone }: { codes: readonly string[]; onDone:
   return (
     <div class="stack">
       <Notice tone="warn">
-        Recovery codes: each is good once, if your authenticator is lost. They are not shown again.
+        Recovery codes: if you lose your authenticator, each code works once. The codes are not
+        shown again.
       </Notice>
       <CodeBlock label="Recovery codes" text={codes.join("\n")} />
       <div class="line">
         <Button kind="primary" onClick={onDone}>
-          I have kept them
+          I have saved them
         </Button>
       </div>
     </div>
@@ -83,10 +85,10 @@ function SetUpSecondFactor({ onCodes }: { onCodes: (codes: string[]) => void }) 
     const begin = () => post<AuthenticatorSetup>("second-factor").then(setBegun, showError);
     return (
       <div class="stack">
-        <p class="muted">With one, a stolen password alone opens nothing.</p>
+        <p class="muted">With a second factor, a stolen password alone is not enough to sign in.</p>
         <div class="line">
           <Button kind="primary" onClick={begin}>
-            Set one up
+            Set up second factor
           </Button>
         </div>
       </div>
@@ -94,7 +96,7 @@ function SetUpSecondFactor({ onCodes }: { onCodes: (codes: string[]) => void }) 
   }
   const confirm = async () => {
     const made = await post<RecoveryCodes>("second-factor/confirm", { code: code.trim() });
-    showToast("Your second factor is in force");
+    showToast("Second factor set up");
     onCodes(made.recovery_codes);
     await restoreSession();
   };
@@ -126,7 +128,7 @@ function ActiveSecondFactor({ now, found, onCodes, onReplaced }: ActiveProps) {
     );
   const act = async () => {
     await remove("second-factor");
-    showToast("Your second factor is taken away");
+    showToast("Second factor removed");
     found.reload();
     await restoreSession();
   };
@@ -140,30 +142,32 @@ function ActiveSecondFactor({ now, found, onCodes, onReplaced }: ActiveProps) {
   return (
     <div class="stack">
       {now.recovery_codes <= FEW_CODES && (
-        <Notice tone="warn">Only {now.recovery_codes} recovery codes are left.</Notice>
+        <Notice tone="warn">
+          Only {pluralize(now.recovery_codes, "recovery code")} left. Create new ones.
+        </Notice>
       )}
       <p class="muted">
-        {now.recovery_codes} recovery codes are left.
-        {now.demanded && " An organization that you belong to demands a second factor."}
+        {pluralize(now.recovery_codes, "recovery code")} left.
+        {now.demanded && " One of your organizations requires a second factor."}
       </p>
       <div class="line">
-        <Button onClick={renew}>New recovery codes</Button>
-        <Button onClick={() => setReplaces(true)}>Another authenticator…</Button>
+        <Button onClick={renew}>Create new recovery codes</Button>
+        <Button onClick={() => setReplaces(true)}>Replace authenticator…</Button>
         {!now.demanded && (
           <Button kind="danger" onClick={() => setDialog(true)}>
-            Take it away…
+            Remove second factor…
           </Button>
         )}
       </div>
       {dialog && (
         <Dialog
-          title="Take your second factor away?"
-          submitLabel="Take away"
+          title="Remove second factor?"
+          submitLabel="Remove"
           danger
           onSubmit={act}
           onClose={() => setDialog(false)}
         >
-          <p class="muted">Whoever has your password can sign in as you then.</p>
+          <p class="muted">Anyone with your password can then sign in as you.</p>
         </Dialog>
       )}
     </div>
@@ -188,13 +192,13 @@ export function ScanAuthenticator({
 }: ScanAuthenticatorProps) {
   return (
     <div class="set-up">
-      <img src={setup.picture} alt="A code for the camera of an authenticator" />
+      <img src={setup.picture} alt="QR code for an authenticator app" />
       <Form
         submitLabel="Confirm"
         onSubmit={onSubmit}
         extraActions={<Button onClick={onCancel}>Cancel</Button>}
       >
-        <p class="muted whole">Scan this with an authenticator, or type the key:</p>
+        <p class="muted whole">Scan this QR code with an authenticator app, or enter the key:</p>
         <p class="line whole">
           <code>{setup.secret}</code>
           <CopyButton text={setup.secret} label="Copy the key" />
@@ -222,7 +226,7 @@ export function ReplaceAuthenticator({ onCodes, onCancel }: ReplaceAuthenticator
     const made = await post<RecoveryCodes>("second-factor/replacement/confirm", {
       code: code.trim(),
     });
-    showToast("Your other authenticator is in force, the one before is not");
+    showToast("Authenticator replaced");
     onCodes(made.recovery_codes);
   };
   if (begun) {
@@ -238,12 +242,14 @@ export function ReplaceAuthenticator({ onCodes, onCancel }: ReplaceAuthenticator
   }
   return (
     <Form
-      submitLabel="Go on"
+      submitLabel="Continue"
       onSubmit={show}
       extraActions={<Button onClick={onCancel}>Cancel</Button>}
     >
-      <p class="muted whole">Show the one that you have first. It stays in force until the end.</p>
-      <CodeField value={code} onChange={setCode} hint="Or one of your recovery codes" />
+      <p class="muted whole">
+        Enter a code of your current authenticator. It stays valid until the new one is confirmed.
+      </p>
+      <CodeField value={code} onChange={setCode} hint="Or a recovery code" />
     </Form>
   );
 }

@@ -24,7 +24,7 @@ const SESSION_KINDS: Record<string, string> = {
   browser: "Browser",
   session: "Program",
   api: "API token",
-  half: "Half signed in",
+  half: "Sign-in not completed",
 };
 
 /** What one is signed in with, everywhere; each can be ended. */
@@ -33,7 +33,7 @@ export function SessionsCard() {
   const end = (ids: string[]) =>
     Promise.all(ids.map(id => remove(`sessions/${id}`)))
       .then(
-        () => showToast(ids.length === 1 ? "It is ended" : `${ids.length} are ended`),
+        () => showToast(ids.length === 1 ? "Session ended" : `${ids.length} sessions ended`),
         showError,
       )
       .then(result.reload);
@@ -72,7 +72,7 @@ function actionsColumn(end: (ids: string[]) => void): Column<Session> {
     numeric: true,
     cell: ({ current, id }) =>
       current ? (
-        <StatusBadge status="info" label="This" />
+        <StatusBadge status="info" label="Current" />
       ) : (
         <Button onClick={() => end([id])}>End</Button>
       ),
@@ -89,14 +89,14 @@ const COLUMNS: Column<Session>[] = [
   },
   {
     name: "with",
-    title: "With",
+    title: "Client",
     cell: ({ kind, label, user_agent }) => {
       const text = kind === "api" ? label : user_agent || label;
       return <span title={text}>{text || "–"}</span>;
     },
   },
-  { name: "ip", title: "From", width: "9rem", wideOnly: true, cell: ({ ip }) => ip || "–" },
-  timeColumn("made", "Opened", row => row.created_at, { wideOnly: true, sortable: true }),
-  timeColumn("seen", "Seen", row => row.seen_at, { wideOnly: true, sortable: true }),
-  timeColumn("ends", "Ends", row => row.expires_at, { wideOnly: true, sortable: true }),
+  { name: "ip", title: "IP address", width: "9rem", wideOnly: true, cell: ({ ip }) => ip || "–" },
+  timeColumn("made", "Started", row => row.created_at, { wideOnly: true, sortable: true }),
+  timeColumn("seen", "Last seen", row => row.seen_at, { wideOnly: true, sortable: true }),
+  timeColumn("ends", "Expires", row => row.expires_at, { wideOnly: true, sortable: true }),
 ];

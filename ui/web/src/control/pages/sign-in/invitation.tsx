@@ -37,7 +37,7 @@ export function AcceptInvitation({ secret, onNext, onUseAccount }: AcceptInvitat
       >
         <Notice tone="bad">
           {error.status === 404
-            ? "This link does not count: it was used, taken back or is older than a week. Ask for another one."
+            ? "This invitation is not valid: it was used, revoked or has expired. Ask for a new one."
             : error.message}
         </Notice>
       </AuthForm>
@@ -66,24 +66,24 @@ function CreateAccount({
   return (
     <AuthForm
       title={`Join ${title || organization}`}
-      submitLabel="Make my account"
+      submitLabel="Create account"
       onSubmit={act}
-      unauthorizedMessage="This invitation does not count any more."
+      unauthorizedMessage="This invitation is no longer valid."
       extraActions={
         <>
-          <Button onClick={onUseAccount}>I have an account already</Button>
+          <Button onClick={onUseAccount}>Use an existing account</Button>
           <ProviderButton organization={organization} errorCode="" invitation={secret} />
         </>
       }
     >
       <p class="muted">
-        {email} is invited to {organization} as {role}.
+        {email} is invited to join {organization} as {role}.
       </p>
       <TextField
         label="Name"
         name="username"
         autocomplete="username"
-        hint="What you sign in with: a–z, 0–9 and -."
+        hint="Your sign-in name. Allowed: a–z, 0–9 and -."
         pattern={SLUG_PATTERN}
         maxLength={64}
         required

@@ -29,7 +29,7 @@ function JoinDialog({ secret }: { secret: string }) {
   const act = async () => {
     await post("invitations/join", { secret });
     close(); // before the shell is drawn anew, which would look again
-    showToast(`You are a member of ${title || organization}`);
+    showToast(`You joined ${title || organization}`);
     await switchOrganization(organization);
   };
   return (
@@ -41,8 +41,8 @@ function JoinDialog({ secret }: { secret: string }) {
     >
       <p class="muted">
         Your account {currentUser.value?.home}/{currentUser.value?.name} becomes a member of{" "}
-        {organization} as {role}. If you want an account of its own there, sign out and open the
-        link again.
+        {organization} as {role}. To create a separate account there, sign out and open the link
+        again.
       </p>
     </Dialog>
   );

@@ -28,7 +28,7 @@ export function PasswordSignIn({ onNext, errorCode }: PasswordSignInProps) {
       title="Sign in"
       submitLabel="Sign in"
       onSubmit={act}
-      unauthorizedMessage="Organization, name or password is wrong."
+      unauthorizedMessage="Wrong organization, name or password."
       extraActions={<ProviderButton organization={organization} errorCode={errorCode} />}
     >
       <TextField

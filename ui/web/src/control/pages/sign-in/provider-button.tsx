@@ -6,14 +6,13 @@ import { startProviderSignIn } from "../../sign-in";
 
 /** What came of a login at the provider, by the code in the address. */
 const MESSAGES: Record<string, string> = {
-  oidc_state: "This login was not begun in this tab, or took too long. Try again.",
-  oidc_refused: "The identity provider did not let you in.",
-  oidc_issuer: "Another provider has answered. Try again.",
-  oidc_unavailable: "The identity provider does not answer. Try again later.",
-  id_token_invalid: "What the identity provider sent does not count. Tell your administrator.",
+  oidc_state: "This sign-in was started in another tab or took too long. Try again.",
+  oidc_refused: "The identity provider rejected the sign-in.",
+  oidc_issuer: "The response came from a different identity provider. Try again.",
+  oidc_unavailable: "The identity provider is not available. Try again later.",
+  id_token_invalid: "The identity provider sent an invalid ID token. Contact your administrator.",
   not_found: "This organization has no identity provider.",
-  oidc_no_account:
-    "The identity provider knows you, but you have no account here. Ask for an invitation.",
+  oidc_no_account: "You have no account here. Ask for an invitation.",
 };
 
 interface ProviderButtonProps {
@@ -29,18 +28,17 @@ export function ProviderButton({ organization, errorCode, invitation = "" }: Pro
   const [error, setError] = useState("");
   const go = async () => {
     try {
-      if (!organization) throw new ApiError(0, "missing", "Which organization?");
+      if (!organization) throw new ApiError(0, "missing", "Enter your organization first.");
       await startProviderSignIn(organization, invitation);
     } catch (thrown) {
       const text = asApiError(thrown);
       setError(text.status === 404 ? "This organization has no identity provider." : text.message);
     }
   };
-  const shown =
-    error || (errorCode && (MESSAGES[errorCode] ?? "This login did not work. Try again."));
+  const shown = error || (errorCode && (MESSAGES[errorCode] ?? "Sign-in failed. Try again."));
   return (
     <>
-      <Button onClick={go}>Sign in with your organization's provider</Button>
+      <Button onClick={go}>Sign in with identity provider</Button>
       {shown && <Notice tone="bad">{shown}</Notice>}
     </>
   );

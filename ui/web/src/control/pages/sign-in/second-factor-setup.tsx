@@ -32,15 +32,16 @@ export function SecondFactorSetup({ challenge, onDone }: SecondFactorSetupProps)
   if (recovery) return <RecoveryCodes codes={recovery} onDone={onDone} />;
   return (
     <AuthForm
-      title="Set up a second step"
+      title="Set up a second factor"
       submitLabel="Confirm"
       onSubmit={confirm}
-      unauthorizedMessage="This code does not count. Check that your device's clock is right."
+      unauthorizedMessage="Invalid code. Check that the clock of your device is correct."
     >
       <p class="muted">
-        Your organization asks for a second step. Scan this with an authenticator, or type the key.
+        Your organization requires a second factor. Scan this QR code with an authenticator app, or
+        enter the key.
       </p>
-      <img class="picture" src={begun.picture} alt="A code for the camera of an authenticator" />
+      <img class="picture" src={begun.picture} alt="QR code for an authenticator app" />
       <p class="line">
         <code>{begun.secret}</code>
         <CopyButton text={begun.secret} label="Copy the key" />
@@ -59,12 +60,12 @@ function RecoveryCodes({ codes, onDone }: RecoveryCodesProps) {
   return (
     <AuthForm
       title="Recovery codes"
-      submitLabel="I have kept them"
+      submitLabel="I have saved them"
       onSubmit={onDone}
       unauthorizedMessage=""
     >
       <p class="muted">
-        Each is good once, if your authenticator is lost. They are not shown again.
+        If you lose your authenticator, each code works once. The codes are not shown again.
       </p>
       <CodeBlock label="Recovery codes" text={codes.join("\n")} />
     </AuthForm>

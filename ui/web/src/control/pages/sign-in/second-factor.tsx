@@ -13,12 +13,12 @@ export function SecondFactor({ challenge, onNext }: SecondFactorProps) {
   const [code, setCode] = useState("");
   return (
     <AuthForm
-      title="Second step"
-      submitLabel="Go on"
+      title="Second factor"
+      submitLabel="Continue"
       onSubmit={async () => onNext(await answerSecondFactor(challenge, code.trim()))}
-      unauthorizedMessage="This code does not count. Codes change every 30 seconds, and each is good once."
+      unauthorizedMessage="Invalid code. Codes change every 30 seconds and work once."
     >
-      <CodeField value={code} onChange={setCode} hint="Or one of your recovery codes" />
+      <CodeField value={code} onChange={setCode} hint="Or a recovery code" />
     </AuthForm>
   );
 }
@@ -32,7 +32,7 @@ interface CodeFieldProps {
 export function CodeField({ value, onChange, hint }: CodeFieldProps) {
   return (
     <TextField
-      label="Code of your authenticator"
+      label="Authenticator code"
       hint={hint}
       name="code"
       autocomplete="one-time-code"

@@ -18,8 +18,8 @@ const DEFAULT_DAYS = "90";
 const FORECAST_PERIODS = [
   ["30", "30 days"],
   ["90", "90 days"],
-  ["180", "Half a year"],
-  ["365", "A year"],
+  ["180", "180 days"],
+  ["365", "1 year"],
 ] as const;
 
 /** Storage and load: how they went, and where they are going, with the band of 90 %. */
@@ -35,7 +35,7 @@ export function CapacityTab() {
     <div class="stack">
       <FieldGrid>
         <SelectField
-          label="Look ahead"
+          label="Forecast period"
           value={ahead}
           onChange={days => setQuery({ ahead: days === DEFAULT_DAYS ? "" : days })}
           options={FORECAST_PERIODS}
@@ -53,7 +53,7 @@ export function CapacityTab() {
               <ExportButtons all={all} />
             </>
           ) : (
-            <EmptyState icon="chart" title="Nothing was told yet" />
+            <EmptyState icon="chart" title="No data yet" />
           )
         }
       </Await>
@@ -65,16 +65,16 @@ function ForecastCard({ forecast }: { forecast: Forecast }) {
   const format = forecast.unit === "bytes" ? formatBytes : formatCompact;
   const title =
     forecast.name === "requests"
-      ? "Requests an hour"
+      ? "Requests per hour"
       : humanize(forecast.name.replace("_bytes", ""));
   const { band, expected, history, times } = forecastSeries(forecast);
   return (
-    <Card title={title} aside={forecast.enough && `${format(forecast.per_day)} more a day`}>
+    <Card title={title} aside={forecast.enough && `+${format(forecast.per_day)} per day`}>
       <div class="stack">
         {!forecast.enough && <Notice tone="info">No forecast: {forecast.reason}.</Notice>}
         {forecast.full_at && (
           <Notice tone="warn">
-            The disk is full about <Timestamp at={forecast.full_at} />, if it goes on like this.
+            At this rate the disk is full around <Timestamp at={forecast.full_at} />.
           </Notice>
         )}
         {times.length ? (
@@ -91,12 +91,12 @@ function ForecastCard({ forecast }: { forecast: Forecast }) {
             {...(forecast.enough ? { band: { title: "90 % band", ...band } } : {})}
           />
         ) : (
-          <p class="muted">Nothing was measured yet.</p>
+          <p class="muted">No measurements yet.</p>
         )}
         {forecast.points > 0 && (
           <p class="muted">
-            From {pluralize(forecast.points, "daily mean")}
-            {forecast.weekly && ", by weekday"}. It knows of no plans.
+            Based on {pluralize(forecast.points, "daily mean")}
+            {forecast.weekly && " and the weekday"}.
           </p>
         )}
       </div>
@@ -108,8 +108,10 @@ function ExportButtons({ all }: { all: Forecast[] }) {
   const json = () => saveFile("capacity.json", "application/json", JSON.stringify(all, null, 2));
   return (
     <div class="line">
-      <Button onClick={() => saveFile("capacity.csv", "text/csv", forecastCsv(all))}>CSV</Button>
-      <Button onClick={json}>JSON</Button>
+      <Button onClick={() => saveFile("capacity.csv", "text/csv", forecastCsv(all))}>
+        Export CSV
+      </Button>
+      <Button onClick={json}>Export JSON</Button>
     </div>
   );
 }

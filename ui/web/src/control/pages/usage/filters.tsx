@@ -12,7 +12,7 @@ const PERIODS = [
   ["7", "7 days"],
   ["30", "30 days"],
   ["90", "90 days"],
-  ["365", "A year"],
+  ["365", "1 year"],
 ] as const;
 
 /** Of which agent, and how far back: in the address, for every part of the page. */
@@ -31,7 +31,7 @@ export function UsageFilters() {
         options={[["", "All agents"], ...agents.map(name => [name, name] as const)]}
       />
       <Select
-        aria-label="Time"
+        aria-label="Period"
         value={selectedPeriod()}
         onChange={span => setQuery({ span: span === DEFAULT_PERIOD ? "" : span })}
         options={PERIODS}

@@ -1,7 +1,7 @@
 import { Await, EmptyState } from "../../../components/states";
 import type { Column } from "../../../components/table";
 import { timeColumn } from "../../../components/time-column";
-import { formatCount } from "../../../lib/format";
+import { formatCount, pluralize } from "../../../lib/format";
 import { useGet } from "../../../lib/hooks";
 import { query } from "../../../lib/router";
 import { inOrganization, organizationPath } from "../../../lib/session";
@@ -25,8 +25,7 @@ export function KeysTab() {
         {first => (
           <>
             <p>
-              Agents that owe a change of the key-encryption key: {formatCount(first.due)} of{" "}
-              {formatCount(first.told)}.
+              Key rotation due: {formatCount(first.due)} of {pluralize(first.told, "agent")}.
             </p>
             <PagedTable
               key={JSON.stringify(params)}
@@ -38,8 +37,9 @@ export function KeysTab() {
               columns={COLUMNS}
               keyOf={row => row.vault}
               empty={
-                <EmptyState icon="check" title="None">
-                  No agent has told of its key yet.
+                <EmptyState icon="check" title="No keys yet">
+                  {" "}
+                  No agent has reported its key.
                 </EmptyState>
               }
             />
@@ -47,8 +47,8 @@ export function KeysTab() {
         )}
       </Await>
       <p class="muted">
-        When a change is due, by age or by use, each agent judges for itself, and makes it. “Or
-        longer”: it was in use before anybody wrote it down.
+        Each agent decides when its key-encryption key is due, by age or by use, and rotates it. “Or
+        longer” means that the key was in use before the control plane recorded it.
       </p>
     </div>
   );
@@ -75,7 +75,7 @@ const COLUMNS: Column<KeyStatus>[] = [
     title: "Or longer",
     wideOnly: true,
     width: "6rem",
-    cell: ({ exact }) => (exact ? "no" : "or longer"),
+    cell: ({ exact }) => (exact ? "No" : "Or longer"),
   },
   timeColumn("due", "Due since", row => row.due_since, { sortable: true }),
 ];

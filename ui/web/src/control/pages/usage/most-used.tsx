@@ -15,8 +15,8 @@ import { formatShare } from "./series";
 const KINDS = [
   ["agent", "Agents"],
   ["operation", "Operations"],
-  ["secret", "Secrets, by opaque id"],
-  ["identity", "Identities, by opaque id"],
+  ["secret", "Secrets, by opaque ID"],
+  ["identity", "Identities, by opaque ID"],
 ] as const;
 const PAGE_SIZE = 200; // rows that one request brings
 
@@ -47,8 +47,9 @@ export function MostUsedTab() {
             columns={COLUMNS}
             keyOf={({ subject, vault }) => `${vault}/${subject}`}
             empty={
-              <EmptyState icon="chart" title="Nothing of this kind">
-                Agents name secrets and identities only with share_usage: opaque.
+              <EmptyState icon="chart" title="No data">
+                {" "}
+                Agents report secrets and identities only with share_usage: opaque.
               </EmptyState>
             }
           />
@@ -63,19 +64,19 @@ const COLUMNS: Column<UsageCount>[] = [
     name: "vault",
     title: "Agent",
     width: "9rem",
-    cell: ({ vault }) => (vault ? <a href={inOrganization(`/agents/${vault}`)}>{vault}</a> : "all"),
+    cell: ({ vault }) => (vault ? <a href={inOrganization(`/agents/${vault}`)}>{vault}</a> : "All"),
     sortBy: row => row.vault,
   },
   {
     name: "subject",
-    title: "What",
+    title: "Subject",
     cell: ({ subject, vault }) =>
       subject === vault ? "Everything" : <code title={subject}>{subject}</code>,
     sortBy: row => row.subject,
   },
   {
     name: "count",
-    title: "Times",
+    title: "Count",
     width: "7rem",
     numeric: true,
     cell: row => formatCount(row.count),
@@ -83,7 +84,7 @@ const COLUMNS: Column<UsageCount>[] = [
   },
   {
     name: "failed",
-    title: "Refused or failed",
+    title: "Denied or failed",
     width: "9rem",
     numeric: true,
     wideOnly: true,

@@ -22,9 +22,9 @@ export function OverviewTab() {
         usage.agents || usage.count || usage.system_count ? (
           <UsageSummary usage={usage} />
         ) : (
-          <EmptyState icon="chart" title="Nothing was told yet">
-            Agents tell each quarter of an hour what was used, unless their owner has switched it
-            off (share_usage).
+          <EmptyState icon="chart" title="No usage data yet">
+            Agents report usage every 15 minutes, unless their owner has turned it off
+            (share_usage).
           </EmptyState>
         )
       }
@@ -42,12 +42,12 @@ function UsageSummary({ usage }: { usage: Usage }) {
         <Stat
           label="Operations"
           value={formatCompact(usage.count)}
-          note={`${formatShare(usage.failed, usage.count)} refused or failed`}
+          note={`${formatShare(usage.failed, usage.count)} denied or failed`}
         />
         <Stat
           label="System operations"
           value={formatCompact(usage.system_count)}
-          note="health, link, pages: not in the count"
+          note="health, link and pages; not counted above"
         />
         <Stat
           label="Secrets"
@@ -57,11 +57,11 @@ function UsageSummary({ usage }: { usage: Usage }) {
         <Stat
           label="Unused"
           value={formatCount(secrets.unused)}
-          note="for 90 days"
+          note="not read for 90 days"
           href={list("unused")}
         />
         <Stat
-          label="Rotation debt"
+          label="Rotation overdue"
           value={formatCount(secrets.rotation_due)}
           note="older than 90 days"
           href={list("rotation")}
@@ -76,8 +76,8 @@ function UsageSummary({ usage }: { usage: Usage }) {
       </StatRow>
       {usage.opaque_agents < usage.agents && (
         <Notice tone="info">
-          {pluralize(usage.agents - usage.opaque_agents, "agent")} of {usage.agents} counts without
-          naming secrets: the lists cannot have theirs.
+          {pluralize(usage.agents - usage.opaque_agents, "agent")} of {usage.agents} report counts
+          without secret IDs. The lists do not include their secrets.
         </Notice>
       )}
       <DailyOperations />
@@ -112,7 +112,7 @@ function DailyOperations() {
   const { since, ...rest } = usageQuery();
   const result = useGet<DailyCount[]>(organizationPath("usage/curve"), { since, ...rest });
   return (
-    <Card title="Operations a day" aside={<ExportButtons list="curve" />}>
+    <Card title="Operations per day" aside={<ExportButtons list="curve" />}>
       <Await query={result}>
         {points => <DailyChart series={dailySeries(points, now.peek() / 1000)} since={since} />}
       </Await>
@@ -123,13 +123,13 @@ function DailyOperations() {
 function DailyChart({ series, since }: { series: DailySeries; since: number }) {
   return (
     <Chart
-      label="Operations a day"
+      label="Operations per day"
       daily
       from={since - (since % DAY)}
       times={series.times}
       series={[
         { title: "All", values: series.count },
-        { title: "Refused or failed", values: series.failed },
+        { title: "Denied or failed", values: series.failed },
       ]}
     />
   );

@@ -16,18 +16,18 @@ import { PagedTable } from "./paged-table";
 const PAGE_SIZE = 200; // rows that one request brings
 const LISTS = [
   ["unused", "Unused"],
-  ["overused", "Over-used"],
+  ["overused", "Overused"],
   ["expiring", "Expiring"],
-  ["rotation", "Rotation debt"],
-  ["all", "All that were named"],
+  ["rotation", "Rotation overdue"],
+  ["all", "All reported secrets"],
 ] as const;
 
 const DESCRIPTIONS: Record<string, string> = {
-  unused: "Not read for so many days, or never and as old.",
-  overused: "Read more than 10 times as often as the agent's median, and at least 100 times.",
-  expiring: "What expires within so many days, the soonest first.",
-  rotation: "Whose current version is older than so many days, the oldest first.",
-  all: "Every secret that an agent named.",
+  unused: "Not read for this many days, or never read and at least this old.",
+  overused: "Read at least 100 times and more than 10 times as often as the agent's median.",
+  expiring: "Expires within this many days, soonest first.",
+  rotation: "Current version older than this many days, oldest first.",
+  all: "Every secret that an agent reported by ID.",
 };
 const LISTS_BY_DAYS = ["unused", "expiring", "rotation"];
 
@@ -41,7 +41,7 @@ export function SecretsTab() {
     <div class="stack">
       <FieldGrid>
         <SelectField
-          label="Which"
+          label="List"
           hint={DESCRIPTIONS[which]}
           value={which}
           onChange={chosen => setQuery({ which: chosen === "unused" ? "" : chosen, days: "" })}
@@ -70,15 +70,16 @@ export function SecretsTab() {
             columns={COLUMNS}
             keyOf={({ secret, vault }) => `${vault}/${secret}`}
             empty={
-              <EmptyState icon="check" title="None">
-                Or their agents do not name them: that takes share_usage: opaque there.
+              <EmptyState icon="check" title="No secrets">
+                {" "}
+                Agents report secret IDs only with share_usage: opaque.
               </EmptyState>
             }
           />
         )}
       </Await>
       <p class="muted">
-        What an id is, its agent says: <code>freehold agent usage who ID</code>.
+        To find the secret of an ID, run on its agent: <code>freehold agent usage who ID</code>.
       </p>
     </div>
   );
