@@ -1,11 +1,11 @@
-/** What the agent's API sends, as far as its own pages read it. Written by hand and narrow. */
+/** The responses of the agent's API, with the fields that its pages read. */
 
 export interface Session {
   name: string;
   policies: string[];
   root: boolean;
   idle_seconds: number;
-  /** Until it ends unless it is renewed. */
+  /** Seconds until the session expires if it is not renewed. */
   left_seconds: number;
 }
 
@@ -13,7 +13,7 @@ export interface NewSession extends Session {
   session_key: string;
 }
 
-/** Of `/v1/sys/seal-status`, which anybody may ask. */
+/** Response of `/v1/sys/seal-status`, which needs no authentication. */
 export interface SealStatus {
   type: string;
   initialized: boolean;
@@ -22,7 +22,7 @@ export interface SealStatus {
   n: number;
   progress: number;
   version: string;
-  /** Why an open agent serves nothing; not there while it serves. */
+  /** Why an unsealed agent refuses requests. Absent while it serves. */
   refusing?: string;
 }
 
@@ -51,11 +51,11 @@ export interface Version {
   created_by: string;
   deleted_at: string | null;
   destroyed: boolean;
-  /** Or tags; null when it is not known. */
+  /** Whether metadata or tags changed with this version. Null if unknown. */
   metadata_changed: boolean | null;
 }
 
-/** What was said of a secret once a version was written; `version` 0: what is said now. */
+/** Metadata and tags of a secret as of a version. `version` 0 is the current state. */
 export interface VersionLabels {
   version: number;
   metadata: Record<string, string>;
@@ -67,7 +67,7 @@ export interface VersionLabelsPair {
   to: VersionLabels;
 }
 
-/** Everything about a secret but its values. */
+/** A secret without its values. */
 export interface SecretDetails {
   secret: Secret;
   versions: Version[];
@@ -122,7 +122,7 @@ export interface Role {
   policies: string[];
 }
 
-/** An event of the audit log; live its time is in Unix seconds. */
+/** An event of the audit log. `time` is in Unix seconds on the live feed, RFC 3339 over REST. */
 export interface AuditEvent {
   seq: number;
   time: string | number;
@@ -258,7 +258,7 @@ export interface EgressVerification {
   fault: string;
 }
 
-/** Accesses of one kind that would be decided otherwise; `allowed`: what they would be. */
+/** Recorded accesses with the same new decision. `allowed` is the new decision. */
 export interface ReplayedChange {
   allowed: boolean;
   actor_id: string;
@@ -270,7 +270,7 @@ export interface ReplayedChange {
   count: number;
 }
 
-/** Of `policies-replay`. */
+/** Response of `policies-replay`. */
 export interface ReplayResult {
   reached: string;
   stopped: string;

@@ -10,7 +10,7 @@ import { Sealed } from "./sealed";
 import { resume, session } from "./session";
 import { SignIn } from "./sign-in";
 
-/** The agent's own interface: sealed, the door, or the shell around the page of the address. */
+/** The agent's dashboard: the unseal page, the sign-in page, or the page of the address. */
 export function App() {
   const now = signInState.value;
   const vault = sealStatus.value;

@@ -1,4 +1,4 @@
-/** Lists and pairs as people type them. Pure. */
+/** Parses lists and key-value pairs of text fields. Pure. */
 
 /** `a, b` → `["a", "b"]`. */
 export function parseList(text: string): string[] {
@@ -8,7 +8,7 @@ export function parseList(text: string): string[] {
     .filter(Boolean);
 }
 
-/** A line each, `key: value`. Throws `Error` that names the line. */
+/** Parse one `key: value` per line. Throws `Error` that names the faulty line. */
 export function parseKeyValues(text: string): Record<string, string> {
   const result: Record<string, string> = {};
   for (const [index, line] of text.split("\n").entries()) {
@@ -21,14 +21,13 @@ export function parseKeyValues(text: string): Record<string, string> {
   return result;
 }
 
-/** The lines of these pairs. */
 export function formatKeyValues(pairs: Readonly<Record<string, string>>): string {
   return Object.entries(pairs)
     .map(([key, value]) => `${key}: ${value}`)
     .join("\n");
 }
 
-/** What has to be sent so that `before` becomes `after`: null takes a key away. */
+/** A JSON merge patch (RFC 7396) from `before` to `after`. Null removes a key. */
 export function mergePatch(
   before: Readonly<Record<string, string>>,
   after: Readonly<Record<string, string>>,

@@ -18,7 +18,7 @@ if (root) {
   syncTabs(resume);
   watchSealStatus();
   effect(() => {
-    // Asked once it is known that the vault is open, and again when it was sealed in between.
+    // Restore the session once the vault is unsealed, and again after each unseal.
     if (sealStatus.value?.sealed === false && signInState.peek().state !== "in") void resume();
   });
   render(<App />, root);

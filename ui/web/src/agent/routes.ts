@@ -1,17 +1,17 @@
 import type { IconName } from "../components/icon";
 import type { Route } from "../lib/router";
 
-/** A page of the agent's own interface; with `group` it is in the navigation. */
+/** A page of the agent's dashboard. With `group` it is in the navigation. */
 export interface AgentRoute extends Route {
   group?: (typeof NAV_GROUPS)[number];
   icon?: IconName;
 }
 
-/** Where `/` leads. */
+/** The page for `/`. */
 export const HOME = "/secrets";
 export const NAV_GROUPS = ["Secrets", "Access", "Evidence", "This agent"] as const;
 
-/** Every page, in the order of the navigation. To add one: docs/web.md. */
+/** All pages, in the order of the navigation. To add one: docs/web.md. */
 export const routes: readonly AgentRoute[] = [
   {
     path: "/secrets",

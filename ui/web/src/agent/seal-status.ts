@@ -3,15 +3,15 @@ import { fetchWithTimeout } from "../lib/api";
 import { feed } from "../lib/feed";
 import type { SealStatus } from "./api-types";
 
-const POLL_INTERVAL = 3000; // milliseconds, while it is not known that all is well
-const SLOW_POLL_FACTOR = 5; // else each fifth time: the feed goes on while the agent refuses everything
+const POLL_INTERVAL = 3000; // milliseconds, unless the feed is live and the agent serves
+const SLOW_POLL_FACTOR = 5; // polls are skipped while the feed is live; it stays live while the agent refuses requests
 
-/** Whether the vault is open; null: not known, as when the agent cannot be reached. */
+/** The seal status. Null while it is unknown, for example when the agent is unreachable. */
 export const sealStatus = signal<SealStatus | null>(null);
 
 let isAsking = false;
 
-/** Ask now, unless an answer is being waited for. */
+/** Fetch the seal status, unless a request is in flight. */
 export async function refreshSealStatus(): Promise<void> {
   if (isAsking) return;
   isAsking = true;
@@ -20,13 +20,13 @@ export async function refreshSealStatus(): Promise<void> {
     const { response, body: text } = await fetchWithTimeout("/v1/sys/seal-status", init);
     if (response.ok) sealStatus.value = JSON.parse(text) as SealStatus;
   } catch {
-    // It cannot be reached: what is shown says so by itself, and the next look comes.
+    // Unreachable: the page shows that already, and the next poll follows.
   } finally {
     isAsking = false;
   }
 }
 
-/** Keep `seal` true. Once, at the start. */
+/** Keep `sealStatus` up to date. Call once at startup. */
 export function watchSealStatus(): void {
   effect(() => {
     if (feed.state.value !== "live") void refreshSealStatus();

@@ -10,7 +10,7 @@ import { ApiError, asApiError, fetchWithTimeout } from "../lib/api";
 import type { SealStatus } from "./api-types";
 import { sealStatus } from "./seal-status";
 
-/** The vault is sealed or was never made: what that means, and the way out. */
+/** Shown while the vault is sealed or not initialized. */
 export function Sealed({ now }: { now: SealStatus }) {
   useEffect(() => {
     document.title = "Sealed – Freehold";
@@ -26,7 +26,10 @@ function SealedVault({ now }: { now: SealStatus }) {
   return now.type === "shamir" ? <ShareUnseal now={now} /> : <KeyFileUnseal now={now} />;
 }
 
-/** With a key file only a seal that was ordered lasts; the file is where a browser is not. */
+/**
+ * With a key file the vault stays sealed only by an explicit seal. Unsealing needs access to the
+ * file, which a browser does not have.
+ */
 function KeyFileUnseal({ now }: { now: SealStatus }) {
   return (
     <div class="sealed">
@@ -65,7 +68,7 @@ function Uninitialized() {
   );
 }
 
-/** Shares are offered one by one; the last one that is needed opens the vault. */
+/** Submits key shares one at a time. The last one needed unseals the vault. */
 function ShareUnseal({ now }: { now: SealStatus }) {
   const [share, setShare] = useState("");
   const [error, setError] = useState<ApiError | null>(null);

@@ -5,17 +5,17 @@ import { sessionKey, setSessionKey } from "../lib/session-key";
 import type { NewSession, Session } from "./api-types";
 
 const CHECK_INTERVAL = 5000; // milliseconds
-const RENEW_AFTER = 0.25; // of the idle time: a session is renewed no more often
+const RENEW_AFTER = 0.25; // of the idle timeout; limits how often a session is renewed
 
-/** Who is signed in to this agent. */
+/** The session of the signed-in user. */
 export const session = signal<Session | null>(null);
 
-/** Unix milliseconds of this machine: when nobody's presence ends the session. */
+/** Unix milliseconds of this machine: when the session expires without activity. */
 let ends = 0;
 let renewed = 0;
 let acted = false;
 
-/** Turn a token or an API key into a session. Throws `ApiError`. */
+/** Exchange a token or an API key for a session. Throws `ApiError`. */
 export async function signIn(credential: string): Promise<void> {
   const headers = { Authorization: `Bearer ${credential}` };
   const made = await post<NewSession>("sessions", undefined, { headers });
@@ -23,10 +23,10 @@ export async function signIn(credential: string): Promise<void> {
   setSession(made);
 }
 
-/** Is there one already? Without a session key there is none, and nothing is asked. */
+/** Restore the session of the stored session key, if there is one. */
 export async function resume(): Promise<void> {
   if (!sessionKey()) {
-    // asked at each look at the seal: what the door says stays
+    // called with each poll of the seal status: keep the reason for the last sign-out
     if (signInState.peek().state !== "out") signInState.value = { state: "out" };
     return;
   }
@@ -39,7 +39,7 @@ export async function resume(): Promise<void> {
   }
 }
 
-/** From now on: renew while a person is there, and leave when none is. Once, at the start. */
+/** Renew the session on activity, and expire it without. Call once at startup. */
 export function renewOnActivity(): void {
   for (const kind of ["pointerdown", "keydown"])
     addEventListener(kind, () => (acted = true), { passive: true, capture: true });
@@ -58,7 +58,7 @@ async function checkIdle(): Promise<void> {
   try {
     await renew();
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error; // the next action tries again
+    if (!(error instanceof ApiError)) throw error; // the next activity tries again
   }
 }
 
@@ -74,7 +74,7 @@ function setSession(mine: Session): void {
     signInState.value = { state: "in", me: sharedUser(mine.name) };
 }
 
-/** In the shape that the parts which both programs share know. */
+/** The user in the shape that the shared components expect. */
 function sharedUser(name: string) {
   return {
     organization: "",

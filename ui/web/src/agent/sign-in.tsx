@@ -4,7 +4,7 @@ import { AuthLayout as Frame } from "../components/auth-layout";
 import { TextField } from "../components/field";
 import { signIn } from "./session";
 
-/** The way in: a token or an API key, which the browser turns into a session and forgets. */
+/** Signs in with a token or an API key, which is exchanged for a session and not stored. */
 export function SignIn() {
   const [credential, setCredential] = useState("");
   return (

@@ -8,7 +8,7 @@ import { type Column, Table } from "./table";
 import { RelativeTime } from "./time";
 import "./actor-tree.css";
 
-const NEARLY_FULL = 0.8; // of a mailbox's bound
+const NEARLY_FULL = 0.8; // share of a mailbox's bound
 
 const COLUMNS: Column<ActorNode>[] = [
   {
@@ -72,7 +72,7 @@ const COLUMNS: Column<ActorNode>[] = [
   },
 ];
 
-/** The agent's actors as they stand under their supervisors. */
+/** A table of the actors, indented by their place in the supervision tree. */
 export function ActorTree({ tree }: { tree: AgentSections["tree"] | undefined }) {
   if (!tree?.nodes)
     return (

@@ -11,11 +11,11 @@ export interface NavEntry {
   href: string;
   title: string;
   icon: IconName;
-  /** Pages that are looked at from this one: an address that begins so is below it. */
+  /** Address prefix of pages that belong to this entry, if it is not `href`. */
   childPath?: string;
 }
 
-/** Entries of the navigation under one heading. */
+/** Navigation entries under one heading. */
 export interface NavGroup {
   title: string;
   entries: readonly NavEntry[];
@@ -23,14 +23,14 @@ export interface NavGroup {
 
 interface ShellProps {
   groups: readonly NavGroup[];
-  /** Above the navigation: which organization. */
+  /** Shown above the navigation. */
   organizationPicker?: ComponentChildren;
-  /** Below it: who is signed in, and the way out. */
+  /** Shown below the navigation. */
   footer?: ComponentChildren;
   children: ComponentChildren;
 }
 
-/** `/` goes to the page's search field, unless one is typing somewhere. */
+/** `/` focuses the page's search field, unless the user is typing in a field. */
 function useSearchKey(): void {
   useEffect(() => {
     const find = (event: KeyboardEvent) => {
@@ -46,14 +46,14 @@ function useSearchKey(): void {
   }, []);
 }
 
-/** What is around every page: navigation at the side, or behind a button where that is narrow. */
+/** The frame around every page: navigation at the side, behind a button on narrow screens. */
 export function AppShell({ groups, organizationPicker, footer, children }: ShellProps) {
   const [open, setOpen] = useState(false);
   const at = path.value;
   useSearchKey();
-  // it closes with each change of page
+  // close the navigation when the page changes
   useEffect(() => setOpen(false), [at]);
-  // before the next frame: who opens it may press Escape at once
+  // before the next frame: Escape may be pressed immediately
   useLayoutEffect(() => {
     if (!open) return;
     const close = (event: KeyboardEvent) => event.key === "Escape" && setOpen(false);
@@ -131,7 +131,7 @@ function NavLink({ entry: { href, title, icon, childPath }, at }: { entry: NavEn
 
 const THEME_ICONS = { system: "system", light: "sun", dark: "moon" } as const;
 
-/** Light, dark, or as the system is. */
+/** Cycles through the themes: system, light, dark. */
 export function ThemeButton() {
   const { value } = theme;
   return <IconButton icon={THEME_ICONS[value]} label={`Theme: ${value}`} onClick={cycleTheme} />;

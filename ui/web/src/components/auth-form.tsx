@@ -8,16 +8,16 @@ import { Notice } from "./states";
 interface AuthFormProps {
   title: string;
   submitLabel: string;
-  /** Does it; what it throws is shown. */
+  /** Errors that it throws are shown in the form. */
   onSubmit: () => Promise<void>;
-  /** What a refusal means here. */
+  /** Shown for status 401. */
   unauthorizedMessage: string;
-  /** Below the button: another way. */
+  /** Shown below the button. */
   extraActions?: ComponentChildren;
   children: ComponentChildren;
 }
 
-/** One step through the door: a form with one button, whose first field is ready to be typed in. */
+/** A sign-in form with one button. Its first empty field takes the focus. */
 export function AuthForm({
   title,
   submitLabel,

@@ -4,7 +4,7 @@ import { ThemeButton } from "./app-shell";
 import { Notice } from "./states";
 import "./auth-layout.css";
 
-/** What stands before everything: the program's name, and one form in the middle of the window. */
+/** The page around a sign-in form: product name and session notice. */
 export function AuthLayout({
   product,
   children,

@@ -4,7 +4,7 @@ import "./badge.css";
 
 export type Tone = "good" | "warn" | "bad" | "info" | "muted";
 
-/** The word of a state, its tone, and a shape of its own: nobody has to see the colour. */
+/** Tone, shape and label of a status. The shape makes it readable without colour. */
 type StatusStyle = [Tone, Shape, string?];
 type Shape = "full" | "half" | "ring" | "cross" | "check" | "bang" | "bar" | "arrow";
 
@@ -72,14 +72,14 @@ const SHAPES: Record<Shape, JSX.Element> = {
 };
 
 interface StatusBadgeProps {
-  /** `online`, `failed`, …; a word that is not listed is shown as it is. */
+  /** `online`, `failed`, …; an unknown status is shown by its name. */
   status: string;
-  /** On a tinted ground, for the head of a page. */
+  /** With a tinted background, for page headers. */
   filled?: boolean;
   label?: string;
 }
 
-/** A state as shape, colour and word. */
+/** A status as shape, colour and label. */
 export function StatusBadge({ status, filled = false, label }: StatusBadgeProps) {
   const [tone, shape, word] = STATUS_STYLES[status] ?? ["muted", "ring"];
   return (
@@ -92,12 +92,12 @@ export function StatusBadge({ status, filled = false, label }: StatusBadgeProps)
   );
 }
 
-/** What became of an agent's bundle: `unknown` is not that of an agent that was never heard. */
+/** The status of an agent's policy bundle. Here `unknown` means that the bundle was not issued. */
 export function PolicyStatusBadge({ status }: { status: string }) {
   return <StatusBadge status={status === "unknown" ? "not_issued" : status} />;
 }
 
-/** The tone of a state, for figures and bars beside it. */
+/** The tone of a status, for charts and bars beside it. */
 export function toneOf(state: string): Tone {
   return STATUS_STYLES[state]?.[0] ?? "muted";
 }

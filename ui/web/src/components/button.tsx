@@ -7,7 +7,7 @@ type Kind = "plain" | "primary" | "danger" | "quiet";
 interface ButtonProps extends Omit<JSX.IntrinsicElements["button"], "icon" | "size" | "ref"> {
   kind?: Kind;
   icon?: IconName;
-  /** It works on it: no second press, and a sign that something happens. */
+  /** Disables the button and shows a spinner. */
   busy?: boolean;
   children: ComponentChildren;
 }
@@ -30,7 +30,7 @@ export function Button(props: ButtonProps) {
 
 interface IconButtonProps extends Omit<JSX.IntrinsicElements["button"], "icon" | "size" | "ref"> {
   icon: IconName;
-  /** What it does: read out, and shown when the pointer rests on it. */
+  /** The accessible name and the tooltip. */
   label: string;
 }
 

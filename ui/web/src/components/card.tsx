@@ -4,14 +4,14 @@ import "./card.css";
 
 interface CardProps {
   title: string;
-  /** At the right of the title: a count, a legend, a button. */
+  /** Shown at the right of the title. */
   aside?: ComponentChildren;
-  /** Without padding, for tables and lists that bring their own. */
+  /** Without padding, for tables and lists. */
   flush?: boolean;
   children: ComponentChildren;
 }
 
-/** A section of a page with a title. */
+/** A titled section of a page. */
 export function Card({ title, aside, flush = false, children }: CardProps) {
   const id = useId();
   return (
@@ -29,18 +29,17 @@ export function StatRow({ children }: { children: ComponentChildren }) {
   return <div class="figures">{children}</div>;
 }
 
-const UNKNOWN = "–"; // it has no unit
+const UNKNOWN = "–"; // no value, and therefore no unit
 
 interface StatProps {
   label: ComponentChildren;
   value: ComponentChildren;
   unit?: string;
   note?: ComponentChildren;
-  /** Where a press leads. */
   href?: string;
 }
 
-/** One large number. */
+/** One large number with a label. */
 export function Stat({ label, value, unit, note, href }: StatProps) {
   const inside = (
     <>
@@ -61,7 +60,7 @@ export function Stat({ label, value, unit, note, href }: StatProps) {
   );
 }
 
-/** Names and what they are, under each other. */
+/** Pairs of name and value. */
 export function DescriptionList({ rows }: { rows: [string, ComponentChildren][] }) {
   return (
     <dl class="facts">

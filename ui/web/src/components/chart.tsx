@@ -11,43 +11,46 @@ import "./chart.css";
 
 export interface ChartSeries {
   title: string;
-  /** As many as `times`; null where nothing was measured. */
+  /** One value for each of `times`. Null where nothing was measured. */
   values: readonly (number | null)[];
-  /** What is not measured, but expected. */
+  /** For forecasts. */
   dashed?: boolean;
 }
 
-/** Between what a line is likely to be, as many values as `times`. */
+/** A confidence band: one value for each of `times`. */
 export interface ChartBand {
   title: string;
   low: readonly (number | null)[];
   high: readonly (number | null)[];
 }
 
-const MIN_LINE_POINTS = 3; // points that make no line yet: they are drawn as such
+const MIN_LINE_POINTS = 3; // with fewer points there is no line yet, so the points are drawn
 const DAY = 86_400; // seconds
-const DAY_STEPS = [1, 2, 7, 14, 30, 60, 90, 180, 365]; // between two ticks of a daily axis
+const DAY_STEPS = [1, 2, 7, 14, 30, 60, 90, 180, 365]; // days between two ticks of a daily axis
 
 interface ChartProps {
-  /** What it shows, for screen readers. */
+  /** Accessible name. */
   label: string;
-  /** Unix seconds, growing. */
+  /** Unix seconds, ascending. */
   times: readonly number[];
   series: readonly ChartSeries[];
-  /** How a value is written. */
+  /** Formats a value for the legend and the axis. */
   format?: (value: number | null | undefined) => string;
-  /** Pixels. */
+  /** In pixels. */
   height?: number;
   band?: ChartBand;
-  /** A point a day, at its beginning in UTC: days are told, not hours. */
+  /** One point for each day, at midnight UTC. The axis shows dates. */
   daily?: boolean;
-  /** Seconds that the axis shows up to the newest point; without it, all there is. */
+  /** Seconds that the axis spans back from the newest point. Without it, all points. */
   span?: number;
-  /** Unix seconds: where the axis begins, whatever there is. */
+  /** Unix seconds: a fixed start of the axis. */
   from?: number;
 }
 
-/** Curves over time. They move as points come, follow the theme, and tell the values under the pointer. */
+/**
+ * A line chart over time. It follows live points and the theme, and shows the values at the
+ * pointer.
+ */
 export function Chart(props: ChartProps) {
   const { label, times, series, band, format = formatCompact, height = 140, daily = false } = props;
   const box = useRef<HTMLDivElement>(null);
@@ -56,12 +59,12 @@ export function Chart(props: ChartProps) {
   const latest = useRef(props);
   latest.current = props;
   const titles = [...series, ...(band ? [band] : [])].map(({ title }) => title).join("\n");
-  // made anew for other lines, not points
+  // recreate the plot when the set of lines changes, not for each point
   useEffect(() => {
     const element = box.current;
     if (!element) return;
     const stop = effect(() => {
-      isDark.value; // the colours are other ones
+      isDark.value; // colours change with the theme
       plot.current?.destroy();
       const options = plotOptions(latest.current, element, index => setAt(index));
       plot.current = new uPlot(options, plotData(latest.current), element);
@@ -195,20 +198,20 @@ function plotOptions(
   };
 }
 
-/** Of a band: it is filled, not drawn. */
+/** The edges of a band are filled between, not drawn. */
 const BAND_EDGE = { stroke: "transparent", width: 0, points: { show: false } };
 
-/** `2026-11-24` of Unix seconds, in UTC as the days are that are counted. */
+/** The date in UTC, because days are counted in UTC. */
 function formatDay(at: number): string {
   return formatTimestamp(at * 1000, "utc").slice(0, 10);
 }
 
-/** Pixels for the labels of an axis: as many as the longest takes. */
+/** Pixels that the longest label of an axis needs. */
 function axisWidth(labels: readonly string[]): number {
   return 14 + 6.5 * Math.max(3, ...labels.map(({ length }) => length));
 }
 
-/** Points that have no neighbour: no line is drawn to them, so they are drawn themselves. */
+/** Points without a neighbour: no line reaches them, so they are drawn as dots. */
 function isolatedPoints(plot: uPlot, series: number, shown: boolean): number[] | null {
   if (shown) return null;
   const values = plot.data[series] ?? [];

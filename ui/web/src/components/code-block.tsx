@@ -4,7 +4,7 @@ import { pluralize } from "../lib/format";
 import { CopyButton } from "./copy-button";
 import "./code-block.css";
 
-/** A document or a text as it is, to be read and copied. */
+/** Read-only text with a copy button. */
 export function CodeBlock({ label, text }: { label: string; text: string }) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard
@@ -17,7 +17,7 @@ export function CodeBlock({ label, text }: { label: string; text: string }) {
 
 const MARKS = { same: "  ", new: "+ ", gone: "− " } as const;
 
-/** What a change takes away and adds, line by line. */
+/** A line diff of two texts. */
 export function DiffView({
   label,
   before,

@@ -2,7 +2,7 @@ import { useId, useRef } from "preact/hooks";
 import "./code-editor.css";
 
 export interface Diagnostic {
-  /** From 1. */
+  /** Starts at 1. */
   line: number;
   text: string;
 }
@@ -12,13 +12,16 @@ interface CodeEditorProps {
   value: string;
   onChange: (value: string) => void;
   diagnostics: readonly Diagnostic[];
-  /** Said under it when there is no fault. */
+  /** Shown below the editor if there are no diagnostics. */
   hint?: string;
 }
 
-const MIN_LINES = 12; // lines
+const MIN_LINES = 12;
 
-/** A document with numbered lines; faulty ones are marked, told below, and reached by a press. */
+/**
+ * A text editor with line numbers. Diagnostics mark their lines and are listed below; selecting one
+ * moves the cursor to its line.
+ */
 export function CodeEditor({ label, value, onChange, diagnostics, hint }: CodeEditorProps) {
   const id = useId();
   const area = useRef<HTMLTextAreaElement>(null);

@@ -1,7 +1,6 @@
 import { IconButton } from "./button";
 import { showToast } from "./toasts";
 
-/** Puts a text on the clipboard. */
 export function CopyButton({ text, label = "Copy" }: { text: string; label?: string }) {
   const copy = () =>
     navigator.clipboard.writeText(text).then(

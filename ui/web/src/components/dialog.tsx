@@ -7,19 +7,17 @@ import "./dialog.css";
 
 interface DialogProps {
   title: string;
-  /** What the button says that does it. */
   submitLabel: string;
   danger?: boolean;
-  /** Does it; what it throws is shown and the dialog stays. */
+  /** An error that it throws is shown, and the dialog stays open. */
   onSubmit: () => Promise<unknown>;
   onClose: () => void;
   children: ComponentChildren;
 }
 
 /**
- * Asks before something is done, or for what it needs.
- *
- * The browser's own modal dialog: it holds the focus, gives it back, and closes on Escape.
+ * A modal form. It uses the browser's own dialog element, which traps the focus, restores it, and
+ * closes on Escape.
  */
 export function Dialog({
   title,

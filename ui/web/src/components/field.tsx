@@ -5,13 +5,12 @@ import "./field.css";
 
 interface FieldFrameProps {
   label: string;
-  /** What belongs in it. */
   hint?: string | undefined;
-  /** What is wrong with it: the field is marked, and the text is read out. */
+  /** Marks the field as invalid. Read out by screen readers. */
   error?: string | undefined;
 }
 
-/** What a field may be told beside its value; the names are HTML's. */
+/** Props of all fields. Those not listed in `FieldFrameProps` have HTML's names and meanings. */
 interface FieldProps extends FieldFrameProps {
   value: string;
   onChange: (value: string) => void;
@@ -28,7 +27,7 @@ interface FieldProps extends FieldFrameProps {
   disabled?: boolean;
 }
 
-/** One line of text. */
+/** A single-line text field. */
 export function TextField({
   label,
   hint,
@@ -44,7 +43,7 @@ export function TextField({
         <input
           {...rest}
           {...bound}
-          type={type as "text"} // Preact's types tie each type to roles of its own
+          type={type as "text"} // Preact's types give each input type its own roles
           class="input"
           value={value}
           onInput={event => onChange(event.currentTarget.value)}
@@ -54,7 +53,7 @@ export function TextField({
   );
 }
 
-/** Several lines of text, as a policy is. */
+/** A multi-line text field. */
 export function TextArea({ label, hint, error, value, onChange, ...rest }: FieldProps) {
   return (
     <FieldFrame label={label} hint={hint} error={error}>
@@ -73,11 +72,11 @@ export function TextArea({ label, hint, error, value, onChange, ...rest }: Field
 }
 
 interface SelectFieldProps extends FieldProps {
-  /** Value and what is shown for it. */
+  /** Pairs of value and label. */
   options: readonly (readonly [string, string])[];
 }
 
-/** One of a few. */
+/** A labelled select. */
 export function SelectField({
   label,
   hint,
@@ -103,7 +102,7 @@ interface SelectProps {
   "aria-label"?: string;
 }
 
-/** The same without a visible label, for toolbars: give it an `aria-label`. */
+/** A select without a visible label, for toolbars. Give it an `aria-label`. */
 export function Select({ value, onChange, options, ...rest }: SelectProps) {
   return (
     <select
@@ -127,7 +126,7 @@ interface SearchInputProps {
   onChange: (value: string) => void;
 }
 
-/** Narrows a list as one types. `/` reaches it from anywhere on the page. */
+/** A search field for filtering a list. `/` focuses it from anywhere on the page. */
 export function SearchInput({ label, value, onChange }: SearchInputProps) {
   return (
     <div class="search">

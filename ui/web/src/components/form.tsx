@@ -6,18 +6,17 @@ import { Notice } from "./states";
 import "./form.css";
 
 interface FormProps {
-  /** What the button says. */
   submitLabel: string;
   icon?: IconName;
-  /** Does it; what it throws is shown. */
+  /** An error that it throws is shown in the form. */
   onSubmit: () => Promise<unknown>;
   disabled?: boolean;
-  /** Beside the button. */
+  /** Shown beside the button. */
   extraActions?: ComponentChildren;
   children: ComponentChildren;
 }
 
-/** Fields on a page, with one button that sends them. */
+/** Fields with one submit button. */
 export function Form({
   submitLabel,
   icon,
@@ -48,7 +47,7 @@ export function Form({
   );
 }
 
-/** Fields beside each other where there is room, for a page that follows them as they change. */
+/** Lays out fields in columns where there is room. */
 export function FieldGrid({ children }: { children: ComponentChildren }) {
   return <div class="form-fields">{children}</div>;
 }
@@ -60,7 +59,6 @@ interface CheckboxProps {
   disabled?: boolean;
 }
 
-/** Yes or no. */
 export function Checkbox({ label, checked, onChange, disabled = false }: CheckboxProps) {
   return (
     <label class="check whole">

@@ -1,4 +1,4 @@
-/** Line icons on a 16 × 16 grid. Decoration: whoever shows one says in text what it means. */
+/** Line icons on a 16 × 16 grid. They are decorative: give the control a text label. */
 
 const PATHS = {
   agent: "M2.5 3.5h11v4h-11zM2.5 8.5h11v4h-11zM5 5.5h.01M5 10.5h.01",

@@ -9,7 +9,7 @@ const LABELS = {
   waiting: ["late", "Reconnecting"],
 } as const;
 
-/** Whether what is shown moves by itself. */
+/** The state of the live feed. */
 export function LiveIndicator() {
   const since = feed.staleSince.value;
   const [state, text] = since === null ? LABELS[feed.state.value] : LABELS.waiting;

@@ -5,7 +5,7 @@ import { matchPage, type PageProps, path, type Route } from "../lib/router";
 import { Page as Frame } from "./page";
 import { EmptyState, ErrorState, Loading } from "./states";
 
-/** The page that the address names, loaded when it is first opened. */
+/** The page of the current address, loaded on first use. */
 export function Outlet({ pages }: { pages: readonly Route[] }) {
   const result = matchPage(pages, path.value);
   if (!result) return <NotFound />;
@@ -44,11 +44,11 @@ function LazyPage({ page, params }: { page: Route; params: PageProps["params"] }
   const View = loaded.get(page);
   if (View) return <View params={params} />;
   if (!error) return <Loading />;
-  const isLate = error.code === "unreachable"; // its request is still under way
+  const isLate = error.code === "unreachable"; // the request is still in flight
   return <ErrorState error={error} onRetry={isLate ? again : () => location.reload()} />;
 }
 
-/** A fault of one page leaves the shell standing, and says that it is our fault. */
+/** Contains the failure of one page, so that the navigation stays usable. */
 class ErrorBoundary extends Component<{ children: ComponentChildren }, { failed: boolean }> {
   override state = { failed: false };
 
@@ -57,7 +57,7 @@ class ErrorBoundary extends Component<{ children: ComponentChildren }, { failed:
   }
 
   override componentDidCatch(error: unknown): void {
-    reportError(error); // on the console, as the browser does with what nobody catches
+    reportError(error); // log it as the browser does with uncaught errors
   }
 
   override render({ children }: { children: ComponentChildren }) {

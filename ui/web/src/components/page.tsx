@@ -3,16 +3,16 @@ import { useEffect, useRef } from "preact/hooks";
 
 interface PageProps {
   title: string;
-  /** Where it belongs: address and name of the page above. */
+  /** The page above this one. */
   parent?: { href: string; title: string };
-  /** Beside the title: a state. */
+  /** Shown beside the title. */
   state?: ComponentChildren;
-  /** At the right: what can be done here. */
+  /** Shown at the right. */
   actions?: ComponentChildren;
   children: ComponentChildren;
 }
 
-/** The frame of a page. Its title takes the focus, so that a screen reader says where one is. */
+/** The frame of a page. The title takes the focus, so that screen readers announce the page. */
 export function Page({ title, parent, state, actions, children }: PageProps) {
   const head = useRef<HTMLHeadingElement>(null);
   useEffect(() => {

@@ -3,23 +3,22 @@ import { useState } from "preact/hooks";
 import { Button } from "./button";
 import { showError } from "./toasts";
 
-/** A part of a list; `next` says where the following one begins: empty or 0, and it is the last. */
+/** One page of a list. `next` is the cursor of the next page; empty or 0 on the last. */
 export interface ListPage<Row, Next extends string | number> {
   rows: readonly Row[];
   next: Next;
 }
 
 interface Pagination<Row> {
-  /** Of all parts so far. */
+  /** The rows of all loaded pages. */
   rows: Row[];
-  /** Behind the count of the rows: ` so far` while there are more. */
+  /** Appended to the row count: ` so far` while there are more pages. */
   suffix: string;
-  /** What asks for the following part, while there is one. */
+  /** A button that loads the next page. Null after the last. */
   loadMore: JSX.Element | null;
 }
 
-/** A list that comes in parts: the first, and another with each press on `more`. Asked for anew
- * (other rows in `first`), it begins again. */
+/** Loads a list page by page. A new `first` page starts over. */
 export function usePagination<Row, Next extends string | number>(
   first: ListPage<Row, Next>,
   ask: (next: Next) => Promise<ListPage<Row, Next>>,

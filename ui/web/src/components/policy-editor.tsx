@@ -6,7 +6,7 @@ import { CodeEditor } from "./code-editor";
 interface PolicyEditorProps {
   label: string;
   text: string;
-  /** What is stored; empty: nothing is. */
+  /** The stored document. Empty if there is none. */
   saved: string;
   validation: Validation;
   hint: string;
@@ -14,7 +14,7 @@ interface PolicyEditorProps {
   onSave: () => void;
 }
 
-/** A policy that is typed: its faults at their lines, saved once it has none. */
+/** An editor for a policy document. It can be saved while the document is valid. */
 export function PolicyEditor({
   label,
   text,
@@ -51,7 +51,7 @@ export function PolicyEditor({
   );
 }
 
-/** How a draft stands. */
+/** The result of the validation. */
 export function ValidationBadge({
   validation,
   unchangedLabel,

@@ -9,14 +9,14 @@ interface Segment {
 }
 
 interface ProgressBarProps {
-  /** What moves on, for screen readers. */
+  /** Accessible name. */
   label: string;
-  /** Parts of `total`, one after the other. */
+  /** Parts of `total`, drawn in sequence. */
   segments: readonly Segment[];
   total: number;
 }
 
-/** How far something is, in parts: applied, failed, on its way. */
+/** A progress bar of several segments. */
 export function ProgressBar({ label, segments, total }: ProgressBarProps) {
   const done = segments.reduce((sum, { value }) => sum + value, 0);
   return (
@@ -46,7 +46,7 @@ interface Bar {
   value: number;
 }
 
-/** A few amounts beside each other, the largest first. */
+/** Labelled bars, largest first. */
 export function BarList({ bars, total }: { bars: readonly Bar[]; total: number }) {
   return (
     <ul class="bars">

@@ -1,7 +1,7 @@
 import { formatCount } from "../lib/format";
 import { Stat, StatRow } from "./card";
 
-/** How far back, in hours. */
+/** Values in hours. */
 export const REPLAY_PERIODS = [
   ["1", "Last hour"],
   ["24", "Last 24 hours"],
@@ -17,7 +17,7 @@ interface ReplayCounts {
   drifted: number;
 }
 
-/** What a candidate would have made of the accesses on record. */
+/** The counts of a policy replay. */
 export function ReplaySummary({ counts, undecided }: { counts: ReplayCounts; undecided: number }) {
   return (
     <StatRow>

@@ -9,12 +9,12 @@ import type { Tone } from "./badge";
 import { Button } from "./button";
 import { Icon, type IconName } from "./icon";
 import { RelativeTime, Timestamp } from "./time";
-import "./badge.css"; // the tones
+import "./badge.css"; // for the tones
 import "./states.css";
 
-const SPINNER_DELAY = 200; // milliseconds: what comes sooner needs no sign that it is on its way
+const SPINNER_DELAY = 200; // milliseconds; avoids a flash of the spinner for fast responses
 
-/** It is on its way. */
+/** A loading message. It appears after a short delay. */
 export function Loading({ label = "Loading" }: { label?: string }) {
   const [slow, setSlow] = useState(false);
   useEffect(() => {
@@ -35,11 +35,11 @@ export function Loading({ label = "Loading" }: { label?: string }) {
 interface EmptyStateProps {
   icon?: IconName;
   title: string;
-  /** What to do about it, or why that is fine. */
+  /** An explanation or the next step. */
   children?: ComponentChildren;
 }
 
-/** There is nothing, and that is no fault. */
+/** Shown instead of an empty list. */
 export function EmptyState({ icon = "search", title, children }: EmptyStateProps) {
   return (
     <div class="state">
@@ -50,7 +50,7 @@ export function EmptyState({ icon = "search", title, children }: EmptyStateProps
   );
 }
 
-/** It went wrong: what, the id to look for, and another try. */
+/** A failed request: message, request ID and a retry button. */
 export function ErrorState({ error, onRetry }: { error: ApiError; onRetry?: () => void }) {
   return (
     <div class="state failure" role="alert">
@@ -67,7 +67,7 @@ export function ErrorState({ error, onRetry }: { error: ApiError; onRetry?: () =
   );
 }
 
-/** One line across a page or card. */
+/** A message across a page or card. */
 export function Notice({ tone, children }: { tone: Tone; children: ComponentChildren }) {
   return (
     <div class={`notice tone-${tone}`} role="status">
@@ -77,7 +77,7 @@ export function Notice({ tone, children }: { tone: Tone; children: ComponentChil
   );
 }
 
-/** While the live feed is cut: how old the content is. What follows it in its parent is dimmed. */
+/** Shown while the live feed is disconnected. The stylesheet dims what follows it. */
 export function StaleNotice({ freshness }: { freshness: Freshness }) {
   const since = feed.staleSince.value;
   if (freshness !== "stale" || since === null) return null;
@@ -97,12 +97,14 @@ export function StaleNotice({ freshness }: { freshness: Freshness }) {
 
 interface OutdatedNoticeProps {
   message: ComponentChildren;
-  /** When the content was current. */
+  /** When the values were current. */
   at: Instant;
   onRetry?: () => void;
 }
 
-/** Content is out of date: why, and by how much. The sentence is static: it is read out once. */
+/**
+ * A message with the age of the values. The text is static, so that screen readers read it once.
+ */
 export function OutdatedNotice({ message, at, onRetry }: OutdatedNoticeProps) {
   return (
     <div class="notice tone-warn old">
@@ -114,7 +116,7 @@ export function OutdatedNotice({ message, at, onRetry }: OutdatedNoticeProps) {
   );
 }
 
-/** Loading, failure, or what came. */
+/** Shows the loading state, the error, or the data of a query. */
 export function Await<T>(props: { query: Query<T>; children: (data: T) => ComponentChildren }) {
   const { query, children } = props;
   const { at, data, error, reload } = query;

@@ -16,34 +16,34 @@ export interface Column<Row> {
   name: string;
   title: string;
   cell: (row: Row) => ComponentChildren;
-  /** What it is sorted by; without it the column cannot be sorted. */
+  /** The sort key. Without it the column is not sortable. */
   sortBy?: (row: Row) => SortValue;
-  /** Right-aligned figures. */
+  /** Right-aligned. */
   numeric?: boolean;
-  /** Left out on narrow screens. */
+  /** Hidden on narrow screens. */
   wideOnly?: boolean;
-  /** Its title is for screen readers alone: a column of buttons. */
+  /** For columns of buttons: only screen readers see the title. */
   hideTitle?: boolean;
-  /** CSS width, such as `8rem`; columns without one share the rest. */
+  /** CSS width. Columns without a width share the rest. */
   width?: string;
 }
 
 interface TableProps<Row> {
-  /** What the rows are, for screen readers. */
+  /** Accessible name. */
   label: string;
   columns: readonly Column<Row>[];
   rows: readonly Row[];
   keyOf: (row: Row) => string;
   order?: SortOrder;
-  /** What Enter or a press on a row does. */
+  /** Called for Enter or a click on a row. */
   onOpen?: (row: Row) => void;
-  /** Shown instead of rows. */
+  /** Shown if there are no rows. */
   empty?: ComponentChildren;
-  /** CSS height from which on it scrolls. */
+  /** CSS height after which the table scrolls. */
   height?: string;
 }
 
-const ROW_HEIGHT = 36; // pixels; --row in styles/tokens.css
+const ROW_HEIGHT = 36; // pixels; equals --row of styles/tokens.css
 const HEAD_HEIGHT = 36;
 const JUMPS: Record<string, (at: number, page: number, last: number) => number> = {
   ArrowDown: at => at + 1,
@@ -55,9 +55,9 @@ const JUMPS: Record<string, (at: number, page: number, last: number) => number> 
 };
 
 /**
- * A table of any length: only the rows near the view are in the document.
+ * A virtualized table: only rows near the viewport are in the document.
  *
- * The keyboard walks it: arrows, Page Up and Down, Home, End choose a row, Enter opens it.
+ * Arrow keys, Page Up and Down, Home and End select a row; Enter opens it.
  */
 export function Table<Row>(props: TableProps<Row>) {
   const { columns, rows, keyOf, onOpen } = props;
@@ -106,7 +106,7 @@ export function Table<Row>(props: TableProps<Row>) {
       class="table"
       role="group"
       aria-label={props.label}
-      aria-activedescendant={isChosenDrawn ? chosenId : undefined} // so that it is read out
+      aria-activedescendant={isChosenDrawn ? chosenId : undefined} // announced by screen readers
       ref={box}
       // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard
       tabIndex={0}
@@ -181,7 +181,7 @@ function HeaderCell<Row>({ column, order, onSort }: HeaderCellProps<Row>) {
   );
 }
 
-/** Stands for rows that are not drawn. */
+/** Takes the height of the rows that are not drawn. */
 function Spacer({ rows }: { rows: number }) {
   if (rows <= 0) return null;
   return (
@@ -195,7 +195,7 @@ function classOf<Row>({ numeric, wideOnly }: Column<Row>): string {
   return `${numeric ? "number" : ""} ${wideOnly ? "wide" : ""}`;
 }
 
-/** A press on a link or button inside a row is that one's own. */
+/** False for clicks on a link or control inside the row. */
 function isRowPress(event: MouseEvent): boolean {
   return event.target instanceof Element && !event.target.closest("a, button, input, label");
 }

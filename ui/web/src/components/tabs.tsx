@@ -11,7 +11,7 @@ export interface Tab {
 
 const ARROW_STEPS: Record<string, number> = { ArrowRight: 1, ArrowLeft: -1 };
 
-/** Parts of one page; the address (`?tab=`) says which is open. Arrow keys go from one to the next. */
+/** Tabs of a page. The query parameter `tab` selects one. Arrow keys move between tabs. */
 export function Tabs({ label, tabs }: { label: string; tabs: readonly Tab[] }) {
   const id = useId();
   const list = useRef<HTMLDivElement>(null);

@@ -3,13 +3,11 @@ import type { Column } from "./table";
 import { RelativeTime } from "./time";
 
 interface TimeColumnOptions {
-  /** As in `Column`. */
   wideOnly?: boolean;
-  /** Whether a press on its head sorts by it. */
   sortable?: boolean;
 }
 
-/** A column of a table that says how long ago something was, or when it will be. */
+/** A table column of relative times. */
 export function timeColumn<Row>(
   name: string,
   title: string,

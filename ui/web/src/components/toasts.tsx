@@ -11,24 +11,24 @@ interface Toast {
 }
 
 const MAX_TOASTS = 4;
-const TOAST_DURATION = 5000; // milliseconds; what went wrong stays until it is closed
+const TOAST_DURATION = 5000; // milliseconds; errors stay until they are dismissed
 const shown = signal<Toast[]>([]);
 let next = 1;
 
-/** A short word about what was just done, read out by screen readers. */
+/** A short confirmation. Screen readers announce it. */
 export function showToast(text: string, tone: Tone = "good"): void {
   const made = { id: next++, text, tone };
   shown.value = [...shown.value.slice(1 - MAX_TOASTS), made];
   if (tone !== "bad") setTimeout(() => dismiss(made.id), TOAST_DURATION);
 }
 
-/** What the server refused, with the request id that its log knows. */
+/** Shows an error with its request ID. */
 export function showError(error: unknown): void {
   const { message, requestId } = asApiError(error);
   showToast(requestId ? `${message} (request ${requestId})` : message, "bad");
 }
 
-/** Where they appear; once in the shell. */
+/** The visible toasts. Rendered once, by the app shell. */
 export function Toasts() {
   return (
     <div class="toasts" role="status" aria-live="polite">

@@ -23,7 +23,7 @@ import { routes } from "./routes";
 import { StepUpDialog } from "./step-up-dialog";
 import "./app.css";
 
-/** The dashboard: the door, or the shell around the page that the address names. */
+/** The control plane's dashboard: the sign-in page, or the page of the address. */
 export function App() {
   const now = signInState.value;
   if (now.state === "unknown") return <Loading label="Loading" />;
@@ -42,12 +42,11 @@ export function App() {
   );
 }
 
-/** Those of the platform are there for super-admins alone. */
 function permittedRoutes() {
   return routes.filter(({ superAdminOnly }) => !superAdminOnly || currentUser.value?.super_admin);
 }
 
-/** The navigation: pages with a group, as far as the role goes. */
+/** The navigation entries that the role permits. */
 function navGroups(): NavGroup[] {
   const result = new Map<string, NavGroup["entries"][number][]>();
   for (const { group, icon, childPath, path, role, title } of permittedRoutes()) {
@@ -59,7 +58,7 @@ function navGroups(): NavGroup[] {
   return [...result].map(([title, entries]) => ({ title, entries }));
 }
 
-/** Whose fleet is looked at; a super-admin chooses among all, others among their own. */
+/** Selects the organization. Super-admins choose among all, others among their memberships. */
 function OrganizationPicker() {
   const mine = currentUser.value;
   const all = useGet<Organization[]>(mine?.super_admin ? "organizations" : null, {

@@ -1,6 +1,6 @@
 /**
- * A secret that the fragment of the address holds, or "". No browser sends a fragment: so no server, no
- * proxy on the way, has it in its log. From here on neither address nor history has it.
+ * Reads a secret from the URL fragment and removes it from the address and the history. Returns ""
+ * if there is none. Browsers do not send the fragment, so no server or proxy logs it.
  */
 export function takeFragmentParameter(name: string, at: Location, entries: History): string {
   const secret = new URLSearchParams(at.hash.replace(/^#/, "")).get(name) ?? "";

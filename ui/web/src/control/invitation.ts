@@ -1,10 +1,13 @@
 import { signal } from "@preact/signals";
 import { takeFragmentParameter } from "./fragment";
 
-/** The secret of the link that one came by, or "". Here alone: a page loaded anew has forgotten it. */
+/** The secret of the opened invitation link, or "". Kept in memory only: a reload clears it. */
 export const invitation = signal("");
 
-/** Take a link's secret out of the address, now and whenever a link is opened. Once, at the start. */
+/**
+ * Take the secret of an invitation link from the address, now and on later links. Call once at
+ * startup.
+ */
 export function watchInvitationLinks(): void {
   const look = () => {
     const secret = takeFragmentParameter("invitation", location, history);

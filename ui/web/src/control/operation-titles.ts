@@ -1,6 +1,6 @@
 import { humanize } from "../lib/format";
 
-/** What an operation of the trail is called where its own name is not how people speak. */
+/** Titles of audited operations whose names do not read well. */
 const TITLES: Readonly<Record<string, string>> = {
   "agents.accept_log": "Audit log accepted",
   "agents.command": "Command sent to an agent",
@@ -74,7 +74,7 @@ const TITLES: Readonly<Record<string, string>> = {
   "users.set_password": "Password set",
 };
 
-/** An operation in words; one that was refused or failed has not happened, so its name has to do. */
+/** The title of an operation. A failed operation changed nothing, so it keeps its plain name. */
 export function operationTitle({
   operation,
   result,

@@ -2,19 +2,18 @@ import type { IconName } from "../components/icon";
 import type { Role } from "../lib/api-types";
 import type { Route } from "../lib/router";
 
-/** A page of the dashboard; with `group` it has an entry in the navigation. */
+/** A page of the control plane's dashboard. With `group` it is in the navigation. */
 export interface ControlRoute extends Route {
   group?: string;
   icon?: IconName;
-  /** See `Entry` of parts/shell. */
+  /** As in `NavEntry`. */
   childPath?: string;
-  /** Without this role in the organization the entry is not shown. */
+  /** Hidden from the navigation without this role. */
   role?: Role;
-  /** Only super-admins see it. */
   superAdminOnly?: boolean;
 }
 
-/** Every page, in the order of the navigation. To add one: docs/web.md. */
+/** All pages, in the order of the navigation. To add one: docs/web.md. */
 export const routes: readonly ControlRoute[] = [
   {
     path: "/",

@@ -4,9 +4,9 @@ import { setQuery } from "../lib/router";
 import { endLocalSession, restoreSession } from "../lib/session";
 import { setSessionKey } from "../lib/session-key";
 
-/** The steps of signing in. Each throws `ApiError`; cookie and session key come with the last one. */
+/** The steps of signing in. Each throws `ApiError`. The last step sets cookie and session key. */
 
-const VERIFIER_KEY = "freehold-login-verifier"; // of a login that is on its way through a provider
+const VERIFIER_KEY = "freehold-login-verifier"; // of a sign-in that is waiting for the identity provider
 
 export interface Credentials {
   organization: string;
@@ -14,17 +14,17 @@ export interface Credentials {
   password: string;
 }
 
-/** Whether one is in, or what is asked for next: `challenge` goes with the answer. */
+/** Signed in, or the next step. `challenge` goes with its answer. */
 export interface SignInResult {
   state: "open" | "second-factor" | "enrolment";
   challenge: string;
   session_key: string;
 }
 
-/** What is asked for next, after a login at an identity provider; else null. */
+/** The next step after an identity provider's sign-in; else null. */
 export const providerSignIn = signal<SignInResult | null>(null);
 
-/** What an authenticator app takes: typed by hand, as a link, or as a picture (`data:`). */
+/** What an authenticator app reads: key, link, or QR code (a `data:` URL). */
 export interface AuthenticatorSetup {
   secret: string;
   uri: string;
@@ -36,11 +36,11 @@ export const signIn = (credentials: Credentials) => openSession("sessions", cred
 export const answerSecondFactor = (challenge: string, code: string) =>
   openSession("second-factor/answer", { challenge, code });
 
-/** The organization wants a second factor and there is none yet: begin one. */
+/** Start the setup of a second factor that the organization requires. */
 export const startSecondFactorSetup = (challenge: string) =>
   postSignIn<AuthenticatorSetup>("second-factor/enrolment", { challenge });
 
-/** Its first code. One is signed in; the recovery codes are shown this once. */
+/** Confirm the setup with the first code. Signs in and returns the recovery codes. */
 export async function confirmSecondFactorSetup(challenge: string, code: string): Promise<string[]> {
   const text = await postSignIn<{ session: SignInResult; recovery_codes: string[] }>(
     "second-factor/enrolment/confirm",
@@ -50,7 +50,7 @@ export async function confirmSecondFactorSetup(challenge: string, code: string):
   return text.recovery_codes;
 }
 
-/** On to the organization's identity provider; this tab alone can collect what comes of it. */
+/** Redirect to the identity provider. Only this tab can finish the sign-in. */
 export async function startProviderSignIn(organization: string, invitation = ""): Promise<void> {
   const begun = await postSignIn<{ url: string; verifier: string }>("oidc/begin", {
     organization,
@@ -60,7 +60,7 @@ export async function startProviderSignIn(organization: string, invitation = "")
   location.assign(begun.url);
 }
 
-/** Back from the provider with this code: signed in, or one more step, or the address says why not. */
+/** Finish a sign-in with the provider's code. On failure the address has the error code. */
 export async function finishProviderSignIn(code: string): Promise<void> {
   try {
     const opened = await exchangeCode(code);
@@ -81,7 +81,6 @@ async function exchangeCode(code: string): Promise<SignInResult> {
   return openSession("oidc/session", { code, verifier });
 }
 
-/** What a link is for. */
 export interface Invitation {
   organization: string;
   title: string;
@@ -93,7 +92,7 @@ export interface Invitation {
 export const getInvitation = (secret: string) =>
   postSignIn<Invitation>("invitations/look", { secret });
 
-/** A new account by a link. One is signed in, or has to set up a second factor first. */
+/** Create an account by invitation. Signs in, or requires the setup of a second factor. */
 export const acceptInvitation = (secret: string, name: string, password: string) =>
   openSession("invitations/accept", { secret, name, password });
 

@@ -6,7 +6,7 @@ import { currentUser } from "../lib/session";
 import { pendingStepUp } from "../lib/step-up";
 import { startProviderSignIn } from "./sign-in";
 
-/** Asks again who one is, when a request needs it; once in the shell. */
+/** Confirms the user's identity for a pending request. Rendered once, by the app. */
 export function StepUpDialog() {
   const answer = pendingStepUp.value;
   if (!answer) return null;
@@ -18,11 +18,11 @@ export function StepUpDialog() {
   );
 }
 
-/** Of whom only the organization's provider knows: a new login there is the proof. */
+/** For accounts without password and second factor: a new sign-in with the provider. */
 function ProviderStepUp({ home, answer }: { home: string; answer: (proven: boolean) => void }) {
   const act = async () => {
     await startProviderSignIn(home);
-    await new Promise(() => {}); // the page is on its way
+    await new Promise(() => {}); // the page is being left
   };
   return (
     <Dialog

@@ -1,7 +1,7 @@
 /**
- * What the server sends, as far as pages read it. Written by hand and narrow: a field that no page
- * shows is not here. Live rows are those of docs/spec/live.md (times in Unix seconds, durations in
- * milliseconds, rates a second, null for what is not known), the rest is /api/v1/openapi.json.
+ * Responses and live rows of the control plane, with the fields that pages read. Live rows follow
+ * docs/spec/live.md: times in Unix seconds, durations in milliseconds, rates per second, null for
+ * unknown. The rest follows /api/v1/openapi.json.
  */
 
 export type Role = "viewer" | "operator" | "admin" | "owner";
@@ -54,7 +54,7 @@ export interface FleetSample {
   online: number | null;
 }
 
-/** Topic `changes`, key the number in the trail. */
+/** Topic `changes`, key sequence number in the audit log. */
 export interface RecentChange {
   at: number;
   actor: string;
@@ -74,17 +74,17 @@ export interface AlertRow {
   state: AlertState;
   message: string;
   at: number;
-  /** 0 until it is over. */
+  /** 0 while it is open. */
   ended_at: number;
   last_at: number;
-  /** How often it was reported. */
+  /** Number of reports. */
   count: number;
   acknowledged_by: string;
   acknowledged_at: number;
   note: string;
 }
 
-/** Topic `agent`: a section each. */
+/** Topic `agent`, one row for each section. */
 export interface AgentSections {
   agent: AgentRow & {
     platform: string;
@@ -148,10 +148,10 @@ export interface RolloutRow {
   policy: string;
   version: number;
   previous: number;
-  /** From 0. */
+  /** Starts at 0. */
   step: number;
   steps: number;
-  /** The next step begins by itself. */
+  /** Whether steps advance automatically. */
   automatic: boolean;
   state: RolloutState;
   reason: string;
@@ -161,15 +161,15 @@ export interface RolloutRow {
   total: number | null;
   reached: number | null;
   wanted: number | null;
-  /** Of those wanted, the locked and those who were silent before it was offered to them. */
+  /** Agents of `wanted` that are locked or went offline before the step. */
   away: number | null;
   applied: number | null;
   failed: number | null;
-  /** The step waits for nobody. */
+  /** Whether the step is complete. */
   through: boolean | null;
 }
 
-/** Exactly one of these. */
+/** Exactly one field is set. */
 export interface Target {
   vault?: string | null;
   tag?: string | null;
@@ -207,7 +207,7 @@ export interface PolicyDocument {
   conditions?: Record<string, unknown>[];
 }
 
-/** What an agent should have and has: policy → version. */
+/** Policies that an agent should have, and the outcome. */
 export interface Assignment {
   vault: string;
   policies: Record<string, number>;

@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { sessionKey } from "./session-key";
 import { requestStepUp } from "./step-up";
 
-/** What the server said against a request; `requestId` is what its log knows the request by. */
+/** An error response. `requestId` identifies the request in the server's log. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -14,7 +14,7 @@ export class ApiError extends Error {
     super(message);
   }
 
-  /** The field that is at fault, if the server named one. */
+  /** The invalid field, if the server named one. */
   get field(): string {
     return typeof this.details.field === "string" ? this.details.field : "";
   }
@@ -24,27 +24,27 @@ export interface RequestOptions {
   body?: unknown;
   query?: Record<string, string | number | boolean | undefined>;
   headers?: Record<string, string>;
-  /** Ends the request, as a page does that is left. */
+  /** Aborts the request, for example when its page is left. */
   signal?: AbortSignal;
-  /** Longest wait in milliseconds. */
+  /** Timeout in milliseconds. */
   timeout?: number;
 }
 
-/** Counts answers that said "you are not signed in"; `lib/session.ts` looks. */
+/** Counts responses with status 401 for the current session. `lib/session.ts` reacts to it. */
 export const unauthorizedCount = signal(0);
 
 const API_ROOT = "/api/v1/";
-/** Milliseconds that an answer may take: a question may be asked again, a change rather not. */
+/** Milliseconds. Reads can be repeated, so they time out earlier than writes. */
 export const READ_TIMEOUT = 15_000;
 const WRITE_TIMEOUT = 30_000;
 const DOWNLOAD_TIMEOUT = 120_000;
 
 /**
- * One request to the API; `path` is below `/api/v1/`. Null for an answer without a body.
+ * Sends a request to the API. `path` is below `/api/v1/`. Returns null for an empty response.
  *
- * What asks again who one is (`step_up`) is sent a second time once that was shown. Throws `ApiError`
- * for whatever is no success, also when the server is not reached (`code` `unreachable`), and the
- * signal's reason when it was ended.
+ * A request that needs step-up authentication (`step_up`) is sent again after the user has
+ * confirmed their identity. Throws `ApiError` for every failure (`code` `unreachable` without a
+ * response), and the abort reason of `signal`.
  */
 export async function apiRequest<T>(
   method: string,
@@ -60,7 +60,7 @@ export async function apiRequest<T>(
   }
 }
 
-/** A file that the server makes: its content and its name. Throws as `call`. */
+/** Downloads a file. Returns its content and name. Throws as `apiRequest`. */
 export async function fetchFile(
   path: string,
   query?: RequestOptions["query"],
@@ -77,7 +77,7 @@ export async function fetchFile(
   return [body, name ?? ""];
 }
 
-/** Put the session key on a request; which one it was. */
+/** Adds the session key to a request and returns it. */
 function addSessionKey(headers: Record<string, string>): string {
   const key = sessionKey();
   if (key) headers["X-Session-Key"] = key;
@@ -100,8 +100,8 @@ async function send<T>(method: string, path: string, asked: RequestOptions): Pro
 }
 
 /**
- * One `fetch`, its whole answer read, within a time. Throws `ApiError` (`code` `unreachable`) when
- * nothing came, or not in time, and the signal's reason when it was ended.
+ * Fetches a URL and reads the response, with a timeout in milliseconds. Throws `ApiError` (`code`
+ * `unreachable`) without a complete response, and the abort reason of the signal.
  */
 export async function fetchWithTimeout<B = string>(
   url: string,
@@ -129,7 +129,7 @@ export async function fetchWithTimeout<B = string>(
   }
 }
 
-/** No answer within so many milliseconds, to a question or to a change. */
+/** The error of a request without a response after `waited` milliseconds. */
 export function timeoutError(waited: number, isQuestion: boolean): ApiError {
   const rest = isQuestion ? "" : ": the change may still happen, so check before you try again";
   return new ApiError(
@@ -146,7 +146,7 @@ export const put = <T>(path: string, body: unknown) => apiRequest<T>("PUT", path
 export const patch = <T>(path: string, body: unknown) => apiRequest<T>("PATCH", path, { body });
 export const remove = <T>(path: string) => apiRequest<T>("DELETE", path);
 
-/** Any thrown thing as an `ApiError`, for showing. */
+/** Converts any thrown value to an `ApiError`. */
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   return new ApiError(0, "unexpected", error instanceof Error ? error.message : String(error));
@@ -159,7 +159,7 @@ function queryString(query: RequestOptions["query"]): string {
     : "";
 }
 
-/** `key`: what the request came with. Of a session that is over here it says nothing new. */
+/** `key` is the session key of the request. A 401 for an older session is not counted. */
 function errorFrom(response: Response, text: string, key: string): ApiError {
   if (response.status === 401 && key === sessionKey()) unauthorizedCount.value++;
   const id = response.headers.get("X-Request-Id") ?? "";

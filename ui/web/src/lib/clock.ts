@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 
-/** Unix milliseconds, once a second while the page is seen; every "3 s ago" reads this one. */
+/** Unix milliseconds, updated every second while the page is visible. Relative times read it. */
 export const now = signal(Date.now());
 
 setInterval(() => {

@@ -1,45 +1,44 @@
 import { type Signal, signal } from "@preact/signals";
 import { ApiError } from "./api";
 
-/** One message of the live feed about one watch (docs/spec/live.md). */
+/** A message of the live feed for one watch (docs/spec/live.md). */
 export interface Frame {
   id: number;
   seq: number;
-  /** All there is, or a piece of it with `more`. */
+  /** All rows, or one part of them with `more`. */
   snapshot?: Record<string, object>;
   more?: boolean;
-  /** The columns that changed; null: the row is gone. */
+  /** Changed columns by key. Null removes the row. */
   rows?: Record<string, object | null>;
-  /** The watch is refused and over. */
+  /** The watch was refused and has ended. */
   error?: { code: string; message: string };
 }
 
-/** `loading`: no snapshot yet. `stale`: rows are what was last heard, the feed is cut. */
+/** `loading`: no snapshot yet. `stale`: the feed is disconnected and the rows are old. */
 export type Freshness = "loading" | "live" | "stale";
 
-/** A row and the key that it has in its collection. */
 export type WithKey<Row> = Row & { key: string };
 
-const RENDER_INTERVAL = 100; // milliseconds between two drawings; the server gathers for 50, people wait 250
+const RENDER_INTERVAL = 100; // milliseconds between two renders; the server batches for 50
 
 /**
- * What one watch shows: rows by key, and a version that grows with each change.
+ * The rows of one watch, by key.
  *
- * Read `version.value` in a component and it is drawn anew when rows change. A row that changes is
- * a new object; one that stays is the same.
+ * A component that reads `version.value` renders again when rows change. Changed rows are new
+ * objects; others keep their identity.
  */
 export class Collection<Row extends object> {
   readonly rows = new Map<string, WithKey<Row>>();
   readonly version = signal(0);
   readonly freshness: Signal<Freshness> = signal("loading");
-  /** Why there is nothing: no such thing, not allowed. */
+  /** Why the watch was refused. */
   readonly error: Signal<ApiError | null> = signal(null);
   #seq = -1;
   #pieces: Map<string, WithKey<Row>> | null = null;
   #drawn = 0;
   #due: ReturnType<typeof setTimeout> | undefined;
 
-  /** Take the next frame. False: one is missing in between, a new snapshot is needed. */
+  /** Apply the next frame. False if a frame is missing and a new snapshot is needed. */
   apply(frame: Frame): boolean {
     if (frame.error) {
       this.error.value = new ApiError(0, frame.error.code, frame.error.message);
@@ -52,19 +51,19 @@ export class Collection<Row extends object> {
     return true;
   }
 
-  /** Nothing is known of before: the next frame has to be a snapshot. */
+  /** Expect a snapshot next. */
   reset(): void {
     this.#seq = -1;
     this.#pieces = null;
   }
 
-  /** Rows in the order of arrival. */
+  /** Rows in insertion order. */
   list(): WithKey<Row>[] {
     return [...this.rows.values()];
   }
 
   #gather(piece: Record<string, Row>, frame: Frame): void {
-    // A browser that fell behind gets another snapshot, perhaps in the middle of the one before.
+    // A slow browser may get a new snapshot in the middle of the previous one.
     const begun = this.#pieces;
     const again = !begun || Object.keys(piece).some(key => begun.has(key));
     const pieces = again ? new Map<string, WithKey<Row>>() : begun;
@@ -86,7 +85,7 @@ export class Collection<Row extends object> {
     this.#soon();
   }
 
-  /** At once after a pause, else when it is time again: a busy fleet changes at every moment. */
+  /** Render immediately after a pause, else at the next interval. */
   #soon(): void {
     if (this.#due !== undefined) return;
     const wait = this.#drawn + RENDER_INTERVAL - performance.now();

@@ -1,16 +1,16 @@
-/** What differs between two texts, line by line. Pure. */
+/** A line diff of two texts. Pure. */
 
 export interface DiffLine {
   kind: "same" | "gone" | "new";
   text: string;
 }
 
-const MAX_LINES = 2000; // lines of one side; a policy has at most 64 KiB
+const MAX_LINES = 2000; // lines on each side; a policy has at most 64 KiB
 
 /**
- * The lines of both, in order: the longest common subsequence stays.
+ * The lines of both texts in order, by longest common subsequence.
  *
- * What is longer than `MOST` lines is told as replaced altogether.
+ * Texts longer than `MAX_LINES` are shown as fully replaced.
  */
 export function diff(before: string, after: string): DiffLine[] {
   const [a, b] = [lines(before), lines(after)];
@@ -33,7 +33,7 @@ export function diff(before: string, after: string): DiffLine[] {
   return [...result, ...linesOf("gone", a.slice(i)), ...linesOf("new", b.slice(j))];
 }
 
-/** `common[i][j]`: how many lines the rests from i and j on have in common. */
+/** `common[i][j]` is the number of common lines after i and j. */
 function commonLengths(a: readonly string[], b: readonly string[]): Uint16Array[] {
   const table = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
   for (let i = a.length - 1; i >= 0; i--) {

@@ -1,6 +1,6 @@
 import { fetchFile } from "./api";
 
-/** A file that the server makes, to keep; `name` where the server gives it none. */
+/** Downloads a file of the API. `name` is used if the server gives none. */
 export async function downloadFile(
   path: string,
   query: Record<string, string | number> = {},
@@ -10,7 +10,7 @@ export async function downloadFile(
   saveFile(named || name, body.type, body);
 }
 
-/** Hands a text, or parts of one, to the browser as a file to keep. */
+/** Saves data as a file in the browser. */
 export function saveFile(name: string, type: string, ...parts: BlobPart[]): void {
   const url = URL.createObjectURL(new Blob(parts, { type }));
   const link = document.createElement("a");

@@ -5,7 +5,7 @@ import { sessionKey } from "./session-key";
 
 const PATH = "/api/v1/live";
 
-/** The one live feed of this page. */
+/** The live feed of this page. */
 export const feed = new LiveFeed({
   open: () =>
     new WebSocket(Object.assign(new URL(PATH, location.href), { protocol: scheme() }), [

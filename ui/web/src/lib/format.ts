@@ -1,9 +1,9 @@
-/** Numbers, sizes and times as people read them. Pure: `now` is an argument. */
+/** Formats numbers, sizes and times. Pure: `now` is an argument. */
 
 const UNITS = ["", "k", "M", "G", "T"];
 const BYTES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
-/** Three significant digits with an SI letter: `999`, `1.2k`, `12.3k`, `0.04`; `–` for nothing. */
+/** Three significant digits with an SI prefix: `999`, `1.2k`, `12.3k`, `0.04`; `–` for none. */
 export function formatCompact(value: number | null | undefined): string {
   if (value == null || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
@@ -13,7 +13,7 @@ export function formatCompact(value: number | null | undefined): string {
   return trim(scaled.toFixed(Math.abs(scaled) < 100 ? 1 : 0)) + UNITS[step];
 }
 
-/** All digits in groups of three, for counts that are compared: `10,000`. */
+/** All digits in groups of three: `10,000`. */
 export function formatCount(value: number | null | undefined): string {
   return value == null ? "–" : value.toLocaleString("en-US");
 }
@@ -26,17 +26,17 @@ export function formatBytes(value: number | null | undefined): string {
   return `${trim(scaled.toFixed(step && scaled < 100 ? 1 : 0))} ${BYTES[step]}`;
 }
 
-/** A duration from milliseconds: `0.8 ms`, `340 ms`, `1.2 s`. */
+/** Milliseconds as `0.8 ms`, `340 ms`, `1.2 s`. */
 export function formatMillis(value: number | null | undefined): string {
   if (value == null || !Number.isFinite(value)) return "–";
   if (value >= 1000) return `${trim((value / 1000).toFixed(1))} s`;
   return `${trim(value.toFixed(value < 10 ? 1 : 0))} ms`;
 }
 
-/** A share of 1 in percent: `99.95 %`. */
+/** A fraction of 1 as `99.95 %`. */
 export function formatPercent(share: number | null | undefined): string {
   if (share == null || !Number.isFinite(share)) return "–";
-  const isNearAnEnd = share > 0.99 || share < 0.01; // where the second digit matters
+  const isNearAnEnd = share > 0.99 || share < 0.01; // the second digit matters near 0 and 100 %
   return `${trim((share * 100).toFixed(isNearAnEnd ? 2 : 1))} %`;
 }
 
@@ -47,21 +47,21 @@ const STEPS: [number, string][] = [
   [1, "s"],
 ];
 
-/** The largest unit of so many seconds: `42 s`, `3 min`, `5 h`, `12 d`. */
+/** Seconds in their largest unit: `42 s`, `3 min`, `5 h`, `12 d`. */
 export function formatDuration(seconds: number): string {
   const size = Math.max(0, Math.round(seconds));
   const [unit, name] = STEPS.find(([step]) => size >= step) ?? [1, "s"];
   return `${Math.floor(size / unit)} ${name}`;
 }
 
-/** How long before or after `now` (both Unix milliseconds): `now`, `42 s ago`, `in 3 h`. */
+/** `at` relative to `now` (both Unix milliseconds): `now`, `42 s ago`, `in 3 h`. */
 export function formatRelative(at: number, now: number): string {
   const seconds = (now - at) / 1000;
   if (Math.abs(seconds) < 1.5) return "now";
   return seconds > 0 ? `${formatDuration(seconds)} ago` : `in ${formatDuration(-seconds)}`;
 }
 
-/** Day and time to the second, the same in every locale: `2026-11-24 21:03:00`, with a Z in UTC. */
+/** Date and time, the same in every locale: `2026-11-24 21:03:00`, with a Z in UTC. */
 export function formatTimestamp(at: number, zone: "local" | "utc" = "local"): string {
   if (zone === "utc") return `${new Date(at).toISOString().slice(0, 19).replace("T", " ")}Z`;
   const day = new Date(at);
@@ -70,10 +70,10 @@ export function formatTimestamp(at: number, zone: "local" | "utc" = "local"): st
   return `${date} ${[day.getHours(), day.getMinutes(), day.getSeconds()].map(two).join(":")}`;
 }
 
-/** RFC 3339 as REST tells it, or Unix seconds as the live feed does; nothing and 0: never. */
+/** RFC 3339 (REST) or Unix seconds (live feed). Empty and 0 mean none. */
 export type Instant = string | number | null | undefined;
 
-/** Unix milliseconds of an RFC 3339 time (REST) or of Unix seconds (live feed); null for none. */
+/** Unix milliseconds. Null for none. */
 export function toMillis(at: Instant): number | null {
   if (at == null || at === "" || at === 0) return null;
   const result = typeof at === "number" ? at * 1000 : Date.parse(at);
@@ -86,12 +86,14 @@ export function humanize(name: string): string {
   return plain.charAt(0).toUpperCase() + plain.slice(1);
 }
 
-/** Who a record of the trail is of: without an address no request came, so it is our own work. */
+/**
+ * The actor of an audit record. Records without actor and address are of the control plane itself.
+ */
 export function actorName({ actor, ip }: { actor: string; ip: string }): string {
   return actor || (ip ? "Not signed in" : "Control plane");
 }
 
-/** One thing or several: `plural(2, "agent")` is `2 agents`. */
+/** `pluralize(2, "agent")` is `2 agents`. */
 export function pluralize(number: number, noun: string, several = `${noun}s`): string {
   return `${formatCount(number)} ${number === 1 ? noun : several}`;
 }

@@ -3,17 +3,17 @@ import { type ApiError, asApiError, get, type RequestOptions } from "./api";
 import type { Collection } from "./collection";
 import { feed } from "./feed";
 
-/** What a `GET` came to; `reload` asks again and keeps what is shown meanwhile. */
+/** The state of a `GET`. `reload` repeats it and keeps the data until the response arrives. */
 export interface Query<T> {
   data: T | null;
   error: ApiError | null;
   loading: boolean;
-  /** Unix milliseconds: when `data` came. */
+  /** Unix milliseconds of the response. */
   at: number;
   reload: () => void;
 }
 
-/** Ask for `path` when it changes; null asks for nothing. Ends with the component. */
+/** Fetch `path`, and again when it changes. Null fetches nothing. Aborted on unmount. */
 export function useGet<T>(path: string | null, query?: RequestOptions["query"]): Query<T> {
   const [turn, setTurn] = useState(0);
   const asked = JSON.stringify([path, query]);
@@ -47,14 +47,14 @@ export function useGet<T>(path: string | null, query?: RequestOptions["query"]):
   return { ...result, reload: () => setTurn(last => last + 1) };
 }
 
-/** Something that is done when asked: `run` does it, `busy` meanwhile; `error`: the last one's. */
+/** `run` performs the action. `busy` is true while it runs; `error` is the last one. */
 export interface Action {
   run: (event?: Event) => Promise<void>;
   busy: boolean;
   error: ApiError | null;
 }
 
-/** `act` for a button or a form; what it throws is `error`, until it is run again. */
+/** Wraps `act` for a button or form. An error that it throws is kept until the next run. */
 export function useAction(act: () => Promise<unknown>): Action {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
@@ -72,7 +72,7 @@ export function useAction(act: () => Promise<unknown>): Action {
   return { run, busy, error };
 }
 
-/** Ask again whenever `stamp` is another one: something that the live feed tells has changed it. */
+/** Reload a query when `stamp` changes, for example with the live feed. */
 export function useReloadOn(of: Query<unknown>, stamp: string | number): void {
   const last = useRef(stamp);
   useEffect(() => {
@@ -82,7 +82,7 @@ export function useReloadOn(of: Query<unknown>, stamp: string | number): void {
   }, [stamp]);
 }
 
-/** Watch a topic of the live feed for as long as the component is there. */
+/** Watch a topic of the live feed while the component is mounted. */
 export function useLive<Row extends object>(
   topic: string,
   org: string,

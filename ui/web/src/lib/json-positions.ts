@@ -1,30 +1,33 @@
-/** Where things stand in a JSON text, so that a fault can be shown at its line. Pure. */
+/** Positions in a JSON text, so that an error can be shown at its line. Pure. */
 
 export interface JsonPositions {
-  /** Offset of each value by its name as the server writes it: `rules[1].paths[0]`, `` for all. */
+  /**
+   * Offset of each value by its path as the server writes it: `rules[1].paths[0]`. Empty is the
+   * root.
+   */
   values: ReadonlyMap<string, number>;
-  /** Offset of the first character that cannot stand there; null: the text is JSON. */
+  /** Offset of the first unexpected character. Null if the text is valid. */
   errorAt: number | null;
 }
 
-const MAX_DEPTH = 64; // levels; a policy has six
+const MAX_DEPTH = 64; // a policy has six levels
 const SPACE = /[ \t\n\r]*/y;
-const STRING = /"(?:[^"\\\p{Cc}]|[\u007f-\u009f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/uy; // no control of ASCII's
+const STRING = /"(?:[^"\\\p{Cc}]|[\u007f-\u009f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/uy; // no ASCII control characters
 const LITERAL = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 
-/** Read a text as far as it is JSON (RFC 8259). */
+/** Parse a text up to the first error (RFC 8259). */
 export function jsonPositions(text: string): JsonPositions {
   const scan = new Scanner(text);
   const good = scan.value("", 0) && scan.rest();
   return { values: scan.values, errorAt: good ? null : scan.at };
 }
 
-/** The line (from 1) of an offset. */
+/** The line of an offset, starting at 1. */
 export function lineAtOffset(text: string, offset: number): number {
   return text.slice(0, offset).split("\n").length;
 }
 
-/** The line of a field, or of the nearest thing around it that is there. */
+/** The line of a field, or of its nearest existing parent. */
 export function lineOfField(text: string, field: string): number {
   const { values } = jsonPositions(text);
   let name = field;
@@ -44,7 +47,7 @@ class Scanner {
     return this.at === this.text.length;
   }
 
-  /** One value and the space behind it; false with `at` where it goes wrong. */
+  /** Parse one value and the whitespace after it. False at an error; `at` is its offset. */
   value(name: string, depth: number): boolean {
     if (depth > MAX_DEPTH) return false;
     this.values.set(name, this.at);

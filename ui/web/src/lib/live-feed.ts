@@ -1,17 +1,17 @@
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { Collection, type Frame } from "./collection";
 
-/** What is watched: one keyed collection (docs/spec/live.md). */
+/** The collection to watch (docs/spec/live.md). */
 export interface WatchRequest {
   topic: string;
   org: string;
   of?: string;
 }
 
-/** `idle`: nothing is watched. `waiting`: cut off, the next try comes by itself. */
+/** `idle`: nothing is watched. `waiting`: disconnected, a retry is scheduled. */
 export type FeedState = "idle" | "connecting" | "live" | "waiting";
 
-/** As much of a WebSocket as is used here; a test brings its own. */
+/** The part of WebSocket that is used. Tests replace it. */
 export type FeedSocket = Pick<
   WebSocket,
   "send" | "close" | "readyState" | "onopen" | "onclose" | "onmessage"
@@ -19,40 +19,40 @@ export type FeedSocket = Pick<
 
 export interface FeedOptions {
   open: () => FeedSocket;
-  /** The session ended (close code 4401): nothing comes back by itself. */
+  /** Called when the server closed the feed because the session ended. There is no retry. */
   onSessionEnded: () => void;
-  /** It was not let in, and a browser cannot tell why: is there still a session? */
+  /** Called when a connection fails. A browser does not say why, so the session may have ended. */
   onRefused: () => void;
   random?: () => number;
 }
 
-/** Close code: the session is over. */
+/** Close code: the session has ended. */
 export const CLOSE_SESSION_ENDED = 4401;
-/** Close code: the server is about to restart. */
+/** Close code: the server is restarting. */
 const CLOSE_RESTARTING = 1012;
 const RESTART_DELAY = 5000; // milliseconds
-const STALE_AFTER = 3000; // milliseconds without a connection until rows are marked
-/** Milliseconds: the server sends something at least this often, a heartbeat if nothing else. */
+const STALE_AFTER = 3000; // milliseconds without a connection after which rows are stale
+/** Milliseconds: the server sends at least a heartbeat this often. */
 const HEARTBEAT = 5000;
-/** Milliseconds of silence after which the server counts as gone. */
+/** Milliseconds without a message after which the connection counts as lost. */
 export const SILENCE_TIMEOUT = 3 * HEARTBEAT;
-const OPEN_TIMEOUT = 10_000; // milliseconds from the first try to an open connection
-/** Close code of ours: the server was silent for too long. */
+const OPEN_TIMEOUT = 10_000; // milliseconds
+/** Our close code: the server was silent for too long. */
 const CLOSE_SILENT = 4408;
 const OPEN = 1;
 
 interface Watch {
-  /** Its number on this feed; another one after a gap. */
+  /** The number of the watch on the feed. It changes after a gap. */
   id: number;
   request: WatchRequest;
   collection: Collection<object>;
 }
 
 /**
- * The live feed: one socket for all that a page watches, opened with the first watch.
+ * The live feed: one WebSocket for all watches of a page, opened with the first.
  *
- * It comes back by itself after a cut, asks for everything anew after a gap, and marks what it shows
- * as stale while it is cut off for longer than a moment.
+ * It reconnects after a failure, watches again after a gap, and marks rows as stale during a longer
+ * disconnection.
  */
 export class LiveFeed {
   readonly #state = signal<FeedState>("idle");
@@ -72,12 +72,12 @@ export class LiveFeed {
     return this.#state;
   }
 
-  /** Unix milliseconds of the last word, while what is shown is older than it should be; else null. */
+  /** Unix milliseconds of the last message while the rows are stale; else null. */
   get staleSince(): ReadonlySignal<number | null> {
     return this.#since;
   }
 
-  /** Begin to watch; the second value ends it. */
+  /** Start a watch. The second value ends it. */
   watch<Row extends object>(request: WatchRequest): [Collection<Row>, () => void] {
     const collection = new Collection<Row>();
     const watch = { id: 0, request, collection: collection as unknown as Collection<object> };
@@ -86,14 +86,14 @@ export class LiveFeed {
     return [collection, () => this.#unwatch(watch)];
   }
 
-  /** Try now, as when the browser says that it is online again. */
+  /** Retry immediately, for example when the browser is online again. */
   reconnect(): void {
     if (this.#state.peek() !== "waiting") return;
     this.#failures = 0;
     this.#connect();
   }
 
-  /** End everything, as after signing out. */
+  /** Close the connection, for example after signing out. */
   stop(): void {
     clearTimeout(this.#retry);
     clearTimeout(this.#stale);
@@ -104,7 +104,7 @@ export class LiveFeed {
     this.#letGo();
   }
 
-  /** Close the socket, if there is one, and hear no more of it. */
+  /** Close the socket and ignore its later events. */
   #letGo(code = 1000, reason = ""): void {
     clearTimeout(this.#silence);
     const socket = this.#socket;
@@ -126,13 +126,13 @@ export class LiveFeed {
     this.#expect(OPEN_TIMEOUT);
   }
 
-  /** Something has to come within so many milliseconds. */
+  /** Give the connection up if nothing arrives within so many milliseconds. */
   #expect(within: number): void {
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => this.#missed(), within);
   }
 
-  /** Nothing came: the connection is given up, whatever the browser thinks of it. */
+  /** Reconnect, even if the browser considers the connection open. */
   #missed(): void {
     this.#letGo(CLOSE_SILENT, "the server is silent");
     for (const { collection } of this.#watches.values()) collection.reset();
@@ -154,10 +154,10 @@ export class LiveFeed {
     this.#expect(SILENCE_TIMEOUT);
     const frame = JSON.parse(text) as Frame;
     const watch = this.#watches.get(frame.id);
-    if (!watch) return; // a heartbeat, or it was let go a moment ago
+    if (!watch) return; // a heartbeat, or a watch that has just ended
     this.#failures = 0;
     if (watch.collection.apply(frame)) return;
-    this.#unwatch(watch); // what is still on its way belongs to the old number
+    this.#unwatch(watch); // frames in flight belong to the old number
     watch.collection.reset();
     this.#begin(watch);
   }
@@ -176,7 +176,7 @@ export class LiveFeed {
     this.#again(code === CLOSE_RESTARTING ? RESTART_DELAY : retryDelay(this.#failures++));
   }
 
-  /** Come back by itself after a random part of so many milliseconds, if anything is watched. */
+  /** Reconnect after a random part of so many milliseconds, if anything is watched. */
   #again(bound: number): void {
     if (!this.#watches.size) {
       this.#state.value = "idle";
@@ -207,7 +207,7 @@ export class LiveFeed {
     this.#say({ watch: id, topic, org, ...(of === undefined ? {} : { of }) });
   }
 
-  /** Before it is open nothing is said: then all watches are asked for at once. */
+  /** Messages before the connection opens are dropped: `#opened` sends all watches. */
   #say(message: object): void {
     if (this.#socket?.readyState === OPEN) this.#socket.send(JSON.stringify(message));
   }
@@ -217,8 +217,8 @@ const FIRST_RETRY = 1000; // milliseconds
 const LONGEST_RETRY = 30_000;
 
 /**
- * The longest wait in milliseconds after so many failures in a row; wait a random part of it, so
- * that browsers do not all come back in one moment (docs/spec/live.md).
+ * The longest delay in milliseconds before the next retry. Wait a random part of it, so that
+ * browsers do not reconnect at the same time (docs/spec/live.md).
  */
 export function retryDelay(failures: number): number {
   return Math.min(LONGEST_RETRY, FIRST_RETRY * 2 ** Math.min(failures, 16));

@@ -1,4 +1,4 @@
-/** A policy as it is typed: how it begins, how it is shown, and what is wrong with it. */
+/** Validates and formats policy documents while they are edited. */
 
 import { useEffect, useState } from "preact/hooks";
 import type { Diagnostic } from "../components/code-editor";
@@ -6,7 +6,7 @@ import { type ApiError, asApiError, post } from "./api";
 import type { PolicyDocument } from "./api-types";
 import { jsonPositions, lineAtOffset, lineOfField } from "./json-positions";
 
-/** What a new policy begins with. */
+/** The initial text of a new policy. */
 export const POLICY_TEMPLATE: PolicyDocument = {
   description: "",
   rules: [{ effect: "allow", paths: ["secret/example/*"], capabilities: ["read", "list"] }],
@@ -19,9 +19,9 @@ export interface Validation {
   checking: boolean;
 }
 
-const TYPING_PAUSE = 250; // milliseconds without typing until the server is asked
+const TYPING_PAUSE = 250; // milliseconds without typing before the server validates
 
-/** A text as it is typed: JSON here, the rest by the server at `path`, each fault with its line. */
+/** Validates a text as it is edited: JSON here, the rest by the server at `path`. */
 export function useValidation(path: string, text: string): Validation {
   const [validation, setValidation] = useState<Validation>({
     diagnostics: [],
@@ -48,7 +48,7 @@ export function useValidation(path: string, text: string): Validation {
   return validation;
 }
 
-/** As people read it; the name is not shown, for it is the policy's own. */
+/** The document as shown in editors, without its name. */
 export function formatPolicy({ name: _, ...document }: PolicyDocument): string {
   return `${collapseLists(JSON.stringify(document, null, 2))}\n`;
 }
@@ -84,13 +84,13 @@ interface ServerError {
   message: string;
 }
 
-/** All that the server found, where it tells all; else what it told. */
+/** All errors of the response, or its single one. */
 function serverErrors(error: ApiError): ServerError[] {
   const { errors } = error.details as { errors?: ServerError[] };
   return errors?.length ? errors : [{ field: error.field, message: error.message }];
 }
 
-/** Short lists on one line. */
+/** Put short lists on one line. */
 function collapseLists(text: string): string {
   return text.replace(
     /\[\n\s+("(?:[^"\\]|\\.)*"(?:,\n\s+"(?:[^"\\]|\\.)*")*)\n\s+\]/g,

@@ -1,6 +1,6 @@
 /** Patterns of addresses, such as `/agents/:vault`. Pure. */
 
-/** The places of a pattern in a path, null if it does not fit. */
+/** The parameters of a matching path. Null if it does not match. */
 export function matchPattern(pattern: string, at: string): Record<string, string> | null {
   const wanted = segments(pattern);
   const given = segments(at);
@@ -24,6 +24,6 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // a lone %: it names nothing, and must not break the page
+    return text; // a stray % must not break the page
   }
 }

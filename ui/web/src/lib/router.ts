@@ -2,7 +2,7 @@ import { computed, type ReadonlySignal, signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { matchPattern } from "./route-pattern";
 
-/** What the address names: `params` by the `:name`s of the pattern, decoded. */
+/** The page of an address. `params` are decoded. */
 export interface PageMatch {
   page: Route;
   params: Record<string, string>;
@@ -12,7 +12,7 @@ export interface PageProps {
   params: Record<string, string>;
 }
 
-/** One page of a program. It is loaded when it is first opened. */
+/** A page, loaded on first use. */
 export interface Route {
   /** A pattern such as `/agents/:vault`. */
   path: string;
@@ -20,7 +20,7 @@ export interface Route {
   load: () => Promise<{ default: ComponentType<PageProps> }>;
 }
 
-/** The address as of now, without origin and fragment. */
+/** The current address, without origin and fragment. */
 export const address = signal(currentAddress());
 
 export const path: ReadonlySignal<string> = computed(() => address.value.split("?")[0] ?? "/");
@@ -28,7 +28,7 @@ export const query: ReadonlySignal<URLSearchParams> = computed(
   () => new URLSearchParams(address.value.split("?")[1] ?? ""),
 );
 
-/** Go to an address of this program; `replace` leaves no entry in the history. */
+/** Go to an address. `replace` adds no history entry. */
 export function navigate(to: string, { replace = false } = {}): void {
   if (to === address.peek()) return;
   if (replace) history.replaceState(null, "", to);
@@ -36,7 +36,7 @@ export function navigate(to: string, { replace = false } = {}): void {
   address.value = currentAddress();
 }
 
-/** The same page with other query values; an empty one is left out. No entry in the history. */
+/** Change query parameters. Empty ones are removed. Adds no history entry. */
 export function setQuery(values: Record<string, string>): void {
   const next = new URLSearchParams(query.peek());
   for (const [name, value] of Object.entries(values)) {
@@ -47,7 +47,7 @@ export function setQuery(values: Record<string, string>): void {
   navigate(path.peek() + (text ? `?${text}` : ""), { replace: true });
 }
 
-/** The page whose pattern the path has, and what stands in its places. Null: there is none. */
+/** The first page whose pattern matches. Null for none. */
 export function matchPage(pages: readonly Route[], at: string): PageMatch | null {
   for (const page of pages) {
     const params = matchPattern(page.path, at);
@@ -56,7 +56,7 @@ export function matchPage(pages: readonly Route[], at: string): PageMatch | null
   return null;
 }
 
-/** Follow the history and clicks on links of this program. Once, at the start. */
+/** Follow the history and clicks on internal links. Call once at startup. */
 export function startRouter(): void {
   addEventListener("popstate", () => {
     address.value = currentAddress();
@@ -69,7 +69,7 @@ export function startRouter(): void {
   });
 }
 
-/** Where a click leads inside this program; null if it is the browser's own affair. */
+/** The internal target of a click. Null if the browser has to handle it. */
 function internalTarget(event: MouseEvent): string | null {
   const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey;
   if (!plain || event.altKey || event.defaultPrevented || !(event.target instanceof Element))

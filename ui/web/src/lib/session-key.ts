@@ -1,32 +1,32 @@
 import { getStored, removeStored, setStored } from "./storage";
 
 /**
- * The session key: what a page shows beside the cookie with every request (docs/people.md). It is in
- * the storage of this origin, port included: every tab has it, and no other port of this host, which
- * gets the cookie.
+ * The session key, which every request sends with the cookie (docs/people.md). It is in the storage
+ * of this origin, which includes the port. All tabs share it; other ports of the host, which get
+ * the cookie, do not.
  */
 const KEY = "freehold-session-key";
 
 let key = getStored(KEY) ?? "";
 
-/** The key of this tab's session, or "". */
+/** The session key of this tab, or "". */
 export function sessionKey(): string {
   return key;
 }
 
-/** Signed in: this key goes with every request from now on, and with those of other tabs. */
+/** Store the key of a new session for all tabs. */
 export function setSessionKey(made: string): void {
   key = made;
   setStored(KEY, made);
 }
 
-/** The session is over. Another tab may have begun the next one: its key stays. */
+/** Forget the session. If another tab has started a new one, its key stays. */
 export function clearSessionKey(): void {
   if (getStored(KEY) === key) removeStored(KEY);
   key = "";
 }
 
-/** Hear of another tab's signing in or out; its key is this tab's from then on. Once, at the start. */
+/** Call `changed` when another tab signs in or out. Call once at startup. */
 export function onSessionKeyChange(changed: () => void): void {
   addEventListener("storage", event => {
     const now = getStored(KEY) ?? "";

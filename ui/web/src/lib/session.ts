@@ -4,30 +4,30 @@ import type { Role } from "./api-types";
 import { navigate, path, query, setQuery } from "./router";
 import { clearSessionKey, onSessionKeyChange, sessionKey, setSessionKey } from "./session-key";
 
-/** An organization that one belongs to, and as what. */
+/** A membership of the signed-in user. */
 export interface Membership {
   id: string;
   title: string;
   role: Role;
 }
 
-/** Who is signed in. A super-admin may do everything in every organization. */
+/** The signed-in user. Super-admins have all permissions in every organization. */
 export interface CurrentUser {
-  /** Where one acts; `home` is where one's account is. */
+  /** `organization` is the current one; `home` has the account. */
   organization: string;
   home: string;
   name: string;
   role: Role;
   super_admin: boolean;
   second_factor: boolean;
-  /** Who has neither shows who they are at the identity provider. */
+  /** Users without password and second factor confirm their identity with the provider. */
   password: boolean;
   organizations: Membership[];
 }
 
 /**
- * `unknown`: not asked yet, nothing is shown. `error`: the server could not say. `ended`: somebody was
- * signed in here, and did not ask to be out.
+ * `unknown`: not loaded yet. `error`: the server could not answer. `ended`: the session ended
+ * without a sign-out.
  */
 export type SignInState =
   | { state: "unknown" }
@@ -37,22 +37,22 @@ export type SignInState =
 
 export const signInState = signal<SignInState>({ state: "unknown" });
 
-/** Who is signed in, null for nobody. */
+/** The signed-in user, or null. */
 export const currentUser = computed(() =>
   signInState.value.state === "in" ? signInState.value.me : null,
 );
 
-/** The organization that is looked at: what one chose (`?org=`), or one's own. */
+/** The shown organization: the query parameter `org`, or the user's current one. */
 export const organization = computed(
   () => query.value.get("org") || (currentUser.value?.organization ?? ""),
 );
 
-/** Where a page of one thing is left for, when another organization is chosen. */
+/** Pages to go to when the organization changes, instead of the page of one agent or policy. */
 const LIST_PAGES: Record<string, string> = { agents: "/", policies: "/policies" };
 
 const ROLES: Role[] = ["viewer", "operator", "admin", "owner"];
 
-/** Whether one's role in this organization is enough. The server decides: this only hides. */
+/** Whether the role in the shown organization suffices. Only hides controls; the server decides. */
 export function hasRole(role: Role): boolean {
   if (currentUser.value?.super_admin) return true;
   const mine = currentUser.value?.organizations.find(({ id }) => id === organization.value);
@@ -60,34 +60,34 @@ export function hasRole(role: Role): boolean {
 }
 
 /**
- * Look at another organization, on the same page: a super-admin by the address, others by a session
- * of their own there. Throws `ApiError`.
+ * Show another organization. Super-admins change the address, others get a new session. Throws
+ * `ApiError`.
  */
 export async function switchOrganization(org: string): Promise<void> {
   const mine = currentUser.peek();
   const list = LIST_PAGES[path.peek().split("/")[1] ?? ""];
-  if (list && path.peek().split("/")[2]) navigate(inOrganization(list)); // the other one has no such thing
+  if (list && path.peek().split("/")[2]) navigate(inOrganization(list)); // it does not exist in the other organization
   if (mine?.super_admin) return setQuery({ org: org === mine.organization ? "" : org });
   const made = await put<{ session_key: string }>("sessions/current/organization", {
     organization: org,
   });
   setSessionKey(made.session_key);
-  signInState.value = { state: "unknown" }; // the feed of the session that ended closes before it is cut
+  signInState.value = { state: "unknown" }; // the old session's feed closes before it is cut off
   await restoreSession();
 }
 
-/** An address inside the program that keeps the chosen organization. */
+/** An internal address that keeps the query parameter `org`. */
 export function inOrganization(path: string): string {
   const org = query.value.get("org");
   return org ? `${path}${path.includes("?") ? "&" : "?"}org=${encodeURIComponent(org)}` : path;
 }
 
-/** Below `/api/v1/`, of the organization that is looked at: `of("agents")`. */
+/** An API path in the shown organization: `organizationPath("agents")`. */
 export function organizationPath(path: string): string {
   return `organizations/${encodeURIComponent(organization.value)}/${path}`;
 }
 
-/** Ask the server who is signed in. Without a session key it is nobody: nothing is asked. */
+/** Load the signed-in user. Without a session key nobody is signed in. */
 export async function restoreSession(): Promise<void> {
   if (!sessionKey()) return endLocalSession();
   try {
@@ -99,7 +99,7 @@ export async function restoreSession(): Promise<void> {
   }
 }
 
-/** Another tab has signed in or out, and so has this one. Once, at the start. */
+/** Follow other tabs that sign in or out. Call once at startup. */
 export function syncTabs(again: () => Promise<void>): void {
   onSessionKeyChange(() => {
     signInState.value = sessionKey() ? { state: "unknown" } : { state: "out" };
@@ -107,16 +107,16 @@ export function syncTabs(again: () => Promise<void>): void {
   });
 }
 
-/** Whether the session is still one: if not, the answer says so and the door is shown. */
+/** Check that the session is still valid. An ended one leads to the sign-in page. */
 export async function checkSession(): Promise<void> {
   try {
     await get<CurrentUser>("sessions/current");
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error; // 401 was counted where it came in
+    if (!(error instanceof ApiError)) throw error; // status 401 was counted by apiRequest
   }
 }
 
-/** End the session here and on the server. Throws `ApiError` when the server does not hear. */
+/** End the session here and on the server. Throws `ApiError`. */
 export async function signOut(): Promise<void> {
   try {
     await remove("sessions/current");
@@ -126,13 +126,13 @@ export async function signOut(): Promise<void> {
   endLocalSession();
 }
 
-/** The session is over: back to the door, which says so if it `ended` by itself. */
+/** Forget the session here. `ended` tells the sign-in page that it ended by itself. */
 export function endLocalSession({ ended = false } = {}): void {
   clearSessionKey();
   signInState.value = { state: "out", ended };
 }
 
-/** Its time is up, or somebody ended it from elsewhere. */
+/** The session timed out or was ended elsewhere. */
 export function expireSession(): void {
   endLocalSession({ ended: true });
 }

@@ -1,14 +1,14 @@
 import { signal } from "@preact/signals";
 
 /**
- * What is dangerous asks again who one is (`step_up`). A request that meets it waits here until a
- * person has shown it in the dialog (`parts/proof.tsx`), or has not.
+ * Step-up authentication: a request with the error `step_up` waits here until the user has
+ * confirmed their identity (`control/step-up-dialog.tsx`) or has cancelled.
  */
 
-/** Whoever waits for the answer; null: nobody asks. */
+/** Resolves the waiting request. Null if there is none. */
 export const pendingStepUp = signal<((proven: boolean) => void) | null>(null);
 
-/** Ask. False: the person would rather not. */
+/** Ask for a confirmation. False if the user cancels. */
 export function requestStepUp(): Promise<boolean> {
   pendingStepUp.peek()?.(false);
   return new Promise(resolve => {

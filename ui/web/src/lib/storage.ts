@@ -1,6 +1,6 @@
 /**
- * What the browser keeps for this origin; works without it as well. Of credentials the session key
- * alone is here (`lib/session-key.ts`), which is worth nothing without the cookie.
+ * Local storage of this origin. Works without it, too. The only credential in it is the session key
+ * (`lib/session-key.ts`), which is useless without the cookie.
  */
 
 export function getStored(key: string): string | null {
@@ -15,7 +15,7 @@ export function setStored(key: string, value: string): void {
   try {
     localStorage.setItem(key, value);
   } catch {
-    // Storage is full or forbidden: the choice lasts as long as the page.
+    // Storage is full or disabled: the value lasts as long as the page.
   }
 }
 
@@ -23,6 +23,6 @@ export function removeStored(key: string): void {
   try {
     localStorage.removeItem(key);
   } catch {
-    // Storage is forbidden: nothing was kept.
+    // Storage is disabled: nothing was stored.
   }
 }

@@ -1,4 +1,4 @@
-/** Sorting rows by what a column says of them. Pure. */
+/** Sorts the rows of a table and selects those to draw. Pure. */
 
 export type SortValue = string | number | null | undefined;
 
@@ -7,7 +7,7 @@ export interface SortOrder {
   descending: boolean;
 }
 
-/** A sorted copy. Nothing (null, NaN) comes last either way; equals keep the order they came in. */
+/** A sorted copy. Missing values (null, NaN) come last in both directions. Stable. */
 export function sortRows<Row>(
   rows: readonly Row[],
   value: (row: Row) => SortValue,
@@ -18,7 +18,7 @@ export function sortRows<Row>(
   return keyed.map(({ row }) => row);
 }
 
-/** What a press on a column's head makes of the order. */
+/** The sort order after a click on a column header. */
 export function nextOrder(order: SortOrder | null, column: string): SortOrder {
   return { column, descending: order?.column === column && !order.descending };
 }
@@ -35,24 +35,27 @@ function isMissing(value: SortValue): boolean {
   return value == null || Number.isNaN(value);
 }
 
-/** Which rows of a long list are near enough to be drawn. Pure. */
+/** The rows to draw. */
 
 export interface RowRange {
-  /** First row drawn, and the one after the last. */
+  /** Index of the first row, and of the row after the last. */
   first: number;
   end: number;
 }
 
-const OVERSCAN = 8; // rows above and below, so that scrolling meets no gap
+const OVERSCAN = 8; // rows above and below the viewport, so that scrolling shows no gap
 
-/** Rows of `height` pixels, `total` of them, seen through `view` pixels from `top` on. */
+/** The rows in view: `total` rows of `height` pixels, a viewport of `view` pixels at `top`. */
 export function visibleRows(total: number, height: number, top: number, view: number): RowRange {
   const first = Math.max(0, Math.floor(top / height) - OVERSCAN);
   const end = Math.min(total, Math.ceil((top + view) / height) + OVERSCAN);
   return { first: Math.min(first, Math.max(0, total - 1)), end: Math.max(end, 0) };
 }
 
-/** Where to scroll so that row `index` is seen below a head of `head` pixels; null: it is seen. */
+/**
+ * The scroll position that shows row `index` below a header of `head` pixels. Null if it is in
+ * view.
+ */
 export function scrollToShow(
   index: number,
   height: number,

@@ -1,7 +1,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import { getStored, setStored } from "./storage";
 
-/** What a person chose; `system` follows the system's setting as it changes. */
+/** `system` follows the system's setting. */
 export type Theme = "system" | "light" | "dark";
 
 const KEY = "freehold-theme"; // public/theme.js reads it before the first paint
@@ -14,7 +14,7 @@ prefersDark.addEventListener("change", event => {
 
 export const theme = signal<Theme>(THEMES.find(name => name === getStored(KEY)) ?? "system");
 
-/** Whether the page is dark now: charts are drawn anew when it changes. */
+/** Whether the page is dark now. Charts are redrawn when it changes. */
 export const isDark = computed(() =>
   theme.value === "system" ? systemIsDark.value : theme.value === "dark",
 );
@@ -24,7 +24,6 @@ export function setTheme(chosen: Theme): void {
   setStored(KEY, chosen);
 }
 
-/** The next choice of three. */
 export function cycleTheme(): void {
   setTheme(THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length] ?? "system");
 }

@@ -2,20 +2,20 @@ const HOUR = 3600; // seconds
 const DAY = 86_400;
 
 interface AxisOptions {
-  /** A point a day. */
+  /** One point for each day. */
   daily: boolean;
-  /** Where it begins, whatever there is. */
+  /** A fixed start. */
   from: number | undefined;
   /** Seconds up to the newest point. */
   span: number | undefined;
-  /** Unix seconds: the end if there is no point. */
+  /** Unix seconds: the end if there are no points. */
   now: number;
 }
 
 /**
- * What a time axis shows, in Unix seconds: from `from`, or `span` seconds back from the newest point, or
- * from the oldest one; up to the newest, or to now without any. Never nothing: of one point it is
- * an hour, or a week of days.
+ * The range of a time axis in Unix seconds. It starts at `from`, `span` seconds before the newest
+ * point, or at the oldest point. It ends at the newest point, or at `now` without any. It is never
+ * empty: at least an hour, or a week for daily points.
  */
 export function timeAxisRange(
   low: number | null,

@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { formatTimestamp } from "./format";
 import { getStored, setStored } from "./storage";
 
-/** In which zone exact times are shown: the reader's own, or the one that logs of machines have. */
+/** The zone of exact times: the reader's own or UTC. */
 export type TimeZone = "local" | "utc";
 
 const KEY = "freehold-zone";
@@ -14,7 +14,7 @@ export function setTimeZone(chosen: TimeZone): void {
   setStored(KEY, chosen);
 }
 
-/** Day and time of Unix milliseconds as the reader wants them. */
+/** Formats Unix milliseconds in the chosen zone. */
 export function formatTime(at: number): string {
   return formatTimestamp(at, timeZone.value);
 }

@@ -5,7 +5,7 @@ import { ErrorState, Loading, StaleNotice } from "../../components/states";
 import type { ActorNode } from "../../lib/api-types";
 import { useTopic } from "../topics";
 
-/** The agent's actors as they stand under their supervisors, live. */
+/** The agent's supervision tree, live. */
 export default function Actors() {
   const live = useTopic<ActorNode>("actors");
   live.version.value;

@@ -11,7 +11,7 @@ import { Search } from "./audit/search";
 import { Verify } from "./audit/verify";
 import "./pages.css";
 
-/** What happened: as it happens, searched for, and proven. */
+/** The agent's audit log: live, searched, verified. */
 export default function Audit() {
   const isLive = query.value.get("tab") !== "search";
   return (
@@ -30,7 +30,7 @@ export default function Audit() {
   );
 }
 
-/** The newest records, as they come. */
+/** The newest records, live. */
 export function LiveEvents() {
   const live = useTopic<AuditEvent>("audit");
   live.version.value;

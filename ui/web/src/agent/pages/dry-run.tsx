@@ -14,7 +14,7 @@ interface EffectivePolicies {
   fleet: PolicyDocument[];
 }
 
-/** What somebody may do, and why not; what counts for oneself. */
+/** Dry run of an access, and the policies of the signed-in user. */
 export default function DryRun() {
   const mine = useGet<EffectivePolicies>("policies-effective");
   return (

@@ -16,7 +16,7 @@ import { Timestamp } from "../../components/time";
 import { timeColumn } from "../../components/time-column";
 
 const PAGE_SIZE = 100;
-const VERIFY_TIMEOUT = 300_000; // milliseconds: the whole ledger is read
+const VERIFY_TIMEOUT = 300_000; // milliseconds; the whole ledger is read
 const COLUMNS: Column<EgressEntry>[] = [
   {
     name: "entry",
@@ -37,7 +37,7 @@ const COLUMNS: Column<EgressEntry>[] = [
   { name: "says", title: "Content", cell: row => <span title={row.says}>{row.says}</span> },
 ];
 
-/** The egress ledger: every byte that ever left for a control plane. */
+/** The egress ledger: every byte that was sent to a control plane. */
 export default function EgressLedger() {
   const before = Number(query.value.get("before") ?? 0);
   const [chosen, setChosen] = useState<EgressEntry | null>(null);
@@ -99,7 +99,7 @@ function EntryDetails({ entry }: { entry: EgressEntry }) {
   );
 }
 
-/** Every hash, the chain, each connection's offsets. */
+/** Verifies every hash, the chain and the offsets of each connection. */
 function VerifyLedger() {
   const [result, setFound] = useState<EgressVerification | null>(null);
   const { run, busy, error } = useAction(async () => {

@@ -72,7 +72,7 @@ const DISK_COLUMNS: Column<Disk>[] = [
   },
 ];
 
-/** How the agent does at this moment: load, seal, keys, store, audit log. */
+/** Load, seal, keys, cache, audit sinks and disks, live. */
 export default function HealthPage() {
   const [now, live] = useTopicRow<Health>("health");
   const [dialog, setDialog] = useState(false);

@@ -8,7 +8,7 @@ import { formatBytes, formatCount, formatMillis, humanize } from "../../lib/form
 import type { Link } from "../api-types";
 import { useTopicRow } from "../topics";
 
-/** How the agent stands with its control plane, if it has one. */
+/** The link to the control plane, if the agent has one. */
 export default function LinkPage() {
   const [now, live] = useTopicRow<Link>("link");
   if (live.error.value) return <ErrorState error={live.error.value} />;

@@ -35,7 +35,7 @@ const COLUMNS: Column<Row>[] = [
   },
 ];
 
-/** Every policy of this agent. */
+/** All policies of this agent. */
 export default function Policies() {
   const [dialog, setDialog] = useState(false);
   const [text, setText] = useState("");

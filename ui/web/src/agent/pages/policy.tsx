@@ -19,7 +19,7 @@ import "./pages.css";
 const ROOT = "root";
 const PARENT = { href: "/policies", title: "Policies" };
 
-/** One policy: read, edited, tried out. */
+/** One policy: editor, replay and dry run. */
 export default function PolicyPage({ params: { name = "" } }: PageProps) {
   const isNew = query.value.has("new");
   const result = useGet<PolicyDocument>(

@@ -21,7 +21,7 @@ import "./pages.css";
 
 type SecretAction = "update" | "describe" | "delete" | "purge" | null;
 
-/** One secret: what is known of it, its versions, and on demand its value. */
+/** One secret: value on demand, metadata, versions. */
 export default function SecretPage() {
   const name = query.value.get("name") ?? "";
   const result = useGet<SecretDetails>(name ? secretPath("metadata", name) : null);

@@ -18,8 +18,8 @@ import { CreateSecret } from "./secret/value-dialogs";
 import "./pages.css";
 import { timeColumn } from "../../components/time-column";
 
-const PAGE_SIZE = 200; // secrets at a time
-const MAX_FOLDERS = 12; // shown; the rest is reached by the search
+const PAGE_SIZE = 200; // secrets for each request
+const MAX_FOLDERS = 12; // more are reached by the search
 const STATUSES = [
   ["", "Any status"],
   ["active", "Active"],
@@ -73,7 +73,7 @@ const secretColumns = (prefix: string): Column<Secret>[] => [
   timeColumn("updated", "Changed", row => row.updated_at, { sortable: true, wideOnly: true }),
 ];
 
-/** Every secret that one may see, by folder and filter; no value is asked for. */
+/** Secrets by folder and filter. Values are not requested. */
 export default function Secrets() {
   const [dialog, setDialog] = useState(false);
   const prefix = query.value.get("prefix") ?? "";
@@ -115,7 +115,7 @@ export default function Secrets() {
   );
 }
 
-/** Where one is, and the way back up. */
+/** The folders above the current one. */
 function Breadcrumbs({ prefix }: { prefix: string }) {
   return (
     <nav class="way" aria-label="Folder">
@@ -196,7 +196,7 @@ interface FilterInputProps {
   value: string;
 }
 
-/** Asked for when it is left or confirmed: each letter would be another request. */
+/** A filter that applies on blur or Enter. Applying each keystroke would send a request each. */
 function FilterInput({ label, name, value }: FilterInputProps) {
   const [typed, setTyped] = useState(value);
   useEffect(() => setTyped(value), [value]);

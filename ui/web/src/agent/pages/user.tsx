@@ -18,7 +18,7 @@ import "./pages.css";
 
 const PARENT = { href: "/users", title: "Users and keys" };
 
-/** One user and his keys. */
+/** One user and the API keys of that user. */
 export default function UserPage({ params: { id = "" } }: PageProps) {
   const result = useGet<User>(`users/${encodeURIComponent(id)}`);
   return <Await query={result}>{user => <UserView user={user} reload={result.reload} />}</Await>;

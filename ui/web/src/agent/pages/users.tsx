@@ -55,7 +55,7 @@ const COLUMNS: Column<User>[] = [
   timeColumn("made", "Created", row => row.created_at, { wideOnly: true, sortable: true }),
 ];
 
-/** People and machines. Their keys are on their own pages. */
+/** The users of this agent, people and machines. */
 export default function Users() {
   const [dialog, setDialog] = useState(false);
   const result = useGet<UserPage>("users", { limit: PAGE_SIZE });

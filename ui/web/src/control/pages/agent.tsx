@@ -30,7 +30,7 @@ import { Metrics } from "./agent/metrics";
 import { AgentOverview } from "./agent/overview";
 import { isReporting } from "./fleet/agent-rows";
 
-/** One agent as of this moment; while it is looked at, the agent says more of itself. */
+/** One agent, live. An agent reports in more detail while this page is open. */
 export default function Agent({ params: { vault = "" } }: PageProps) {
   const live = useLive<object>("agent", organization.value, vault);
   live.version.value;
@@ -96,7 +96,7 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
   );
 }
 
-/** The dashboard is live and the agent is not: the figures are those of its last message. */
+/** Shown when the dashboard is live but the agent does not report. */
 function SilentNotice({ agent, isLive }: { agent: AgentSections["agent"]; isLive: boolean }) {
   if (!isLive || (agent.state !== "late" && agent.state !== "offline")) return null;
   return (
@@ -145,7 +145,7 @@ function AgentStats({ agent, gauges }: AgentStatsProps) {
   );
 }
 
-/** Told in some form if it is known, else left out. */
+/** Formats a value if it is known. */
 function formatKnown(value: number | null | undefined, form: (value: number) => string) {
   return value == null ? undefined : form(value);
 }

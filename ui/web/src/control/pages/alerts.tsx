@@ -7,7 +7,7 @@ import { DeliveriesTab } from "./alerts/deliveries";
 import { AlertsTab } from "./alerts/list";
 import "./alerts/alerts.css";
 
-/** What a person should know, and who is told of it how. */
+/** Alerts, notification channels and deliveries. */
 export default function Alerts() {
   return (
     <Page title="Alerts" state={<LiveIndicator />}>

@@ -4,7 +4,7 @@ import { organization } from "../../lib/session";
 import { Search } from "./audit/search";
 import { Verify } from "./audit/verify";
 
-/** What people did with the control plane: searched, read, proven whole, taken away. */
+/** The control plane's audit log. */
 export default function Audit() {
   return (
     <Page title="Audit log">

@@ -14,7 +14,7 @@ import { ReportsTab } from "./compliance/reports";
 import { SchedulesTab } from "./compliance/schedules";
 import "./compliance/compliance.css";
 
-/** What the system can show for a standard, with the proofs; made now or by a clock. */
+/** Compliance reports and their schedules. */
 export default function Compliance() {
   const org = organization.value;
   const [asking, setAsking] = useState(false);
@@ -48,7 +48,7 @@ const PERIODS = [
   ["own", "Custom range"],
 ] as const;
 
-/** Ask for a report. */
+/** Requests a report. */
 export function ReportDialog({ onClose, onDone }: { onClose: () => void; onDone: () => void }) {
   const [title, setTitle] = useState("Compliance report");
   const [chosen, setChosen] = useState<string[]>(["soc2", "iso27001", "pci-dss", "hipaa"]);

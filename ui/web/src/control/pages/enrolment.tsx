@@ -6,7 +6,7 @@ import { JoinRequests } from "./enrolment/join-requests";
 import { EnrolmentTokens } from "./enrolment/tokens";
 import "./enrolment/enrolment.css";
 
-/** How agents get in: a token that somebody hands out, or a request that somebody decides. */
+/** Enrolment of agents: by token or by approved request. */
 export default function Enrolment() {
   const org = organization.value;
   return (

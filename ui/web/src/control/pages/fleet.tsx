@@ -12,18 +12,18 @@ import { AgentGroups, LargestOrganizations } from "./fleet/groups";
 import { RecentChanges } from "./fleet/recent-changes";
 import { FleetStats } from "./fleet/stats";
 
-/** All agents of an organization as of this moment. */
+/** The fleet of an organization, live. */
 export default function Fleet() {
   const org = organization.value;
   const fleet = useLive<AgentRow>("fleet", org);
   const curves = useLive<FleetSample>("curves", org);
   const alerts = useLive<AlertRow>("alerts", org);
   const rows = useComputed(() => {
-    fleet.version.value; // rows change in place with it
+    fleet.version.value; // rows change in place with the version
     return currentAgents(fleet);
   });
   const summary = useComputed(() => summarize(rows.value));
-  const isEmpty = useComputed(() => !rows.value.length); // so that not each change draws the page
+  const isEmpty = useComputed(() => !rows.value.length); // avoids rendering the page for each change
   const error = fleet.error.value;
   if (error) return <ErrorState error={error} />;
   if (fleet.freshness.value === "loading") return <Loading label="Loading the fleet" />;

@@ -18,7 +18,7 @@ import { type Organization, SLUG_PATTERN } from "./people/api-types";
 
 const PAGE_SIZE = CONTROL_LIMITS.organizations;
 
-/** All tenants, for super-admins. */
+/** All organizations, for super-admins. */
 export default function Organizations() {
   const result = useGet<Organization[]>("organizations", { limit: PAGE_SIZE });
   const [makes, setMakes] = useState(false);
@@ -51,7 +51,7 @@ function OrganizationTable({ first }: { first: Organization[] }) {
   );
 }
 
-/** A full page may have others behind it. */
+/** A full page may be followed by more. */
 function listPage(rows: Organization[]): ListPage<Organization, string> {
   return { rows, next: rows.length < PAGE_SIZE ? "" : (rows.at(-1)?.id ?? "") };
 }

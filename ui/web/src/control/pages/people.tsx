@@ -15,7 +15,7 @@ import { InvitationsTab } from "./people/invitations";
 import { MembersTab } from "./people/members";
 import { ApiTokensTab } from "./people/tokens";
 
-/** Who belongs to the organization, as what, and how they come in. */
+/** Members, invitations, API tokens, identity provider and settings of an organization. */
 export default function People() {
   return (
     <Page title="People">
@@ -48,7 +48,7 @@ function tabs(): Tab[] {
   return result;
 }
 
-/** What holds for the whole organization. */
+/** Settings of the organization. */
 export function OrganizationTab() {
   const result = useGet<Organization>(`organizations/${organization.value}`);
   return (

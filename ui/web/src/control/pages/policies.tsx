@@ -18,7 +18,7 @@ import { hasRole, inOrganization, organization, organizationPath } from "../../l
 import { type Agent, currentAgents } from "./fleet/agent-rows";
 import { describeTargets, openRollout, targetedAgents } from "./policy/targets";
 
-/** A policy, the agents it is for, and what is on its way. */
+/** A policy with its number of agents and its open rollout. */
 interface PolicyRow extends Policy {
   agents: number;
   rollout: WithKey<RolloutRow> | undefined;
@@ -74,7 +74,7 @@ const COLUMNS: Column<PolicyRow>[] = [
   timeColumn("changed", "Changed", row => row.changed_at, { wideOnly: true, sortable: true }),
 ];
 
-/** Every policy of the organization. */
+/** All policies of the organization. */
 export default function Policies() {
   const org = organization.value;
   const fleet = useLive<AgentRow>("fleet", org);

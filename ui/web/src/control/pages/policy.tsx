@@ -28,7 +28,7 @@ import "./policy/policy.css";
 
 type Rollouts = WithKey<RolloutRow>[];
 
-/** One policy: what it says, whom it is for, how it gets there. */
+/** One policy: agents, document, versions, rollouts. */
 export default function PolicyPage({ params: { name = "" } }: PageProps) {
   const org = organization.value;
   const fleet = useLive<AgentRow>("fleet", org);
@@ -36,7 +36,7 @@ export default function PolicyPage({ params: { name = "" } }: PageProps) {
   fleet.version.value;
   rollouts.version.value;
   const moving = rollouts.list().filter(({ policy }) => policy === name);
-  const isNew = query.value.has("new"); // then there is nothing to ask for yet
+  const isNew = query.value.has("new"); // a new policy is not on the server yet
   const path = organizationPath(`policies/${name}`);
   const result = useGet<Policy>(isNew ? null : path);
   const versions = useGet<PolicyVersion[]>(isNew ? null : `${path}/versions`, {
@@ -74,7 +74,7 @@ interface PolicyDetailsProps {
   moving: Rollouts;
   fleet: Agent[];
   freshness: "loading" | "live" | "stale";
-  /** Asked for again, as after a version was saved: what is here may not be the newest. */
+  /** Reloading after a save: the data may be outdated. */
   reloading: boolean;
   reload: () => void;
 }
@@ -229,7 +229,7 @@ function tabs({ policy, versions, moving, agents, reload }: TabsProps): Tab[] {
   return result.filter(tab => tab !== false);
 }
 
-/** The first version is about to be written. */
+/** The editor for the first version. */
 function NewPolicy({ name }: { name: string }) {
   const written = () => navigate(inOrganization(`/policies/${name}`), { replace: true });
   return (

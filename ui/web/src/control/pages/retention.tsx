@@ -3,7 +3,7 @@ import { organization } from "../../lib/session";
 import { LegalHolds } from "./retention/holds";
 import { RetentionRules } from "./retention/rules";
 
-/** How long what is kept, and the legal holds that stay deletion. */
+/** Retention rules and legal holds. */
 export default function Retention() {
   const org = organization.value;
   return (

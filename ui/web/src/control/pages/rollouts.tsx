@@ -18,7 +18,7 @@ import { RolloutProgress } from "./rollouts/progress";
 
 type Rollout = WithKey<RolloutRow>;
 
-/** What is on its way to agents, and what was lately. */
+/** Open and recent rollouts. */
 export default function Rollouts() {
   const live = useLive<RolloutRow>("rollouts", organization.value);
   live.version.value;
@@ -98,7 +98,7 @@ const COLUMNS: Column<Rollout>[] = [
   timeColumn("changed", "Ended", row => row.changed, { sortable: true }),
 ];
 
-/** Those of all that are over. */
+/** The finished ones of `rows`. */
 export function FinishedRollouts({ rows: all }: { rows: readonly Rollout[] }) {
   const rows = all.filter(row => !isOpenRollout(row));
   const policies = useGet<Policy[]>(organizationPath("policies"));

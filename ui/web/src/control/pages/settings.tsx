@@ -11,9 +11,9 @@ import { ChangePassword } from "./settings/password";
 import { SecondFactor } from "./settings/second-factor";
 import { SessionsCard } from "./settings/sessions";
 
-/** One's own account, and how this browser shows things. */
+/** The account and the settings of this browser. */
 export default function Settings() {
-  const [ended, setEnded] = useState(0); // how often what was signed in elsewhere has ended
+  const [ended, setEnded] = useState(0); // remounts the sessions after they have ended
   return (
     <Page title="Settings">
       <div class="stack">
@@ -60,7 +60,7 @@ const ZONES = [
   ["utc", "UTC"],
 ] as const;
 
-/** How things are shown here; kept in this browser alone. */
+/** Theme and time zone. Stored in this browser. */
 export function Appearance() {
   return (
     <Card title="Appearance">

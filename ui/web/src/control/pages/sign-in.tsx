@@ -9,7 +9,7 @@ import { PasswordSignIn } from "./sign-in/password";
 import { SecondFactor } from "./sign-in/second-factor";
 import { SecondFactorSetup } from "./sign-in/second-factor-setup";
 
-/** The door: a password or an invitation, and the second step where there is one or has to be. */
+/** Signs in with a password, an identity provider or an invitation, then with a second factor. */
 export default function SignIn() {
   const signin = query.value.get("signin");
   const secret = invitation.value;

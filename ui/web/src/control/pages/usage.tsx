@@ -8,7 +8,7 @@ import { MostUsedTab } from "./usage/most-used";
 import { OverviewTab } from "./usage/overview";
 import { SecretsTab } from "./usage/secrets";
 
-/** What is used, by whom, how much, and what it will take. */
+/** Usage, rotation debt and capacity. */
 export default function Usage() {
   return (
     <Page title="Usage and capacity" actions={<UsageFilters />}>

@@ -13,7 +13,7 @@ import { pluralize } from "../../../lib/format";
 import { useAction } from "../../../lib/hooks";
 import type { AuditEvent, InclusionProof } from "../../api-types";
 
-const PROOF_TIMEOUT = 300_000; // milliseconds: the whole log is read for a proof
+const PROOF_TIMEOUT = 300_000; // milliseconds; a proof reads the whole log
 const COLUMNS: Column<AuditEvent>[] = [
   {
     name: "seq",
@@ -55,11 +55,11 @@ interface AuditEventsProps {
   title: string;
   rows: readonly AuditEvent[];
   aside: string;
-  /** Below them: what loads older ones. */
+  /** Shown below the table. */
   more?: ComponentChildren;
 }
 
-/** Events as a list; the chosen one is shown whole, and proven on demand. */
+/** A table of audit events. The selected event is shown in full. */
 export function AuditEvents({ title, rows, aside, more }: AuditEventsProps) {
   const [chosen, setChosen] = useState<AuditEvent | null>(null);
   return (
@@ -108,7 +108,7 @@ function EventDetails({ event }: { event: AuditEvent }) {
   );
 }
 
-/** The record as it is in the log, its path to the root, and the signed checkpoint of that root. */
+/** The record, its Merkle path to the root, and the signed checkpoint of that root. */
 function InclusionProofSection({ seq }: { seq: number }) {
   const [proof, setProof] = useState<InclusionProof | null>(null);
   const { run, busy, error } = useAction(async () => {

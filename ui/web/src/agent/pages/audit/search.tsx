@@ -35,7 +35,7 @@ interface EventPage {
   cursor: string;
 }
 
-/** The index of events by what is known of them, newest first. The filters are in the address. */
+/** Audit events by filter, newest first. The filters are in the address. */
 export function Search() {
   const filters = filtersFromAddress();
   const result = useGet<EventPage>("audit/events", { ...filters, limit: PAGE_SIZE });

@@ -18,7 +18,7 @@ const STATE_LABELS = {
   failed: "Not readable",
 };
 
-/** The whole log checked by the agent, record by record, with how far it is. */
+/** Runs the agent's verification of the whole log and shows its progress. */
 export function Verify() {
   const [now, live] = useTopicRow<Verification>("verification");
   if (live.error.value) return <ErrorState error={live.error.value} />;

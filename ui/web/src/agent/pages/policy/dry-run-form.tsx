@@ -28,20 +28,20 @@ const REASONS: Record<string, string> = {
 
 interface DryRunFormProps {
   policy?: string;
-  /** What is typed; null while it is faulty. */
+  /** The edited document. Null while it is invalid. */
   draft?: PolicyDocument | null;
 }
 
 /**
- * Would this be allowed, by which rule, and what is missing? Of a user, of one policy alone
- * (`policy`, as its `draft` says), or of oneself. Asking changes nothing.
+ * Evaluates one access without performing it: for the policy `policy` with its `draft`, for a user,
+ * or for the signed-in user.
  */
 export function DryRunForm({ policy, draft }: DryRunFormProps) {
   const [user, setUser] = useState("");
   const [capability, setCapability] = useState("read");
   const [path, setPath] = useState("secret/");
   const [result, setFound] = useState<Decision | null>(null);
-  useEffect(() => setFound(null), [draft]); // the answer was about another text
+  useEffect(() => setFound(null), [draft]); // the result belongs to the previous draft
   const { run, busy, error } = useAction(async () => {
     setFound(null);
     const who = policy

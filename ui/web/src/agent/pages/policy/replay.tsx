@@ -64,11 +64,11 @@ const COLUMNS: Column<ReplayedChange>[] = [
 
 interface ReplayProps {
   name: string;
-  /** What is typed; null while it is faulty. */
+  /** The edited document. Null while it is invalid. */
   document: PolicyDocument | null;
 }
 
-/** What the document would have changed of the accesses on record. Asking changes nothing. */
+/** Evaluates the recorded accesses again with the edited policy. Changes nothing. */
 export function PolicyReplay({ name, document }: ReplayProps) {
   const [hours, setHours] = useState("24");
   const [result, setFound] = useState<ReplayResult | null>(null);

@@ -6,7 +6,7 @@ import { useGet } from "../../../lib/hooks";
 import type { Version, VersionLabels, VersionLabelsPair } from "../../api-types";
 import { secretPath } from "../../secret-paths";
 
-const CURRENT = 0; // the secret as it is, which may be described otherwise than its newest version
+const CURRENT = 0; // the current secret; its metadata may have changed after its newest version
 
 interface CompareVersionsProps {
   name: string;
@@ -15,7 +15,7 @@ interface CompareVersionsProps {
   chosen: Version;
 }
 
-/** What is different between two versions, as far as it is no secret. */
+/** The differences between two versions, without their values. */
 export function CompareVersions({ name, versions, chosen }: CompareVersionsProps) {
   const before = versions.find(({ version }) => version < chosen.version) ?? chosen;
   const [picked, setPicked] = useState<number | null>(null);
@@ -50,7 +50,7 @@ interface VersionDiffProps {
   other: number;
 }
 
-/** From the older to the newer one; what is now is the newest of all. */
+/** Differences from the older to the newer version. `CURRENT` is the newest of all. */
 function VersionDiff({ name, versions, chosen, other }: VersionDiffProps) {
   const isLater = other === CURRENT || other > chosen;
   const [from, to] = isLater ? [chosen, other] : [other, chosen];
@@ -83,7 +83,7 @@ function VersionDiff({ name, versions, chosen, other }: VersionDiffProps) {
   );
 }
 
-/** Who wrote it when and what became of it, a line each. */
+/** One line for each fact: author, time, state. */
 function versionFacts(version: Version | undefined): string {
   if (!version) return "version: current\n";
   const { deleted_at } = version;
@@ -97,7 +97,7 @@ function versionFacts(version: Version | undefined): string {
   ].join("\n");
 }
 
-/** Each tag and each key of the metadata is a line of its own. */
+/** One line for each tag and each metadata key, so that the diff shows them separately. */
 function labelLines({ tags, metadata }: VersionLabels): string {
   const keys = Object.keys(metadata).sort();
   return [...tags.map(tag => `tag: ${tag}`), ...keys.map(key => `${key} = ${metadata[key]}`)].join(
@@ -105,7 +105,7 @@ function labelLines({ tags, metadata }: VersionLabels): string {
   );
 }
 
-/** What became of a version. */
+/** The state of a version at this moment. */
 export function versionState(version: Version): "active" | "deleted" | "destroyed" {
   if (version.destroyed) return "destroyed";
   return version.deleted_at && Date.parse(version.deleted_at) <= Date.now() ? "deleted" : "active";

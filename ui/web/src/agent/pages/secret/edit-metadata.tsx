@@ -13,7 +13,7 @@ interface EditMetadataProps {
   onDone: (said: string) => void;
 }
 
-/** Metadata, tags and settings of a secret; its value stays. */
+/** Edits metadata, tags and settings of a secret. The value is not touched. */
 export function EditMetadata({ info, onClose, onDone }: EditMetadataProps) {
   const { secret } = info;
   const [tags, setTags] = useState(secret.tags.join(", "));

@@ -16,7 +16,7 @@ interface ValueDraft {
   text: string;
 }
 
-/** What the draft stands for. Throws `ApiError` for what is not JSON. */
+/** The value to store. Throws `ApiError` for invalid JSON. */
 function parseValue({ kind, text }: ValueDraft): unknown {
   if (kind === "text") return text;
   try {
@@ -59,7 +59,7 @@ function ValueFields({
 }
 
 interface CreateSecretProps {
-  /** Where one is. */
+  /** Prefix of the new secret's name. */
   folder: string;
   onClose: () => void;
   onCreated: (name: string) => void;
@@ -109,7 +109,7 @@ interface WriteVersionProps {
   onDone: (said: string) => void;
 }
 
-/** The next version, if nobody has written one meanwhile. */
+/** Writes a new version. The check-and-set version protects concurrent writes. */
 export function WriteVersion({ secret, onClose, onDone }: WriteVersionProps) {
   const [draft, setDraft] = useState<ValueDraft>({ kind: "json", text: "" });
   const [cas, setCas] = useState(`${secret.version}`);
@@ -141,7 +141,7 @@ export function WriteVersion({ secret, onClose, onDone }: WriteVersionProps) {
   );
 }
 
-/** As typed; its fault as the dialog shows it. */
+/** Parses the metadata field. Throws `ApiError`, which the dialog shows. */
 export function metadataFrom(text: string): Record<string, string> {
   try {
     return parseKeyValues(text);

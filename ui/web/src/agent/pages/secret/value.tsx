@@ -10,7 +10,7 @@ import { secretPath } from "../../secret-paths";
 
 const REVEAL_TIME = 30_000; // milliseconds, on the screen and on the clipboard
 
-/** A value and until when it is shown; nothing of it is kept once it is hidden. */
+/** A revealed value. It is dropped when it is hidden. */
 interface RevealedValue {
   text: string;
   until: number;
@@ -22,8 +22,8 @@ interface SecretValueProps {
 }
 
 /**
- * The value, on demand: hidden again after a while, when the window loses the focus, and with the
- * page. Each showing is a read like any other, and on record.
+ * Reveals a value on demand. It is hidden after `REVEAL_TIME`, and when the window loses focus or
+ * the page is left. Each reveal is an audited read.
  */
 export function SecretValue({ name, version }: SecretValueProps) {
   const [shown, setShown] = useState<RevealedValue | null>(null);
@@ -86,7 +86,7 @@ function valueText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value, null, 2);
 }
 
-/** On the clipboard for a while: then it is overwritten, if this page may still write there. */
+/** Copies a text and clears the clipboard after `REVEAL_TIME`, if the browser still allows it. */
 async function copyBriefly(text: string): Promise<void> {
   try {
     await navigator.clipboard.writeText(text);

@@ -14,14 +14,14 @@ import { SecretValue } from "./value";
 
 interface VersionsProps {
   secret: Secret;
-  /** Ascending. */
+  /** Oldest first. */
   versions: readonly Version[];
   onDone: (said: string) => void;
 }
 
 type VersionAction = "undelete" | "delete" | "destroy" | "rollback";
 
-/** Who wrote what when, what became of it, and what can be done about it. */
+/** The versions of a secret, with the actions on each. */
 export function SecretVersions({ secret, versions, onDone }: VersionsProps) {
   const newest = [...versions].reverse();
   const [chosen, setChosen] = useState(newest[0]?.version ?? 0);

@@ -21,7 +21,7 @@ interface KeysProps {
   onDone: () => void;
 }
 
-/** The API keys of a user; a new one is shown once. */
+/** The API keys of a user. A new key is shown once. */
 export function ApiKeys({ user, keys, onDone }: KeysProps) {
   const [dialog, setDialog] = useState(false);
   const [ends, setEnds] = useState<ApiKey | null>(null);

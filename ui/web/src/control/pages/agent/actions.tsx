@@ -37,7 +37,7 @@ const ACTIONS: Record<ActionName, { action: string; title: string; done: string;
     },
   };
 
-/** Ends an agent's right to connect, for now or for good. */
+/** Locks or retires an agent. */
 export function LifecycleActions({ vault, lifecycle }: { vault: string; lifecycle: Lifecycle }) {
   const [step, setStep] = useState<ActionName | null>(null);
   return (
@@ -62,7 +62,7 @@ export function LifecycleActions({ vault, lifecycle }: { vault: string; lifecycl
   );
 }
 
-/** Shown while an agent's log contradicts what was cosigned: a person decides what becomes of it. */
+/** Shown while the agent's log contradicts the cosigned checkpoint. */
 export function AcceptLogAction({ vault }: { vault: string }) {
   const [dialog, setDialog] = useState(false);
   if (!hasRole("admin")) return null;
@@ -107,7 +107,7 @@ function ConfirmAction({
   );
 }
 
-/** What an agent is filed under; policies by tag follow. */
+/** Edits the tags of an agent. Policies that target tags follow. */
 export function TagsAction({ vault, tags }: { vault: string; tags: readonly string[] }) {
   const [dialog, setDialog] = useState(false);
   if (!hasRole("operator")) return null;

@@ -12,12 +12,12 @@ const NO_SERIES: MetricSeries = { times: [], requests: [], errors: [], p99: [] }
 
 interface AgentChartsProps {
   vault: string;
-  /** When the agent measured last, Unix seconds. */
+  /** Unix seconds of the newest measurement. */
   at: number;
   row: AgentRow;
 }
 
-/** The last hour of one agent from the store, and on from there with what comes live. */
+/** The last hour of an agent, from stored samples and then live. */
 export function AgentCharts({ vault, at, row }: AgentChartsProps) {
   const [since] = useState(() => Math.floor(Date.now() / 1000) - HOUR);
   const path = organizationPath(`agents/${vault}/metrics/samples`);

@@ -17,14 +17,14 @@ interface Command {
   command: string;
   created_by: string;
   created_at: string;
-  /** Empty until it tells. */
+  /** Empty while the command is pending. */
   outcome: string;
   done_at: string | null;
 }
 
 /**
- * Of the link's closed list what an agent can do; what reaches into the vault its owner has to have
- * allowed. `run_backup` is a word of the link that no agent carries out yet.
+ * The commands of the link protocol that agents implement. Agents do not implement `run_backup`
+ * yet. `rotate_kek` needs the permission of the agent's owner.
  */
 const COMMANDS: readonly (readonly [string, string])[] = [
   ["send_metrics", "Send metrics"],
@@ -40,9 +40,9 @@ const OUTCOME_STATUS: Record<string, string> = {
   unsupported: "denied",
   expired: "retired",
 };
-const POLL_INTERVAL = 2000; // milliseconds, while an answer is to come
+const POLL_INTERVAL = 2000; // milliseconds, while a command is pending
 
-/** What it was asked to do, and what it made of it. */
+/** Commands sent to an agent, and their outcomes. */
 export function Commands({ vault, active }: { vault: string; active: boolean }) {
   const path = organizationPath(`agents/${vault}/commands`);
   const result = useGet<Command[]>(path);

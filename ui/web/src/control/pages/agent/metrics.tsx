@@ -7,7 +7,7 @@ import { formatBytes, formatCount, formatPercent, humanize } from "../../../lib/
 
 type Metric = [string, number];
 
-/** Every counter and gauge that the agent told last. */
+/** The counters and gauges that the agent reported last. */
 export function Metrics({ metrics }: { metrics: AgentSections["metrics"] | undefined }) {
   if (!metrics?.at) return <EmptyState icon="chart" title="No metrics yet" />;
   return (
@@ -42,12 +42,12 @@ function MetricTable({ title, rows, at }: { title: string; rows: Metric[]; at: n
   );
 }
 
-/** Its unit is said with the value. */
+/** The name without its unit, which is shown with the value. */
 function metricTitle(name: string): string {
   return humanize(name.replace(/_(bytes|permille)$/, ""));
 }
 
-/** By the unit that the name ends with (docs/spec/link.md). */
+/** The suffix of a name is its unit (docs/spec/link.md). */
 function formatMetric(name: string, value: number): string {
   if (name.endsWith("_bytes")) return formatBytes(value);
   if (name.endsWith("_permille")) return formatPercent(value / 1000);

@@ -8,7 +8,7 @@ import { formatCount, humanize } from "../../../lib/format";
 import { hasRole, inOrganization } from "../../../lib/session";
 import { AcceptLogAction } from "./actions";
 
-/** Names that are written in a way of their own. */
+/** Display names that `humanize` would get wrong. */
 const PROPER_NAMES: Record<string, string> = {
   sqlite: "SQLite",
   postgresql: "PostgreSQL",
@@ -23,7 +23,7 @@ const PROPER_NAMES: Record<string, string> = {
 
 type Sections = Partial<AgentSections>;
 
-/** What is known of an agent beside its figures, a card for each matter. */
+/** A card for each section that the agent reports. */
 export function AgentOverview({
   vault,
   agent,

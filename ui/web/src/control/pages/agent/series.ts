@@ -1,12 +1,12 @@
 import type { AgentRow } from "../../../lib/api-types";
 
-/** One stored figure (`GET …/metrics/samples`): counters are totals since the agent's start. */
+/** A stored sample (`GET …/metrics/samples`). Counters are totals since the agent's start. */
 export interface Sample {
   at: number;
   last: number;
 }
 
-/** Points over time, each column as long as `times` (Unix seconds, growing). */
+/** Columns as long as `times` (Unix seconds, ascending). */
 export interface MetricSeries {
   times: number[];
   requests: (number | null)[];
@@ -14,9 +14,9 @@ export interface MetricSeries {
   p99: (number | null)[];
 }
 
-const MAX_POINTS = 2000; // points of a page that is left open
+const MAX_POINTS = 2000; // points that a page keeps while it stays open
 
-/** The stored past as rates; a counter that went back was begun anew, and its rate is not known. */
+/** Converts counters to rates. The rate is unknown where a counter was reset. */
 export function seriesFromSamples(
   requests: Sample[],
   errors: Sample[],
@@ -34,7 +34,7 @@ export function seriesFromSamples(
   };
 }
 
-/** With what was just heard at its end; the same if that is no later than the last point. */
+/** Appends a live sample, unless it is older than the last point. */
 export function appendSample(course: MetricSeries, at: number, row: AgentRow): MetricSeries {
   if (at <= (course.times.at(-1) ?? 0)) return course;
   return {

@@ -7,15 +7,15 @@ import { type Alert, type AlertFilter, alertQuery, alertRow, mergeAlerts } from 
 
 type Row = WithKey<AlertRow>;
 
-/** Of the live feed (docs/spec/live.md): where there are fewer, there are no older ones. */
+/** Rows of the live topic (docs/spec/live.md). With fewer rows there are no older alerts. */
 const LIVE_ROWS = 200;
 const PAGE_SIZE = 100;
 
 interface OlderPages {
-  /** What was asked for. */
+  /** Filter and organization that the pages belong to. */
   of: string;
   rows: readonly Row[];
-  /** The id of the last one. */
+  /** ID of the last loaded alert. */
   last: string;
   isEnd: boolean;
 }
@@ -24,30 +24,27 @@ const NO_OLDER_PAGES: OlderPages = { of: "", rows: [], last: "", isEnd: false };
 
 interface AlertHistory {
   rows: Row[];
-  /** Whether there may be more. */
+  /** Whether there may be older alerts. */
   more: boolean;
-  /** Ask for them. Throws `ApiError`. */
+  /** Load the next page. Throws `ApiError`. */
   load: () => Promise<void>;
-  /** One of them is another now, as after it was acknowledged. */
+  /** Replace an alert, for example after it was acknowledged. */
   replace: (row: Row) => void;
 }
 
-/**
- * What the live feed has, and older ones page by page, narrowed by the server: with another filter they
- * are asked for anew.
- */
+/** Live alerts followed by older pages from the server. A new filter starts over. */
 export function useAlertHistory(live: Collection<AlertRow>, filter: AlertFilter): AlertHistory {
   const [read, setRead] = useState(NO_OLDER_PAGES);
   const of = organizationPath(JSON.stringify(filter));
   const now = read.of === of ? read : { ...NO_OLDER_PAGES, of };
   const newest = live.list();
   const load = async () => {
-    const known = mergeAlerts(newest, now.rows); // what the feed lets go meanwhile stays
+    const known = mergeAlerts(newest, now.rows); // keep alerts that the feed drops while the page loads
     let { last } = now;
     let rows = known;
     for (let isEnd = false; !isEnd && rows.length === known.length; ) {
-      // The feed has what is open beside the newest: behind those there are gaps. One second more:
-      // several of one second may lie on both sides.
+      // The feed also has older alerts that are open, so there are gaps behind the newest rows.
+      // Start one second later: alerts of one second may be on both sides.
       const end = known[Math.min(known.length, LIVE_ROWS) - 1];
       const from = last ? { after: last } : { before: (end?.at ?? 0) + 1 };
       const query = { ...alertQuery(filter), ...from, limit: PAGE_SIZE };

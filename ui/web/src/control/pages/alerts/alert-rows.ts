@@ -2,7 +2,7 @@ import type { AlertRow, AlertState, Severity } from "../../../lib/api-types";
 import type { WithKey } from "../../../lib/collection";
 import { toMillis } from "../../../lib/format";
 
-/** An alert as REST tells it. */
+/** An alert as in REST responses. */
 export interface Alert {
   id: string;
   vault: string;
@@ -19,7 +19,7 @@ export interface Alert {
   note: string;
 }
 
-/** What the list is narrowed to; empty means any. */
+/** Empty means any. */
 export interface AlertFilter {
   text: string;
   severity: string;
@@ -27,7 +27,7 @@ export interface AlertFilter {
   vault: string;
 }
 
-/** As the live feed has it. */
+/** Converts an alert to a row of the live feed. */
 export function alertRow(row: Alert): WithKey<AlertRow> {
   const { id, at, last_at, ended_at, acknowledged_at, ...rest } = row;
   const seconds = (when: string | null) => Math.floor((toMillis(when) ?? 0) / 1000);
@@ -41,7 +41,7 @@ export function alertRow(row: Alert): WithKey<AlertRow> {
   };
 }
 
-/** What the server is asked for: the same that `narrowed` leaves of what is here. */
+/** The query for the server. It selects the same alerts as `filterAlerts`. */
 export function alertQuery({ text, severity, state, vault }: AlertFilter): Record<string, string> {
   return {
     ...(severity && { severity }),
@@ -51,7 +51,7 @@ export function alertQuery({ text, severity, state, vault }: AlertFilter): Recor
   };
 }
 
-/** Each once, the newest first; of two with one key the one of `first`. */
+/** Merges by key, newest first. For equal keys the row of `first` wins. */
 export function mergeAlerts<Row extends WithKey<AlertRow>>(
   first: readonly Row[],
   more: readonly Row[],
@@ -60,7 +60,7 @@ export function mergeAlerts<Row extends WithKey<AlertRow>>(
   return [...rows.values()].sort((a, b) => b.at - a.at || (a.key < b.key ? -1 : 1));
 }
 
-/** Those that the filter lets through; what is not resolved comes first. */
+/** Alerts that match the filter, open ones first. */
 export function filterAlerts<Row extends AlertRow>(
   rows: readonly Row[],
   { text, severity, state, vault }: AlertFilter,

@@ -1,6 +1,6 @@
 import type { Severity } from "../../../lib/api-types";
 
-/** A channel as docs/notifications.md has it. */
+/** Settings of a channel (docs/notifications.md). */
 export interface ChannelSettings {
   name: string;
   type: "email" | "webhook" | "slack";
@@ -42,13 +42,13 @@ export interface Channel extends ChannelSettings {
   reason: string;
   waiting: number;
   dead: number;
-  /** The account whose it is; empty where that is not known. */
+  /** The account that owns the channel. Empty if unknown. */
   owner: string;
-  /** Why it sends nothing until somebody takes it over; else empty. */
+  /** Why the channel is suspended. Empty if it is not. */
   suspended: string;
 }
 
-/** `key`: a webhook's signing key, shown this once; else empty. */
+/** `key` is a webhook's signing key, shown once; else empty. */
 export interface SavedChannel {
   channel: Channel;
   key: string;

@@ -9,7 +9,7 @@ import type { Channel, SavedChannel } from "./api-types";
 import { type ChannelDraft, channelBody, channelDraft } from "./channel-draft";
 
 interface ChannelDialogProps {
-  /** Null: a new one. */
+  /** Null creates a channel. */
   channel: Channel | null;
   onClose: () => void;
   onSaved: (made: SavedChannel) => void;
@@ -28,7 +28,7 @@ const EVENT_KINDS = [
   ["acknowledged", "Acknowledged"],
 ] as const;
 
-/** Everything that a channel is. The server's refusal is shown at the field that it names. */
+/** Creates or edits a channel. An error is shown at the field that the server names. */
 export function ChannelDialog({ channel, onClose, onSaved }: ChannelDialogProps) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const [draft, setDraft] = useState(() => channelDraft(channel, zone));
@@ -223,7 +223,7 @@ function TimingFields({ draft, onChange, faultOf }: FieldGroupProps) {
   );
 }
 
-/** Where a channel leads. What is secret is never shown: empty leaves it as it is. */
+/** The destination of a channel. Secrets are never shown; an empty field keeps the stored one. */
 export function DestinationFields(props: FieldGroupProps & { channel: Channel | null }) {
   const { draft, onChange, channel, faultOf } = props;
   if (draft.type === "email") return <EmailFields {...props} />;

@@ -2,7 +2,7 @@ import type { Severity } from "../../../lib/api-types";
 import { splitWords } from "../policy/targets";
 import type { Channel, ChannelSettings, MailServer } from "./api-types";
 
-/** A channel as it is typed: texts, as fields have them. */
+/** A channel as edited: text for each field. */
 export interface ChannelDraft {
   name: string;
   type: ChannelSettings["type"];
@@ -32,7 +32,7 @@ export interface ChannelDraft {
 
 export const MINUTE = 60; // seconds
 
-/** What a channel is until somebody says otherwise: as the server has it (`Terms`). */
+/** Defaults of a new channel. They equal the server's. */
 const CHANNEL_DEFAULTS: Omit<ChannelSettings, "name"> = {
   type: "email",
   severity: "warning",
@@ -80,7 +80,7 @@ export function channelDraft(channel: Channel | null, zone: string): ChannelDraf
   };
 }
 
-/** The request's body; what is secret and left empty stays as it is. */
+/** The request body. Empty secrets keep the stored ones. */
 export function channelBody(draft: ChannelDraft, enabled: boolean): Record<string, unknown> {
   const isMail = draft.type === "email";
   return {

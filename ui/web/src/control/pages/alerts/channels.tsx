@@ -17,7 +17,7 @@ import { channelBody, channelDraft, MINUTE } from "./channel-draft";
 
 type ChannelAction = { step: "edit" | "adopt" | "delete"; channel: Channel | null };
 
-/** Who is told of alerts, how, and whether it works. */
+/** Notification channels and their health. */
 export function ChannelsTab() {
   const result = useGet<Channel[]>(organizationPath("channels"));
   const [asked, setAsked] = useState<ChannelAction | null>(null);

@@ -21,7 +21,7 @@ const STATES = {
   dead: ["failed", "Dead letter"],
 } as const;
 
-/** Messages on their way, sent and dead. */
+/** Queued, sent and dead messages. */
 export function DeliveriesTab() {
   const channels = useGet<Channel[]>(organizationPath("channels"));
   const [channel, state] = [query.value.get("channel") ?? "", query.value.get("state") ?? ""];

@@ -19,7 +19,7 @@ import { type Alert, alertRow, filterAlerts } from "./alert-rows";
 
 type Row = WithKey<AlertRow>;
 
-/** The newest live, older ones as they are asked for; the address holds what it is narrowed to. */
+/** Live alerts, older ones on demand. The filters are in the address. */
 export function AlertsTab() {
   const live = useLive<AlertRow>("alerts", organization.value);
   live.version.value;

@@ -1,4 +1,4 @@
-/** A record of the trail of people. Hashes in hex. */
+/** A record of the control plane's audit log. Hashes in hex. */
 export interface AuditRecord {
   seq: number;
   at: string;
@@ -16,7 +16,10 @@ export interface AuditRecord {
   hash: string;
 }
 
-/** Whether the chain is whole; `broken_at` 0: it is. The first `base` were deleted by rule. */
+/**
+ * The verified hash chain. `broken_at` is 0 if it is intact. Retention deleted the first `base`
+ * records.
+ */
 export interface ChainVerification {
   size: number;
   head: string;
@@ -24,7 +27,7 @@ export interface ChainVerification {
   base: number;
 }
 
-/** The end of the trail, signed; `at` in Unix nanoseconds. */
+/** The signed head of the audit log. `at` is in Unix nanoseconds. */
 export interface SignedHead {
   org: string;
   size: number;
@@ -34,7 +37,7 @@ export interface SignedHead {
   key: string;
 }
 
-/** `operation` and `target` are beginnings; times are what `<input type="datetime-local">` gives. */
+/** `operation` and `target` match prefixes. Times are values of `<input type="datetime-local">`. */
 export const FILTER_FIELDS = [
   "actor",
   "operation",
@@ -49,7 +52,7 @@ export const FILTER_FIELDS = [
 
 export type AuditFilters = Record<(typeof FILTER_FIELDS)[number], string>;
 
-/** As the API takes them: times in Unix seconds, in whole minutes, the last one included. */
+/** The API's query: times in Unix seconds. The last minute is included. */
 export function auditQuery(filters: AuditFilters): Record<string, string | number> {
   const given: Record<string, string | number> = {};
   for (const name of FILTER_FIELDS) {
@@ -65,7 +68,7 @@ export function auditQuery(filters: AuditFilters): Record<string, string | numbe
 
 const MINUTE = 60; // seconds
 
-/** What came of it, in a word; the code when it has one to tell. */
+/** The result, or the error code of a failure. */
 export function resultLabel({ code, phase, result }: AuditRecord): string {
   if (phase === "intent") return "Intent";
   return result === "ok" ? "OK" : result === "denied" ? "Denied" : code || "Failed";

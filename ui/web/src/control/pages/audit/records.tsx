@@ -15,7 +15,7 @@ interface AuditRecordsProps {
   aside: string;
 }
 
-/** Records as a list; the one in the address (`?record=`) is shown whole. */
+/** A table of audit records. `?record=` selects the one that is shown in full. */
 export function AuditRecords({ rows, aside }: AuditRecordsProps) {
   const chosen = rows.find(({ seq }) => `${seq}` === query.value.get("record"));
   return (

@@ -13,8 +13,8 @@ import { organizationPath } from "../../../lib/session";
 import { type AuditFilters, type AuditRecord, auditQuery, FILTER_FIELDS } from "./api-types";
 import { AuditRecords } from "./records";
 
-const PAGE_SIZE = 200; // records that one request brings
-const BASIC_FILTERS = 4; // filters that are shown first
+const PAGE_SIZE = 200; // records for each request
+const BASIC_FILTERS = 4; // filters that are always visible
 const RESULTS = [
   ["", "Any"],
   ["ok", "OK"],
@@ -27,7 +27,7 @@ const PHASES = [
   ["outcome", "Outcome"],
 ] as const;
 
-/** The newest records first, narrowed by what is known of them. The filters are in the address. */
+/** Audit records by filter, newest first. The filters are in the address. */
 export function Search() {
   const filters = filtersFromAddress();
   const result = useGet<AuditRecord[]>(organizationPath("audit"), {
@@ -113,7 +113,7 @@ function ResultList({ filters, first }: { filters: AuditFilters; first: AuditRec
   );
 }
 
-/** A full page may have older ones behind it. */
+/** A full page may be followed by older records. */
 function listPage(rows: AuditRecord[]): ListPage<AuditRecord, number> {
   return { rows, next: rows.length < PAGE_SIZE ? 0 : (rows.at(-1)?.seq ?? 0) };
 }

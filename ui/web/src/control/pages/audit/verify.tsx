@@ -13,10 +13,10 @@ import { CONTROL_LIMITS } from "../../../lib/limits";
 import { organization, organizationPath } from "../../../lib/session";
 import type { AuditRecord, ChainVerification, SignedHead } from "./api-types";
 
-const VERIFY_TIMEOUT = 300_000; // milliseconds: the whole chain is read
+const VERIFY_TIMEOUT = 300_000; // milliseconds; the whole chain is read
 const PAGE_SIZE = CONTROL_LIMITS["audit/export"];
 
-/** The chain checked from its beginning, its signed end to keep elsewhere, and all of it to take. */
+/** Verifies the hash chain, signs its head and exports all records. */
 export function Verify() {
   return (
     <div class="columns">
@@ -87,7 +87,7 @@ function VerificationDetails({
   );
 }
 
-/** To keep it is the server's own text: JavaScript has no numbers as exact as `at`. */
+/** Downloads the server's own text, because JavaScript cannot represent `at` exactly. */
 function SignedHeadCard() {
   const result = useGet<SignedHead>(organizationPath("audit/head"));
   return (
@@ -170,8 +170,8 @@ function ExportCard() {
 }
 
 /**
- * All records as lines, and how many. Each page becomes a `Blob`, which the browser keeps outside of
- * the page's memory: a long trail is no more than one page of it here.
+ * All records as JSON Lines, and their number. Each page is a `Blob`, which the browser stores
+ * outside the page's memory.
  */
 async function exportAll(
   signal: AbortSignal,

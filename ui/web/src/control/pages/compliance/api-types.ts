@@ -1,4 +1,6 @@
-/** What the server says of reports (`/api/v1/openapi.json`), as far as these pages read it. */
+/**
+ * Responses of the compliance API (`/api/v1/openapi.json`), with the fields that these pages read.
+ */
 
 export type Result = "met" | "partly" | "gap" | "not_evidenced";
 export type ResultCounts = Record<Result, number>;
@@ -41,11 +43,11 @@ export interface Schedule {
   enabled: boolean;
   next_at: string;
   last_at: string | null;
-  /** Why it makes no reports until somebody takes it over; else empty. */
+  /** Why the schedule is suspended. Empty if it is not. */
   suspended: string;
 }
 
-/** A proof; `kind` says which of the fields are there. Times in Unix nanoseconds. */
+/** A proof. `kind` says which fields are set. Times in Unix nanoseconds. */
 export interface Proof {
   kind: "trail" | "checkpoint" | "policy" | "certificate" | "reported" | "state" | "setting";
   record?: {

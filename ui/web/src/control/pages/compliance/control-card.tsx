@@ -12,12 +12,12 @@ import type { Control, Evidence, Note, Proof } from "./api-types";
 
 interface ControlProps {
   control: Control;
-  /** Of its framework. */
+  /** Title of the framework. */
   title: string;
   evidence: Record<string, Evidence>;
 }
 
-/** One requirement: what came of it, why, and the proofs. */
+/** A control with its result, evidence and notes. */
 export function ControlCard({ control, title, evidence }: ControlProps) {
   const [adding, setAdding] = useState(false);
   const items = control.evidence.flatMap(id => evidence[id] ?? []);
@@ -98,9 +98,9 @@ function NoteList({ notes }: { notes: readonly Note[] }) {
   );
 }
 
-const MAX_DOCUMENT = 128 * 1024; // bytes of a document
+const MAX_DOCUMENT = 128 * 1024; // bytes
 
-/** Add what no system knows to a control: a sentence, perhaps with a document. */
+/** Adds a note, with an optional document, as manual evidence for a control. */
 export function NoteDialog({ control, onClose }: { control: Control; onClose: () => void }) {
   const [text, setText] = useState("");
   const [file, setFile] = useState<File | null>(null);
@@ -135,9 +135,7 @@ async function encodeFile(file: File): Promise<{ name: string; content: string }
   return { name: (name || "document").slice(0, 100), content: btoa(text) };
 }
 
-/** Proofs in words. Pure. */
-
-/** What it shows, and what commits to it (a hash; empty for none). */
+/** The text of a proof and the hash that commits to it (empty for none). */
 export function proofText(proof: Proof): [string, string] {
   const { record, vault } = proof;
   switch (proof.kind) {

@@ -8,7 +8,7 @@ interface FrameworkPickerProps {
   onChange: (value: string[]) => void;
 }
 
-/** Some of the frameworks. */
+/** Checkboxes for the frameworks. */
 export function FrameworkPicker({ value, onChange }: FrameworkPickerProps) {
   const result = useGet<Framework[]>(organizationPath("frameworks"));
   const turn = (id: string) =>

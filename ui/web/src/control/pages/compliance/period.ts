@@ -1,4 +1,4 @@
-/** Periods of reports: whole days of UTC, in Unix seconds. Pure: `now` is an argument. */
+/** Report periods in Unix seconds, in whole days of UTC. Pure: `now` is an argument. */
 
 const DAY = 86_400;
 const DATE = /^\d{4}-\d{2}-\d{2}$/;
@@ -8,13 +8,13 @@ export interface Period {
   until: number;
 }
 
-/** The `days` before `now` (Unix milliseconds). */
+/** The last `days` before `now` (Unix milliseconds). */
 export function lastDays(days: number, now: number): Period {
   const until = Math.floor(now / 1000);
   return { since: until - days * DAY, until };
 }
 
-/** From the first moment of one date (`2026-01-31`) to the last of another; null for no such. */
+/** From the start of one date (`2026-01-31`) to the end of another. Null if they are invalid. */
 export function dateRange(from: string, to: string, now: number): Period | null {
   const [since, end] = [from, to].map(text => (DATE.test(text) ? Date.parse(text) / 1000 : NaN));
   if (since === undefined || end === undefined || Number.isNaN(since) || Number.isNaN(end))

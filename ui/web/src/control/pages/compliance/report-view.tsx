@@ -29,7 +29,7 @@ const FORMATS = [
   ["json", "Signed JSON"],
 ] as const;
 
-/** A report that is made: totals, controls, evidence. */
+/** A finished report: totals, controls, evidence. */
 export function ReportView({ report }: { report: Report }) {
   const content = useGet<ReportContentData>(organizationPath(`reports/${report.id}/content`));
   const [checked, setChecked] = useState<ReportVerification | null>(null);
@@ -168,7 +168,7 @@ const RESULT_LABELS = {
   not_evidenced: "Not evidenced",
 } as const;
 
-/** How many controls of a framework came to what. */
+/** The number of controls of a framework for each result. */
 export function FrameworkTotals({
   title,
   counts,

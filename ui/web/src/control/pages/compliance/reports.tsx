@@ -10,9 +10,9 @@ import { formatTime } from "../../../lib/time-zone";
 import type { Report } from "./api-types";
 import { ReportView } from "./report-view";
 
-const POLL_INTERVAL = 1000; // milliseconds between looks at one that is being made
+const POLL_INTERVAL = 1000; // milliseconds, while a report is in progress
 
-/** The reports that there are: one of them, whole. */
+/** Selects a report and shows it. */
 export function ReportsTab() {
   const result = useGet<Report[]>(organizationPath("reports"));
   const waits = result.data?.some(({ state }) => state === "waiting") ?? false;

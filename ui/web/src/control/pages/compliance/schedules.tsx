@@ -17,7 +17,7 @@ import { FrameworkPicker } from "./framework-picker";
 const schedulePath = (of?: Schedule) =>
   organizationPath(`report-schedules${of ? `/${of.id}` : ""}`);
 
-/** Reports that are made by a clock. */
+/** Scheduled reports. */
 export function SchedulesTab() {
   const result = useGet<Schedule[]>(schedulePath());
   const [adding, setAdding] = useState(false);

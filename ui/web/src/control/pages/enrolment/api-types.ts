@@ -1,4 +1,4 @@
-/** A token, without its text. */
+/** An enrolment token without its secret. */
 export interface EnrolmentToken {
   id: string;
   vault: string;
@@ -9,7 +9,7 @@ export interface EnrolmentToken {
   used_at: string | null;
 }
 
-/** Shown this once. `control` is empty where the server does not know how agents reach it. */
+/** Shown once. `control` is empty if the server does not know its address for agents. */
 export interface NewEnrolmentToken {
   secret: string;
   pin: string;
@@ -17,7 +17,7 @@ export interface NewEnrolmentToken {
   token: EnrolmentToken;
 }
 
-/** An agent that asks. `label` and `source` are what it says and where it came from. */
+/** A request to join. `label` and `source` are claims of the agent. */
 export interface JoinRequest {
   id: string;
   fingerprint: string;

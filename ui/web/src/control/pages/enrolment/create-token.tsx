@@ -13,7 +13,7 @@ import { query } from "../../../lib/router";
 import { inOrganization, organization, organizationPath } from "../../../lib/session";
 import { type NewEnrolmentToken, SLUG_PATTERN } from "./api-types";
 
-/** A token for one agent, the command to run with it, and whether it has come. */
+/** Creates an enrolment token, shows the command for it, and waits for the agent. */
 export function CreateToken() {
   const [vault, setVault] = useState(query.value.get("vault") ?? "");
   const [replace, setReplace] = useState(query.value.get("replace") ? "yes" : "no");
@@ -95,7 +95,7 @@ function NewTokenCard({ created, onRetry }: { created: NewEnrolmentToken; onRetr
   );
 }
 
-/** Whether it has come, live. */
+/** Whether the agent has enrolled, live. */
 function ConnectionStatus({ vault }: { vault: string }) {
   const fleet = useLive<AgentRow>("fleet", organization.value);
   fleet.version.value;

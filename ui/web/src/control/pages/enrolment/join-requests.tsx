@@ -13,11 +13,11 @@ import { useGet } from "../../../lib/hooks";
 import { hasRole, organizationPath } from "../../../lib/session";
 import { type JoinRequest, SLUG_PATTERN } from "./api-types";
 
-const POLL_INTERVAL = 3000; // milliseconds; no topic of the live feed tells of them
+const POLL_INTERVAL = 3000; // milliseconds; the live feed has no topic for join requests
 
 type JoinDecision = { join: JoinRequest; step: "approve" | "refuse" };
 
-/** Agents that ask by themselves, and wait for a person. */
+/** Requests of agents without a token, which an operator approves or rejects. */
 export function JoinRequests() {
   const result = useGet<JoinRequest[]>(organizationPath("joins"));
   const [asked, setAsked] = useState<JoinDecision | null>(null);
@@ -89,7 +89,7 @@ const COLUMNS: Column<JoinRequest>[] = [
   timeColumn("requested", "Requested", row => row.requested_at, { wideOnly: true }),
 ];
 
-/** What the agent shows is typed, so that somebody has compared it. */
+/** The fingerprint has to be typed, so that somebody compares it. */
 function ApproveDialog({ join, onClose }: { join: JoinRequest; onClose: () => void }) {
   const [vault, setVault] = useState(join.label);
   const [fingerprint, setFingerprint] = useState("");

@@ -13,7 +13,7 @@ import { useGet, useLive, useReloadOn } from "../../../lib/hooks";
 import { hasRole, organization, organizationPath } from "../../../lib/session";
 import type { EnrolmentToken } from "./api-types";
 
-/** Tokens that were handed out, and what became of them. */
+/** Enrolment tokens and their states. */
 export function EnrolmentTokens() {
   const fleet = useLive<AgentRow>("fleet", organization.value);
   fleet.version.value;

@@ -1,10 +1,10 @@
 import type { AgentRow, FleetSample } from "../../../lib/api-types";
 import type { Collection, WithKey } from "../../../lib/collection";
 
-/** An agent; its key is its name. */
+/** An agent. The key is its name. */
 export type Agent = WithKey<AgentRow>;
 
-/** What the list is narrowed to; empty means any. */
+/** Empty means any. */
 export interface AgentFilter {
   text: string;
   state: string;
@@ -12,7 +12,7 @@ export interface AgentFilter {
   version: string;
 }
 
-/** How many there are of each, and what they do together. */
+/** Counts by state, policy outcome, version and tag. */
 export interface FleetSummary {
   total: number;
   states: Record<string, number>;
@@ -22,17 +22,17 @@ export interface FleetSummary {
   secrets: number;
 }
 
-/** All agents but those that are gone for good. */
+/** All agents except retired ones. */
 export function currentAgents(fleet: Collection<AgentRow>): Agent[] {
   return fleet.list().filter(row => row.life !== "retired");
 }
 
-/** Whether it is heard as often as it should be, whatever it serves. */
+/** Whether the agent reports in time, whatever it serves. */
 export function isReporting({ state }: Pick<AgentRow, "state">): boolean {
   return ["online", "degraded", "sealed", "refusing"].includes(state);
 }
 
-/** What became of its bundle; of one that may not connect nothing can become. */
+/** The outcome of the policy bundle. Empty for agents that may not connect. */
 export function policyOutcome({ life, policy }: Pick<AgentRow, "life" | "policy">): string {
   return life === "active" ? policy : "";
 }
@@ -71,12 +71,12 @@ export function summarize(rows: readonly Agent[]): FleetSummary {
   return sum;
 }
 
-/** The most frequent first. */
+/** Highest count first. */
 export function rankByCount(counts: Record<string, number>): [string, number][] {
   return Object.entries(counts).sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
 }
 
-/** The columns of the curves over time, as charts take them. */
+/** Columns for the charts, sorted by time. */
 export function fleetSeries(curves: Collection<FleetSample>) {
   const points = curves.list().sort((a, b) => Number(a.key) - Number(b.key));
   const column = (name: keyof FleetSample) => points.map(row => row[name]);

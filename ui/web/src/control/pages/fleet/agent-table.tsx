@@ -17,7 +17,7 @@ import {
   rankByCount,
 } from "./agent-rows";
 
-const MAX_OPTIONS = 100; // of one filter, the most frequent; the search finds the others
+const MAX_OPTIONS = 100; // for each filter, the most frequent; the search finds the rest
 const URGENCY = [
   ...["refusing", "sealed", "offline", "locked", "degraded", "late"],
   ...["pending", "unknown", "online"],
@@ -103,7 +103,7 @@ interface AgentTableProps {
   summary: ReadonlySignal<FleetSummary>;
 }
 
-/** Every agent; the address holds what it is narrowed to. */
+/** All agents. The filters are in the address. */
 export function AgentTable(props: AgentTableProps) {
   const [rows, summary] = [props.rows.value, props.summary.value];
   const asked = (name: string) => query.value.get(name) ?? "";

@@ -6,9 +6,9 @@ import type { Collection } from "../../../lib/collection";
 import { formatCompact, formatCount, formatMillis } from "../../../lib/format";
 import { fleetSeries } from "./agent-rows";
 
-const HOUR = 3600; // seconds: as many points as the server keeps
+const HOUR = 3600; // seconds; the server keeps as many samples
 
-/** Requests, times and presence of all agents together, over the last hour. */
+/** Requests, errors, latency and presence of the whole fleet over the last hour. */
 export function FleetCharts({ samples }: { samples: Collection<FleetSample> }) {
   const version = samples.version.value;
   // rows change in place with the version

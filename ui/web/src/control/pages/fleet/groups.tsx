@@ -8,7 +8,7 @@ import { type FleetSummary, rankByCount } from "./agent-rows";
 
 const MAX_GROUPS = 6;
 
-/** How many agents there are of each version and tag; a press narrows the list. */
+/** Number of agents by version and by tag. A click filters the table. */
 export function AgentGroups(props: { summary: ReadonlySignal<FleetSummary> }) {
   const summary = props.summary.value;
   return (
@@ -24,14 +24,14 @@ export function AgentGroups(props: { summary: ReadonlySignal<FleetSummary> }) {
   );
 }
 
-/** Of one organization, but for agents that are retired. */
+/** Counts of one organization, without retired agents. */
 interface OrganizationTally {
   organization: string;
   agents: number;
   online: number;
 }
 
-/** The largest organizations, for super-admins: as of when the page was opened. */
+/** The largest organizations, for super-admins. Not live. */
 export function LargestOrganizations() {
   const result = useGet<OrganizationTally[]>("tallies", { limit: MAX_GROUPS });
   if (!result.data?.length) return null;

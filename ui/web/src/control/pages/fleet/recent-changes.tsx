@@ -9,7 +9,7 @@ import "./recent-changes.css";
 
 const MAX_CHANGES = 8;
 
-/** What people did lately, and whether they were let. */
+/** The newest outcomes of the audit log, live. */
 export function RecentChanges({ org }: { org: string }) {
   const changes = useLive<RecentChange>("changes", org);
   changes.version.value;

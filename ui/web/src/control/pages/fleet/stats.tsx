@@ -8,7 +8,7 @@ import { inOrganization } from "../../../lib/session";
 import type { FleetSummary } from "./agent-rows";
 
 const STATES = ["online", "degraded", "late", "offline", "sealed", "refusing"];
-/** The others are there when an agent is so. */
+/** Other states are shown if an agent is in them. */
 const ALWAYS_SHOWN = new Set(["online", "late", "offline"]);
 
 interface FleetStatsProps {
@@ -17,7 +17,7 @@ interface FleetStatsProps {
   alerts: Collection<AlertRow>;
 }
 
-/** The numbers one looks at first. Those of states narrow the list to them. */
+/** Key figures of the fleet. A state's figure filters the table. */
 export function FleetStats({ curves, alerts, ...props }: FleetStatsProps) {
   const summary = props.summary.value;
   curves.version.value;

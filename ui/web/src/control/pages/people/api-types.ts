@@ -11,7 +11,7 @@ export interface User {
   second_factor: boolean;
 }
 
-/** A member whose account is of another organization, `home`. */
+/** A member with an account in another organization, `home`. */
 export interface GuestMember {
   home: string;
   name: string;
@@ -31,15 +31,15 @@ export interface Invitation {
   used_by: string;
 }
 
-/** A new one; its link is shown this once. */
+/** A new invitation. The link is shown once. */
 export interface NewInvitation {
   link: string;
   invitation: Invitation;
-  /** It goes by mail, too. */
+  /** Whether the invitation is also sent by email. */
   mailed: boolean;
 }
 
-/** A credential, without its secret. */
+/** An API token without its secret. */
 export interface ApiToken {
   id: string;
   user: string;
@@ -70,21 +70,21 @@ export interface IdentityProvider {
   issuer: string;
   client_id: string;
   terms: ProviderSettings;
-  /** What the provider has to know of us. */
+  /** URIs to register with the provider. */
   redirect_uri: string;
   logout_uri: string;
   changed_at: string;
 }
 
-/** Somebody who belongs here, whichever organization the account is of. */
+/** A member, with an account here or in another organization. */
 export interface Person extends Pick<User, "name" | "role" | "created_at"> {
-  /** Empty: this one. */
+  /** Empty for this organization. */
   home: string;
-  /** Null for a guest: their own organization knows. */
+  /** Null for guests: their home organization has the account. */
   account: User | null;
 }
 
-/** Below the organization in the API. */
+/** API path of a member, below the organization. */
 export function memberPath({ home, name }: Person): string {
   return home ? `members/${home}/${name}` : `users/${name}`;
 }

@@ -15,7 +15,7 @@ import { type IdentityProvider as Found, ROLE_OPTIONS } from "./api-types";
 
 const PROVIDER_PATH = "identity-provider";
 
-/** Signing in at the organization's own provider (OpenID Connect). */
+/** Sign-in with OpenID Connect. */
 export function IdentityProviderTab() {
   const result = useGet<Found | null>(organizationPath(PROVIDER_PATH));
   const [dialog, setDialog] = useState(false);
@@ -173,7 +173,7 @@ function formatRoles(roles: Record<string, Role>): string {
     .join("\n");
 }
 
-/** The server says which of them is none. */
+/** The server rejects unknown roles. */
 function parseRoles(text: string): Record<string, string> {
   const lines = text.split("\n").filter(line => line.trim());
   return Object.fromEntries(

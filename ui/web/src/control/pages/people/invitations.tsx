@@ -17,7 +17,7 @@ import { useGet } from "../../../lib/hooks";
 import { organizationPath } from "../../../lib/session";
 import { type Invitation, type NewInvitation, ROLE_OPTIONS } from "./api-types";
 
-/** Invite somebody, and what became of those who were. */
+/** Creates and lists invitations. */
 export function InvitationsTab() {
   const result = useGet<Invitation[]>(organizationPath("invitations"));
   return (

@@ -19,7 +19,7 @@ interface MemberCardProps {
 
 type MemberAction = "role" | "disable" | "enable" | "factor" | "password" | "delete";
 
-/** One member, and what an admin can do about them. Each of these ends their sessions here. */
+/** One member and the actions on it. Each action ends the member's sessions here. */
 export function MemberCard({ person, onChanged, onRemoved }: MemberCardProps) {
   const [step, setStep] = useState<MemberAction | null>(null);
   const { account, home, name, role } = person;

@@ -20,7 +20,7 @@ import { MemberCard } from "./member-card";
 
 const PAGE_SIZE = CONTROL_LIMITS.users;
 
-/** Everybody who belongs here; a press on one opens what can be done. */
+/** All members, with the selected one below. */
 export function MembersTab() {
   const users = useGet<User[]>(organizationPath("users"), { limit: PAGE_SIZE });
   const guests = useGet<GuestMember[]>(organizationPath("members"));
@@ -57,7 +57,7 @@ function MemberList({ first, guests, onChanged }: MemberListProps) {
   );
 }
 
-/** A full page may have others behind it. */
+/** A full page may be followed by more. */
 function listPage(rows: User[]): ListPage<User, string> {
   return { rows, next: rows.length < PAGE_SIZE ? "" : (rows.at(-1)?.name ?? "") };
 }
@@ -184,7 +184,7 @@ const COLUMNS: Column<Person>[] = [
   }),
 ];
 
-/** An account made by an admin; an invitation is better, for nobody else knows the password then. */
+/** Creates an account with a password. Invitations are better: nobody else knows the password. */
 export function CreateUser({ onClose, onCreated }: { onClose: () => void; onCreated: () => void }) {
   const [name, setName] = useState("");
   const [role, setRole] = useState("viewer");

@@ -21,7 +21,7 @@ const LIFETIMES = [
   ["366", "1 year"],
 ] as const;
 
-/** Credentials of programs: one's own, and for an admin everybody's. */
+/** API tokens of the signed-in user. Admins see those of everybody. */
 export function ApiTokensTab() {
   const result = useGet<ApiToken[]>(organizationPath("tokens"));
   return (

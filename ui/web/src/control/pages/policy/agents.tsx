@@ -13,16 +13,16 @@ import { inOrganization, organizationPath } from "../../../lib/session";
 import type { Agent } from "../fleet/agent-rows";
 
 const PAGE_SIZE = CONTROL_LIMITS["policies/{policy}/status"];
-const POLL_PAUSE = 1000; // milliseconds between two askings while agents report
+const POLL_PAUSE = 1000; // milliseconds between two requests while agents report
 
-/** An agent, and the version of this policy that its bundle has. */
+/** An agent and the version of this policy in its bundle. */
 interface PolicyAgent extends Agent {
   installed: number;
 }
 
 const URGENCY = ["unknown", "failed", "wanted", "applied", ""];
 
-/** What became of the policy at each agent that it is for, as of this moment. */
+/** The outcome of the policy at each target, live. */
 export function PolicyAgents({ policy, agents }: { policy: Policy; agents: readonly Agent[] }) {
   const having = useInstalledVersions(policy.name, bundleStamp(agents));
   const rows = agents.map(row => ({ ...row, installed: having.get(row.key) ?? 0 }));
@@ -91,7 +91,7 @@ const COLUMNS: Column<PolicyAgent>[] = [
   },
 ];
 
-/** Agent → version of the policy in its bundle; asked for again when bundles have changed. */
+/** Agent → version of the policy in its bundle. Reloaded when a bundle changes. */
 function useInstalledVersions(name: string, stamp: string): ReadonlyMap<string, number> {
   const [having, setHaving] = useState<ReadonlyMap<string, number>>(new Map());
   const path = organizationPath(`policies/${name}/status`);
@@ -120,7 +120,7 @@ async function allAssignments(path: string, signal: AbortSignal): Promise<Assign
   }
 }
 
-/** Another one whenever some bundle of theirs is. */
+/** Changes whenever a bundle of these agents changes. */
 function bundleStamp(agents: readonly Agent[]): string {
   const wanted = agents.reduce((sum, row) => sum + row.wanted, 0);
   return `${agents.length} ${wanted}`;

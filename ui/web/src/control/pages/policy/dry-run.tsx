@@ -15,14 +15,14 @@ const CAPABILITIES = [
   "list",
   "sudo",
 ].map(name => [name, name] as const);
-const MAX_PATHS = 100; // paths
+const MAX_PATHS = 100;
 
 interface PolicyDryRunProps {
   document: PolicyDocument | null;
   saved: PolicyDocument | null;
 }
 
-/** What this version would say of some accesses, beside what the one before says. */
+/** Evaluates the draft for some paths, compared with the saved version. */
 export function PolicyDryRun({ document, saved }: PolicyDryRunProps) {
   const [paths, setPaths] = useState("");
   const [capability, setCapability] = useState("read");

@@ -14,12 +14,12 @@ import { FleetReplayCard } from "./replay";
 
 interface VersionEditorProps {
   name: string;
-  /** What is written on from; null: there is none yet. */
+  /** The version to start from. Null for the first. */
   newest: PolicyVersion | null;
   onSaved: () => void;
 }
 
-/** The next version: typed, checked while one types, tried out, compared, saved. */
+/** Edits the next version of a policy. */
 export function VersionEditor({ name, newest, onSaved }: VersionEditorProps) {
   const before = newest ? formatPolicy(newest.document) : "";
   const [text, setText] = useState(before || formatPolicy(POLICY_TEMPLATE));

@@ -1,18 +1,18 @@
 import type { PolicyDocument, PolicyRule } from "../../../lib/api-types";
 
-/** What one document alone says of an access. Pure. */
+/** The decision of one document about an access. */
 export interface Evaluation {
   effect: "allow" | "deny" | "none";
-  /** Of the rule that decides: `rules[2]`. */
+  /** The deciding rule, such as `rules[2]`. */
   rule: string;
-  /** Conditions stand in the way of a certain answer; it holds when they do. */
+  /** Whether the decision depends on conditions that are not evaluated here. */
   conditional: boolean;
 }
 
 /**
- * Decide by path and capability, as docs/policies.md says: a denial wins, nothing is allowed that
- * no rule allows. Conditions are not evaluated, for only the agent knows the caller and the secret:
- * a denial with one does not hide an allowance, and either is told as conditional.
+ * Evaluates by path and capability (docs/policies.md): deny wins, and the default is deny.
+ * Conditions are not evaluated, because only the agent knows the caller and the secret. A
+ * conditional deny therefore does not hide an allow; both make the result conditional.
  */
 export function evaluatePolicy(
   document: PolicyDocument,
@@ -37,7 +37,7 @@ export function evaluatePolicy(
   return { effect: text.effect, rule: text.rule, conditional };
 }
 
-/** Whether a pattern covers a path: literal, a closing `*` for what follows, `+` for one segment. */
+/** Matches a path pattern: literal, a trailing `*` for any rest, `+` for one segment. */
 export function matchesPath(pattern: string, path: string): boolean {
   const isOpen = pattern.endsWith("*");
   const parts = (isOpen ? pattern.slice(0, -1) : pattern).split("/");
@@ -55,7 +55,7 @@ function matchesSegment(part: string, given: string): boolean {
 
 function appliesTo(rule: PolicyRule, path: string, capability: string): boolean {
   const can = rule.capabilities.includes("*") || rule.capabilities.includes(capability);
-  // a folder is listed by a rule for itself and by one for what is in it
+  // a rule for a folder or for its content allows listing it
   const folder = path.replace(/\/$/, "");
   const forms = capability === "list" ? [folder, `${folder}/`] : [path];
   return can && rule.paths.some(pattern => forms.some(form => matchesPath(pattern, form)));

@@ -14,7 +14,7 @@ import { useAction, useGet } from "../../../lib/hooks";
 import { organizationPath } from "../../../lib/session";
 import { splitWords } from "./targets";
 
-const POLL_INTERVAL = 1000; // milliseconds between two looks, while answers are waited for
+const POLL_INTERVAL = 1000; // milliseconds, while agents are running the replay
 
 interface AgentAnswer {
   vault: string;
@@ -38,7 +38,7 @@ interface FleetReplay {
   agents: AgentAnswer[];
 }
 
-/** How far it is at an agent: a known state's look, and what it means here. */
+/** State of the replay at an agent → status and label. */
 const STATES: Record<string, [string, string]> = {
   waiting: ["late", "Not connected yet"],
   asked: ["running", "Running"],
@@ -74,11 +74,11 @@ function countColumn(name: string, title: string, of: (row: AgentAnswer) => numb
 
 interface ReplayProps {
   name: string;
-  /** What is typed; null while it is faulty. */
+  /** The edited document. Null while it is invalid. */
   document: PolicyDocument | null;
 }
 
-/** What the draft would have changed at agents, asked before a roll-out. It changes nothing. */
+/** Replays recorded accesses on the agents with the draft, before a rollout. Changes nothing. */
 export function FleetReplayCard({ name, document }: ReplayProps) {
   const [hours, setHours] = useState("24");
   const [tags, setTags] = useState("");

@@ -11,15 +11,15 @@ import { type RolloutPlan, splitWords, stepSizes } from "./targets";
 interface RolloutDialogProps {
   policy: Policy;
   versions: PolicyVersion[];
-  /** How many agents it is for. */
+  /** Number of target agents. */
   total: number;
   onClose: () => void;
   onStarted: () => void;
 }
 
-/** How a version is to reach the agents: step by step, and when to stop. */
+/** Starts a rollout: version, steps and when to halt. */
 export function RolloutDialog({ policy, versions, total, onClose, onStarted }: RolloutDialogProps) {
-  // until somebody chooses, what fits now: policy and fleet may still be arriving
+  // defaults follow policy and fleet until a value is chosen; both may still be loading
   const [chosen, setVersion] = useState<string | null>(null);
   const [first, setCanary] = useState<string | null>(null);
   const [then, setPercentages] = useState<string | null>(null);

@@ -16,7 +16,7 @@ interface TargetsDialogProps {
   onSaved: () => void;
 }
 
-/** Whom a policy is for, with how many that is as of now. */
+/** Edits the targets of a policy and shows how many agents they select now. */
 export function TargetsDialog({ policy, agents, onClose, onSaved }: TargetsDialogProps) {
   const named = (of: "tag" | "vault") =>
     policy.targets.flatMap(target => target[of] ?? []).join(" ");

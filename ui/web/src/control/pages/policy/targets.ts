@@ -1,7 +1,7 @@
 import type { Policy, RolloutRow, Target } from "../../../lib/api-types";
 import type { Agent } from "../fleet/agent-rows";
 
-/** The agents that a policy with these targets is for: as `targeted` in control/services/wanting.py. */
+/** The agents that these targets select: as `targeted` in control/services/wanting.py. */
 export function targetedAgents(rows: readonly Agent[], targets: readonly Target[]): Agent[] {
   return rows.filter(
     row =>
@@ -10,19 +10,19 @@ export function targetedAgents(rows: readonly Agent[], targets: readonly Target[
   );
 }
 
-/** In a few words: `all agents`, `tag eu, agent web-1`, `nobody`. */
+/** A short text: `All agents`, `tag eu, agent web-1`, `No targets`. */
 export function describeTargets(targets: readonly Target[]): string {
   if (!targets.length) return "No targets";
   if (targets.some(({ all }) => all)) return "All agents";
   return targets.map(({ tag, vault }) => (tag ? `tag ${tag}` : `agent ${vault}`)).join(", ");
 }
 
-/** Words of a field, by spaces or commas, each once. */
+/** Unique words, separated by spaces or commas. */
 export function splitWords(text: string): string[] {
   return [...new Set(text.split(/[\s,]+/).filter(Boolean))];
 }
 
-/** A plan as people write it. */
+/** The steps of a rollout. */
 export interface RolloutPlan {
   canary: number;
   percentages: number[];
@@ -30,7 +30,7 @@ export interface RolloutPlan {
   max_failures: number;
 }
 
-/** How many agents each step reaches, of `total`: as `reach` in control/services/rollout.py. */
+/** Number of agents after each step, of `total`: as `reach` in control/services/rollout.py. */
 export function stepSizes({ canary, percentages }: RolloutPlan, total: number): number[] {
   const some = [...new Set(percentages.filter(percent => percent < 100))].sort((a, b) => a - b);
   const sizes = [
@@ -45,7 +45,7 @@ export function stepSizes({ canary, percentages }: RolloutPlan, total: number): 
   });
 }
 
-/** The open roll-out of a policy, if there is one: it has at most one. */
+/** The open rollout of a policy. There is at most one. */
 export function openRollout<Row extends RolloutRow>(
   rows: readonly Row[],
   policy: string,
@@ -57,7 +57,7 @@ export function isOpenRollout({ state }: Pick<RolloutRow, "state">): boolean {
   return state === "running" || state === "halted";
 }
 
-/** Whether rolling back what is done would still be to the version before it. */
+/** Whether a finished rollout can still be rolled back: its version is the stable one. */
 export function isRevocable(row: RolloutRow, policy: Policy): boolean {
   return row.state === "done" && row.policy === policy.name && row.version === policy.stable;
 }

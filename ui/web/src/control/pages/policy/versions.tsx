@@ -10,11 +10,11 @@ import { formatPolicy } from "../../../lib/policy-document";
 
 interface VersionsProps {
   policy: Policy;
-  /** The newest first. */
+  /** Newest first. */
   versions: PolicyVersion[];
 }
 
-/** Who wrote what when, and what is different between any two. */
+/** The versions of a policy and the diff of any two. */
 export function PolicyVersions({ policy, versions }: VersionsProps) {
   const newest = versions[0];
   const [after, setAfter] = useState(newest?.version ?? 0);
@@ -74,7 +74,7 @@ export function PolicyVersions({ policy, versions }: VersionsProps) {
   );
 }
 
-export const MAX_VERSIONS = 100; // versions that are asked for
+export const MAX_VERSIONS = 100;
 
 function columns({ stable }: Policy): Column<PolicyVersion>[] {
   return [

@@ -1,6 +1,6 @@
 import { humanize, pluralize } from "../../../lib/format";
 
-/** What the server says of rules and holds (`/api/v1/openapi.json`). */
+/** Responses of the retention API (`/api/v1/openapi.json`). */
 
 export interface RetentionRule {
   kind: string;
@@ -32,7 +32,6 @@ export interface LegalHold {
   lifted_why: string;
 }
 
-/** A kind in words. */
 export function kindLabel(kind: string): string {
   return KIND_LABELS[kind] ?? humanize(kind);
 }
@@ -43,7 +42,7 @@ const KIND_LABELS: Record<string, string> = {
   holds: "Lifted holds",
 };
 
-/** `400 days`, `for ever`. */
+/** `400 days` or `Forever`. */
 export function retentionPeriod(days: number): string {
   return days ? pluralize(days, "day") : "Forever";
 }

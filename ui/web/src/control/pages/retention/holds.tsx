@@ -12,7 +12,7 @@ import { useGet } from "../../../lib/hooks";
 import { hasRole, organizationPath } from "../../../lib/session";
 import type { LegalHold } from "./api-types";
 
-/** Legal holds: placed by an admin, lifted by an owner. */
+/** Legal holds. Admins place them, owners lift them. */
 export function LegalHolds() {
   const result = useGet<LegalHold[]>(organizationPath("holds"));
   const [placing, setPlacing] = useState(false);
@@ -85,7 +85,7 @@ const COLUMNS: Column<LegalHold>[] = [
   timeColumn("made", "Placed", row => row.created_at, { wideOnly: true }),
 ];
 
-/** Why it was placed; of one that is over also who lifted it, and why. */
+/** The reason, and for a lifted hold who lifted it and why. */
 function holdReason({ reason, lifted_at, lifted_by, lifted_why }: LegalHold) {
   const ended = lifted_at ? `Lifted by ${lifted_by}: ${lifted_why}` : "";
   return (

@@ -12,7 +12,7 @@ import { useGet } from "../../../lib/hooks";
 import { hasRole, organizationPath } from "../../../lib/session";
 import { type DryRunRow, kindLabel, type RetentionRule, retentionPeriod } from "./api-types";
 
-/** The rules, and what they would delete now. */
+/** Retention rules, with a dry run. */
 export function RetentionRules() {
   const result = useGet<RetentionRule[]>(organizationPath("retention"));
   const [tried, setTried] = useState(0);

@@ -12,11 +12,11 @@ type RolloutAction = "halt" | "advance" | "rollback";
 
 interface RolloutActionsProps {
   row: WithKey<RolloutRow>;
-  /** It is done, and its version is still the one in general use: it can be taken back. */
+  /** A finished rollout whose version is still stable: it can be rolled back. */
   revocable?: boolean;
 }
 
-/** What a person may do to a roll-out as it stands. */
+/** The actions that the state of the rollout permits. */
 export function RolloutActions({ row, revocable = false }: RolloutActionsProps) {
   const [step, setStep] = useState<RolloutAction | null>(null);
   const open = row.state === "running" || row.state === "halted";
@@ -46,7 +46,7 @@ interface ConfirmActionProps {
 
 function ConfirmAction({ row, step, onClose }: ConfirmActionProps) {
   const [reason, setReason] = useState("");
-  // As it was asked about: said twice, or behind another's, it must not go two steps.
+  // The step at the time of asking: a second confirmation must not advance by two steps.
   const [at] = useState(row.step);
   const { title, action, means, done } = confirmationText(step, { ...row, step: at });
   const act = async () => {

@@ -4,7 +4,7 @@ import type { RolloutRow } from "../../../lib/api-types";
 import { formatCount, pluralize } from "../../../lib/format";
 import "./progress.css";
 
-/** How far a roll-out that is open has come, of all agents that its policy is for. */
+/** Progress of an open rollout over all target agents. */
 export function RolloutProgress({ row }: { row: RolloutRow }) {
   const { applied, away, failed, reached, total } = row;
   return (

@@ -6,7 +6,7 @@ import { showToast } from "../../../components/toasts";
 import { ApiError, put } from "../../../lib/api";
 import { endLocalSession } from "../../../lib/session";
 
-/** Another password of one's own. Everything one is signed in with ends, this session too. */
+/** Changes the password. All sessions and API tokens end, including this session. */
 export function ChangePassword() {
   const [old, setOld] = useState("");
   const [next, setNext] = useState("");

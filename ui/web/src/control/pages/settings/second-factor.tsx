@@ -26,9 +26,9 @@ export interface RecoveryCodes {
   recovery_codes: string[];
 }
 
-const FEW_CODES = 3; // recovery codes that are left
+const FEW_CODES = 3; // recovery codes
 
-/** Codes of an authenticator beside the password: set up, renewed, replaced, taken away. */
+/** Sets up, replaces or removes the authenticator, and renews recovery codes. */
 export function SecondFactor({ onReplaced }: { onReplaced: () => void }) {
   const result = useGet<SecondFactorStatus>("second-factor");
   const [codes, setCodes] = useState<string[] | null>(null);
@@ -182,7 +182,7 @@ interface ScanAuthenticatorProps {
   onCancel: () => void;
 }
 
-/** The secret for an authenticator, and its first code. */
+/** Shows the secret as a QR code and asks for the first code. */
 export function ScanAuthenticator({
   setup,
   code,
@@ -214,7 +214,7 @@ interface ReplaceAuthenticatorProps {
   onCancel: () => void;
 }
 
-/** Another authenticator in place of the one in force, which stays so until the new one's code. */
+/** Replaces the authenticator. The current one stays valid until the new one is confirmed. */
 export function ReplaceAuthenticator({ onCodes, onCancel }: ReplaceAuthenticatorProps) {
   const [begun, setBegun] = useState<AuthenticatorSetup | null>(null);
   const [code, setCode] = useState("");

@@ -27,7 +27,7 @@ const SESSION_KINDS: Record<string, string> = {
   half: "Sign-in not completed",
 };
 
-/** What one is signed in with, everywhere; each can be ended. */
+/** All sessions and API tokens of the account. */
 export function SessionsCard() {
   const result = useGet<Session[]>("sessions");
   const end = (ids: string[]) =>

@@ -10,14 +10,14 @@ import { SLUG_PATTERN } from "../people/api-types";
 import { ProviderButton } from "./provider-button";
 
 interface AcceptInvitationProps {
-  /** What the link ends with. */
+  /** The secret of the invitation link. */
   secret: string;
   onNext: (opened: SignInResult) => Promise<void>;
-  /** Sign in with the account that one has; then the link makes it a member. */
+  /** Sign in with an existing account, which then joins. */
   onUseAccount: () => void;
 }
 
-/** Somebody comes by a link: what it is for, and a new account by it. */
+/** Shows an invitation and creates an account for it. */
 export function AcceptInvitation({ secret, onNext, onUseAccount }: AcceptInvitationProps) {
   const [result, setFound] = useState<Invitation | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
@@ -60,7 +60,7 @@ function CreateAccount({
   const { email, organization, role, title } = found;
   const act = async () => {
     const opened = await acceptInvitation(secret, name, password);
-    invitation.value = ""; // it was good once
+    invitation.value = ""; // it works once
     await onNext(opened);
   };
   return (

@@ -7,7 +7,7 @@ import { invitation } from "../../invitation";
 import type { Invitation } from "../../sign-in";
 import { getInvitation } from "../../sign-in";
 
-/** Somebody who is signed in opens a link: the account becomes a member there. Once in the shell. */
+/** Lets a signed-in user join by an invitation link. Rendered once, by the app. */
 export function JoinOrganization() {
   const secret = invitation.value;
   return secret ? <JoinDialog key={secret} secret={secret} /> : null;
@@ -28,7 +28,7 @@ function JoinDialog({ secret }: { secret: string }) {
   const { organization, role, title } = result;
   const act = async () => {
     await post("invitations/join", { secret });
-    close(); // before the shell is drawn anew, which would look again
+    close(); // before the app renders again, which would look the invitation up again
     showToast(`You joined ${title || organization}`);
     await switchOrganization(organization);
   };

@@ -5,15 +5,14 @@ import { getStored, setStored } from "../../../lib/storage";
 import { type SignInResult, signIn } from "../../sign-in";
 import { ProviderButton } from "./provider-button";
 
-const KEY = "freehold-organization"; // the last one used here: a name, no secret
+const KEY = "freehold-organization"; // prefills the organization; not secret
 
 interface PasswordSignInProps {
   onNext: (opened: SignInResult) => Promise<void>;
-  /** The code of what went wrong at the identity provider. */
+  /** Error code of a failed sign-in with the identity provider. */
   errorCode: string;
 }
 
-/** Who one is, and the password. */
 export function PasswordSignIn({ onNext, errorCode }: PasswordSignInProps) {
   const [organization, setOrganization] = useState(getStored(KEY) ?? "");
   const [name, setName] = useState("");

@@ -4,7 +4,7 @@ import { Notice } from "../../../components/states";
 import { ApiError, asApiError } from "../../../lib/api";
 import { startProviderSignIn } from "../../sign-in";
 
-/** What came of a login at the provider, by the code in the address. */
+/** Messages for the error codes in the address after a failed sign-in. */
 const MESSAGES: Record<string, string> = {
   oidc_state: "This sign-in was started in another tab or took too long. Try again.",
   oidc_refused: "The identity provider rejected the sign-in.",
@@ -17,13 +17,13 @@ const MESSAGES: Record<string, string> = {
 
 interface ProviderButtonProps {
   organization: string;
-  /** The code of what went wrong at the last try. */
+  /** Error code of the last attempt. */
   errorCode: string;
-  /** The link that one was invited by. */
+  /** Secret of the invitation link, if there is one. */
   invitation?: string;
 }
 
-/** The way in by the organization's identity provider, for those that have one. */
+/** Signs in with the organization's identity provider. */
 export function ProviderButton({ organization, errorCode, invitation = "" }: ProviderButtonProps) {
   const [error, setError] = useState("");
   const go = async () => {

@@ -13,11 +13,11 @@ import { CodeField } from "./second-factor";
 
 interface SecondFactorSetupProps {
   challenge: string;
-  /** One is signed in, and has the recovery codes. */
+  /** Called when the user is signed in and has saved the recovery codes. */
   onDone: () => Promise<void>;
 }
 
-/** The organization wants a second step of everybody: set it up, then keep the recovery codes. */
+/** Sets up a second factor during sign-in, because the organization requires one. */
 export function SecondFactorSetup({ challenge, onDone }: SecondFactorSetupProps) {
   const [begun, setBegun] = useState<Begun | null>(null);
   const [error, setError] = useState<ApiError | null>(null);

@@ -8,7 +8,7 @@ interface SecondFactorProps {
   onNext: (opened: SignInResult) => Promise<void>;
 }
 
-/** The code of an authenticator, or a recovery code. */
+/** Asks for an authenticator code or a recovery code. */
 export function SecondFactor({ challenge, onNext }: SecondFactorProps) {
   const [code, setCode] = useState("");
   return (

@@ -1,11 +1,11 @@
-/** An operation, how often; `failed` are refusals and failures among them. */
+/** `count` includes `failed`, the denied and failed operations. */
 export interface OperationCount {
   operation: string;
   count: number;
   failed: number;
 }
 
-/** How many for at most so many days; null: for longer. Not cumulative. */
+/** Number of secrets up to `days`. Null is the open class. Not cumulative. */
 export interface AgeClass {
   days: number | null;
   count: number;
@@ -19,7 +19,7 @@ export interface Usage {
   agents: number;
   opaque_agents: number;
   operations: OperationCount[];
-  /** Of the program itself and of its pages: not among the others. */
+  /** Operations of the program itself and of its pages. Not part of `count`. */
   system_count: number;
   system_failed: number;
   system_operations: OperationCount[];
@@ -50,7 +50,7 @@ export interface UsageCount {
   failed: number;
 }
 
-/** A secret by its opaque id. */
+/** A secret by its opaque ID. */
 export interface SecretUsage {
   vault: string;
   secret: string;
@@ -61,7 +61,7 @@ export interface SecretUsage {
   seen_at: string | null;
 }
 
-/** An agent's key-encryption key; `exact` false: in use since then or longer. */
+/** An agent's key-encryption key. If `exact` is false, it was in use before `since`. */
 export interface KeyStatus {
   vault: string;
   generation: number;
@@ -72,7 +72,7 @@ export interface KeyStatus {
 
 export interface PageOf<Row> {
   rows: Row[];
-  /** Empty on the last. */
+  /** Empty on the last page. */
   next: string;
 }
 

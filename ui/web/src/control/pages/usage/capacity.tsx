@@ -22,7 +22,7 @@ const FORECAST_PERIODS = [
   ["365", "1 year"],
 ] as const;
 
-/** Storage and load: how they went, and where they are going, with the band of 90 %. */
+/** Storage and load with a forecast and its 90 % band. */
 export function CapacityTab() {
   const ahead =
     FORECAST_PERIODS.find(([days]) => days === query.value.get("ahead"))?.[0] ?? DEFAULT_DAYS;

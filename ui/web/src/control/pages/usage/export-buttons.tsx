@@ -4,7 +4,7 @@ import { downloadFile } from "../../../lib/download";
 import { organizationPath } from "../../../lib/session";
 import { usageQuery } from "./filters";
 
-/** The same as a table to keep: the server makes it, up to 10,000 rows. */
+/** Downloads a list. The server exports at most 10,000 rows. */
 export function ExportButtons({ list, days }: { list: string; days?: string }) {
   const save = (format: string) => {
     const given = { ...usageQuery(), of: list, format, ...(days ? { days } : {}) };

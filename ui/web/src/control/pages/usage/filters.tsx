@@ -15,7 +15,7 @@ const PERIODS = [
   ["365", "1 year"],
 ] as const;
 
-/** Of which agent, and how far back: in the address, for every part of the page. */
+/** Agent and period. Both are in the address, for all tabs. */
 export function UsageFilters() {
   const fleet = useLive<AgentRow>("fleet", organization.value);
   fleet.version.value;
@@ -40,7 +40,7 @@ export function UsageFilters() {
   );
 }
 
-/** For the API: by whole hours, so that a page asks again once an hour at most. */
+/** The API's query. `since` is a whole hour, so that a page reloads at most once an hour. */
 export function usageQuery(): { vault?: string; since: number } {
   const hour = Math.floor(now.peek() / HOUR) * (HOUR / 1000);
   const vault = query.value.get("vault");

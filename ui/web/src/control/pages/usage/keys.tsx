@@ -9,9 +9,9 @@ import type { KeyStatus, PageOf } from "./api-types";
 import { ExportButtons } from "./export-buttons";
 import { PagedTable } from "./paged-table";
 
-const PAGE_SIZE = 200; // rows that one request brings
+const PAGE_SIZE = 200; // rows for each request
 
-/** Key-encryption keys: which one an agent seals with, since when, and who owes a change. */
+/** Key-encryption keys of the agents, and which are due for rotation. */
 export function KeysTab() {
   const vault = query.value.get("vault") ?? "";
   const params = { limit: PAGE_SIZE, ...(vault ? { vault } : {}) };

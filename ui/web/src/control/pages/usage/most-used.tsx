@@ -18,9 +18,9 @@ const KINDS = [
   ["secret", "Secrets, by opaque ID"],
   ["identity", "Identities, by opaque ID"],
 ] as const;
-const PAGE_SIZE = 200; // rows that one request brings
+const PAGE_SIZE = 200; // rows for each request
 
-/** The most used of a kind. */
+/** Agents, operations, secrets or identities by use. */
 export function MostUsedTab() {
   const of = KINDS.find(([name]) => name === query.value.get("of"))?.[0] ?? "agent";
   const params = { ...usageQuery(), of, limit: PAGE_SIZE };

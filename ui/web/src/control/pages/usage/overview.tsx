@@ -11,9 +11,9 @@ import { ExportButtons } from "./export-buttons";
 import { usageQuery } from "./filters";
 import { DAY, type DailySeries, dailySeries, dayRange, formatShare } from "./series";
 
-const MAX_OPERATIONS = 12; // operations that are shown
+const MAX_OPERATIONS = 12;
 
-/** All of it added up. */
+/** Totals of the period. */
 export function OverviewTab() {
   const result = useGet<Usage>(organizationPath("usage"), usageQuery());
   return (

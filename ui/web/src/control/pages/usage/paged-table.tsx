@@ -8,7 +8,7 @@ import type { PageOf } from "./api-types";
 
 interface PagedTableProps<Row> {
   title: string;
-  /** Beside the count. */
+  /** Shown beside the row count. */
   aside: ComponentChildren;
   path: string;
   params: Record<string, string | number>;
@@ -18,7 +18,7 @@ interface PagedTableProps<Row> {
   empty: ComponentChildren;
 }
 
-/** A list that comes by the page: the first, and more on demand. */
+/** A table that loads its rows page by page. */
 export function PagedTable<Row>(props: PagedTableProps<Row>) {
   const { title, aside, path, params, first, columns, keyOf, empty } = props;
   const { rows, suffix, loadMore } = usePagination(first, after =>

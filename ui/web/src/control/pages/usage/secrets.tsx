@@ -13,7 +13,7 @@ import { ExportButtons } from "./export-buttons";
 import { usageQuery } from "./filters";
 import { PagedTable } from "./paged-table";
 
-const PAGE_SIZE = 200; // rows that one request brings
+const PAGE_SIZE = 200; // rows for each request
 const LISTS = [
   ["unused", "Unused"],
   ["overused", "Overused"],
@@ -31,7 +31,7 @@ const DESCRIPTIONS: Record<string, string> = {
 };
 const LISTS_BY_DAYS = ["unused", "expiring", "rotation"];
 
-/** Secrets that need a look, by opaque id: only their agent knows the names. */
+/** Secrets by opaque ID: only their agent knows the names. */
 export function SecretsTab() {
   const which = LISTS.find(([name]) => name === query.value.get("which"))?.[0] ?? "unused";
   const days = query.value.get("days") ?? "";

@@ -11,7 +11,7 @@ interface ForecastSeries {
   band: { low: Values; high: Values };
 }
 
-/** Past and future on one axis: null where a line has no value. */
+/** Measured and forecast values on one axis. Null where a line has no value. */
 export function forecastSeries({ band, history }: Forecast): ForecastSeries {
   const past = history.map(({ value }) => value);
   const none = (rows: readonly unknown[]): Values => rows.map(() => null);
@@ -20,13 +20,13 @@ export function forecastSeries({ band, history }: Forecast): ForecastSeries {
     history: [...past, ...none(band)],
     expected: [...none(history), ...band.map(each => each.expected)],
     band: {
-      low: [...none(history), ...band.map(({ low }) => Math.max(0, low))], // none is less than nothing
+      low: [...none(history), ...band.map(({ low }) => Math.max(0, low))], // a forecast may be negative, a size may not
       high: [...none(history), ...band.map(({ high }) => high)],
     },
   };
 }
 
-/** As CSV (RFC 4180). Names are the server's own words and numbers: no cell can be a formula. */
+/** CSV (RFC 4180). All cells are the server's words and numbers, so none is a formula. */
 export function forecastCsv(all: readonly Forecast[]): string {
   const rows = all.flatMap(({ band, history, name, unit, vault }) => [
     ...history.map(({ at, value }) => [name, unit, vault, at, value, "", "", ""]),
@@ -40,13 +40,13 @@ export function forecastCsv(all: readonly Forecast[]): string {
 export const DAY = 86_400;
 
 export interface DailySeries {
-  /** Unix seconds: the beginnings of days in UTC. */
+  /** Unix seconds: midnight UTC. */
   times: number[];
   count: number[];
   failed: number[];
 }
 
-/** A point for each day from the first one with a count to today: a day without any is 0. */
+/** One point for each day from the first with a count to today. Days without a count are 0. */
 export function dailySeries(points: readonly DailyCount[], now: number): DailySeries {
   const known = new Map(points.map(point => [Date.parse(point.at) / 1000, point]));
   const first = Math.min(...known.keys());
@@ -59,12 +59,12 @@ export function dailySeries(points: readonly DailyCount[], now: number): DailySe
   };
 }
 
-/** A part of all in percent; `–` of nothing. The one way in which these pages say it. */
+/** A share in percent. `–` if there is no total. */
 export function formatShare(part: number, all: number): string {
   return formatPercent(all ? part / all : null);
 }
 
-/** A class of times: more than `above` days, at most `most` (null: without an end). */
+/** Label of an age class: more than `above` days, at most `most` (null: open). */
 export function dayRange(above: number, most: number | null): string {
   if (most === null) return `more than ${above} d`;
   return above ? `${above} to ${most} d` : `less than ${most} d`;
