@@ -252,7 +252,7 @@ def test_a_revoked_key_ends_its_page_at_once(
         press(admin, "Create key…")
         admin.page.get_by_label("Name", exact=True).fill("laptop")
         press(admin, "Create")
-        key = admin.page.locator(".once span").inner_text()
+        key = admin.page.locator(".new-key span").inner_text()
         confirm(admin, "I have saved it")
         assert key not in admin.page.content()
         with looking(chromium, agent, credential=key) as window:

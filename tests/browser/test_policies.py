@@ -164,7 +164,7 @@ def test_faults_are_shown_at_their_lines(visit: Visiting) -> None:
         page.keyboard.type('      "effect": "deny",')
         window.see("Valid")
         page.get_by_label("Paths").fill("secret/app/db\nsecret/other")
-        trial = page.locator(".trial li")
+        trial = page.locator(".dry-run li")
         expect(trial.first).to_contain_text("Denied")
         expect(trial.last).to_contain_text("Not allowed")
         assert all("400" in fault for fault in window.faults), window.faults

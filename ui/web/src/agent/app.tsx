@@ -7,7 +7,7 @@ import { signInState, signOut } from "../lib/session";
 import { NAV_GROUPS, routes } from "./routes";
 import { refreshSealStatus, sealStatus } from "./seal-status";
 import { Sealed } from "./sealed";
-import { resume, session } from "./session";
+import { restoreSession, session } from "./session";
 import { SignIn } from "./sign-in";
 
 /** The agent's dashboard: the unseal page, the sign-in page, or the page of the address. */
@@ -16,7 +16,7 @@ export function App() {
   const vault = sealStatus.value;
   if (vault?.sealed) return <Sealed now={vault} />;
   if (now.state === "unknown") return <Loading label="Loading" />;
-  if (now.state === "error") return <ErrorState error={now.error} onRetry={again} />;
+  if (now.state === "error") return <ErrorState error={now.error} onRetry={retry} />;
   if (now.state === "out") return <SignIn />;
   return (
     <AppShell groups={groups} footer={<SignedInUser />}>
@@ -38,19 +38,19 @@ const groups: NavGroup[] = NAV_GROUPS.map(title => ({
   ),
 }));
 
-function again(): void {
+function retry(): void {
   void refreshSealStatus();
-  void resume();
+  void restoreSession();
 }
 
 function SignedInUser() {
-  const mine = session.value;
+  const user = session.value;
   return (
     <>
-      <span class="who" title={mine?.name}>
-        {mine?.name}
+      <span class="who" title={user?.name}>
+        {user?.name}
         <br />
-        <span class="muted">{mine?.root ? "root" : mine?.policies.join(", ")}</span>
+        <span class="muted">{user?.root ? "root" : user?.policies.join(", ")}</span>
       </span>
       <IconButton icon="leave" label="Sign out" onClick={() => signOut().catch(showError)} />
     </>

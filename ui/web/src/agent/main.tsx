@@ -6,7 +6,7 @@ import "../styles/index.css";
 import { App } from "./app";
 import { HOME } from "./routes";
 import { sealStatus, watchSealStatus } from "./seal-status";
-import { renewOnActivity, resume } from "./session";
+import { renewOnActivity, restoreSession } from "./session";
 
 const root = document.getElementById("app");
 if (root) {
@@ -15,11 +15,12 @@ if (root) {
     if (path.value === "/") navigate(HOME, { replace: true });
   });
   renewOnActivity();
-  syncTabs(resume);
+  syncTabs(restoreSession);
   watchSealStatus();
   effect(() => {
     // Restore the session once the vault is unsealed, and again after each unseal.
-    if (sealStatus.value?.sealed === false && signInState.peek().state !== "in") void resume();
+    if (sealStatus.value?.sealed === false && signInState.peek().state !== "in")
+      void restoreSession();
   });
   render(<App />, root);
 }

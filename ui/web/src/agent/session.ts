@@ -18,13 +18,13 @@ let acted = false;
 /** Exchange a token or an API key for a session. Throws `ApiError`. */
 export async function signIn(credential: string): Promise<void> {
   const headers = { Authorization: `Bearer ${credential}` };
-  const made = await post<NewSession>("sessions", undefined, { headers });
-  setSessionKey(made.session_key);
-  setSession(made);
+  const created = await post<NewSession>("sessions", undefined, { headers });
+  setSessionKey(created.session_key);
+  setSession(created);
 }
 
 /** Restore the session of the stored session key, if there is one. */
-export async function resume(): Promise<void> {
+export async function restoreSession(): Promise<void> {
   if (!sessionKey()) {
     // called with each poll of the seal status: keep the reason for the last sign-out
     if (signInState.peek().state !== "out") signInState.value = { state: "out" };
@@ -50,10 +50,10 @@ export function renewOnActivity(): void {
 }
 
 async function checkIdle(): Promise<void> {
-  const mine = session.peek();
-  if (!mine) return;
+  const user = session.peek();
+  if (!user) return;
   if (Date.now() >= ends) return expireSession();
-  if (!acted || Date.now() - renewed < mine.idle_seconds * 1000 * RENEW_AFTER) return;
+  if (!acted || Date.now() - renewed < user.idle_seconds * 1000 * RENEW_AFTER) return;
   acted = false;
   try {
     await renew();

@@ -14,7 +14,7 @@ export function AuthLayout({
 }) {
   const now = signInState.value;
   return (
-    <main class="door">
+    <main class="auth-layout">
       <div class="brand">
         <img src="/icon.svg" alt="" />
         {product}

@@ -113,9 +113,9 @@ export function Chart(props: ChartProps) {
   );
 }
 
-type Data = Pick<ChartProps, "times" | "series" | "band">;
+type PlotData = Pick<ChartProps, "times" | "series" | "band">;
 
-function plotData({ times, series, band }: Data): uPlot.AlignedData {
+function plotData({ times, series, band }: PlotData): uPlot.AlignedData {
   const drawn = [...series.map(line => line.values), ...(band ? [band.high, band.low] : [])];
   return [times as number[], ...(drawn as (number | null)[][])];
 }

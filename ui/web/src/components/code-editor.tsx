@@ -36,7 +36,7 @@ export function CodeEditor({ label, value, onChange, diagnostics, hint }: CodeEd
   };
   return (
     <div class="editor">
-      <label class="unseen" for={id}>
+      <label class="visually-hidden" for={id}>
         {label}
       </label>
       <div class={diagnostics.length ? "sheet faulty" : "sheet"}>
@@ -55,12 +55,12 @@ export function CodeEditor({ label, value, onChange, diagnostics, hint }: CodeEd
           spellcheck={false}
           autocomplete="off"
           aria-invalid={diagnostics.length > 0}
-          aria-describedby={`${id}-told`}
+          aria-describedby={`${id}-description`}
           value={value}
           onInput={event => onChange(event.currentTarget.value)}
         />
       </div>
-      <div class="told" id={`${id}-told`} role="status">
+      <div class="diagnostics" id={`${id}-description`} role="status">
         {diagnostics.map(({ line, text }) => (
           <button type="button" class="fault" key={`${line} ${text}`} onClick={() => reach(line)}>
             <b>Line {line}</b> {text}

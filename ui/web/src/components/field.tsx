@@ -157,12 +157,12 @@ function FieldFrame(
 ) {
   const { label, hint, error, children } = props;
   const id = useId();
-  const bound = { id, "aria-invalid": !!error, "aria-describedby": `${id}-told` };
+  const bound = { id, "aria-invalid": !!error, "aria-describedby": `${id}-description` };
   return (
     <div class="field">
       <label for={id}>{label}</label>
       {children(bound)}
-      <span class={error ? "fault" : "hint"} id={`${id}-told`} hidden={!error && !hint}>
+      <span class={error ? "fault" : "hint"} id={`${id}-description`} hidden={!error && !hint}>
         {error || hint}
       </span>
     </div>

@@ -24,7 +24,7 @@ export function Loading({ label = "Loading" }: { label?: string }) {
   return (
     <div class="state" role="status">
       {slow && <span class="spinner" aria-hidden="true" />}
-      <p class={slow ? "" : "unseen"}>{label}…</p>
+      <p class={slow ? "" : "visually-hidden"}>{label}…</p>
       {slow && feed.state.value === "waiting" && (
         <p>The server does not respond. Retrying automatically.</p>
       )}

@@ -64,7 +64,7 @@ export function Table<Row>(props: TableProps<Row>) {
   const box = useRef<HTMLDivElement>(null);
   const [order, setOrder] = useState<SortOrder | null>(props.order ?? null);
   const [view, setView] = useState({ top: 0, height: 600 });
-  const [chosen, setChosen] = useState<string | null>(null);
+  const [selected, setSelected] = useState<string | null>(null);
   const chosenId = useId();
   const by = columns.find(({ name }) => name === order?.column)?.sortBy;
   const listed = useMemo(
@@ -80,16 +80,16 @@ export function Table<Row>(props: TableProps<Row>) {
     return () => observer.disconnect();
   }, []);
   const { first, end } = visibleRows(listed.length, ROW_HEIGHT, view.top, view.height);
-  const isChosenDrawn = listed.slice(first, end).some(row => keyOf(row) === chosen);
+  const isChosenDrawn = listed.slice(first, end).some(row => keyOf(row) === selected);
   const choose = (index: number) => {
     const row = listed[index];
     if (row === undefined) return;
-    setChosen(keyOf(row));
+    setSelected(keyOf(row));
     const top = scrollToShow(index, ROW_HEIGHT, view.top, view.height, HEAD_HEIGHT);
     if (top !== null) box.current?.scrollTo({ top });
   };
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
-    const at = listed.findIndex(row => keyOf(row) === chosen);
+    const at = listed.findIndex(row => keyOf(row) === selected);
     const row = listed[at];
     const onTable = event.target === event.currentTarget;
     if (event.key === "Enter" && onTable && row !== undefined) onOpen?.(row);
@@ -128,13 +128,13 @@ export function Table<Row>(props: TableProps<Row>) {
           <Spacer rows={first} />
           {listed.slice(first, end).map((row, index) => {
             const key = keyOf(row);
-            const kind = `${key === chosen ? "chosen" : ""} ${onOpen ? "opens" : ""}`;
+            const kind = `${key === selected ? "chosen" : ""} ${onOpen ? "opens" : ""}`;
             return (
               <tr
                 key={key}
                 class={kind}
                 aria-rowindex={first + index + 2}
-                {...(key === chosen ? { id: chosenId, "aria-current": "true" as const } : {})}
+                {...(key === selected ? { id: chosenId, "aria-current": "true" as const } : {})}
                 onClick={event => isRowPress(event) && onOpen?.(row)}
               >
                 {columns.map(column => (
@@ -175,7 +175,7 @@ function HeaderCell<Row>({ column, order, onSort }: HeaderCellProps<Row>) {
           <Icon name="chevron" size={10} />
         </button>
       ) : (
-        <span class={hideTitle ? "unseen" : ""}>{title}</span>
+        <span class={hideTitle ? "visually-hidden" : ""}>{title}</span>
       )}
     </th>
   );

@@ -17,9 +17,9 @@ let next = 1;
 
 /** A short confirmation. Screen readers announce it. */
 export function showToast(text: string, tone: Tone = "good"): void {
-  const made = { id: next++, text, tone };
-  shown.value = [...shown.value.slice(1 - MAX_TOASTS), made];
-  if (tone !== "bad") setTimeout(() => dismiss(made.id), TOAST_DURATION);
+  const created = { id: next++, text, tone };
+  shown.value = [...shown.value.slice(1 - MAX_TOASTS), created];
+  if (tone !== "bad") setTimeout(() => dismiss(created.id), TOAST_DURATION);
 }
 
 /** Shows an error with its request ID. */

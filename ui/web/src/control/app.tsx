@@ -60,11 +60,11 @@ function navGroups(): NavGroup[] {
 
 /** Selects the organization. Super-admins choose among all, others among their memberships. */
 function OrganizationPicker() {
-  const mine = currentUser.value;
-  const all = useGet<Organization[]>(mine?.super_admin ? "organizations" : null, {
+  const user = currentUser.value;
+  const all = useGet<Organization[]>(user?.super_admin ? "organizations" : null, {
     limit: CONTROL_LIMITS.organizations,
   });
-  const choices = all.data ?? mine?.organizations ?? [];
+  const choices = all.data ?? user?.organizations ?? [];
   if (choices.length < 2) return <p class="organization">{organization.value}</p>;
   return (
     <div class="organization">
@@ -79,17 +79,17 @@ function OrganizationPicker() {
 }
 
 function SignedInUser() {
-  const mine = currentUser.value;
+  const user = currentUser.value;
   return (
     <>
       <a
         class="who"
         href={inOrganization("/settings")}
-        title={`${mine?.home}/${mine?.name}: settings`}
+        title={`${user?.home}/${user?.name}: settings`}
       >
-        {mine?.name}
+        {user?.name}
         <br />
-        <span class="muted">{mine?.super_admin ? "super-admin" : mine?.role}</span>
+        <span class="muted">{user?.super_admin ? "super-admin" : user?.role}</span>
       </a>
       <IconButton icon="leave" label="Sign out" onClick={() => signOut().catch(showError)} />
     </>

@@ -52,12 +52,12 @@ export async function confirmSecondFactorSetup(challenge: string, code: string):
 
 /** Redirect to the identity provider. Only this tab can finish the sign-in. */
 export async function startProviderSignIn(organization: string, invitation = ""): Promise<void> {
-  const begun = await postSignIn<{ url: string; verifier: string }>("oidc/begin", {
+  const setup = await postSignIn<{ url: string; verifier: string }>("oidc/begin", {
     organization,
     invitation,
   });
-  sessionStorage.setItem(VERIFIER_KEY, begun.verifier);
-  location.assign(begun.url);
+  sessionStorage.setItem(VERIFIER_KEY, setup.verifier);
+  location.assign(setup.url);
 }
 
 /** Finish a sign-in with the provider's code. On failure the address has the error code. */

@@ -20,7 +20,7 @@ export function StepUpDialog() {
 
 /** For accounts without password and second factor: a new sign-in with the provider. */
 function ProviderStepUp({ home, answer }: { home: string; answer: (proven: boolean) => void }) {
-  const act = async () => {
+  const submit = async () => {
     await startProviderSignIn(home);
     await new Promise(() => {}); // the page is being left
   };
@@ -28,7 +28,7 @@ function ProviderStepUp({ home, answer }: { home: string; answer: (proven: boole
     <Dialog
       title="Confirm your identity"
       submitLabel="Continue to identity provider"
-      onSubmit={act}
+      onSubmit={submit}
       onClose={() => answer(false)}
     >
       <p class="muted">
@@ -43,7 +43,7 @@ function CredentialStepUp({ answer }: { answer: (proven: boolean) => void }) {
   const [given, setGiven] = useState("");
   const proven = useRef(false);
   const hasFactor = currentUser.value?.second_factor;
-  const act = async () => {
+  const submit = async () => {
     await post(
       "sessions/current/confirm",
       hasFactor ? { code: given.trim() } : { password: given },
@@ -54,7 +54,7 @@ function CredentialStepUp({ answer }: { answer: (proven: boolean) => void }) {
     <Dialog
       title="Confirm your identity"
       submitLabel="Confirm"
-      onSubmit={act}
+      onSubmit={submit}
       onClose={() => answer(proven.current)}
     >
       <p class="muted">This action requires confirmation within the last 10 minutes.</p>

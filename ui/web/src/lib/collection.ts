@@ -34,9 +34,9 @@ export class Collection<Row extends object> {
   /** Why the watch was refused. */
   readonly error: Signal<ApiError | null> = signal(null);
   #seq = -1;
-  #pieces: Map<string, WithKey<Row>> | null = null;
-  #drawn = 0;
-  #due: ReturnType<typeof setTimeout> | undefined;
+  #partialSnapshot: Map<string, WithKey<Row>> | null = null;
+  #renderedAt = 0;
+  #renderTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** Apply the next frame. False if a frame is missing and a new snapshot is needed. */
   apply(frame: Frame): boolean {
@@ -44,9 +44,9 @@ export class Collection<Row extends object> {
       this.error.value = new ApiError(0, frame.error.code, frame.error.message);
       return true;
     }
-    if (frame.snapshot) this.#gather(frame.snapshot as Record<string, Row>, frame);
-    else if (frame.seq !== this.#seq + 1 || this.#pieces) return false;
-    else this.#change((frame.rows ?? {}) as Record<string, Partial<Row> | null>);
+    if (frame.snapshot) this.#applySnapshot(frame.snapshot as Record<string, Row>, frame);
+    else if (frame.seq !== this.#seq + 1 || this.#partialSnapshot) return false;
+    else this.#applyChanges((frame.rows ?? {}) as Record<string, Partial<Row> | null>);
     this.#seq = frame.seq;
     return true;
   }
@@ -54,7 +54,7 @@ export class Collection<Row extends object> {
   /** Expect a snapshot next. */
   reset(): void {
     this.#seq = -1;
-    this.#pieces = null;
+    this.#partialSnapshot = null;
   }
 
   /** Rows in insertion order. */
@@ -62,41 +62,41 @@ export class Collection<Row extends object> {
     return [...this.rows.values()];
   }
 
-  #gather(piece: Record<string, Row>, frame: Frame): void {
+  #applySnapshot(piece: Record<string, Row>, frame: Frame): void {
     // A slow browser may get a new snapshot in the middle of the previous one.
-    const begun = this.#pieces;
-    const again = !begun || Object.keys(piece).some(key => begun.has(key));
-    const pieces = again ? new Map<string, WithKey<Row>>() : begun;
+    const partial = this.#partialSnapshot;
+    const again = !partial || Object.keys(piece).some(key => partial.has(key));
+    const pieces = again ? new Map<string, WithKey<Row>>() : partial;
     for (const [key, row] of Object.entries(piece)) pieces.set(key, { ...row, key });
-    this.#pieces = frame.more ? pieces : null;
+    this.#partialSnapshot = frame.more ? pieces : null;
     if (frame.more) return;
     this.rows.clear();
     for (const [key, row] of pieces) this.rows.set(key, row);
     this.error.value = null;
     this.freshness.value = "live";
-    this.#draw();
+    this.#render();
   }
 
-  #change(changes: Record<string, Partial<Row> | null>): void {
+  #applyChanges(changes: Record<string, Partial<Row> | null>): void {
     for (const [key, columns] of Object.entries(changes)) {
       if (columns === null) this.rows.delete(key);
       else this.rows.set(key, { ...this.rows.get(key), ...columns, key } as WithKey<Row>);
     }
-    this.#soon();
+    this.#scheduleRender();
   }
 
   /** Render immediately after a pause, else at the next interval. */
-  #soon(): void {
-    if (this.#due !== undefined) return;
-    const wait = this.#drawn + RENDER_INTERVAL - performance.now();
-    if (wait <= 0) this.#draw();
-    else this.#due = setTimeout(() => this.#draw(), wait);
+  #scheduleRender(): void {
+    if (this.#renderTimer !== undefined) return;
+    const wait = this.#renderedAt + RENDER_INTERVAL - performance.now();
+    if (wait <= 0) this.#render();
+    else this.#renderTimer = setTimeout(() => this.#render(), wait);
   }
 
-  #draw(): void {
-    clearTimeout(this.#due);
-    this.#due = undefined;
-    this.#drawn = performance.now();
+  #render(): void {
+    clearTimeout(this.#renderTimer);
+    this.#renderTimer = undefined;
+    this.#renderedAt = performance.now();
     this.version.value++;
   }
 }

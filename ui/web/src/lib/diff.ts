@@ -13,9 +13,9 @@ const MAX_LINES = 2000; // lines on each side; a policy has at most 64 KiB
  * Texts longer than `MAX_LINES` are shown as fully replaced.
  */
 export function diff(before: string, after: string): DiffLine[] {
-  const [a, b] = [lines(before), lines(after)];
+  const [a, b] = [splitLines(before), splitLines(after)];
   if (Math.max(a.length, b.length) > MAX_LINES)
-    return [...linesOf("gone", a), ...linesOf("new", b)];
+    return [...toLines("gone", a), ...toLines("new", b)];
   const common = commonLengths(a, b);
   const result: DiffLine[] = [];
   let [i, j] = [0, 0];
@@ -24,13 +24,13 @@ export function diff(before: string, after: string): DiffLine[] {
       result.push({ kind: "same", text: a[i] ?? "" });
       i++;
       j++;
-    } else if (at(common, i + 1, j) >= at(common, i, j + 1)) {
+    } else if (cell(common, i + 1, j) >= cell(common, i, j + 1)) {
       result.push({ kind: "gone", text: a[i++] ?? "" });
     } else {
       result.push({ kind: "new", text: b[j++] ?? "" });
     }
   }
-  return [...result, ...linesOf("gone", a.slice(i)), ...linesOf("new", b.slice(j))];
+  return [...result, ...toLines("gone", a.slice(i)), ...toLines("new", b.slice(j))];
 }
 
 /** `common[i][j]` is the number of common lines after i and j. */
@@ -41,21 +41,21 @@ function commonLengths(a: readonly string[], b: readonly string[]): Uint16Array[
     for (let j = b.length - 1; row && j >= 0; j--) {
       row[j] =
         a[i] === b[j]
-          ? at(table, i + 1, j + 1) + 1
-          : Math.max(at(table, i + 1, j), at(table, i, j + 1));
+          ? cell(table, i + 1, j + 1) + 1
+          : Math.max(cell(table, i + 1, j), cell(table, i, j + 1));
     }
   }
   return table;
 }
 
-function at(table: readonly Uint16Array[], i: number, j: number): number {
+function cell(table: readonly Uint16Array[], i: number, j: number): number {
   return table[i]?.[j] ?? 0;
 }
 
-function linesOf(kind: DiffLine["kind"], texts: readonly string[]): DiffLine[] {
+function toLines(kind: DiffLine["kind"], texts: readonly string[]): DiffLine[] {
   return texts.map(text => ({ kind, text }));
 }
 
-function lines(text: string): string[] {
+function splitLines(text: string): string[] {
   return text ? text.replace(/\n$/, "").split("\n") : [];
 }

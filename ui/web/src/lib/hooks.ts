@@ -17,7 +17,7 @@ export interface Query<T> {
 export function useGet<T>(path: string | null, query?: RequestOptions["query"]): Query<T> {
   const [turn, setTurn] = useState(0);
   const asked = JSON.stringify([path, query]);
-  const [result, setFound] = useState<Omit<Query<T>, "reload"> & { asked: string }>({
+  const [result, setResult] = useState<Omit<Query<T>, "reload"> & { asked: string }>({
     data: null,
     error: null,
     loading: path !== null,
@@ -29,7 +29,7 @@ export function useGet<T>(path: string | null, query?: RequestOptions["query"]):
     if (path === null) return;
     const controller = new AbortController();
     const { signal } = controller;
-    setFound(last => ({
+    setResult(last => ({
       data: last.asked === asked ? last.data : null,
       error: null,
       loading: true,
@@ -37,10 +37,10 @@ export function useGet<T>(path: string | null, query?: RequestOptions["query"]):
       asked,
     }));
     get<T>(path, { signal, ...(query ? { query } : {}) })
-      .then(data => setFound({ data, error: null, loading: false, at: Date.now(), asked }))
+      .then(data => setResult({ data, error: null, loading: false, at: Date.now(), asked }))
       .catch(error => {
         if (signal.aborted) return;
-        setFound(last => ({ ...last, error: asApiError(error), loading: false }));
+        setResult(last => ({ ...last, error: asApiError(error), loading: false }));
       });
     return () => controller.abort();
   }, [asked, turn]);
@@ -92,9 +92,9 @@ export function useLive<Row extends object>(
   const collection = useMemo(() => {
     kept.current?.();
     const wanted = of === undefined ? { topic, org } : { topic, org, of };
-    const [made, end] = feed.watch<Row>(wanted);
+    const [created, end] = feed.watch<Row>(wanted);
     kept.current = end;
-    return made;
+    return created;
   }, [topic, org, of]);
   useEffect(() => () => kept.current?.(), []);
   return collection;

@@ -18,7 +18,7 @@ const LITERAL = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 /** Parse a text up to the first error (RFC 8259). */
 export function jsonPositions(text: string): JsonPositions {
   const scan = new Scanner(text);
-  const good = scan.value("", 0) && scan.rest();
+  const good = scan.value("", 0) && scan.atEnd();
   return { values: scan.values, errorAt: good ? null : scan.at };
 }
 
@@ -40,10 +40,10 @@ class Scanner {
   at = 0;
 
   constructor(readonly text: string) {
-    this.#skip();
+    this.#skipSpace();
   }
 
-  rest(): boolean {
+  atEnd(): boolean {
     return this.at === this.text.length;
   }
 
@@ -54,13 +54,13 @@ class Scanner {
     const first = this.text[this.at];
     if (first === "{") return this.#members(name, depth);
     if (first === "[") return this.#items(name, depth);
-    return this.#take(first === '"' ? STRING : LITERAL) !== null && this.#skip();
+    return this.#match(first === '"' ? STRING : LITERAL) !== null && this.#skipSpace();
   }
 
   #members(name: string, depth: number): boolean {
-    return this.#between("{", "}", () => {
-      const key = this.#take(STRING);
-      if (key === null || !this.#skip() || !this.#mark(":")) return false;
+    return this.#delimited("{", "}", () => {
+      const key = this.#match(STRING);
+      if (key === null || !this.#skipSpace() || !this.#consume(":")) return false;
       const plain = JSON.parse(key) as string;
       return this.value(name ? `${name}.${plain}` : plain, depth + 1);
     });
@@ -68,24 +68,24 @@ class Scanner {
 
   #items(name: string, depth: number): boolean {
     let index = 0;
-    return this.#between("[", "]", () => this.value(`${name}[${index++}]`, depth + 1));
+    return this.#delimited("[", "]", () => this.value(`${name}[${index++}]`, depth + 1));
   }
 
-  #between(open: string, close: string, one: () => boolean): boolean {
-    this.#mark(open);
-    if (this.#mark(close)) return true;
+  #delimited(open: string, close: string, one: () => boolean): boolean {
+    this.#consume(open);
+    if (this.#consume(close)) return true;
     do if (!one()) return false;
-    while (this.#mark(","));
-    return this.#mark(close);
+    while (this.#consume(","));
+    return this.#consume(close);
   }
 
-  #mark(mark: string): boolean {
+  #consume(mark: string): boolean {
     if (this.text[this.at] !== mark) return false;
     this.at++;
-    return this.#skip();
+    return this.#skipSpace();
   }
 
-  #take(shape: RegExp): string | null {
+  #match(shape: RegExp): string | null {
     shape.lastIndex = this.at;
     const result = shape.exec(this.text);
     if (!result?.[0]) return null;
@@ -93,8 +93,8 @@ class Scanner {
     return result[0];
   }
 
-  #skip(): boolean {
-    this.#take(SPACE);
+  #skipSpace(): boolean {
+    this.#match(SPACE);
     return true;
   }
 }

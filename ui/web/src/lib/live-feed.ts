@@ -56,15 +56,15 @@ interface Watch {
  */
 export class LiveFeed {
   readonly #state = signal<FeedState>("idle");
-  readonly #since = signal<number | null>(null);
+  readonly #staleSince = signal<number | null>(null);
   readonly #watches = new Map<number, Watch>();
   #socket: FeedSocket | null = null;
-  #next = 1;
+  #nextId = 1;
   #failures = 0;
-  #heardAt: number | null = null;
-  #silence: ReturnType<typeof setTimeout> | undefined;
-  #retry: ReturnType<typeof setTimeout> | undefined;
-  #stale: ReturnType<typeof setTimeout> | undefined;
+  #lastMessageAt: number | null = null;
+  #silenceTimer: ReturnType<typeof setTimeout> | undefined;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #staleTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly options: FeedOptions) {}
 
@@ -74,14 +74,14 @@ export class LiveFeed {
 
   /** Unix milliseconds of the last message while the rows are stale; else null. */
   get staleSince(): ReadonlySignal<number | null> {
-    return this.#since;
+    return this.#staleSince;
   }
 
   /** Start a watch. The second value ends it. */
   watch<Row extends object>(request: WatchRequest): [Collection<Row>, () => void] {
     const collection = new Collection<Row>();
     const watch = { id: 0, request, collection: collection as unknown as Collection<object> };
-    this.#begin(watch);
+    this.#subscribe(watch);
     if (!this.#socket && this.#state.peek() !== "waiting") this.#connect();
     return [collection, () => this.#unwatch(watch)];
   }
@@ -95,18 +95,18 @@ export class LiveFeed {
 
   /** Close the connection, for example after signing out. */
   stop(): void {
-    clearTimeout(this.#retry);
-    clearTimeout(this.#stale);
-    this.#stale = undefined;
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#staleTimer);
+    this.#staleTimer = undefined;
     this.#state.value = "idle";
-    this.#since.value = null;
-    this.#heardAt = null;
-    this.#letGo();
+    this.#staleSince.value = null;
+    this.#lastMessageAt = null;
+    this.#closeSocket();
   }
 
   /** Close the socket and ignore its later events. */
-  #letGo(code = 1000, reason = ""): void {
-    clearTimeout(this.#silence);
+  #closeSocket(code = 1000, reason = ""): void {
+    clearTimeout(this.#silenceTimer);
     const socket = this.#socket;
     this.#socket = null;
     if (!socket) return;
@@ -115,43 +115,43 @@ export class LiveFeed {
   }
 
   #connect(): void {
-    clearTimeout(this.#retry);
+    clearTimeout(this.#retryTimer);
     if (!this.#watches.size) return;
     this.#state.value = "connecting";
     const socket = this.options.open();
     this.#socket = socket;
-    socket.onopen = () => this.#opened();
-    socket.onmessage = event => this.#heard(String(event.data));
-    socket.onclose = event => this.#closed(event.code);
-    this.#expect(OPEN_TIMEOUT);
+    socket.onopen = () => this.#onOpen();
+    socket.onmessage = event => this.#onMessage(String(event.data));
+    socket.onclose = event => this.#onClose(event.code);
+    this.#resetSilenceTimer(OPEN_TIMEOUT);
   }
 
   /** Give the connection up if nothing arrives within so many milliseconds. */
-  #expect(within: number): void {
-    clearTimeout(this.#silence);
-    this.#silence = setTimeout(() => this.#missed(), within);
+  #resetSilenceTimer(within: number): void {
+    clearTimeout(this.#silenceTimer);
+    this.#silenceTimer = setTimeout(() => this.#onSilence(), within);
   }
 
   /** Reconnect, even if the browser considers the connection open. */
-  #missed(): void {
-    this.#letGo(CLOSE_SILENT, "the server is silent");
+  #onSilence(): void {
+    this.#closeSocket(CLOSE_SILENT, "the server is silent");
     for (const { collection } of this.#watches.values()) collection.reset();
-    this.#mark(); // the silence was longer than STALE_AFTER
-    this.#again(retryDelay(this.#failures++));
+    this.#markStale(); // the silence was longer than STALE_AFTER
+    this.#scheduleReconnect(retryDelay(this.#failures++));
   }
 
-  #opened(): void {
-    clearTimeout(this.#stale);
-    this.#stale = undefined;
+  #onOpen(): void {
+    clearTimeout(this.#staleTimer);
+    this.#staleTimer = undefined;
     this.#state.value = "live";
-    this.#expect(SILENCE_TIMEOUT);
-    for (const watch of this.#watches.values()) this.#ask(watch);
+    this.#resetSilenceTimer(SILENCE_TIMEOUT);
+    for (const watch of this.#watches.values()) this.#sendWatch(watch);
   }
 
-  #heard(text: string): void {
-    this.#heardAt = Date.now();
-    this.#since.value = null;
-    this.#expect(SILENCE_TIMEOUT);
+  #onMessage(text: string): void {
+    this.#lastMessageAt = Date.now();
+    this.#staleSince.value = null;
+    this.#resetSilenceTimer(SILENCE_TIMEOUT);
     const frame = JSON.parse(text) as Frame;
     const watch = this.#watches.get(frame.id);
     if (!watch) return; // a heartbeat, or a watch that has just ended
@@ -159,12 +159,12 @@ export class LiveFeed {
     if (watch.collection.apply(frame)) return;
     this.#unwatch(watch); // frames in flight belong to the old number
     watch.collection.reset();
-    this.#begin(watch);
+    this.#subscribe(watch);
   }
 
-  #closed(code: number): void {
+  #onClose(code: number): void {
     const opened = this.#state.peek() === "live";
-    clearTimeout(this.#silence);
+    clearTimeout(this.#silenceTimer);
     this.#socket = null;
     for (const { collection } of this.#watches.values()) collection.reset();
     if (code === CLOSE_SESSION_ENDED) {
@@ -173,42 +173,47 @@ export class LiveFeed {
       return;
     }
     if (!opened && this.#watches.size) this.options.onRefused();
-    this.#again(code === CLOSE_RESTARTING ? RESTART_DELAY : retryDelay(this.#failures++));
+    this.#scheduleReconnect(
+      code === CLOSE_RESTARTING ? RESTART_DELAY : retryDelay(this.#failures++),
+    );
   }
 
   /** Reconnect after a random part of so many milliseconds, if anything is watched. */
-  #again(bound: number): void {
+  #scheduleReconnect(bound: number): void {
     if (!this.#watches.size) {
       this.#state.value = "idle";
       return;
     }
     this.#state.value = "waiting";
-    this.#stale ??= setTimeout(() => this.#mark(), STALE_AFTER);
-    this.#retry = setTimeout(() => this.#connect(), bound * (this.options.random ?? Math.random)());
+    this.#staleTimer ??= setTimeout(() => this.#markStale(), STALE_AFTER);
+    this.#retryTimer = setTimeout(
+      () => this.#connect(),
+      bound * (this.options.random ?? Math.random)(),
+    );
   }
 
-  #mark(): void {
-    this.#since.value = this.#heardAt;
+  #markStale(): void {
+    this.#staleSince.value = this.#lastMessageAt;
     for (const { collection } of this.#watches.values())
       if (collection.freshness.peek() === "live") collection.freshness.value = "stale";
   }
 
-  #begin(watch: Watch): void {
-    watch.id = this.#next++;
+  #subscribe(watch: Watch): void {
+    watch.id = this.#nextId++;
     this.#watches.set(watch.id, watch);
-    this.#ask(watch);
+    this.#sendWatch(watch);
   }
 
   #unwatch(watch: Watch): void {
-    if (this.#watches.delete(watch.id)) this.#say({ unwatch: watch.id });
+    if (this.#watches.delete(watch.id)) this.#send({ unwatch: watch.id });
   }
 
-  #ask({ id, request: { topic, org, of } }: Watch): void {
-    this.#say({ watch: id, topic, org, ...(of === undefined ? {} : { of }) });
+  #sendWatch({ id, request: { topic, org, of } }: Watch): void {
+    this.#send({ watch: id, topic, org, ...(of === undefined ? {} : { of }) });
   }
 
-  /** Messages before the connection opens are dropped: `#opened` sends all watches. */
-  #say(message: object): void {
+  /** Messages before the connection opens are dropped: `#onOpen` sends all watches. */
+  #send(message: object): void {
     if (this.#socket?.readyState === OPEN) this.#socket.send(JSON.stringify(message));
   }
 }

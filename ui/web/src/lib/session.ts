@@ -55,8 +55,8 @@ const ROLES: Role[] = ["viewer", "operator", "admin", "owner"];
 /** Whether the role in the shown organization suffices. Only hides controls; the server decides. */
 export function hasRole(role: Role): boolean {
   if (currentUser.value?.super_admin) return true;
-  const mine = currentUser.value?.organizations.find(({ id }) => id === organization.value);
-  return !!mine && ROLES.indexOf(mine.role) >= ROLES.indexOf(role);
+  const user = currentUser.value?.organizations.find(({ id }) => id === organization.value);
+  return !!user && ROLES.indexOf(user.role) >= ROLES.indexOf(role);
 }
 
 /**
@@ -64,14 +64,14 @@ export function hasRole(role: Role): boolean {
  * `ApiError`.
  */
 export async function switchOrganization(org: string): Promise<void> {
-  const mine = currentUser.peek();
+  const user = currentUser.peek();
   const list = LIST_PAGES[path.peek().split("/")[1] ?? ""];
   if (list && path.peek().split("/")[2]) navigate(inOrganization(list)); // it does not exist in the other organization
-  if (mine?.super_admin) return setQuery({ org: org === mine.organization ? "" : org });
-  const made = await put<{ session_key: string }>("sessions/current/organization", {
+  if (user?.super_admin) return setQuery({ org: org === user.organization ? "" : org });
+  const created = await put<{ session_key: string }>("sessions/current/organization", {
     organization: org,
   });
-  setSessionKey(made.session_key);
+  setSessionKey(created.session_key);
   signInState.value = { state: "unknown" }; // the old session's feed closes before it is cut off
   await restoreSession();
 }

@@ -16,13 +16,13 @@ interface EffectivePolicies {
 
 /** Dry run of an access, and the policies of the signed-in user. */
 export default function DryRun() {
-  const mine = useGet<EffectivePolicies>("policies-effective");
+  const user = useGet<EffectivePolicies>("policies-effective");
   return (
     <Page title="Dry run">
       <div class="stack">
         <DryRunForm />
         <Card title="Your policies">
-          <Await query={mine}>
+          <Await query={user}>
             {found => (
               <div class="stack">
                 {found.root && <p>You have the root policy, which allows everything.</p>}

@@ -40,7 +40,7 @@ const COLUMNS: Column<EgressEntry>[] = [
 /** The egress ledger: every byte that was sent to a control plane. */
 export default function EgressLedger() {
   const before = Number(query.value.get("before") ?? 0);
-  const [chosen, setChosen] = useState<EgressEntry | null>(null);
+  const [selected, setSelected] = useState<EgressEntry | null>(null);
   const result = useGet<EgressPage>("system/egress", { before, limit: PAGE_SIZE });
   return (
     <Page title="Egress ledger" actions={<VerifyLedger />}>
@@ -53,7 +53,7 @@ export default function EgressLedger() {
                 columns={COLUMNS}
                 rows={page.entries}
                 keyOf={({ entry }) => `${entry}`}
-                onOpen={setChosen}
+                onOpen={setSelected}
                 empty={
                   <EmptyState icon="report" title="Nothing sent">
                     An agent without a control plane sends nothing.
@@ -64,7 +64,7 @@ export default function EgressLedger() {
             </Card>
           )}
         </Await>
-        {chosen && <EntryDetails entry={chosen} />}
+        {selected && <EntryDetails entry={selected} />}
       </div>
     </Page>
   );
@@ -101,9 +101,9 @@ function EntryDetails({ entry }: { entry: EgressEntry }) {
 
 /** Verifies every hash, the chain and the offsets of each connection. */
 function VerifyLedger() {
-  const [result, setFound] = useState<EgressVerification | null>(null);
+  const [result, setResult] = useState<EgressVerification | null>(null);
   const { run, busy, error } = useAction(async () => {
-    setFound(
+    setResult(
       await get<EgressVerification>("system/egress-verification", { timeout: VERIFY_TIMEOUT }),
     );
   });

@@ -189,12 +189,12 @@ function sinkState({ error, behind, on_reserve }: Sink): [string, string] {
 }
 
 function SealDialog({ onClose }: { onClose: () => void }) {
-  const act = async () => {
+  const submit = async () => {
     await post("system/seal");
     await refreshSealStatus();
   };
   return (
-    <Dialog title="Seal the vault?" submitLabel="Seal" danger onSubmit={act} onClose={onClose}>
+    <Dialog title="Seal the vault?" submitLabel="Seal" danger onSubmit={submit} onClose={onClose}>
       <p>
         The agent finishes requests in flight, then removes the keys from memory. It serves nothing
         until an operator unseals it with the key shares or the key file. A restart does not unseal

@@ -75,9 +75,9 @@ export default function Policies() {
 
 function NewPolicyDialog({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState("");
-  const act = async () => navigate(`/policies/${encodeURIComponent(name.trim())}?new=1`);
+  const submit = async () => navigate(`/policies/${encodeURIComponent(name.trim())}?new=1`);
   return (
-    <Dialog title="Create policy" submitLabel="Continue" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create policy" submitLabel="Continue" onSubmit={submit} onClose={onClose}>
       <TextField
         label="Name"
         required

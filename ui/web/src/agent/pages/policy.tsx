@@ -52,9 +52,9 @@ function PolicyPageEditor({ name, before: first }: { name: string; before: strin
   const [before, setBefore] = useState(first);
   const [text, setText] = useState(first || formatPolicy(POLICY_TEMPLATE));
   const [dialog, setDialog] = useState<"save" | "delete" | null>(null);
-  const judged = useValidation(`${path}/validate`, text);
+  const validation = useValidation(`${path}/validate`, text);
   const save = async () => {
-    await put(path, judged.document);
+    await put(path, validation.document);
     setBefore(text);
     showToast(`Policy ${name} saved`);
     if (query.peek().has("new")) navigate(`/${path}`, { replace: true });
@@ -63,7 +63,9 @@ function PolicyPageEditor({ name, before: first }: { name: string; before: strin
     <Page
       title={name}
       parent={PARENT}
-      state={<ValidationBadge validation={judged} unchangedLabel={text === before && "Saved"} />}
+      state={
+        <ValidationBadge validation={validation} unchangedLabel={text === before && "Saved"} />
+      }
       actions={
         first && (
           <Button kind="danger" onClick={() => setDialog("delete")}>
@@ -78,14 +80,14 @@ function PolicyPageEditor({ name, before: first }: { name: string; before: strin
             label={`Document of ${name}`}
             text={text}
             saved={before}
-            validation={judged}
+            validation={validation}
             hint="JSON, validated as you type. Saving applies the policy immediately."
             onChange={setText}
             onSave={() => setDialog("save")}
           />
         </Card>
-        <PolicyReplay name={name} document={judged.document} />
-        <DryRunForm policy={name} draft={judged.document} />
+        <PolicyReplay name={name} document={validation.document} />
+        <DryRunForm policy={name} draft={validation.document} />
       </div>
       {dialog === "save" && (
         <Dialog
@@ -103,7 +105,7 @@ function PolicyPageEditor({ name, before: first }: { name: string; before: strin
 }
 
 function DeletePolicy({ name, onClose }: { name: string; onClose: () => void }) {
-  const act = async () => {
+  const submit = async () => {
     await remove(`policies/${encodeURIComponent(name)}`);
     showToast(`Policy ${name} deleted`);
     navigate("/policies");
@@ -113,7 +115,7 @@ function DeletePolicy({ name, onClose }: { name: string; onClose: () => void }) 
       title={`Delete policy ${name}?`}
       submitLabel="Delete"
       danger
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p>Everyone with this policy loses its permissions immediately.</p>

@@ -135,7 +135,7 @@ interface ActionDialogProps {
 }
 
 function DeleteCurrent({ name, onClose, onDone }: ActionDialogProps) {
-  const act = async () => {
+  const submit = async () => {
     await remove(secretPath("secrets", name));
     onDone("Current version deleted. Undelete restores it.");
   };
@@ -144,7 +144,7 @@ function DeleteCurrent({ name, onClose, onDone }: ActionDialogProps) {
       title="Delete the current version?"
       submitLabel="Delete"
       danger
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p>
@@ -155,7 +155,7 @@ function DeleteCurrent({ name, onClose, onDone }: ActionDialogProps) {
 }
 
 function EraseSecret({ name, onClose }: Omit<ActionDialogProps, "onDone">) {
-  const act = async () => {
+  const submit = async () => {
     await remove(secretPath("metadata", name));
     showToast(`${name} erased`);
     navigate("/secrets");
@@ -165,7 +165,7 @@ function EraseSecret({ name, onClose }: Omit<ActionDialogProps, "onDone">) {
       title="Erase this secret?"
       submitLabel="Erase permanently"
       danger
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p>

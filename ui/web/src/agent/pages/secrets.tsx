@@ -118,7 +118,7 @@ export default function Secrets() {
 /** The folders above the current one. */
 function Breadcrumbs({ prefix }: { prefix: string }) {
   return (
-    <nav class="way" aria-label="Folder">
+    <nav class="breadcrumbs" aria-label="Folder">
       <a href="/secrets">All</a>
       {parentFolders(prefix).map(folder => (
         <a key={folder} href={folderHref(folder)}>
@@ -135,16 +135,16 @@ interface SecretTableProps {
 }
 
 function SecretTable({ filters, first }: SecretTableProps) {
-  const [typed, setTyped] = useState("");
+  const [draft, setDraft] = useState("");
   const result = usePagination(listPage(first), async cursor =>
     listPage(await get<SecretPage>("secrets", { query: { ...filters, limit: PAGE_SIZE, cursor } })),
   );
   const secrets = result.rows;
-  const shown = secrets.filter(({ name }) => name.includes(typed.trim()));
+  const shown = secrets.filter(({ name }) => name.includes(draft.trim()));
   return (
     <Card title="All secrets" flush aside={pluralize(secrets.length, "secret") + result.suffix}>
       <div class="toolbar">
-        <SearchInput label="Find secrets" value={typed} onChange={setTyped} />
+        <SearchInput label="Find secrets" value={draft} onChange={setDraft} />
         <FilterInput label="Tags: a,b" name="tags" value={filters.tags} />
         <FilterInput label="Metadata: env:prod" name="metadata" value={filters.metadata} />
         <Select
@@ -198,9 +198,9 @@ interface FilterInputProps {
 
 /** A filter that applies on blur or Enter. Applying each keystroke would send a request each. */
 function FilterInput({ label, name, value }: FilterInputProps) {
-  const [typed, setTyped] = useState(value);
-  useEffect(() => setTyped(value), [value]);
-  const settle = () => typed.trim() !== value && setQuery({ [name]: typed.trim() });
+  const [draft, setDraft] = useState(value);
+  useEffect(() => setDraft(value), [value]);
+  const settle = () => draft.trim() !== value && setQuery({ [name]: draft.trim() });
   return (
     <input
       class="input filter"
@@ -208,8 +208,8 @@ function FilterInput({ label, name, value }: FilterInputProps) {
       placeholder={label}
       autocomplete="off"
       spellcheck={false}
-      value={typed}
-      onInput={event => setTyped(event.currentTarget.value)}
+      value={draft}
+      onInput={event => setDraft(event.currentTarget.value)}
       onBlur={settle}
       onKeyDown={event => event.key === "Enter" && settle()}
     />

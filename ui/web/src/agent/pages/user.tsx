@@ -88,13 +88,13 @@ function EditUser({ user, onClose, onDone }: ActionDialogProps) {
   const [email, setEmail] = useState(user.email);
   const [roles, setRoles] = useState(user.roles.join(", "));
   const [policies, setPolicies] = useState(user.policies.join(", "));
-  const act = async () => {
+  const submit = async () => {
     const body = { email, roles: parseList(roles), policies: parseList(policies) };
     await patch(`users/${user.id}`, body);
     onDone("User saved. Changes apply from the next request.");
   };
   return (
-    <Dialog title={`Edit ${user.username}`} submitLabel="Save" onSubmit={act} onClose={onClose}>
+    <Dialog title={`Edit ${user.username}`} submitLabel="Save" onSubmit={submit} onClose={onClose}>
       <TextField label="Email" type="email" value={email} onChange={setEmail} />
       <TextField
         label="Roles"
@@ -114,7 +114,7 @@ function EditUser({ user, onClose, onDone }: ActionDialogProps) {
 
 function ToggleUser({ user, onClose, onDone }: ActionDialogProps) {
   const isActive = user.status === "active";
-  const act = async () => {
+  const submit = async () => {
     await patch(`users/${user.id}`, { status: isActive ? "disabled" : "active" });
     onDone(isActive ? `${user.username} disabled` : `${user.username} enabled`);
   };
@@ -123,7 +123,7 @@ function ToggleUser({ user, onClose, onDone }: ActionDialogProps) {
       title={isActive ? `Disable ${user.username}?` : `Enable ${user.username}?`}
       submitLabel={isActive ? "Disable" : "Enable"}
       danger={isActive}
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p>
@@ -136,7 +136,7 @@ function ToggleUser({ user, onClose, onDone }: ActionDialogProps) {
 }
 
 function DeleteUser({ user, onClose }: Omit<ActionDialogProps, "onDone">) {
-  const act = async () => {
+  const submit = async () => {
     await remove(`users/${user.id}`);
     showToast(`${user.username} deleted`);
     navigate("/users");
@@ -146,7 +146,7 @@ function DeleteUser({ user, onClose }: Omit<ActionDialogProps, "onDone">) {
       title={`Delete ${user.username}?`}
       submitLabel="Delete"
       danger
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p>

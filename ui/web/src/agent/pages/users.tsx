@@ -108,13 +108,13 @@ function CreateUser({ onClose }: { onClose: () => void }) {
   const [email, setEmail] = useState("");
   const [roles, setRoles] = useState("");
   const [policies, setPolicies] = useState("");
-  const act = async () => {
+  const submit = async () => {
     const body = { username, email, roles: parseList(roles), policies: parseList(policies) };
-    const made = await post<User>("users", body);
-    navigate(`/users/${made.id}`);
+    const created = await post<User>("users", body);
+    navigate(`/users/${created.id}`);
   };
   return (
-    <Dialog title="Create user" submitLabel="Create" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create user" submitLabel="Create" onSubmit={submit} onClose={onClose}>
       <TextField label="Name" required autocomplete="off" value={username} onChange={setUsername} />
       <TextField label="Email" type="email" value={email} onChange={setEmail} />
       <TextField

@@ -77,7 +77,7 @@ export default function Agent({ params: { vault = "" } }: PageProps) {
               title: "Overview",
               content: () => (
                 <div class="stack">
-                  <AgentCharts vault={vault} at={metrics?.at ?? 0} row={agent} />
+                  <AgentCharts vault={vault} measuredAt={metrics?.at ?? 0} row={agent} />
                   <AgentOverview vault={vault} {...sections} />
                 </div>
               ),

@@ -18,7 +18,7 @@ import "./compliance/compliance.css";
 export default function Compliance() {
   const org = organization.value;
   const [asking, setAsking] = useState(false);
-  const [made, setMade] = useState(0);
+  const [created, setCreated] = useState(0);
   return (
     <Page
       title="Compliance"
@@ -32,11 +32,13 @@ export default function Compliance() {
         key={org}
         label="Compliance"
         tabs={[
-          { name: "reports", title: "Reports", content: () => <ReportsTab key={made} /> },
+          { name: "reports", title: "Reports", content: () => <ReportsTab key={created} /> },
           { name: "schedules", title: "Schedules", content: () => <SchedulesTab /> },
         ]}
       />
-      {asking && <ReportDialog onClose={() => setAsking(false)} onDone={() => setMade(made + 1)} />}
+      {asking && (
+        <ReportDialog onClose={() => setAsking(false)} onDone={() => setCreated(created + 1)} />
+      )}
     </Page>
   );
 }
@@ -51,11 +53,11 @@ const PERIODS = [
 /** Requests a report. */
 export function ReportDialog({ onClose, onDone }: { onClose: () => void; onDone: () => void }) {
   const [title, setTitle] = useState("Compliance report");
-  const [chosen, setChosen] = useState<string[]>(["soc2", "iso27001", "pci-dss", "hipaa"]);
+  const [selected, setSelected] = useState<string[]>(["soc2", "iso27001", "pci-dss", "hipaa"]);
   const [period, setPeriod] = useState("90");
   const [from, setFrom] = useState("");
   const [to, setTo] = useState("");
-  const act = async () => {
+  const submit = async () => {
     const now = Date.now();
     const span = period === "own" ? dateRange(from, to, now) : lastDays(Number(period), now);
     if (!span)
@@ -64,15 +66,15 @@ export function ReportDialog({ onClose, onDone }: { onClose: () => void; onDone:
         "period",
         "enter two past dates such as 2026-01-31, the earlier one first",
       );
-    const body = { title, frameworks: chosen, ...span };
+    const body = { title, frameworks: selected, ...span };
     const { id } = await post<Report>(organizationPath("reports"), body);
     setQuery({ tab: "", report: id });
     onDone();
   };
   return (
-    <Dialog title="Create report" submitLabel="Create" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create report" submitLabel="Create" onSubmit={submit} onClose={onClose}>
       <TextField label="Title" value={title} onChange={setTitle} maxLength={128} required />
-      <FrameworkPicker value={chosen} onChange={setChosen} />
+      <FrameworkPicker value={selected} onChange={setSelected} />
       <SelectField label="Period" value={period} onChange={setPeriod} options={PERIODS} />
       {period === "own" && (
         <div class="columns tight">

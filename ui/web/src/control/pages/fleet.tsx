@@ -44,9 +44,9 @@ export default function Fleet() {
         <StaleNotice freshness={fleet.freshness.value} />
         {!isEmpty.value ? (
           <>
-            <FleetStats summary={summary} curves={curves} alerts={alerts} />
+            <FleetStats summary={summary} samples={curves} alerts={alerts} />
             <FleetCharts samples={curves} />
-            <div class="beside">
+            <div class="with-sidebar">
               <AgentTable rows={rows} summary={summary} />
               <div class="columns">
                 {hasRole("admin") && <RecentChanges org={org} />}

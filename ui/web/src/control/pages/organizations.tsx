@@ -21,12 +21,12 @@ const PAGE_SIZE = CONTROL_LIMITS.organizations;
 /** All organizations, for super-admins. */
 export default function Organizations() {
   const result = useGet<Organization[]>("organizations", { limit: PAGE_SIZE });
-  const [makes, setMakes] = useState(false);
+  const [creating, setCreating] = useState(false);
   return (
     <Page
       title="Organizations"
       actions={
-        <Button kind="primary" onClick={() => setMakes(true)}>
+        <Button kind="primary" onClick={() => setCreating(true)}>
           Create organization…
         </Button>
       }
@@ -34,7 +34,9 @@ export default function Organizations() {
       <Await query={result}>
         {first => <OrganizationTable key={first.at(-1)?.id} first={first} />}
       </Await>
-      {makes && <CreateOrganization onClose={() => setMakes(false)} onCreated={result.reload} />}
+      {creating && (
+        <CreateOrganization onClose={() => setCreating(false)} onCreated={result.reload} />
+      )}
     </Page>
   );
 }
@@ -94,13 +96,13 @@ function CreateOrganization({
 }) {
   const [id, setId] = useState("");
   const [title, setTitle] = useState("");
-  const act = async () => {
+  const submit = async () => {
     await post("organizations", { id, title });
     showToast(`Organization ${id} created`);
     onCreated();
   };
   return (
-    <Dialog title="Create organization" submitLabel="Create" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create organization" submitLabel="Create" onSubmit={submit} onClose={onClose}>
       <TextField
         label="ID"
         hint="Allowed: a–z, 0–9 and -. Cannot be changed later."

@@ -61,12 +61,12 @@ export function OrganizationTab() {
 function OrganizationForm({ row }: { row: Organization }) {
   const [title, setTitle] = useState(row.title);
   const [demanded, setDemanded] = useState(row.second_factor);
-  const act = async () => {
+  const submit = async () => {
     await patch(`organizations/${row.id}`, { title, second_factor: demanded });
     showToast("Organization saved");
   };
   return (
-    <Form submitLabel="Save" onSubmit={act}>
+    <Form submitLabel="Save" onSubmit={submit}>
       <TextField label="Title" value={title} onChange={setTitle} maxLength={1024} />
       <Checkbox
         label="Require a second factor. Sessions of members without one end; they set one up at their next sign-in."

@@ -173,9 +173,9 @@ function PolicyRolloutBadge({ row: { head, rollout, stable } }: { row: PolicyRow
 
 function NewPolicyDialog({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState("");
-  const act = async () => navigate(inOrganization(`/policies/${name.trim()}?new=1`));
+  const submit = async () => navigate(inOrganization(`/policies/${name.trim()}?new=1`));
   return (
-    <Dialog title="Create policy" submitLabel="Continue" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create policy" submitLabel="Continue" onSubmit={submit} onClose={onClose}>
       <TextField
         label="Name"
         value={name}

@@ -30,18 +30,18 @@ export default function Settings() {
 }
 
 function Account() {
-  const mine = currentUser.value;
-  if (!mine) return null;
-  const others = mine.organizations.filter(({ id }) => id !== mine.home);
+  const user = currentUser.value;
+  if (!user) return null;
+  const others = user.organizations.filter(({ id }) => id !== user.home);
   return (
     <Card title="Account">
       <DescriptionList
         rows={[
-          ["Name", mine.name],
-          ["Organization", mine.home],
+          ["Name", user.name],
+          ["Organization", user.home],
           [
             "Current organization",
-            `${mine.organization} as ${mine.super_admin ? "super-admin" : mine.role}`,
+            `${user.organization} as ${user.super_admin ? "super-admin" : user.role}`,
           ],
           ["Member of", others.map(({ id, role }) => `${id} (${role})`).join(", ") || "–"],
         ]}

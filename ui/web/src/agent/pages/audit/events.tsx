@@ -61,7 +61,7 @@ interface AuditEventsProps {
 
 /** A table of audit events. The selected event is shown in full. */
 export function AuditEvents({ title, rows, aside, more }: AuditEventsProps) {
-  const [chosen, setChosen] = useState<AuditEvent | null>(null);
+  const [selected, setSelected] = useState<AuditEvent | null>(null);
   return (
     <>
       <Card title={title} flush aside={aside}>
@@ -70,12 +70,12 @@ export function AuditEvents({ title, rows, aside, more }: AuditEventsProps) {
           columns={COLUMNS}
           rows={rows}
           keyOf={({ seq }) => `${seq}`}
-          onOpen={setChosen}
+          onOpen={setSelected}
           empty={<EmptyState icon="audit" title="No matching records" />}
         />
         {more}
       </Card>
-      {chosen && <EventDetails key={chosen.seq} event={chosen} />}
+      {selected && <EventDetails key={selected.seq} event={selected} />}
     </>
   );
 }

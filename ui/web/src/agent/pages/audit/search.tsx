@@ -55,19 +55,19 @@ function filtersFromAddress(): AuditFilters {
 }
 
 function FilterForm({ filters }: { filters: AuditFilters }) {
-  const [typed, setTyped] = useState(filters);
+  const [draft, setDraft] = useState(filters);
   const field = (name: keyof AuditFilters) => ({
-    value: typed[name],
-    onChange: (value: string) => setTyped({ ...typed, [name]: value }),
+    value: draft[name],
+    onChange: (value: string) => setDraft({ ...draft, [name]: value }),
   });
   const submit = (event: Event) => {
     event.preventDefault();
-    setQuery(typed);
+    setQuery(draft);
   };
   return (
     <Card title="Filters">
       <form class="form" onSubmit={submit}>
-        <div class="pick">
+        <div class="field-row">
           <TextField label="Path starts with" {...field("path")} />
           <TextField label="Operation" placeholder="secret.read" {...field("operation")} />
           <TextField label="Actor ID" {...field("actor_id")} />

@@ -40,21 +40,21 @@ export function DryRunForm({ policy, draft }: DryRunFormProps) {
   const [user, setUser] = useState("");
   const [capability, setCapability] = useState("read");
   const [path, setPath] = useState("secret/");
-  const [result, setFound] = useState<Decision | null>(null);
-  useEffect(() => setFound(null), [draft]); // the result belongs to the previous draft
+  const [result, setResult] = useState<Decision | null>(null);
+  useEffect(() => setResult(null), [draft]); // the result belongs to the previous draft
   const { run, busy, error } = useAction(async () => {
-    setFound(null);
+    setResult(null);
     const who = policy
       ? { policies: [policy], draft: { ...draft, name: policy } }
       : user.trim()
         ? { user: user.trim() }
         : {};
-    setFound(await post<Decision>("policies-dry-run", { capability, path, ...who }));
+    setResult(await post<Decision>("policies-dry-run", { capability, path, ...who }));
   });
   return (
     <Card title={policy ? `Dry run of ${policy} (this draft)` : "Dry run of an access"}>
       <form class="form" onSubmit={run}>
-        <div class="pick">
+        <div class="field-row">
           {!policy && (
             <TextField
               label="User"

@@ -71,16 +71,16 @@ interface ReplayProps {
 /** Evaluates the recorded accesses again with the edited policy. Changes nothing. */
 export function PolicyReplay({ name, document }: ReplayProps) {
   const [hours, setHours] = useState("24");
-  const [result, setFound] = useState<ReplayResult | null>(null);
+  const [result, setResult] = useState<ReplayResult | null>(null);
   const { run, busy, error } = useAction(async () => {
-    setFound(null);
+    setResult(null);
     const write = [{ ...document, name }];
-    setFound(await post<ReplayResult>("policies-replay", { write, hours: Number(hours) }));
+    setResult(await post<ReplayResult>("policies-replay", { write, hours: Number(hours) }));
   });
   return (
     <Card title="Replay of recorded accesses">
       <form class="form" onSubmit={run}>
-        <div class="pick">
+        <div class="field-row">
           <SelectField label="Period" value={hours} onChange={setHours} options={REPLAY_PERIODS} />
           <Button type="submit" kind="primary" busy={busy} disabled={!document}>
             {" "}

@@ -21,7 +21,7 @@ export function EditMetadata({ info, onClose, onDone }: EditMetadataProps) {
   const [expires, setExpires] = useState(secret.expires_at ?? "");
   const [most, setMost] = useState(`${info.max_versions}`);
   const [cas, setCas] = useState(info.cas_required ? "yes" : "no");
-  const act = async () => {
+  const submit = async () => {
     await patch(secretPath("metadata", secret.name), {
       tags: parseList(tags),
       metadata: mergePatch(secret.metadata, metadataFrom(metadata)),
@@ -35,7 +35,7 @@ export function EditMetadata({ info, onClose, onDone }: EditMetadataProps) {
     <Dialog
       title={`Metadata of ${secret.name}`}
       submitLabel="Save"
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <TextField label="Tags" hint="Separate tags with commas." value={tags} onChange={setTags} />

@@ -70,7 +70,7 @@ export function CreateSecret({ folder, onClose, onCreated }: CreateSecretProps) 
   const [draft, setDraft] = useState<ValueDraft>({ kind: "json", text: "" });
   const [tags, setTags] = useState("");
   const [metadata, setMetadata] = useState("");
-  const act = async () => {
+  const submit = async () => {
     const body = {
       name,
       value: parseValue(draft),
@@ -81,7 +81,7 @@ export function CreateSecret({ folder, onClose, onCreated }: CreateSecretProps) 
     onCreated(name);
   };
   return (
-    <Dialog title="Create secret" submitLabel="Create" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create secret" submitLabel="Create" onSubmit={submit} onClose={onClose}>
       <TextField
         label="Name"
         required
@@ -113,19 +113,19 @@ interface WriteVersionProps {
 export function WriteVersion({ secret, onClose, onDone }: WriteVersionProps) {
   const [draft, setDraft] = useState<ValueDraft>({ kind: "json", text: "" });
   const [cas, setCas] = useState(`${secret.version}`);
-  const act = async () => {
+  const submit = async () => {
     const only = cas.trim() ? { cas: Number(cas) } : {};
-    const made = await put<Secret>(secretPath("secrets", secret.name), {
+    const created = await put<Secret>(secretPath("secrets", secret.name), {
       value: parseValue(draft),
       ...only,
     });
-    onDone(`Version ${made.version} written`);
+    onDone(`Version ${created.version} written`);
   };
   return (
     <Dialog
       title={`Write new version of ${secret.name}`}
       submitLabel="Write"
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <ValueFields draft={draft} onChange={setDraft} />

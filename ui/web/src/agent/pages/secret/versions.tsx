@@ -24,9 +24,9 @@ type VersionAction = "undelete" | "delete" | "destroy" | "rollback";
 /** The versions of a secret, with the actions on each. */
 export function SecretVersions({ secret, versions, onDone }: VersionsProps) {
   const newest = [...versions].reverse();
-  const [chosen, setChosen] = useState(newest[0]?.version ?? 0);
+  const [selected, setSelected] = useState(newest[0]?.version ?? 0);
   const [dialog, setDialog] = useState<VersionAction | null>(null);
-  const row = versions.find(({ version }) => version === chosen);
+  const row = versions.find(({ version }) => version === selected);
   return (
     <div class="stack">
       <Card title="Versions" flush aside={pluralize(versions.length, "version")}>
@@ -35,7 +35,7 @@ export function SecretVersions({ secret, versions, onDone }: VersionsProps) {
           columns={COLUMNS}
           rows={newest}
           keyOf={({ version }) => `${version}`}
-          onOpen={({ version }) => setChosen(version)}
+          onOpen={({ version }) => setSelected(version)}
           height="16rem"
         />
       </Card>
@@ -114,21 +114,21 @@ interface ConfirmActionProps {
 
 function ConfirmAction({ what, secret, row, onClose, onDone }: ConfirmActionProps) {
   const { title, action, says } = CONFIRMATIONS[what];
-  const act = async () => {
+  const submit = async () => {
     if (what !== "rollback") {
       await post(secretPath(what, secret.name), { versions: [row.version] });
       return onDone(`Version ${row.version} ${what === "destroy" ? "destroyed" : `${what}d`}`);
     }
     const body = { version: row.version, cas: secret.version };
-    const made = await post<Secret>(secretPath("rollback", secret.name), body);
-    return onDone(`Rolled back to version ${row.version} as version ${made.version}`);
+    const created = await post<Secret>(secretPath("rollback", secret.name), body);
+    return onDone(`Rolled back to version ${row.version} as version ${created.version}`);
   };
   return (
     <Dialog
       title={`${title} version ${row.version}?`}
       submitLabel={action}
       danger={what === "destroy"}
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p>{says}</p>

@@ -25,7 +25,7 @@ interface KeysProps {
 export function ApiKeys({ user, keys, onDone }: KeysProps) {
   const [dialog, setDialog] = useState(false);
   const [ends, setEnds] = useState<ApiKey | null>(null);
-  const [made, setMade] = useState("");
+  const [created, setCreated] = useState("");
   return (
     <Card
       title="API keys"
@@ -49,12 +49,12 @@ export function ApiKeys({ user, keys, onDone }: KeysProps) {
           user={user}
           onClose={() => setDialog(false)}
           onCreated={text => {
-            setMade(text);
+            setCreated(text);
             onDone();
           }}
         />
       )}
-      {made && <NewKeyDialog text={made} onClose={() => setMade("")} />}
+      {created && <NewKeyDialog text={created} onClose={() => setCreated("")} />}
       {ends && <RevokeKey apiKey={ends} onClose={() => setEnds(null)} onDone={onDone} />}
     </Card>
   );
@@ -124,7 +124,7 @@ function CreateKey({ user, onClose, onCreated }: CreateProps) {
   const [expires, setExpires] = useState("");
   const [capabilities, setCapabilities] = useState("");
   const [paths, setPaths] = useState("");
-  const act = async () => {
+  const submit = async () => {
     const cutTo = { capabilities: parseList(capabilities), paths: parseList(paths) };
     const isCut = cutTo.capabilities.length > 0 || cutTo.paths.length > 0;
     const body = {
@@ -140,7 +140,7 @@ function CreateKey({ user, onClose, onCreated }: CreateProps) {
     <Dialog
       title={`Create API key for ${user}`}
       submitLabel="Create"
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <TextField
@@ -182,7 +182,7 @@ function NewKeyDialog({ text, onClose }: { text: string; onClose: () => void }) 
       onClose={onClose}
     >
       <p>The key is shown only once. Save it now.</p>
-      <div class="once line">
+      <div class="new-key line">
         <span>{text}</span>
         <CopyButton text={text} label="Copy the key" />
       </div>
@@ -197,7 +197,7 @@ interface RevokeProps {
 }
 
 function RevokeKey({ apiKey, onClose, onDone }: RevokeProps) {
-  const act = async () => {
+  const submit = async () => {
     await remove(`keys/${apiKey.id}`);
     showToast(`${apiKey.name} revoked`);
     onDone();
@@ -207,7 +207,7 @@ function RevokeKey({ apiKey, onClose, onDone }: RevokeProps) {
       title={`Revoke ${apiKey.name}?`}
       submitLabel="Revoke"
       danger
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p>Its next request is denied. Sessions and streams opened with it end immediately.</p>

@@ -89,7 +89,7 @@ function ConfirmAction({
 }) {
   const [reason, setReason] = useState("");
   const { action, title, done, means } = ACTIONS[step];
-  const act = async () => {
+  const submit = async () => {
     await post(organizationPath(`agents/${vault}/${step}`), { reason });
     showToast(`${vault} ${done}`);
   };
@@ -98,7 +98,7 @@ function ConfirmAction({
       title={`${title} ${vault}?`}
       submitLabel={action}
       danger
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p class="muted">{means}</p>
@@ -127,12 +127,12 @@ interface TagsDialogProps {
 
 function TagsDialog({ vault, tags, onClose }: TagsDialogProps) {
   const [text, setText] = useState(tags.join(" "));
-  const act = async () => {
+  const submit = async () => {
     await put(organizationPath(`agents/${vault}/tags`), { tags: splitWords(text) });
     showToast(`Tags of ${vault} saved`);
   };
   return (
-    <Dialog title={`Tags of ${vault}`} submitLabel="Save" onSubmit={act} onClose={onClose}>
+    <Dialog title={`Tags of ${vault}`} submitLabel="Save" onSubmit={submit} onClose={onClose}>
       <TextField
         label="Tags"
         value={text}

@@ -13,51 +13,51 @@ const NO_SERIES: MetricSeries = { times: [], requests: [], errors: [], p99: [] }
 interface AgentChartsProps {
   vault: string;
   /** Unix seconds of the newest measurement. */
-  at: number;
+  measuredAt: number;
   row: AgentRow;
 }
 
 /** The last hour of an agent, from stored samples and then live. */
-export function AgentCharts({ vault, at, row }: AgentChartsProps) {
+export function AgentCharts({ vault, measuredAt, row }: AgentChartsProps) {
   const [since] = useState(() => Math.floor(Date.now() / 1000) - HOUR);
   const path = organizationPath(`agents/${vault}/metrics/samples`);
   const requests = useGet<Sample[]>(path, { name: "requests", since });
   const errors = useGet<Sample[]>(path, { name: "server_errors", since });
   const p99 = useGet<Sample[]>(path, { name: "request_duration_p99_us", since });
   const ready = [requests, errors, p99].every(({ loading }) => !loading);
-  const [course, setCourse] = useState(NO_SERIES);
+  const [series, setCourse] = useState(NO_SERIES);
   useEffect(() => {
     if (ready) setCourse(seriesFromSamples(requests.data ?? [], errors.data ?? [], p99.data ?? []));
   }, [ready, requests.data, errors.data, p99.data]);
   useEffect(() => {
-    if (ready) setCourse(last => appendSample(last, at, row));
-  }, [ready, at, row]);
+    if (ready) setCourse(last => appendSample(last, measuredAt, row));
+  }, [ready, measuredAt, row]);
   return (
     <div class="columns">
       <Card title="Requests per second">
         <Chart
           label="Requests per second"
-          times={course.times}
+          times={series.times}
           span={HOUR}
-          series={[{ title: "Requests", values: course.requests }]}
+          series={[{ title: "Requests", values: series.requests }]}
           format={formatCompact}
         />
       </Card>
       <Card title="Server errors per second">
         <Chart
           label="Server errors per second"
-          times={course.times}
+          times={series.times}
           span={HOUR}
-          series={[{ title: "Errors", values: course.errors }]}
+          series={[{ title: "Errors", values: series.errors }]}
           format={formatCompact}
         />
       </Card>
       <Card title="Latency">
         <Chart
           label="Latency"
-          times={course.times}
+          times={series.times}
           span={HOUR}
-          series={[{ title: "p99", values: course.p99 }]}
+          series={[{ title: "p99", values: series.p99 }]}
           format={formatMillis}
         />
       </Card>

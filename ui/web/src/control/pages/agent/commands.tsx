@@ -47,12 +47,12 @@ export function Commands({ vault, active }: { vault: string; active: boolean }) 
   const path = organizationPath(`agents/${vault}/commands`);
   const result = useGet<Command[]>(path);
   const [command, setCommand] = useState("send_metrics");
-  const waits = !!result.data?.some(({ outcome }) => !outcome);
+  const isWaiting = !!result.data?.some(({ outcome }) => !outcome);
   useEffect(() => {
-    if (!waits) return;
+    if (!isWaiting) return;
     const timer = setInterval(() => document.hidden || result.reload(), POLL_INTERVAL);
     return () => clearInterval(timer);
-  }, [waits]);
+  }, [isWaiting]);
   const ask = () =>
     post(path, { command }).then(() => {
       showToast(`Command sent to ${vault}`);
@@ -61,7 +61,7 @@ export function Commands({ vault, active }: { vault: string; active: boolean }) 
   return (
     <Card title="Commands" flush>
       {hasRole("operator") && (
-        <div class="toolbar asking">
+        <div class="toolbar">
           <Select aria-label="Command" value={command} onChange={setCommand} options={COMMANDS} />
           <Button disabled={!active} onClick={ask}>
             Send command

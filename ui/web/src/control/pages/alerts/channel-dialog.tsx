@@ -36,7 +36,7 @@ export function ChannelDialog({ channel, onClose, onSaved }: ChannelDialogProps)
   const change: ChangeDraft = values => setDraft(last => ({ ...last, ...values }));
   const faultOf = (field: string) =>
     fault.field.split(/[.[]/)[0] === field ? fault.text : undefined;
-  const act = async () => {
+  const submit = async () => {
     const body = channelBody(draft, channel?.enabled ?? true);
     const path = organizationPath(channel ? `channels/${channel.id}` : "channels");
     try {
@@ -50,7 +50,7 @@ export function ChannelDialog({ channel, onClose, onSaved }: ChannelDialogProps)
   };
   const title = channel ? `Edit channel ${channel.name}` : "Create channel";
   return (
-    <Dialog title={title} submitLabel="Save" onSubmit={act} onClose={onClose}>
+    <Dialog title={title} submitLabel="Save" onSubmit={submit} onClose={onClose}>
       <div class="channel-form">
         <div class="columns tight">
           <TextField

@@ -21,10 +21,10 @@ type ChannelAction = { step: "edit" | "adopt" | "delete"; channel: Channel | nul
 export function ChannelsTab() {
   const result = useGet<Channel[]>(organizationPath("channels"));
   const [asked, setAsked] = useState<ChannelAction | null>(null);
-  const [made, setMade] = useState<SavedChannel | null>(null);
+  const [created, setCreated] = useState<SavedChannel | null>(null);
   const close = () => setAsked(null);
   const saved = (now: SavedChannel) => {
-    if (now.key) setMade(now);
+    if (now.key) setCreated(now);
     result.reload();
   };
   return (
@@ -40,7 +40,7 @@ export function ChannelsTab() {
           </Button>
         </div>
       )}
-      {made && <SigningKeyCard made={made} onClose={() => setMade(null)} />}
+      {created && <SigningKeyCard made={created} onClose={() => setCreated(null)} />}
       <Await query={result}>
         {channels => <ChannelGrid channels={channels} found={result} onAsk={setAsked} />}
       </Await>
@@ -210,7 +210,7 @@ function TakeOverDialog({
   onClose: () => void;
   onDone: () => void;
 }) {
-  const act = async () => {
+  const submit = async () => {
     await post(organizationPath(`channels/${channel.id}/adopt`));
     showToast(`You own channel ${channel.name} now`);
     onDone();
@@ -220,7 +220,7 @@ function TakeOverDialog({
     <Dialog
       title={`Take over ${channel.name}?`}
       submitLabel="Take over"
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p>
@@ -243,7 +243,7 @@ function DeleteDialog({
   onClose: () => void;
   onDone: () => void;
 }) {
-  const act = async () => {
+  const submit = async () => {
     await remove(organizationPath(`channels/${channel.id}`));
     showToast(`Channel ${channel.name} deleted`);
     onDone();
@@ -253,7 +253,7 @@ function DeleteDialog({
       title={`Delete ${channel.name}?`}
       submitLabel="Delete"
       danger
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p class="muted">

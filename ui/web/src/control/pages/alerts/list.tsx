@@ -140,14 +140,19 @@ function AlertItem({ row, onChanged }: AlertItemProps) {
 
 function AcknowledgeDialog({ row, onClose, onChanged }: AlertItemProps & { onClose: () => void }) {
   const [note, setNote] = useState("");
-  const act = async () => {
+  const submit = async () => {
     onChanged(
       alertRow(await post<Alert>(organizationPath(`alerts/${row.key}/acknowledge`), { note })),
     );
     showToast("Alert acknowledged");
   };
   return (
-    <Dialog title="Acknowledge alert?" submitLabel="Acknowledge" onSubmit={act} onClose={onClose}>
+    <Dialog
+      title="Acknowledge alert?"
+      submitLabel="Acknowledge"
+      onSubmit={submit}
+      onClose={onClose}
+    >
       <p>{row.message}</p>
       <TextField
         label="Note"

@@ -17,10 +17,10 @@ interface AuditRecordsProps {
 
 /** A table of audit records. `?record=` selects the one that is shown in full. */
 export function AuditRecords({ rows, aside }: AuditRecordsProps) {
-  const chosen = rows.find(({ seq }) => `${seq}` === query.value.get("record"));
+  const selected = rows.find(({ seq }) => `${seq}` === query.value.get("record"));
   return (
     <>
-      {chosen && <RecordDetails key={chosen.seq} record={chosen} />}
+      {selected && <RecordDetails key={selected.seq} record={selected} />}
       <Card title="Results" flush aside={aside}>
         <Table
           label="Audit records"

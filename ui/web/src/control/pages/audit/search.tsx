@@ -50,15 +50,15 @@ function filtersFromAddress(): AuditFilters {
 }
 
 function FilterForm({ filters, onRetry }: { filters: AuditFilters; onRetry: () => void }) {
-  const [typed, setTyped] = useState(filters);
+  const [draft, setDraft] = useState(filters);
   const [all, setAll] = useState(FILTER_FIELDS.slice(BASIC_FILTERS).some(name => filters[name]));
   const field = (name: keyof AuditFilters) => ({
-    value: typed[name],
-    onChange: (value: string) => setTyped({ ...typed, [name]: value.trim() }),
+    value: draft[name],
+    onChange: (value: string) => setDraft({ ...draft, [name]: value.trim() }),
   });
-  const act = async () => {
-    if (JSON.stringify(typed) === JSON.stringify(filters)) onRetry();
-    else setQuery(typed);
+  const submit = async () => {
+    if (JSON.stringify(draft) === JSON.stringify(filters)) onRetry();
+    else setQuery(draft);
   };
   const clear = () => setQuery(Object.fromEntries(FILTER_FIELDS.map(name => [name, ""])));
   const isNarrowed = FILTER_FIELDS.some(name => filters[name]);
@@ -67,7 +67,7 @@ function FilterForm({ filters, onRetry }: { filters: AuditFilters; onRetry: () =
       <Form
         submitLabel="Search"
         icon="search"
-        onSubmit={act}
+        onSubmit={submit}
         extraActions={
           <>
             {!all && <Button onClick={() => setAll(true)}>Show more filters</Button>}

@@ -10,15 +10,15 @@ import { organizationPath } from "../../../lib/session";
 import { formatTime } from "../../../lib/time-zone";
 import type { Control, Evidence, Note, Proof } from "./api-types";
 
-interface ControlProps {
+interface ControlCardProps {
   control: Control;
   /** Title of the framework. */
-  title: string;
+  frameworkTitle: string;
   evidence: Record<string, Evidence>;
 }
 
 /** A control with its result, evidence and notes. */
-export function ControlCard({ control, title, evidence }: ControlProps) {
+export function ControlCard({ control, frameworkTitle, evidence }: ControlCardProps) {
   const [adding, setAdding] = useState(false);
   const items = control.evidence.flatMap(id => evidence[id] ?? []);
   return (
@@ -26,7 +26,7 @@ export function ControlCard({ control, title, evidence }: ControlProps) {
       <summary>
         <span class="control-name">
           <span class="mono muted">{control.id}</span> <strong>{control.title}</strong>
-          <span class="muted small">{title}</span>
+          <span class="muted small">{frameworkTitle}</span>
         </span>
         <StatusBadge status={control.result} />
       </summary>
@@ -104,14 +104,19 @@ const MAX_DOCUMENT = 128 * 1024; // bytes
 export function NoteDialog({ control, onClose }: { control: Control; onClose: () => void }) {
   const [text, setText] = useState("");
   const [file, setFile] = useState<File | null>(null);
-  const act = async () => {
+  const submit = async () => {
     const { framework, id } = control;
     const document = file ? await encodeFile(file) : {};
     await post(organizationPath("control-notes"), { framework, control: id, text, ...document });
     showToast("Note added. The next report includes it.");
   };
   return (
-    <Dialog title={`Add note to ${control.id}`} submitLabel="Add" onSubmit={act} onClose={onClose}>
+    <Dialog
+      title={`Add note to ${control.id}`}
+      submitLabel="Add"
+      onSubmit={submit}
+      onClose={onClose}
+    >
       <p>
         A note cannot be changed later. The audit log records your name. New reports include the
         note.

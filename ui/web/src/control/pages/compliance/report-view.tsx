@@ -151,7 +151,7 @@ function ReportContent({ data }: { data: ReportContentData }) {
           <li key={`${control.framework}/${control.id}`}>
             <ControlCard
               control={control}
-              title={data.header.frameworks[control.framework] ?? control.framework}
+              frameworkTitle={data.header.frameworks[control.framework] ?? control.framework}
               evidence={data.evidence}
             />
           </li>

@@ -15,12 +15,12 @@ const POLL_INTERVAL = 1000; // milliseconds, while a report is in progress
 /** Selects a report and shows it. */
 export function ReportsTab() {
   const result = useGet<Report[]>(organizationPath("reports"));
-  const waits = result.data?.some(({ state }) => state === "waiting") ?? false;
+  const isWaiting = result.data?.some(({ state }) => state === "waiting") ?? false;
   useEffect(() => {
-    if (!waits) return;
+    if (!isWaiting) return;
     const timer = setInterval(result.reload, POLL_INTERVAL);
     return () => clearInterval(timer);
-  }, [waits]);
+  }, [isWaiting]);
   return (
     <Await query={result}>
       {reports => {

@@ -117,19 +117,19 @@ const DAYS = [
 
 function ScheduleDialog({ onClose, onDone }: { onClose: () => void; onDone: () => void }) {
   const [title, setTitle] = useState("Monthly evidence");
-  const [chosen, setChosen] = useState<string[]>(["soc2"]);
+  const [selected, setSelected] = useState<string[]>(["soc2"]);
   const [cron, setCron] = useState("0 6 1 * *");
   const [zone, setZone] = useState(Intl.DateTimeFormat().resolvedOptions().timeZone);
   const [days, setDays] = useState("31");
-  const act = async () => {
-    const body = { title, frameworks: chosen, cron, zone, days: Number(days) };
+  const submit = async () => {
+    const body = { title, frameworks: selected, cron, zone, days: Number(days) };
     await post(schedulePath(), body);
     onDone();
   };
   return (
-    <Dialog title="Create schedule" submitLabel="Create" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create schedule" submitLabel="Create" onSubmit={submit} onClose={onClose}>
       <TextField label="Title" value={title} onChange={setTitle} maxLength={128} required />
-      <FrameworkPicker value={chosen} onChange={setChosen} />
+      <FrameworkPicker value={selected} onChange={setSelected} />
       <TextField
         label="Schedule (cron)"
         hint="Minute, hour, day of month, month, weekday. 0 6 1 * * runs at 06:00 on the first of each month."

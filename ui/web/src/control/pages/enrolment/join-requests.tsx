@@ -94,13 +94,18 @@ function ApproveDialog({ join, onClose }: { join: JoinRequest; onClose: () => vo
   const [vault, setVault] = useState(join.label);
   const [fingerprint, setFingerprint] = useState("");
   const [replace, setReplace] = useState("no");
-  const act = async () => {
+  const submit = async () => {
     const body = { vault, fingerprint: fingerprint.trim(), replace: replace === "yes" };
     await post(organizationPath(`joins/${join.id}/approve`), body);
     showToast(`${vault} approved`);
   };
   return (
-    <Dialog title={`Approve ${join.label}?`} submitLabel="Approve" onSubmit={act} onClose={onClose}>
+    <Dialog
+      title={`Approve ${join.label}?`}
+      submitLabel="Approve"
+      onSubmit={submit}
+      onClose={onClose}
+    >
       <p class="muted">
         Anyone can send a request. Enter the fingerprint shown on the agent's machine, not the one
         listed here.
@@ -136,7 +141,7 @@ function ApproveDialog({ join, onClose }: { join: JoinRequest; onClose: () => vo
 }
 
 function RejectDialog({ join, onClose }: { join: JoinRequest; onClose: () => void }) {
-  const act = async () => {
+  const submit = async () => {
     await post(organizationPath(`joins/${join.id}/refuse`));
     showToast("Request rejected");
   };
@@ -145,7 +150,7 @@ function RejectDialog({ join, onClose }: { join: JoinRequest; onClose: () => voi
       title={`Reject ${join.label}?`}
       submitLabel="Reject"
       danger
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p class="muted">The agent can send a new request.</p>

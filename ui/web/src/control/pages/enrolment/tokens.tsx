@@ -19,7 +19,7 @@ export function EnrolmentTokens() {
   fleet.version.value;
   const result = useGet<EnrolmentToken[]>(organizationPath("enrolment-tokens"));
   useReloadOn(result, [...fleet.rows.values()].filter(({ life }) => life === "active").length);
-  const withdraw = (token: EnrolmentToken) =>
+  const revoke = (token: EnrolmentToken) =>
     remove(organizationPath(`enrolment-tokens/${token.id}`)).then(() => {
       showToast(`Token for ${token.vault} revoked`);
       result.reload();
@@ -34,7 +34,7 @@ export function EnrolmentTokens() {
       numeric: true,
       cell: token =>
         hasRole("operator") &&
-        tokenState(token) === "open" && <Button onClick={() => withdraw(token)}>Revoke</Button>,
+        tokenState(token) === "open" && <Button onClick={() => revoke(token)}>Revoke</Button>,
     },
   ];
   return (

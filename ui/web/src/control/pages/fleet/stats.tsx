@@ -13,17 +13,17 @@ const ALWAYS_SHOWN = new Set(["online", "late", "offline"]);
 
 interface FleetStatsProps {
   summary: ReadonlySignal<FleetSummary>;
-  curves: Collection<FleetSample>;
+  samples: Collection<FleetSample>;
   alerts: Collection<AlertRow>;
 }
 
 /** Key figures of the fleet. A state's figure filters the table. */
-export function FleetStats({ curves, alerts, ...props }: FleetStatsProps) {
+export function FleetStats({ samples, alerts, ...props }: FleetStatsProps) {
   const summary = props.summary.value;
-  curves.version.value;
+  samples.version.value;
   alerts.version.value;
   const { states, policies, total } = summary;
-  const last = latestSample(curves);
+  const last = latestSample(samples);
   const rows = alerts.list();
   const firing = rows.filter(alert => alert.state === "firing");
   const critical = firing.filter(alert => alert.severity === "critical").length;

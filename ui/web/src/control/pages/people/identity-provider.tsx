@@ -55,7 +55,7 @@ export function IdentityProviderTab() {
 }
 
 function RemoveProvider({ onClose, onDone }: { onClose: () => void; onDone: () => void }) {
-  const act = async () => {
+  const submit = async () => {
     await remove(organizationPath(PROVIDER_PATH));
     showToast("Identity provider removed");
     onDone();
@@ -65,7 +65,7 @@ function RemoveProvider({ onClose, onDone }: { onClose: () => void; onDone: () =
       title="Remove identity provider?"
       submitLabel="Remove"
       danger
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p class="muted">
@@ -86,7 +86,7 @@ function ProviderForm({ provider, onSaved }: { provider: Found | null; onSaved: 
   const [claim, setClaim] = useState(terms?.role_claim ?? "");
   const [roles, setRoles] = useState(formatRoles(terms?.roles ?? {}));
   const [trusted, setTrusted] = useState(terms?.second_factor ?? false);
-  const act = async () => {
+  const submit = async () => {
     const kept = {
       scopes: splitList(scopes),
       domains: splitList(domains),
@@ -103,7 +103,7 @@ function ProviderForm({ provider, onSaved }: { provider: Found | null; onSaved: 
   return (
     <Form
       submitLabel={provider ? "Save" : "Add provider"}
-      onSubmit={act}
+      onSubmit={submit}
       disabled={!hasRole("owner")}
     >
       <TextField

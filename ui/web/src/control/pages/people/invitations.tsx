@@ -44,7 +44,7 @@ function InviteForm({ onCreated }: { onCreated: () => void }) {
   const [email, setEmail] = useState("");
   const [role, setRole] = useState("viewer");
   const [invited, setInvited] = useState<NewInvitation | null>(null);
-  const act = async () => {
+  const submit = async () => {
     setInvited(
       await post<NewInvitation>(organizationPath("invitations"), { email: email.trim(), role }),
     );
@@ -54,7 +54,7 @@ function InviteForm({ onCreated }: { onCreated: () => void }) {
   if (invited) return <NewInvitationCard created={invited} onDone={() => setInvited(null)} />;
   return (
     <Card title="New invitation">
-      <Form submitLabel="Invite" icon="people" onSubmit={act}>
+      <Form submitLabel="Invite" icon="people" onSubmit={submit}>
         <TextField
           label="Email"
           type="email"
@@ -129,7 +129,7 @@ const COLUMNS: Column<Invitation>[] = [
 ];
 
 function actionsColumn(reload: () => void): Column<Invitation> {
-  const withdraw = ({ email, id }: Invitation) =>
+  const revoke = ({ email, id }: Invitation) =>
     remove(organizationPath(`invitations/${id}`)).then(() => {
       showToast(`Invitation for ${email} revoked`);
       reload();
@@ -141,7 +141,7 @@ function actionsColumn(reload: () => void): Column<Invitation> {
     width: "7.5rem",
     numeric: true,
     cell: row =>
-      invitationState(row) === "open" && <Button onClick={() => withdraw(row)}>Revoke</Button>,
+      invitationState(row) === "open" && <Button onClick={() => revoke(row)}>Revoke</Button>,
   };
 }
 

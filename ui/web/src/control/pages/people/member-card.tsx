@@ -88,7 +88,7 @@ interface ActionDialogProps {
 
 function ChangeRole({ person, onClose, onDone }: ActionDialogProps) {
   const [role, setRole] = useState<string>(person.role);
-  const act = async () => {
+  const submit = async () => {
     await patch(organizationPath(memberPath(person)), { role });
     showToast(`Role of ${person.name} changed to ${role}`);
     onDone();
@@ -97,7 +97,7 @@ function ChangeRole({ person, onClose, onDone }: ActionDialogProps) {
     <Dialog
       title={`Change role of ${person.name}`}
       submitLabel="Change"
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <SelectField
@@ -113,7 +113,7 @@ function ChangeRole({ person, onClose, onDone }: ActionDialogProps) {
 
 function SetPassword({ person, onClose }: Omit<ActionDialogProps, "onDone">) {
   const [password, setPassword] = useState("");
-  const act = async () => {
+  const submit = async () => {
     await put(organizationPath(`${memberPath(person)}/password`), { password });
     showToast(`Password of ${person.name} set`);
   };
@@ -121,7 +121,7 @@ function SetPassword({ person, onClose }: Omit<ActionDialogProps, "onDone">) {
     <Dialog
       title={`Set password of ${person.name}`}
       submitLabel="Set password"
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <TextField

@@ -42,17 +42,17 @@ interface MemberListProps {
 }
 
 function MemberList({ first, guests, onChanged }: MemberListProps) {
-  const [makes, setMakes] = useState(false);
+  const [creating, setCreating] = useState(false);
   const { rows, suffix, loadMore } = usePagination(listPage(first), async after =>
     listPage(await get<User[]>(organizationPath("users"), { query: { after, limit: PAGE_SIZE } })),
   );
   const people = [...rows.map(personOfAccount), ...guests.map(personOfGuest)];
   return (
     <div class="stack">
-      <MemberTable people={people} soFar={suffix} onCreate={() => setMakes(true)} />
+      <MemberTable people={people} soFar={suffix} onCreate={() => setCreating(true)} />
       {loadMore}
       <SelectedMember people={people} onChanged={onChanged} />
-      {makes && <CreateUser onClose={() => setMakes(false)} onCreated={onChanged} />}
+      {creating && <CreateUser onClose={() => setCreating(false)} onCreated={onChanged} />}
     </div>
   );
 }
@@ -189,13 +189,13 @@ export function CreateUser({ onClose, onCreated }: { onClose: () => void; onCrea
   const [name, setName] = useState("");
   const [role, setRole] = useState("viewer");
   const [password, setPassword] = useState("");
-  const act = async () => {
+  const submit = async () => {
     await post(organizationPath("users"), { name, role, password });
     showToast(`Account ${name} created`);
     onCreated();
   };
   return (
-    <Dialog title="Create account" submitLabel="Create" onSubmit={act} onClose={onClose}>
+    <Dialog title="Create account" submitLabel="Create" onSubmit={submit} onClose={onClose}>
       <p class="muted">Prefer an invitation: then only the new member knows the password.</p>
       <TextField
         label="Name"

@@ -51,7 +51,7 @@ function CreateToken({ onCreated }: { onCreated: () => void }) {
   const [role, setRole] = useState("viewer");
   const [days, setDays] = useState("30");
   const [secret, setSecret] = useState("");
-  const act = async () => {
+  const submit = async () => {
     const body = { label, role, ttl: Number(days) * DAY };
     setSecret((await post<{ secret: string }>("tokens", body)).secret);
     setLabel("");
@@ -72,7 +72,7 @@ function CreateToken({ onCreated }: { onCreated: () => void }) {
   }
   return (
     <Card title="New API token">
-      <Form submitLabel="Create token" icon="key" onSubmit={act}>
+      <Form submitLabel="Create token" icon="key" onSubmit={submit}>
         <TextField label="Purpose" value={label} onChange={setLabel} maxLength={256} required />
         <SelectField
           label="Role"

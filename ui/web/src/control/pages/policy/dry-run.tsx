@@ -45,7 +45,7 @@ export function PolicyDryRun({ document, saved }: PolicyDryRunProps) {
         />
         {!document && <p class="muted">Results appear when the document is valid.</p>}
         {document && !!asked.length && (
-          <ul class="trial">
+          <ul class="dry-run">
             {asked.slice(0, MAX_PATHS).map(path => (
               <li key={path}>
                 <span class="mono">{path}</span>

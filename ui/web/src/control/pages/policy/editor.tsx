@@ -24,22 +24,25 @@ export function VersionEditor({ name, newest, onSaved }: VersionEditorProps) {
   const before = newest ? formatPolicy(newest.document) : "";
   const [text, setText] = useState(before || formatPolicy(POLICY_TEMPLATE));
   const [dialog, setDialog] = useState(false);
-  const judged = useValidation(organizationPath(`policies/${name}/validate`), text);
-  const { document } = judged;
+  const validation = useValidation(organizationPath(`policies/${name}/validate`), text);
+  const { document } = validation;
   const next = (newest?.version ?? 0) + 1;
   return (
-    <div class="beside policy-write">
+    <div class="with-sidebar policy-write">
       <Card
         title={newest ? `Version ${next} (based on version ${newest.version})` : "Version 1"}
         aside={
-          <ValidationBadge validation={judged} unchangedLabel={text === before && "Unchanged"} />
+          <ValidationBadge
+            validation={validation}
+            unchangedLabel={text === before && "Unchanged"}
+          />
         }
       >
         <PolicyEditor
           label={`Document of ${name}`}
           text={text}
           saved={before}
-          validation={judged}
+          validation={validation}
           hint="Validated as you type. Each agent also checks the conditions and its own ceiling."
           onChange={setText}
           onSave={() => setDialog(true)}
@@ -74,7 +77,7 @@ interface SaveDialogProps {
 
 function SaveDialog({ name, number, saved, document, onClose, onSaved }: SaveDialogProps) {
   const [comment, setComment] = useState("");
-  const act = async () => {
+  const submit = async () => {
     await post(organizationPath(`policies/${name}/versions`), { document, comment });
     showToast(`Version ${number} saved. Roll it out to apply it.`);
     onSaved();
@@ -83,7 +86,7 @@ function SaveDialog({ name, number, saved, document, onClose, onSaved }: SaveDia
     <Dialog
       title={`Save version ${number} of ${name}`}
       submitLabel="Save"
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <DiffView label="Changes" before={saved} after={formatPolicy(document)} />

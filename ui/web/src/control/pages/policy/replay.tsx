@@ -16,7 +16,7 @@ import { splitWords } from "./targets";
 
 const POLL_INTERVAL = 1000; // milliseconds, while agents are running the replay
 
-interface AgentAnswer {
+interface AgentReplay {
   vault: string;
   state: string;
   accesses: number;
@@ -35,7 +35,7 @@ interface FleetReplay {
   allowed: number;
   drifted: number;
   undecided: number;
-  agents: AgentAnswer[];
+  agents: AgentReplay[];
 }
 
 /** State of the replay at an agent → status and label. */
@@ -52,7 +52,7 @@ const STATES: Record<string, [string, string]> = {
   offline: ["offline", "Offline"],
 };
 
-const COLUMNS: Column<AgentAnswer>[] = [
+const COLUMNS: Column<AgentReplay>[] = [
   { name: "vault", title: "Agent", cell: ({ vault }) => vault, sortBy: row => row.vault },
   {
     name: "state",
@@ -67,8 +67,8 @@ const COLUMNS: Column<AgentAnswer>[] = [
   countColumn("allowed", "Allowed", row => row.allowed),
 ];
 
-function countColumn(name: string, title: string, of: (row: AgentAnswer) => number) {
-  const cell = (row: AgentAnswer) => (row.state === "done" ? formatCount(of(row)) : "–");
+function countColumn(name: string, title: string, of: (row: AgentReplay) => number) {
+  const cell = (row: AgentReplay) => (row.state === "done" ? formatCount(of(row)) : "–");
   return { name, title, number: true, width: "4.5rem", cell, by: of };
 }
 

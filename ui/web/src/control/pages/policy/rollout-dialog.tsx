@@ -20,10 +20,10 @@ interface RolloutDialogProps {
 /** Starts a rollout: version, steps and when to halt. */
 export function RolloutDialog({ policy, versions, total, onClose, onStarted }: RolloutDialogProps) {
   // defaults follow policy and fleet until a value is chosen; both may still be loading
-  const [chosen, setVersion] = useState<string | null>(null);
+  const [selected, setVersion] = useState<string | null>(null);
   const [first, setCanary] = useState<string | null>(null);
   const [then, setPercentages] = useState<string | null>(null);
-  const version = chosen ?? `${policy.head}`;
+  const version = selected ?? `${policy.head}`;
   const canary = first ?? (total > 1 ? "1" : "0");
   const percentages = then ?? (total > 4 ? "25" : "");
   const [automatic, setAutomatic] = useState("yes");
@@ -38,7 +38,7 @@ export function RolloutDialog({ policy, versions, total, onClose, onStarted }: R
     automatic: automatic === "yes",
     max_failures: Number(failures) || 0,
   };
-  const act = async () => {
+  const submit = async () => {
     if (fault) throw new Error(fault);
     const body = { version: Number(version), plan };
     await post(organizationPath(`policies/${policy.name}/rollouts`), body);
@@ -49,7 +49,7 @@ export function RolloutDialog({ policy, versions, total, onClose, onStarted }: R
     <Dialog
       title={`Roll out ${policy.name}`}
       submitLabel="Roll out"
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <SelectField

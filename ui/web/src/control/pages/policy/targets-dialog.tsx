@@ -34,13 +34,18 @@ export function TargetsDialog({ policy, agents, onClose, onSaved }: TargetsDialo
   const after = targetedAgents(agents, targets);
   const come = after.filter(row => !before.includes(row)).length;
   const go = before.filter(row => !after.includes(row)).length;
-  const act = async () => {
+  const submit = async () => {
     await put(organizationPath(`policies/${policy.name}/targets`), { targets });
     showToast(`${policy.name} targets ${pluralize(after.length, "agent")}`);
     onSaved();
   };
   return (
-    <Dialog title={`Targets of ${policy.name}`} submitLabel="Save" onSubmit={act} onClose={onClose}>
+    <Dialog
+      title={`Targets of ${policy.name}`}
+      submitLabel="Save"
+      onSubmit={submit}
+      onClose={onClose}
+    >
       <SelectField
         label="Agents"
         value={whom}

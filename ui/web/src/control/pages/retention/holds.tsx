@@ -110,13 +110,13 @@ function PlaceDialog({ onClose, onDone }: HoldDialogProps) {
   const [vault, setVault] = useState("");
   const [since, setSince] = useState("");
   const [until, setUntil] = useState("");
-  const act = async () => {
+  const submit = async () => {
     const span = { since: seconds(since), until: seconds(until) };
     await post(organizationPath("holds"), { reason, vault, ...span });
     onDone();
   };
   return (
-    <Dialog title="Place legal hold" submitLabel="Place hold" onSubmit={act} onClose={onClose}>
+    <Dialog title="Place legal hold" submitLabel="Place hold" onSubmit={submit} onClose={onClose}>
       <p>Records under the hold are not deleted. Only an owner can lift it.</p>
       <TextArea
         label="Reason"
@@ -156,12 +156,18 @@ function PlaceDialog({ onClose, onDone }: HoldDialogProps) {
 
 function LiftDialog({ hold, onClose, onDone }: HoldDialogProps & { hold: LegalHold }) {
   const [reason, setReason] = useState("");
-  const act = async () => {
+  const submit = async () => {
     await post(organizationPath(`holds/${hold.id}/lift`), { reason });
     onDone();
   };
   return (
-    <Dialog title="Lift legal hold" submitLabel="Lift hold" danger onSubmit={act} onClose={onClose}>
+    <Dialog
+      title="Lift legal hold"
+      submitLabel="Lift hold"
+      danger
+      onSubmit={submit}
+      onClose={onClose}
+    >
       <p>
         Retention rules apply again to its records from the next run on. Reason of the hold:{" "}
         {hold.reason}

@@ -106,7 +106,7 @@ function RuleDialog({
   onDone: () => void;
 }) {
   const [days, setDays] = useState(String(rule.set ? rule.days : 0));
-  const act = async () => {
+  const submit = async () => {
     await put(organizationPath("retention"), { kind: rule.kind, days: Number(days) });
     onDone();
   };
@@ -115,7 +115,7 @@ function RuleDialog({
       title={`Retention period: ${kindLabel(rule.kind)}`}
       submitLabel="Save"
       danger
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p>

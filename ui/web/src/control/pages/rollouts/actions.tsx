@@ -49,7 +49,7 @@ function ConfirmAction({ row, step, onClose }: ConfirmActionProps) {
   // The step at the time of asking: a second confirmation must not advance by two steps.
   const [at] = useState(row.step);
   const { title, action, means, done } = confirmationText(step, { ...row, step: at });
-  const act = async () => {
+  const submit = async () => {
     const body = step === "advance" ? { step: at } : { reason };
     await post(organizationPath(`rollouts/${row.key}/${step}`), body);
     showToast(done);
@@ -59,7 +59,7 @@ function ConfirmAction({ row, step, onClose }: ConfirmActionProps) {
       title={title}
       submitLabel={action}
       danger={step === "rollback"}
-      onSubmit={act}
+      onSubmit={submit}
       onClose={onClose}
     >
       <p class="muted">{means}</p>

@@ -11,7 +11,7 @@ export function ChangePassword() {
   const [old, setOld] = useState("");
   const [next, setNext] = useState("");
   const [again, setAgain] = useState("");
-  const act = async () => {
+  const submit = async () => {
     if (next !== again) throw new ApiError(0, "unlike", "The new passwords do not match.");
     await put("password", { old, new: next });
     showToast("Password changed. Sign in with the new password.");
@@ -19,7 +19,7 @@ export function ChangePassword() {
   };
   return (
     <Card title="Password">
-      <Form submitLabel="Change password" onSubmit={act}>
+      <Form submitLabel="Change password" onSubmit={submit}>
         <TextField
           label="Current password"
           type="password"

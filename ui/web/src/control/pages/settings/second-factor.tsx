@@ -79,10 +79,10 @@ function NewRecoveryCodes({ codes, onDone }: { codes: readonly string[]; onDone:
 }
 
 function SetUpSecondFactor({ onCodes }: { onCodes: (codes: string[]) => void }) {
-  const [begun, setBegun] = useState<AuthenticatorSetup | null>(null);
+  const [setup, setSetup] = useState<AuthenticatorSetup | null>(null);
   const [code, setCode] = useState("");
-  if (!begun) {
-    const begin = () => post<AuthenticatorSetup>("second-factor").then(setBegun, showError);
+  if (!setup) {
+    const begin = () => post<AuthenticatorSetup>("second-factor").then(setSetup, showError);
     return (
       <div class="stack">
         <p class="muted">With a second factor, a stolen password alone is not enough to sign in.</p>
@@ -95,18 +95,18 @@ function SetUpSecondFactor({ onCodes }: { onCodes: (codes: string[]) => void }) 
     );
   }
   const confirm = async () => {
-    const made = await post<RecoveryCodes>("second-factor/confirm", { code: code.trim() });
+    const created = await post<RecoveryCodes>("second-factor/confirm", { code: code.trim() });
     showToast("Second factor set up");
-    onCodes(made.recovery_codes);
+    onCodes(created.recovery_codes);
     await restoreSession();
   };
   return (
     <ScanAuthenticator
-      setup={begun}
+      setup={setup}
       code={code}
       onChange={setCode}
       onSubmit={confirm}
-      onCancel={() => setBegun(null)}
+      onCancel={() => setSetup(null)}
     />
   );
 }
@@ -126,7 +126,7 @@ function ActiveSecondFactor({ now, found, onCodes, onReplaced }: ActiveProps) {
       ({ recovery_codes }) => onCodes(recovery_codes),
       showError,
     );
-  const act = async () => {
+  const submit = async () => {
     await remove("second-factor");
     showToast("Second factor removed");
     found.reload();
@@ -164,7 +164,7 @@ function ActiveSecondFactor({ now, found, onCodes, onReplaced }: ActiveProps) {
           title="Remove second factor?"
           submitLabel="Remove"
           danger
-          onSubmit={act}
+          onSubmit={submit}
           onClose={() => setDialog(false)}
         >
           <p class="muted">Anyone with your password can then sign in as you.</p>
@@ -216,23 +216,23 @@ interface ReplaceAuthenticatorProps {
 
 /** Replaces the authenticator. The current one stays valid until the new one is confirmed. */
 export function ReplaceAuthenticator({ onCodes, onCancel }: ReplaceAuthenticatorProps) {
-  const [begun, setBegun] = useState<AuthenticatorSetup | null>(null);
+  const [setup, setSetup] = useState<AuthenticatorSetup | null>(null);
   const [code, setCode] = useState("");
   const show = async () => {
-    setBegun(await post<AuthenticatorSetup>("second-factor/replacement", { code: code.trim() }));
+    setSetup(await post<AuthenticatorSetup>("second-factor/replacement", { code: code.trim() }));
     setCode("");
   };
   const confirm = async () => {
-    const made = await post<RecoveryCodes>("second-factor/replacement/confirm", {
+    const created = await post<RecoveryCodes>("second-factor/replacement/confirm", {
       code: code.trim(),
     });
     showToast("Authenticator replaced");
-    onCodes(made.recovery_codes);
+    onCodes(created.recovery_codes);
   };
-  if (begun) {
+  if (setup) {
     return (
       <ScanAuthenticator
-        setup={begun}
+        setup={setup}
         code={code}
         onChange={setCode}
         onSubmit={confirm}

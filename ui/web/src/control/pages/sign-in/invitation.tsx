@@ -19,10 +19,10 @@ interface AcceptInvitationProps {
 
 /** Shows an invitation and creates an account for it. */
 export function AcceptInvitation({ secret, onNext, onUseAccount }: AcceptInvitationProps) {
-  const [result, setFound] = useState<Invitation | null>(null);
+  const [result, setResult] = useState<Invitation | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   useEffect(() => {
-    getInvitation(secret).then(setFound, thrown => setError(asApiError(thrown)));
+    getInvitation(secret).then(setResult, thrown => setError(asApiError(thrown)));
   }, [secret]);
   if (error) {
     const leave = async () => {
@@ -58,7 +58,7 @@ function CreateAccount({
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const { email, organization, role, title } = found;
-  const act = async () => {
+  const submit = async () => {
     const opened = await acceptInvitation(secret, name, password);
     invitation.value = ""; // it works once
     await onNext(opened);
@@ -67,7 +67,7 @@ function CreateAccount({
     <AuthForm
       title={`Join ${title || organization}`}
       submitLabel="Create account"
-      onSubmit={act}
+      onSubmit={submit}
       unauthorizedMessage="This invitation is no longer valid."
       extraActions={
         <>

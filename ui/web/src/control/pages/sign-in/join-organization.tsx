@@ -14,19 +14,19 @@ export function JoinOrganization() {
 }
 
 function JoinDialog({ secret }: { secret: string }) {
-  const [result, setFound] = useState<Invitation | null>(null);
+  const [result, setResult] = useState<Invitation | null>(null);
   const close = () => {
     invitation.value = "";
   };
   useEffect(() => {
-    getInvitation(secret).then(setFound, error => {
+    getInvitation(secret).then(setResult, error => {
       showError(error);
       close();
     });
   }, [secret]);
   if (!result) return null;
   const { organization, role, title } = result;
-  const act = async () => {
+  const submit = async () => {
     await post("invitations/join", { secret });
     close(); // before the app renders again, which would look the invitation up again
     showToast(`You joined ${title || organization}`);
@@ -36,7 +36,7 @@ function JoinDialog({ secret }: { secret: string }) {
     <Dialog
       title={`Join ${title || organization}?`}
       submitLabel="Join"
-      onSubmit={act}
+      onSubmit={submit}
       onClose={close}
     >
       <p class="muted">

@@ -17,7 +17,7 @@ export function PasswordSignIn({ onNext, errorCode }: PasswordSignInProps) {
   const [organization, setOrganization] = useState(getStored(KEY) ?? "");
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
-  const act = async () => {
+  const submit = async () => {
     const opened = await signIn({ organization, name, password });
     setStored(KEY, organization);
     await onNext(opened);
@@ -26,7 +26,7 @@ export function PasswordSignIn({ onNext, errorCode }: PasswordSignInProps) {
     <AuthForm
       title="Sign in"
       submitLabel="Sign in"
-      onSubmit={act}
+      onSubmit={submit}
       unauthorizedMessage="Wrong organization, name or password."
       extraActions={<ProviderButton organization={organization} errorCode={errorCode} />}
     >

@@ -19,16 +19,16 @@ interface SecondFactorSetupProps {
 
 /** Sets up a second factor during sign-in, because the organization requires one. */
 export function SecondFactorSetup({ challenge, onDone }: SecondFactorSetupProps) {
-  const [begun, setBegun] = useState<Begun | null>(null);
+  const [setup, setSetup] = useState<Begun | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [code, setCode] = useState("");
   const [recovery, setRecovery] = useState<string[] | null>(null);
   useEffect(() => {
-    startSecondFactorSetup(challenge).then(setBegun, thrown => setError(asApiError(thrown)));
+    startSecondFactorSetup(challenge).then(setSetup, thrown => setError(asApiError(thrown)));
   }, [challenge]);
   const confirm = async () => setRecovery(await confirmSecondFactorSetup(challenge, code.trim()));
   if (error) return <ErrorState error={error} />;
-  if (!begun) return <Loading />;
+  if (!setup) return <Loading />;
   if (recovery) return <RecoveryCodes codes={recovery} onDone={onDone} />;
   return (
     <AuthForm
@@ -41,10 +41,10 @@ export function SecondFactorSetup({ challenge, onDone }: SecondFactorSetupProps)
         Your organization requires a second factor. Scan this QR code with an authenticator app, or
         enter the key.
       </p>
-      <img class="picture" src={begun.picture} alt="QR code for an authenticator app" />
+      <img class="picture" src={setup.picture} alt="QR code for an authenticator app" />
       <p class="line">
-        <code>{begun.secret}</code>
-        <CopyButton text={begun.secret} label="Copy the key" />
+        <code>{setup.secret}</code>
+        <CopyButton text={setup.secret} label="Copy the key" />
       </p>
       <CodeField value={code} onChange={setCode} />
     </AuthForm>
