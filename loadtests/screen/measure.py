@@ -53,7 +53,7 @@ def look(stage: Stage, agents: int, minutes: float, hours: int) -> Found:
         counted = _count(page)
         began = time.time()
         page.goto(address)
-        page.get_by_role("heading", name="Requests a second").wait_for()
+        page.get_by_role("heading", name="Requests per second").wait_for()
         opened = time.time() - began
         page.wait_for_timeout(3_000)
         first, counted[:] = sum(counted), []

@@ -61,7 +61,7 @@ def _fleets(address: str) -> None:
             with window(browser, size, scheme) as page:
                 sign_in(page.context, address, ORG, PERSON, PASSWORD)
                 page.goto(address)
-                page.get_by_role("heading", name="Requests a second").wait_for()
+                page.get_by_role("heading", name="Requests per second").wait_for()
                 page.wait_for_timeout(1500)
                 _take(page, name)
 

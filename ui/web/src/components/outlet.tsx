@@ -62,8 +62,10 @@ class ErrorBoundary extends Component<{ children: ComponentChildren }, { failed:
 
   override render({ children }: { children: ComponentChildren }) {
     if (!this.state.failed) return children;
-    const said = "This page has failed. Reload it. If it fails again, report the problem.";
-    return <ErrorState error={new ApiError(0, "fault", said)} onRetry={() => location.reload()} />;
+    const message = "This page has failed. Reload it. If it fails again, report the problem.";
+    return (
+      <ErrorState error={new ApiError(0, "fault", message)} onRetry={() => location.reload()} />
+    );
   }
 }
 

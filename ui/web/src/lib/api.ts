@@ -49,14 +49,14 @@ const DOWNLOAD_TIMEOUT = 120_000;
 export async function apiRequest<T>(
   method: string,
   path: string,
-  asked: RequestOptions = {},
+  options: RequestOptions = {},
 ): Promise<T> {
   try {
-    return await send<T>(method, path, asked);
+    return await send<T>(method, path, options);
   } catch (error) {
     const stepUp = error instanceof ApiError && error.code === "step_up";
     if (!stepUp || !(await requestStepUp())) throw error;
-    return send<T>(method, path, asked);
+    return send<T>(method, path, options);
   }
 }
 
@@ -84,17 +84,17 @@ function addSessionKey(headers: Record<string, string>): string {
   return key;
 }
 
-async function send<T>(method: string, path: string, asked: RequestOptions): Promise<T> {
-  const headers: Record<string, string> = { Accept: "application/json", ...asked.headers };
+async function send<T>(method: string, path: string, options: RequestOptions): Promise<T> {
+  const headers: Record<string, string> = { Accept: "application/json", ...options.headers };
   const key = addSessionKey(headers);
   const init: RequestInit = { method, headers, redirect: "error" };
-  if (asked.signal) init.signal = asked.signal;
-  if (asked.body !== undefined) {
+  if (options.signal) init.signal = options.signal;
+  if (options.body !== undefined) {
     headers["Content-Type"] = "application/json";
-    init.body = JSON.stringify(asked.body);
+    init.body = JSON.stringify(options.body);
   }
-  const url = API_ROOT + path + queryString(asked.query);
-  const { response, body: text } = await fetchWithTimeout(url, init, asked.timeout);
+  const url = API_ROOT + path + queryString(options.query);
+  const { response, body: text } = await fetchWithTimeout(url, init, options.timeout);
   if (!response.ok) throw errorFrom(response, text, key);
   return (text ? JSON.parse(text) : null) as T;
 }
@@ -139,9 +139,10 @@ export function timeoutError(waited: number, isQuestion: boolean): ApiError {
   );
 }
 
-export const get = <T>(path: string, asked?: RequestOptions) => apiRequest<T>("GET", path, asked);
-export const post = <T>(path: string, body?: unknown, asked?: RequestOptions) =>
-  apiRequest<T>("POST", path, { ...asked, ...(body === undefined ? {} : { body }) });
+export const get = <T>(path: string, options?: RequestOptions) =>
+  apiRequest<T>("GET", path, options);
+export const post = <T>(path: string, body?: unknown, options?: RequestOptions) =>
+  apiRequest<T>("POST", path, { ...options, ...(body === undefined ? {} : { body }) });
 export const put = <T>(path: string, body: unknown) => apiRequest<T>("PUT", path, { body });
 export const patch = <T>(path: string, body: unknown) => apiRequest<T>("PATCH", path, { body });
 export const remove = <T>(path: string) => apiRequest<T>("DELETE", path);

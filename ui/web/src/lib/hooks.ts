@@ -16,34 +16,34 @@ export interface Query<T> {
 /** Fetch `path`, and again when it changes. Null fetches nothing. Aborted on unmount. */
 export function useGet<T>(path: string | null, query?: RequestOptions["query"]): Query<T> {
   const [turn, setTurn] = useState(0);
-  const asked = JSON.stringify([path, query]);
-  const [result, setResult] = useState<Omit<Query<T>, "reload"> & { asked: string }>({
+  const requestKey = JSON.stringify([path, query]);
+  const [result, setResult] = useState<Omit<Query<T>, "reload"> & { requestKey: string }>({
     data: null,
     error: null,
     loading: path !== null,
     at: 0,
-    asked,
+    requestKey,
   });
-  // `asked` stands for path and query
+  // `requestKey` stands for path and query
   useEffect(() => {
     if (path === null) return;
     const controller = new AbortController();
     const { signal } = controller;
     setResult(last => ({
-      data: last.asked === asked ? last.data : null,
+      data: last.requestKey === requestKey ? last.data : null,
       error: null,
       loading: true,
       at: last.at,
-      asked,
+      requestKey,
     }));
     get<T>(path, { signal, ...(query ? { query } : {}) })
-      .then(data => setResult({ data, error: null, loading: false, at: Date.now(), asked }))
+      .then(data => setResult({ data, error: null, loading: false, at: Date.now(), requestKey }))
       .catch(error => {
         if (signal.aborted) return;
         setResult(last => ({ ...last, error: asApiError(error), loading: false }));
       });
     return () => controller.abort();
-  }, [asked, turn]);
+  }, [requestKey, turn]);
   return { ...result, reload: () => setTurn(last => last + 1) };
 }
 

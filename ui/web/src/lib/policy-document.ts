@@ -57,9 +57,9 @@ function parseJson(text: string): Diagnostic | { document: unknown } {
   const { errorAt } = jsonPositions(text);
   if (errorAt === null) return { document: JSON.parse(text) };
   const result = text[errorAt];
-  const said =
+  const detail =
     result === undefined ? "the text ends too early" : `${JSON.stringify(result)} is unexpected`;
-  return { line: lineAtOffset(text, errorAt), text: `Invalid JSON: ${said}.` };
+  return { line: lineAtOffset(text, errorAt), text: `Invalid JSON: ${detail}.` };
 }
 
 async function validate(
@@ -73,8 +73,8 @@ async function validate(
     return [];
   } catch (thrown) {
     return serverErrors(asApiError(thrown)).map(({ field, message }) => {
-      const said = message.replace(/^body: /, "");
-      return { line: lineOfField(text, field), text: field ? `${field}: ${said}` : said };
+      const detail = message.replace(/^body: /, "");
+      return { line: lineOfField(text, field), text: field ? `${field}: ${detail}` : detail };
     });
   }
 }

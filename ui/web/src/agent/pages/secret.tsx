@@ -44,8 +44,8 @@ function SecretView({ info, reload }: { info: SecretDetails; reload: () => void 
   const [dialog, setDialog] = useState<SecretAction>(null);
   const { secret, versions } = info;
   const close = () => setDialog(null);
-  const done = (said: string) => {
-    showToast(said);
+  const done = (message: string) => {
+    showToast(message);
     reload();
   };
   const folder = parentFolders(secret.name).at(-1) ?? "";
@@ -131,7 +131,7 @@ function Metadata({ metadata }: { metadata: Record<string, string> }) {
 interface ActionDialogProps {
   name: string;
   onClose: () => void;
-  onDone: (said: string) => void;
+  onDone: (message: string) => void;
 }
 
 function DeleteCurrent({ name, onClose, onDone }: ActionDialogProps) {

@@ -28,8 +28,8 @@ function UserView({ user, reload }: { user: User; reload: () => void }) {
   const [dialog, setDialog] = useState<"edit" | "turn" | "delete" | null>(null);
   const keys = useGet<{ keys: ApiKey[] }>("keys", { user: user.username });
   const close = () => setDialog(null);
-  const done = (said: string) => {
-    showToast(said);
+  const done = (message: string) => {
+    showToast(message);
     reload();
     keys.reload();
   };
@@ -81,7 +81,7 @@ function UserView({ user, reload }: { user: User; reload: () => void }) {
 interface ActionDialogProps {
   user: User;
   onClose: () => void;
-  onDone: (said: string) => void;
+  onDone: (message: string) => void;
 }
 
 function EditUser({ user, onClose, onDone }: ActionDialogProps) {

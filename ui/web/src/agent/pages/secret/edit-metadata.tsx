@@ -10,7 +10,7 @@ import { metadataFrom } from "./value-dialogs";
 interface EditMetadataProps {
   info: SecretDetails;
   onClose: () => void;
-  onDone: (said: string) => void;
+  onDone: (message: string) => void;
 }
 
 /** Edits metadata, tags and settings of a secret. The value is not touched. */

@@ -106,7 +106,7 @@ export function CreateSecret({ folder, onClose, onCreated }: CreateSecretProps) 
 interface WriteVersionProps {
   secret: Secret;
   onClose: () => void;
-  onDone: (said: string) => void;
+  onDone: (message: string) => void;
 }
 
 /** Writes a new version. The check-and-set version protects concurrent writes. */

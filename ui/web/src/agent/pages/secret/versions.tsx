@@ -16,7 +16,7 @@ interface VersionsProps {
   secret: Secret;
   /** Oldest first. */
   versions: readonly Version[];
-  onDone: (said: string) => void;
+  onDone: (message: string) => void;
 }
 
 type VersionAction = "undelete" | "delete" | "destroy" | "rollback";
@@ -85,35 +85,36 @@ function VersionActions({ version, secret, onAsk }: VersionActionsProps) {
   );
 }
 
-const CONFIRMATIONS: Record<VersionAction, { title: string; action: string; says: string }> = {
-  undelete: { title: "Undelete", action: "Undelete", says: "The value is served again." },
-  delete: {
-    title: "Delete",
-    action: "Delete",
-    says: "The version is not served until it is undeleted.",
-  },
-  destroy: {
-    title: "Destroy",
-    action: "Destroy permanently",
-    says: "The value is erased. This cannot be undone.",
-  },
-  rollback: {
-    title: "Roll back to",
-    action: "Roll back to this version",
-    says: "Writes the value of this version as a new current version.",
-  },
-};
+const CONFIRMATIONS: Record<VersionAction, { title: string; action: string; description: string }> =
+  {
+    undelete: { title: "Undelete", action: "Undelete", description: "The value is served again." },
+    delete: {
+      title: "Delete",
+      action: "Delete",
+      description: "The version is not served until it is undeleted.",
+    },
+    destroy: {
+      title: "Destroy",
+      action: "Destroy permanently",
+      description: "The value is erased. This cannot be undone.",
+    },
+    rollback: {
+      title: "Roll back to",
+      action: "Roll back to this version",
+      description: "Writes the value of this version as a new current version.",
+    },
+  };
 
 interface ConfirmActionProps {
   what: VersionAction;
   secret: Secret;
   row: Version;
   onClose: () => void;
-  onDone: (said: string) => void;
+  onDone: (message: string) => void;
 }
 
 function ConfirmAction({ what, secret, row, onClose, onDone }: ConfirmActionProps) {
-  const { title, action, says } = CONFIRMATIONS[what];
+  const { title, action, description } = CONFIRMATIONS[what];
   const submit = async () => {
     if (what !== "rollback") {
       await post(secretPath(what, secret.name), { versions: [row.version] });
@@ -131,7 +132,7 @@ function ConfirmAction({ what, secret, row, onClose, onDone }: ConfirmActionProp
       onSubmit={submit}
       onClose={onClose}
     >
-      <p>{says}</p>
+      <p>{description}</p>
     </Dialog>
   );
 }

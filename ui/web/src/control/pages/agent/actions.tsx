@@ -10,32 +10,34 @@ import { splitWords } from "../policy/targets";
 
 type ActionName = "lock" | "retire" | "checkpoint/accept";
 
-const ACTIONS: Record<ActionName, { action: string; title: string; done: string; means: string }> =
-  {
-    lock: {
-      action: "Lock",
-      title: "Lock",
-      done: "locked",
-      means:
-        "The control plane closes its link and revokes its certificates. The agent keeps serving its secrets.",
-    },
-    retire: {
-      action: "Retire",
-      title: "Retire",
-      done: "retired",
-      means:
-        "The control plane revokes its certificates permanently. The name cannot be used again.",
-    },
-    "checkpoint/accept": {
-      action: "Accept",
-      title: "Accept the audit log of",
-      done: "starts a new witnessed audit log",
-      means:
-        "Accept the log only after you know why it contradicts the cosigned checkpoint. The control " +
-        "plane cosigns the next checkpoint without a comparison, so missing records stay undetected. " +
-        "Acknowledge the alert separately.",
-    },
-  };
+const ACTIONS: Record<
+  ActionName,
+  { action: string; title: string; done: string; description: string }
+> = {
+  lock: {
+    action: "Lock",
+    title: "Lock",
+    done: "locked",
+    description:
+      "The control plane closes its link and revokes its certificates. The agent keeps serving its secrets.",
+  },
+  retire: {
+    action: "Retire",
+    title: "Retire",
+    done: "retired",
+    description:
+      "The control plane revokes its certificates permanently. The name cannot be used again.",
+  },
+  "checkpoint/accept": {
+    action: "Accept",
+    title: "Accept the audit log of",
+    done: "starts a new witnessed audit log",
+    description:
+      "Accept the log only after you know why it contradicts the cosigned checkpoint. The control " +
+      "plane cosigns the next checkpoint without a comparison, so missing records stay undetected. " +
+      "Acknowledge the alert separately.",
+  },
+};
 
 /** Locks or retires an agent. */
 export function LifecycleActions({ vault, lifecycle }: { vault: string; lifecycle: Lifecycle }) {
@@ -88,7 +90,7 @@ function ConfirmAction({
   onClose: () => void;
 }) {
   const [reason, setReason] = useState("");
-  const { action, title, done, means } = ACTIONS[step];
+  const { action, title, done, description } = ACTIONS[step];
   const submit = async () => {
     await post(organizationPath(`agents/${vault}/${step}`), { reason });
     showToast(`${vault} ${done}`);
@@ -101,7 +103,7 @@ function ConfirmAction({
       onSubmit={submit}
       onClose={onClose}
     >
-      <p class="muted">{means}</p>
+      <p class="muted">{description}</p>
       <TextField label="Reason" value={reason} onChange={setReason} maxLength={1024} />
     </Dialog>
   );

@@ -23,14 +23,14 @@ export function seriesFromSamples(
   p99: Sample[],
 ): MetricSeries {
   const times = requests.slice(1).map(({ at }) => at);
-  const slow = new Map(p99.map(({ at, last }) => [at, last / 1000]));
-  const failed = rates(errors);
-  const asked = rates(requests);
+  const latencies = new Map(p99.map(({ at, last }) => [at, last / 1000]));
+  const errorRates = rates(errors);
+  const requestRates = rates(requests);
   return {
     times,
-    requests: times.map(at => asked.get(at) ?? null),
-    errors: times.map(at => failed.get(at) ?? null),
-    p99: times.map(at => slow.get(at) ?? null),
+    requests: times.map(at => requestRates.get(at) ?? null),
+    errors: times.map(at => errorRates.get(at) ?? null),
+    p99: times.map(at => latencies.get(at) ?? null),
   };
 }
 

@@ -20,9 +20,9 @@ type ChannelAction = { step: "edit" | "adopt" | "delete"; channel: Channel | nul
 /** Notification channels and their health. */
 export function ChannelsTab() {
   const result = useGet<Channel[]>(organizationPath("channels"));
-  const [asked, setAsked] = useState<ChannelAction | null>(null);
+  const [action, setAction] = useState<ChannelAction | null>(null);
   const [created, setCreated] = useState<SavedChannel | null>(null);
-  const close = () => setAsked(null);
+  const close = () => setAction(null);
   const saved = (now: SavedChannel) => {
     if (now.key) setCreated(now);
     result.reload();
@@ -34,7 +34,7 @@ export function ChannelsTab() {
           <Button
             kind="primary"
             icon="bell"
-            onClick={() => setAsked({ step: "edit", channel: null })}
+            onClick={() => setAction({ step: "edit", channel: null })}
           >
             Create channel…
           </Button>
@@ -42,16 +42,16 @@ export function ChannelsTab() {
       )}
       {created && <SigningKeyCard made={created} onClose={() => setCreated(null)} />}
       <Await query={result}>
-        {channels => <ChannelGrid channels={channels} found={result} onAsk={setAsked} />}
+        {channels => <ChannelGrid channels={channels} found={result} onAsk={setAction} />}
       </Await>
-      {asked?.step === "edit" && (
-        <ChannelDialog channel={asked.channel} onClose={close} onSaved={saved} />
+      {action?.step === "edit" && (
+        <ChannelDialog channel={action.channel} onClose={close} onSaved={saved} />
       )}
-      {asked?.step === "adopt" && asked.channel && (
-        <TakeOverDialog channel={asked.channel} onClose={close} onDone={result.reload} />
+      {action?.step === "adopt" && action.channel && (
+        <TakeOverDialog channel={action.channel} onClose={close} onDone={result.reload} />
       )}
-      {asked?.step === "delete" && asked.channel && (
-        <DeleteDialog channel={asked.channel} onClose={close} onDone={result.reload} />
+      {action?.step === "delete" && action.channel && (
+        <DeleteDialog channel={action.channel} onClose={close} onDone={result.reload} />
       )}
     </div>
   );
@@ -60,7 +60,7 @@ export function ChannelsTab() {
 interface ChannelGridProps {
   channels: Channel[];
   found: Query<Channel[]>;
-  onAsk: (asked: ChannelAction) => void;
+  onAsk: (action: ChannelAction) => void;
 }
 
 function ChannelGrid({ channels, found, onAsk }: ChannelGridProps) {
@@ -82,7 +82,7 @@ function ChannelGrid({ channels, found, onAsk }: ChannelGridProps) {
 interface ChannelCardProps {
   channel: Channel;
   reload: () => void;
-  onAsk: (asked: ChannelAction) => void;
+  onAsk: (action: ChannelAction) => void;
 }
 
 function ChannelCard({ channel, reload, onAsk }: ChannelCardProps) {

@@ -23,9 +23,9 @@ type Row = WithKey<AlertRow>;
 export function AlertsTab() {
   const live = useLive<AlertRow>("alerts", organization.value);
   live.version.value;
-  const asked = (name: string) => query.value.get(name) ?? "";
-  const [text, severity] = [asked("q"), asked("severity")];
-  const [state, vault] = [asked("state"), asked("vault")];
+  const param = (name: string) => query.value.get(name) ?? "";
+  const [text, severity] = [param("q"), param("severity")];
+  const [state, vault] = [param("state"), param("vault")];
   const filter = { text, severity, state, vault };
   const { rows, more, load, replace } = useAlertHistory(live, filter);
   const { run, busy } = useAction(() => load().catch(showError));
@@ -165,8 +165,8 @@ function AcknowledgeDialog({ row, onClose, onChanged }: AlertItemProps & { onClo
   );
 }
 
-function agentChoices(rows: readonly Row[], asked: string): [string, string][] {
-  const names = [...new Set([asked, ...rows.map(({ vault }) => vault)])].filter(Boolean).sort();
+function agentChoices(rows: readonly Row[], selected: string): [string, string][] {
+  const names = [...new Set([selected, ...rows.map(({ vault }) => vault)])].filter(Boolean).sort();
   return names.map(name => [name, name]);
 }
 

@@ -135,8 +135,8 @@ function ExportCard() {
     setTold("");
     const org = organization.peek();
     try {
-      const [parts, records] = await exportAll(controller.signal, so_far =>
-        setTold(`${pluralize(so_far, "record")} so far…`),
+      const [parts, records] = await exportAll(controller.signal, exported =>
+        setTold(`${pluralize(exported, "record")} so far…`),
       );
       saveFile(`trail-${org}.jsonl`, "application/jsonl", ...parts);
       setTold(`${pluralize(records, "record")} exported`);
@@ -175,7 +175,7 @@ function ExportCard() {
  */
 async function exportAll(
   signal: AbortSignal,
-  tell: (so_far: number) => void,
+  onProgress: (exported: number) => void,
 ): Promise<[Blob[], number]> {
   const parts: Blob[] = [];
   const path = organizationPath("audit/export");
@@ -184,7 +184,7 @@ async function exportAll(
     parts.push(new Blob(page.map(record => `${JSON.stringify(record)}\n`)));
     records += page.length;
     if (page.length < PAGE_SIZE) return [parts, records];
-    tell(records);
+    onProgress(records);
     after = page.at(-1)?.seq ?? after;
   }
 }

@@ -20,7 +20,7 @@ type JoinDecision = { join: JoinRequest; step: "approve" | "refuse" };
 /** Requests of agents without a token, which an operator approves or rejects. */
 export function JoinRequests() {
   const result = useGet<JoinRequest[]>(organizationPath("joins"));
-  const [asked, setAsked] = useState<JoinDecision | null>(null);
+  const [decision, setDecision] = useState<JoinDecision | null>(null);
   useEffect(() => {
     const timer = setInterval(() => document.hidden || result.reload(), POLL_INTERVAL);
     return () => clearInterval(timer);
@@ -36,14 +36,14 @@ export function JoinRequests() {
       cell: join =>
         hasRole("operator") && (
           <span class="line end">
-            <Button onClick={() => setAsked({ join, step: "refuse" })}>Reject…</Button>
-            <Button onClick={() => setAsked({ join, step: "approve" })}>Approve…</Button>
+            <Button onClick={() => setDecision({ join, step: "refuse" })}>Reject…</Button>
+            <Button onClick={() => setDecision({ join, step: "approve" })}>Approve…</Button>
           </span>
         ),
     },
   ];
   const close = () => {
-    setAsked(null);
+    setDecision(null);
     result.reload();
   };
   return (
@@ -58,8 +58,8 @@ export function JoinRequests() {
               <code>freehold agent enrol --join</code>.
             </p>
           )}
-          {asked?.step === "approve" && <ApproveDialog join={asked.join} onClose={close} />}
-          {asked?.step === "refuse" && <RejectDialog join={asked.join} onClose={close} />}
+          {decision?.step === "approve" && <ApproveDialog join={decision.join} onClose={close} />}
+          {decision?.step === "refuse" && <RejectDialog join={decision.join} onClose={close} />}
         </Card>
       )}
     </Await>

@@ -106,8 +106,8 @@ interface AgentTableProps {
 /** All agents. The filters are in the address. */
 export function AgentTable(props: AgentTableProps) {
   const [rows, summary] = [props.rows.value, props.summary.value];
-  const asked = (name: string) => query.value.get(name) ?? "";
-  const [text, state, tag, version] = [asked("q"), asked("state"), asked("tag"), asked("version")];
+  const param = (name: string) => query.value.get(name) ?? "";
+  const [text, state, tag, version] = [param("q"), param("state"), param("tag"), param("version")];
   const shown = useMemo(
     () => filterAgents(rows, { text, state, tag, version }),
     [rows, text, state, tag, version],

@@ -141,7 +141,7 @@ function SetPassword({ person, onClose }: Omit<ActionDialogProps, "onDone">) {
 interface ConfirmableAction {
   title: string;
   action: string;
-  told: string;
+  description: string;
   done: string;
   danger: boolean;
   run: (at: string) => Promise<unknown>;
@@ -151,7 +151,7 @@ const CONFIRMABLE_ACTIONS: Record<Exclude<MemberAction, "role" | "password">, Co
   disable: {
     title: "Disable NAME?",
     action: "Disable",
-    told: "They can no longer sign in. Their sessions and API tokens end immediately.",
+    description: "They can no longer sign in. Their sessions and API tokens end immediately.",
     done: "NAME disabled",
     danger: true,
     run: at => patch(organizationPath(at), { disabled: true }),
@@ -159,7 +159,7 @@ const CONFIRMABLE_ACTIONS: Record<Exclude<MemberAction, "role" | "password">, Co
   enable: {
     title: "Enable NAME?",
     action: "Enable",
-    told: "They can sign in again with their current role.",
+    description: "They can sign in again with their current role.",
     done: "NAME enabled",
     danger: false,
     run: at => patch(organizationPath(at), { disabled: false }),
@@ -167,7 +167,8 @@ const CONFIRMABLE_ACTIONS: Record<Exclude<MemberAction, "role" | "password">, Co
   factor: {
     title: "Reset the second factor of NAME?",
     action: "Reset",
-    told: "Use this when somebody has lost their authenticator. They sign in with the password alone until they set up a new one. Verify who asks first. All their sessions and API tokens end.",
+    description:
+      "Use this when somebody has lost their authenticator. They sign in with the password alone until they set up a new one. Verify who asks first. All their sessions and API tokens end.",
     done: "Second factor of NAME reset",
     danger: true,
     run: at => remove(organizationPath(`${at}/second-factor`)),
@@ -175,7 +176,8 @@ const CONFIRMABLE_ACTIONS: Record<Exclude<MemberAction, "role" | "password">, Co
   delete: {
     title: "Remove NAME?",
     action: "Remove",
-    told: "Their sessions and API tokens here end immediately. The audit log keeps what they did.",
+    description:
+      "Their sessions and API tokens here end immediately. The audit log keeps what they did.",
     done: "NAME removed",
     danger: true,
     run: at => remove(organizationPath(at)),
@@ -188,10 +190,10 @@ function ConfirmDialog({
   onClose,
   onDone,
 }: ActionDialogProps & { step: keyof typeof CONFIRMABLE_ACTIONS }) {
-  const { action, run, danger, done: word, title, told } = CONFIRMABLE_ACTIONS[step];
-  const sure = async () => {
+  const { action, run, danger, done: message, title, description } = CONFIRMABLE_ACTIONS[step];
+  const submit = async () => {
     await run(memberPath(person));
-    showToast(word.replace("NAME", person.name));
+    showToast(message.replace("NAME", person.name));
     onDone();
   };
   return (
@@ -199,10 +201,10 @@ function ConfirmDialog({
       title={title.replace("NAME", person.name)}
       submitLabel={action}
       danger={danger}
-      onSubmit={sure}
+      onSubmit={submit}
       onClose={onClose}
     >
-      <p class="muted">{told}</p>
+      <p class="muted">{description}</p>
     </Dialog>
   );
 }

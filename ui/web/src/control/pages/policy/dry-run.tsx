@@ -26,7 +26,7 @@ interface PolicyDryRunProps {
 export function PolicyDryRun({ document, saved }: PolicyDryRunProps) {
   const [paths, setPaths] = useState("");
   const [capability, setCapability] = useState("read");
-  const asked = [...new Set(paths.split("\n").map(path => path.trim()))].filter(Boolean);
+  const requestedPaths = [...new Set(paths.split("\n").map(path => path.trim()))].filter(Boolean);
   return (
     <Card title="Dry run">
       <div class="stack">
@@ -44,9 +44,9 @@ export function PolicyDryRun({ document, saved }: PolicyDryRunProps) {
           onChange={setPaths}
         />
         {!document && <p class="muted">Results appear when the document is valid.</p>}
-        {document && !!asked.length && (
+        {document && !!requestedPaths.length && (
           <ul class="dry-run">
-            {asked.slice(0, MAX_PATHS).map(path => (
+            {requestedPaths.slice(0, MAX_PATHS).map(path => (
               <li key={path}>
                 <span class="mono">{path}</span>
                 <DryRunResult

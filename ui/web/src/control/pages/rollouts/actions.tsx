@@ -48,7 +48,7 @@ function ConfirmAction({ row, step, onClose }: ConfirmActionProps) {
   const [reason, setReason] = useState("");
   // The step at the time of asking: a second confirmation must not advance by two steps.
   const [at] = useState(row.step);
-  const { title, action, means, done } = confirmationText(step, { ...row, step: at });
+  const { title, action, description, done } = confirmationText(step, { ...row, step: at });
   const submit = async () => {
     const body = step === "advance" ? { step: at } : { reason };
     await post(organizationPath(`rollouts/${row.key}/${step}`), body);
@@ -62,7 +62,7 @@ function ConfirmAction({ row, step, onClose }: ConfirmActionProps) {
       onSubmit={submit}
       onClose={onClose}
     >
-      <p class="muted">{means}</p>
+      <p class="muted">{description}</p>
       {step !== "advance" && (
         <TextField label="Reason" value={reason} onChange={setReason} maxLength={1024} />
       )}
@@ -79,27 +79,28 @@ function confirmationText(
     return {
       title: `Halt rollout of ${what}?`,
       action: "Halt",
-      means: "Agents with the new version keep it. No other agent gets it.",
+      description: "Agents with the new version keep it. No other agent gets it.",
       done: `Rollout of ${what} halted`,
     };
   if (step === "advance" && at + 1 >= steps)
     return {
       title: `Finish rollout of ${what}?`,
       action: "Finish",
-      means: "All target agents get this version. Offline agents get it when they reconnect.",
+      description: "All target agents get this version. Offline agents get it when they reconnect.",
       done: `Rollout of ${what} finished`,
     };
   if (step === "advance")
     return {
       title: `Advance ${what} to step ${at + 2} of ${steps}?`,
       action: state === "halted" ? "Resume" : "Advance",
-      means: "The step starts now, even if agents of the current step are pending or have failed.",
+      description:
+        "The step starts now, even if agents of the current step are pending or have failed.",
       done: `Rollout of ${what} advanced`,
     };
   return {
     title: `Roll back ${what}?`,
     action: "Roll back",
-    means: previous
+    description: previous
       ? `Every agent with this version gets version ${previous} again.`
       : "There is no earlier version. Every agent with this version loses the policy.",
     done: `${what} rolled back`,
