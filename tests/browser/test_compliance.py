@@ -60,7 +60,7 @@ def test_a_report_is_made_read_verified_and_downloaded(visit: Visiting, tmp_path
         expect(control.locator(".proofs li").first).to_contain_text("Record ")
         press_in = control.get_by_role("button", name="Add note…")
         press_in.click()
-        page.get_by_label("Note").fill("Looked at " + SCRIPT)
+        page.get_by_label("Note", exact=True).fill("Looked at " + SCRIPT)
         confirm(window, "Add")
         assert window.findings() == []
         html = downloaded(window, "HTML", tmp_path / "report.html").read_text()

@@ -42,7 +42,7 @@ export function LargestOrganizations() {
         bars={result.data.map(({ organization, agents, online }) => ({
           name: organization,
           value: agents,
-          shown: (
+          label: (
             <>
               <a href={`/?org=${organization}`}>{organization}</a>{" "}
               <span class="muted">{formatCount(online)} online</span>
@@ -72,7 +72,7 @@ function GroupCard({ title, field, counts, total }: GroupCardProps) {
         bars={all.slice(0, MAX_GROUPS).map(([name, value]) => ({
           name,
           value,
-          shown: <a href={inOrganization(`/?${field}=${encodeURIComponent(name)}`)}>{name}</a>,
+          label: <a href={inOrganization(`/?${field}=${encodeURIComponent(name)}`)}>{name}</a>,
         }))}
       />
     </Card>

@@ -67,9 +67,13 @@ const COLUMNS: Column<AgentReplay>[] = [
   countColumn("allowed", "Allowed", row => row.allowed),
 ];
 
-function countColumn(name: string, title: string, of: (row: AgentReplay) => number) {
+function countColumn(
+  name: string,
+  title: string,
+  of: (row: AgentReplay) => number,
+): Column<AgentReplay> {
   const cell = (row: AgentReplay) => (row.state === "done" ? formatCount(of(row)) : "–");
-  return { name, title, number: true, width: "4.5rem", cell, by: of };
+  return { name, title, numeric: true, width: "4.5rem", cell, sortBy: of };
 }
 
 interface ReplayProps {
