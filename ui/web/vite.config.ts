@@ -1,6 +1,6 @@
 import { defineConfig } from "vite";
 
-// Two programs of the same parts: the control plane's dashboard and the agent's own interface.
+// Two dashboards with shared components: the control plane's and the agent's.
 // Nothing is inlined and no polyfill is written into the page: the content security policy lets
 // neither run.
 export default defineConfig({

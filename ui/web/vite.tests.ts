@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { defineConfig } from "vite";
 
-// The tests of lib/, as modules that node's own runner takes.
+// Builds the unit tests as modules for node's test runner.
 export default defineConfig({
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   logLevel: "warn",

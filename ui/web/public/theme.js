@@ -1,7 +1,7 @@
-// Before the first paint, so that nobody sees the other theme flash by. `lib/theme.ts` writes it.
+// Set the stored theme before the first paint. `lib/theme.ts` stores it.
 try {
   const chosen = localStorage.getItem("freehold-theme");
   if (chosen === "dark" || chosen === "light") document.documentElement.dataset.theme = chosen;
 } catch {
-  // Storage is forbidden: the system's theme it is.
+  // Storage is disabled: keep the system theme.
 }

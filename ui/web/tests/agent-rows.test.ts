@@ -24,12 +24,12 @@ const ANY = { text: "", state: "", tag: "", version: "" };
 const names = (filter: Partial<typeof ANY>) =>
   filterAgents(FLEET, { ...ANY, ...filter }).map(row => row.key);
 
-test("a sealed agent is heard, a late one is not", () => {
+test("a sealed agent is reporting, a late one is not", () => {
   assert.equal(isReporting({ state: "sealed" }), true);
   assert.equal(isReporting({ state: "late" }), false);
 });
 
-test("an agent that may not connect is not waited for", () => {
+test("an agent that may not connect has no policy outcome", () => {
   assert.equal(policyOutcome({ life: "active", policy: "wanted" }), "wanted");
   assert.equal(policyOutcome({ life: "locked", policy: "wanted" }), "");
   const rows = [...FLEET, agent("web-2", { life: "locked", policy: "wanted" })];
@@ -37,7 +37,7 @@ test("an agent that may not connect is not waited for", () => {
   assert.deepEqual(filterAgents(rows, { ...ANY, state: "wanted" }), []);
 });
 
-test("filters hold together; a text is looked for in names and tags", () => {
+test("filters combine, and text matches names and tags", () => {
   assert.deepEqual(names({}), ["pay-1", "pay-2", "web-1"]);
   assert.deepEqual(names({ text: " PAY " }), ["pay-1", "pay-2"]);
   assert.deepEqual(names({ text: "eu" }), ["pay-1"]);

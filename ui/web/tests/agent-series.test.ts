@@ -5,7 +5,7 @@ import type { AgentRow } from "../src/lib/api-types";
 
 const at = (time: number, last: number) => ({ at: time, last });
 
-test("totals become rates; one that went back was begun anew, and is not known", () => {
+test("totals become rates, and the rate after a reset is unknown", () => {
   const course = seriesFromSamples(
     [at(0, 100), at(60, 700), at(120, 40), at(180, 100)],
     [at(0, 0), at(60, 6)],
@@ -21,7 +21,7 @@ test("microseconds become milliseconds", () => {
   assert.deepEqual(course.p99, [25]);
 });
 
-test("what comes live goes on at the end, once", () => {
+test("a live sample is appended once", () => {
   const row = { requests: 5, errors: 0, p99: 10 } as AgentRow;
   const begun = seriesFromSamples([at(0, 0), at(60, 60)], [], []);
   const on = appendSample(begun, 70, row);

@@ -7,7 +7,7 @@ import type { WithKey } from "../src/lib/collection";
 const row = (key: string, at: number, note = "") => ({ key, at, note }) as WithKey<AlertRow>;
 const ANY = { text: "", severity: "", state: "", vault: "" };
 
-test("the server is asked for what is shown, and for no more", () => {
+test("the server gets the same filter", () => {
   assert.deepEqual(alertQuery(ANY), {});
   assert.deepEqual(alertQuery({ ...ANY, text: " off ", severity: "info", vault: "one" }), {
     text: "off",
@@ -17,7 +17,7 @@ test("the server is asked for what is shown, and for no more", () => {
   assert.deepEqual(alertQuery({ ...ANY, state: "open" }), { state: "open" });
 });
 
-test("each alert is there once, as the live feed has it, the newest first", () => {
+test("alerts are merged by key, live rows win, newest first", () => {
   const rows = mergeAlerts([row("b", 2, "live")], [row("b", 2), row("c", 2), row("a", 3)]);
   assert.deepEqual(
     rows.map(({ key, note }) => [key, note]),
@@ -29,7 +29,7 @@ test("each alert is there once, as the live feed has it, the newest first", () =
   );
 });
 
-test("what is not resolved comes first, and is found by its state", () => {
+test("open alerts come first and are found by state", () => {
   const rows = [
     { ...row("a", 3), state: "resolved" },
     { ...row("b", 2), state: "acknowledged" },

@@ -13,7 +13,7 @@ function rows(collection: Collection<Row>): Record<string, Row> {
   return Object.fromEntries(collection.list().map(({ key, ...row }) => [key, row]));
 }
 
-test("a snapshot is everything, changes are laid over it, null takes a row away", () => {
+test("changes apply to a snapshot, and null removes a row", () => {
   const made = new Collection<Row>();
   assert.equal(made.freshness.value, "loading");
   assert.ok(
@@ -24,7 +24,7 @@ test("a snapshot is everything, changes are laid over it, null takes a row away"
   assert.deepEqual(rows(made), { a: { name: "A", load: 2 }, c: { name: "C" } });
 });
 
-test("a row that did not change is the same object, one that did is another", () => {
+test("only changed rows are new objects", () => {
   const made = new Collection<Row>();
   made.apply({ id: 1, seq: 1, snapshot: { a: { name: "A" }, b: { name: "B" } } });
   const [a, b] = [made.rows.get("a"), made.rows.get("b")];
@@ -33,7 +33,7 @@ test("a row that did not change is the same object, one that did is another", ()
   assert.equal(made.rows.get("b"), b);
 });
 
-test("a snapshot in pieces is shown when it is whole", () => {
+test("a snapshot in parts is shown when it is complete", () => {
   const made = new Collection<Row>();
   made.apply({ id: 1, seq: 1, snapshot: { old: { name: "old" } } });
   const version = made.version.value;
@@ -44,7 +44,7 @@ test("a snapshot in pieces is shown when it is whole", () => {
   assert.equal(made.version.value, version + 1);
 });
 
-test("a snapshot that begins anew leaves no ghost of the one before", () => {
+test("a restarted snapshot keeps no rows of the previous one", () => {
   const made = new Collection<Row>();
   made.apply({ id: 1, seq: 1, snapshot: { a: { name: "A" }, ghost: { name: "G" } }, more: true });
   made.apply({ id: 1, seq: 2, snapshot: { a: { name: "A2" } }, more: true });
@@ -52,7 +52,7 @@ test("a snapshot that begins anew leaves no ghost of the one before", () => {
   assert.deepEqual(rows(made), { a: { name: "A2" }, b: { name: "B" } });
 });
 
-test("a gap is told, and nothing of it is shown", () => {
+test("a missing frame is reported and not applied", () => {
   const made = new Collection<Row>();
   assert.equal(made.apply({ id: 1, seq: 1, rows: { a: { name: "A" } } }), false);
   made.apply({ id: 1, seq: 1, snapshot: { a: { name: "A" } } });
@@ -61,7 +61,7 @@ test("a gap is told, and nothing of it is shown", () => {
   assert.deepEqual(rows(made), { a: { name: "A" } });
 });
 
-test("a snapshot is taken at any number: the server skips what a slow browser missed", () => {
+test("a snapshot is accepted with any sequence number", () => {
   const made = new Collection<Row>();
   made.apply({ id: 1, seq: 1, snapshot: { a: { name: "A" } } });
   assert.ok(made.apply({ id: 1, seq: 9, snapshot: { b: { name: "B" } } }));
@@ -69,14 +69,14 @@ test("a snapshot is taken at any number: the server skips what a slow browser mi
   assert.deepEqual(rows(made), { b: { name: "B", load: 3 } });
 });
 
-test("a refusal says why", () => {
+test("a refused watch has an error", () => {
   const made = new Collection<Row>();
   const error = { code: "not_found", message: "there is no such agent" };
   assert.ok(made.apply({ id: 1, seq: 0, error }));
   assert.equal(made.error.value?.code, "not_found");
 });
 
-test("a busy collection is drawn ten times a second, the last change never left out", () => {
+test("a busy collection renders ten times a second and includes the last change", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const made = new Collection<Row>();
   made.apply({ id: 1, seq: 1, snapshot: { a: { name: "A" } } });

@@ -20,7 +20,7 @@ function judged(...given: PolicyRule[]) {
 const allow: PolicyRule = { effect: "allow", paths: ["a/*"], capabilities: ["read"] };
 const deny: PolicyRule = { ...allow, effect: "deny" };
 
-test("paths and capabilities are decided as the agent decides them", () => {
+test("paths and capabilities are evaluated as by the agent", () => {
   for (const [path, capability, effect, rule] of cases) {
     const found = evaluatePolicy({ rules }, path, capability);
     const told = { effect: found.effect, rule: found.rule, conditional: found.conditional };
@@ -28,12 +28,12 @@ test("paths and capabilities are decided as the agent decides them", () => {
   }
 });
 
-test("a policy that is switched off says nothing", () => {
+test("a disabled policy decides nothing", () => {
   const document: PolicyDocument = { enabled: false, rules: [allow] };
   assert.equal(evaluatePolicy(document, "a/b", "read").effect, "none");
 });
 
-test("what hangs on a condition is told as that", () => {
+test("a decision with conditions is conditional", () => {
   assert.deepEqual(judged({ ...allow, conditions: IF }), {
     effect: "allow",
     rule: "rules[0]",
@@ -45,7 +45,7 @@ test("what hangs on a condition is told as that", () => {
   assert.equal(evaluatePolicy({ rules: [allow], conditions: IF }, "a/b", "read").conditional, true);
 });
 
-test("a denial that is sure wins, and nothing hangs on anything any more", () => {
+test("an unconditional deny wins and is not conditional", () => {
   const found = judged(allow, { ...deny, conditions: IF }, deny);
   assert.deepEqual(found, { effect: "deny", rule: "rules[2]", conditional: false });
 });

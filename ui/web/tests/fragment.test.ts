@@ -18,7 +18,7 @@ function taken(address: string): [string, string] {
   return [secret, at.href];
 }
 
-test("a link's secret is taken out of the address", () => {
+test("a secret in the fragment is removed from the address", () => {
   assert.deepEqual(taken("https://x.example/#invitation=fhi_a-b_c"), [
     "fhi_a-b_c",
     "https://x.example/",
@@ -29,7 +29,7 @@ test("a link's secret is taken out of the address", () => {
   ]);
 });
 
-test("nothing else is a link, and stays as it is", () => {
+test("other fragments stay", () => {
   for (const address of [
     "https://x.example/",
     "https://x.example/#",

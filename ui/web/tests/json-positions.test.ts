@@ -23,13 +23,13 @@ test("a field is found at its line", () => {
   assert.equal(lineOfField(POLICY, ""), 1);
 });
 
-test("one that is not there is told at what is around it", () => {
+test("a missing field is found at its nearest parent", () => {
   assert.equal(lineOfField(POLICY, "rules[1].conditions[4].type"), 4);
   assert.equal(lineOfField(POLICY, "rules[9]"), 2);
   assert.equal(lineOfField(POLICY, "nothing"), 1);
 });
 
-test("a text that is JSON has no fault, whatever it holds", () => {
+test("valid JSON has no error", () => {
   for (const text of [
     POLICY,
     "[]",
@@ -42,7 +42,7 @@ test("a text that is JSON has no fault, whatever it holds", () => {
     assert.equal(jsonPositions(text).errorAt, null, text);
 });
 
-test("the fault of another is where it goes wrong", () => {
+test("an error is at the first unexpected character", () => {
   const wrong: [string, number][] = [
     ["", 0],
     ["{", 1],

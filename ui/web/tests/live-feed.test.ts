@@ -62,7 +62,7 @@ beforeEach(() => {
   mock.timers.enable({ apis: ["setTimeout", "Date"] });
 });
 
-test("all watches share one socket and are asked for once it is open", () => {
+test("all watches share one socket and are sent when it opens", () => {
   const live = started();
   live.watch(FLEET);
   live.watch({ topic: "agent", org: "acme", of: "one" });
@@ -77,7 +77,7 @@ test("all watches share one socket and are asked for once it is open", () => {
   assert.deepEqual(wire().said.at(-1), { watch: 3, topic: "alerts", org: "acme" });
 });
 
-test("frames find their watch; those of one that was let go are nobody's", () => {
+test("frames reach their watch, and frames of an ended watch are ignored", () => {
   const live = started();
   const [fleet] = live.watch(FLEET);
   const [, end] = live.watch({ topic: "alerts", org: "acme" });
@@ -89,7 +89,7 @@ test("frames find their watch; those of one that was let go are nobody's", () =>
   wire().tell({ id: 2, seq: 1, snapshot: { a: {} } });
 });
 
-test("after a gap it asks anew under another number, and what is late is not taken", () => {
+test("after a gap it watches again under a new number and ignores late frames", () => {
   const live = started();
   const [fleet] = live.watch(FLEET);
   wire().open();
@@ -106,7 +106,7 @@ test("after a gap it asks anew under another number, and what is late is not tak
   assert.deepEqual(fleet.rows.get("one"), { key: "one", n: 5 });
 });
 
-test("a cut is mended by itself: later each time, and quickly again after a success", () => {
+test("it reconnects with growing delays, which a success resets", () => {
   const live = started();
   const [fleet] = live.watch(FLEET);
   wire().open();
@@ -132,7 +132,7 @@ test("a cut is mended by itself: later each time, and quickly again after a succ
   assert.equal(wires.length, 5);
 });
 
-test("what is shown is marked as stale when the cut lasts, and fresh with the next snapshot", () => {
+test("rows become stale during a long disconnection and live with the next snapshot", () => {
   const live = started();
   const [fleet] = live.watch(FLEET);
   wire().open();
@@ -149,7 +149,7 @@ test("what is shown is marked as stale when the cut lasts, and fresh with the ne
   assert.equal(fleet.freshness.value, "live");
 });
 
-test("the end of the session ends it for good", () => {
+test("the end of the session closes the feed without a retry", () => {
   const live = started();
   live.watch(FLEET);
   wire().open();
@@ -159,7 +159,7 @@ test("the end of the session ends it for good", () => {
   assert.equal(wires.length, 1);
 });
 
-test("not being let in is a reason to ask whether there is a session", () => {
+test("a failed connection checks the session", () => {
   const live = started();
   live.watch(FLEET);
   wire().cut();
@@ -170,7 +170,7 @@ test("not being let in is a reason to ask whether there is a session", () => {
   assert.equal(refused, 1);
 });
 
-test("a restarting server is given a part of five seconds", () => {
+test("after a server restart it waits at most five seconds", () => {
   const live = started();
   live.watch(FLEET);
   wire().open();
@@ -181,7 +181,7 @@ test("a restarting server is given a part of five seconds", () => {
   assert.equal(wires.length, 2);
 });
 
-test("nothing is watched: it does not come back", () => {
+test("it does not reconnect without watches", () => {
   const live = started();
   const [, end] = live.watch(FLEET);
   wire().open();
@@ -192,7 +192,7 @@ test("nothing is watched: it does not come back", () => {
   assert.equal(live.state.value, "idle");
 });
 
-test("the browser is online again: the wait is over", () => {
+test("it reconnects immediately when the browser is online again", () => {
   const live = started();
   live.watch(FLEET);
   wire().open();
@@ -203,7 +203,7 @@ test("the browser is online again: the wait is over", () => {
   assert.equal(wires.length, 2);
 });
 
-test("a server that sends nothing, not even heartbeats, is not live: it is stale since its last message", () => {
+test("rows are stale since the last message when heartbeats are missing", () => {
   const live = started();
   const [fleet] = live.watch(FLEET);
   wire().open();
@@ -229,7 +229,7 @@ test("a server that sends nothing, not even heartbeats, is not live: it is stale
   assert.equal(fleet.freshness.value, "live");
 });
 
-test("a connection that never opens is given up, and tried again", () => {
+test("a connection that does not open is closed and retried", () => {
   const live = started();
   live.watch(FLEET);
   mock.timers.tick(10_000);
@@ -239,7 +239,7 @@ test("a connection that never opens is given up, and tried again", () => {
   assert.equal(refused, 0);
 });
 
-test("what a socket says after it was given up is not heard", () => {
+test("events of a closed socket are ignored", () => {
   const live = started();
   live.watch(FLEET);
   wire().open();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { operationTitle } from "../src/control/operation-titles";
 
-test("what was done is told as people speak, what was not by its name", () => {
+test("successful operations have titles, failed ones their names", () => {
   assert.equal(operationTitle({ operation: "users.create_user", result: "ok" }), "Account created");
   assert.equal(
     operationTitle({ operation: "users.create_user", result: "denied" }),

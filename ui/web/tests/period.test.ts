@@ -9,7 +9,7 @@ test("the last days end now", () => {
   assert.deepEqual(lastDays(30, NOW), { since: NOW / 1000 - 30 * 86_400, until: NOW / 1000 });
 });
 
-test("whole days, the last one included, never past now", () => {
+test("a date range covers whole days, including the last, and never ends after now", () => {
   assert.deepEqual(dateRange("2026-01-01", "2026-03-31", NOW), {
     since: at(2026, 0, 1),
     until: at(2026, 3, 1),
@@ -20,7 +20,7 @@ test("whole days, the last one included, never past now", () => {
   });
 });
 
-test("what is no date, or in no order, is none", () => {
+test("invalid or reversed dates give no range", () => {
   for (const [from, to] of [
     ["", ""],
     ["2026-1-1", "2026-02-01"],

@@ -8,20 +8,20 @@ import {
   secretPath,
 } from "../src/agent/secret-paths";
 
-test("a name keeps its slashes and hides everything else that an address could read", () => {
+test("a path keeps slashes and escapes everything else", () => {
   assert.equal(secretPath("secrets", "secret/a b/c?d#e%"), "secrets/secret/a%20b/c%3Fd%23e%25");
   assert.equal(secretHref("secret/a&b"), "/secrets/one?name=secret%2Fa%26b");
   assert.equal(folderHref(""), "/secrets");
   assert.equal(folderHref("a/b/"), "/secrets?prefix=a%2Fb%2F");
 });
 
-test("the folders of a name lead down to it", () => {
+test("all parent folders are listed", () => {
   assert.deepEqual(parentFolders("a/b/c"), ["a/", "a/b/"]);
   assert.deepEqual(parentFolders("a/b/"), ["a/", "a/b/"]);
   assert.deepEqual(parentFolders("a"), []);
 });
 
-test("what lies below a folder is counted, its own secrets are not", () => {
+test("subfolders are counted with their secrets", () => {
   const names = ["s/a/1", "s/a/b/2", "s/c/3", "s/4"];
   assert.deepEqual(
     [...countFolders("s/", names)],

@@ -28,18 +28,18 @@ function elsewhere(value: string | null, key: string | null = KEY): number {
   return changes - before;
 }
 
-test("a page that is loaded anew has the key of before", () => {
+test("a reloaded page has the stored key", () => {
   assert.equal(sessionKey(), "from-before");
 });
 
-test("signing in and out is for every tab", () => {
+test("signing in and out applies to all tabs", () => {
   setSessionKey("mine");
   assert.deepEqual([sessionKey(), kept.get(KEY)], ["mine", "mine"]);
   clearSessionKey();
   assert.deepEqual([sessionKey(), kept.has(KEY)], ["", false]);
 });
 
-test("what another tab does is heard once", () => {
+test("a change in another tab is reported once", () => {
   setSessionKey("mine");
   assert.equal(elsewhere("another"), 1);
   assert.equal(sessionKey(), "another");
@@ -49,7 +49,7 @@ test("what another tab does is heard once", () => {
   assert.equal(sessionKey(), "");
 });
 
-test("the end of this tab's session does not take another's along", () => {
+test("ending a session keeps the newer key of another tab", () => {
   setSessionKey("mine");
   kept.set(KEY, "another"); // of which this tab has not heard yet
   clearSessionKey();

@@ -25,7 +25,7 @@ const FORECAST: Forecast = {
   full_at: null,
 };
 
-test("past and future share an axis, and nothing is less than none", () => {
+test("measured and forecast values share an axis, and no band is negative", () => {
   const { band, expected, history, times } = forecastSeries(FORECAST);
   assert.deepEqual(times, [1_795_478_400, 1_795_564_800]);
   assert.deepEqual(history, [5, null]);
@@ -33,7 +33,7 @@ test("past and future share an axis, and nothing is less than none", () => {
   assert.deepEqual(band, { low: [null, 0], high: [null, 9] });
 });
 
-test("a table has every point and every step of the band", () => {
+test("the CSV has every point and every step of the band", () => {
   assert.deepEqual(forecastCsv([FORECAST]).split("\r\n"), [
     "name,unit,vault,at,value,expected,low,high",
     "secrets,,one,2026-11-24T00:00:00Z,5,,,",
@@ -42,7 +42,7 @@ test("a table has every point and every step of the band", () => {
   ]);
 });
 
-test("each day has a point, one without use is none", () => {
+test("each day has a point, and a day without use is 0", () => {
   const at = (day: number) => `2026-11-${day}T00:00:00Z`;
   const points = [
     { at: at(24), count: 7, failed: 1 },
@@ -55,7 +55,7 @@ test("each day has a point, one without use is none", () => {
   assert.deepEqual(dailySeries([], 1e9).times, []);
 });
 
-test("an axis is as long as what was asked for, also on the first day", () => {
+test("an axis spans the requested period, also on the first day", () => {
   const daily = { daily: true, span: undefined, now: 0 };
   assert.deepEqual(timeAxisRange(90 * DAY, 90 * DAY, { ...daily, from: 60 * DAY }), [
     60 * DAY,
@@ -75,13 +75,13 @@ test("an axis is as long as what was asked for, also on the first day", () => {
   );
 });
 
-test("a class of days says from where to where it goes", () => {
+test("an age class has a label", () => {
   assert.equal(dayRange(0, 1), "less than 1 d");
   assert.equal(dayRange(1, 7), "1 to 7 d");
   assert.equal(dayRange(365, null), "more than 365 d");
 });
 
-test("a share has one spelling", () => {
+test("shares are formatted as percentages", () => {
   assert.equal(formatShare(942, 1000), "94.2 %");
   assert.equal(formatShare(0, 0), "–");
 });

@@ -49,7 +49,7 @@ function MemberList({ first, guests, onChanged }: MemberListProps) {
   const people = [...rows.map(personOfAccount), ...guests.map(personOfGuest)];
   return (
     <div class="stack">
-      <MemberTable people={people} soFar={suffix} onCreate={() => setCreating(true)} />
+      <MemberTable people={people} suffix={suffix} onCreate={() => setCreating(true)} />
       {loadMore}
       <SelectedMember people={people} onChanged={onChanged} />
       {creating && <CreateUser onClose={() => setCreating(false)} onCreated={onChanged} />}
@@ -73,11 +73,11 @@ function personOfGuest({ created_at, home, name, role }: GuestMember): Person {
 
 interface MemberTableProps {
   people: Person[];
-  soFar: string;
+  suffix: string;
   onCreate: () => void;
 }
 
-function MemberTable({ people, soFar, onCreate }: MemberTableProps) {
+function MemberTable({ people, suffix, onCreate }: MemberTableProps) {
   const wanted = query.value.get("q") ?? "";
   const rows = people.filter(row => personKey(row).includes(wanted.toLowerCase()));
   return (
@@ -88,7 +88,7 @@ function MemberTable({ people, soFar, onCreate }: MemberTableProps) {
         <span class="line">
           {(wanted
             ? `${rows.length} of ${people.length}`
-            : pluralize(people.length, "person", "people")) + soFar}
+            : pluralize(people.length, "person", "people")) + suffix}
           {hasRole("admin") && (
             <Button icon="people" onClick={onCreate}>
               Create account…
