@@ -51,7 +51,7 @@ _STILL = """async patience => {
     const end = performance.now() + patience;
     const frame = () => new Promise(requestAnimationFrame);
     const waits = () => document.querySelector("main .state[role=status]")
-        || [...document.querySelectorAll(".badge")].some(e => e.textContent.includes("Checking"));
+        || [...document.querySelectorAll(".badge")].some(e => e.textContent.includes("Validating"));
     for (let quiet = 0; quiet < 3; await frame()) {
         quiet = waits() ? 0 : quiet + 1;
         if (performance.now() > end) return false;

@@ -205,7 +205,7 @@ def test_a_faulty_policy_is_shown_at_its_line_and_a_good_one_decides(
         window.heading("web")
         editor = page.get_by_label("Document of web", exact=True)
         editor.fill('{"rules": [\n{"effect": "allow",\n"paths": ["secret/x"],\n')
-        expect(page.locator(".editor .told")).to_contain_text("Invalid JSON")
+        expect(page.locator(".editor .diagnostics")).to_contain_text("Invalid JSON")
         rule = '{"rules": [\n{"effect": "allow",\n"paths": ["secret/x"],\n"capabilities": ["%s"]}]}'
         editor.fill((rule % "reed").replace('"secret/x"', '"/x"'))
         told = page.locator(".editor .fault")

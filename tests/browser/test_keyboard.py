@@ -42,6 +42,8 @@ STOCKED = {
 }
 """Of an organization that has one of everything, whatever other tests left in `acme`."""
 ELSEWHERE = {
+    "Accept log…": "of a log that contradicts its checkpoint: tests/browser/test_fleet.py",
+    "Take over…": "of a suspended channel: tests/browser/test_alerts.py",
     "Create organization…": "for the super-admin alone",
     "Replace authenticator…": "on a page that has a second factor; no dialog",
     "Remove second factor…": "with a second factor",
