@@ -10,12 +10,12 @@ from control.model.links import Command
 from control.model.people import Membership, Organization, Role, Token, TokenKind, User
 from control.model.policies import (
     Outcome,
-    Plan,
     Policy,
     PolicyVersion,
     Rollout,
     RolloutState,
     Standing,
+    StoredPlan,
     Target,
 )
 from control.model.records import Alert, AlertState, AuditEvent, Sample, Severity
@@ -127,7 +127,7 @@ class RolloutView(Struct, frozen=True):
     policy: str
     version: int
     previous: int
-    plan: Plan
+    plan: StoredPlan
     step: int
     state: RolloutState
     reason: str

@@ -50,6 +50,9 @@ def things(plane: Plane, org: str) -> dict[str, str]:
 
     made(f"{base}/agents", {"vault": "theirs"})
     made(f"{base}/policies/theirs/versions", {"document": DOCUMENT})
+    nobody = {"version": 1, "targets": [{"tag": "nobody-has-it"}]}
+    rollout = made(f"{base}/policies/theirs/rollouts", nobody)["id"]
+    plane.want(200, "POST", f"{base}/rollouts/{rollout}/rollback", {})
     told = {"title": "T", "frameworks": ["soc2"]}
     word = {"framework": "soc2", "control": "CC1.4", "text": "theirs"}
     token = made("tokens", {"role": "viewer", "ttl": 600}, token=plane.people[org, "owner"])
@@ -59,7 +62,7 @@ def things(plane: Plane, org: str) -> dict[str, str]:
         "vault": "theirs", "policy": "theirs", "number": "1", "user": "viewer", "home": "acme",
         "alert": NOTHING, "join": NOTHING, "delivery": NOTHING, "replay": NOTHING,
         "token": token["token"]["id"], "session": token["token"]["id"],
-        "rollout": made(f"{base}/policies/theirs/rollouts", {"version": 1})["id"],
+        "rollout": rollout,
         "invitation": made(f"{base}/invitations", guest)["invitation"]["id"],
         "channel": made(f"{base}/channels", hook)["channel"]["id"],
         "mail": made(f"{base}/channels", MAIL)["channel"]["id"],
