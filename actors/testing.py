@@ -15,6 +15,7 @@ from actors.child import Child
 from actors.ref import Ref
 from actors.report import FailureReport
 from actors.restart import RestartPolicy
+from actors.slewed_clock import SlewedClock
 from actors.supervisor import Supervisor
 from actors.world import World
 
@@ -51,25 +52,21 @@ class FakeWorld:
 
     def __init__(self, now: int = 1_800_000_000 * _NANO, seed: int = 0) -> None:
         """`now`: Unix nanoseconds."""
-        self._wall = self._ratchet = now
+        self._wall = now
         self._monotonic = 0.0
+        self.clock = SlewedClock(now, self.wall, self.uptime)
         self._ids = 0
         self._chance = seed
         self._sleepers: list[tuple[float, int, trio.Event]] = []
         self._slept = 0
 
     def now(self) -> int:
-        """Unix nanoseconds; stands still when the wall clock was stepped back."""
-        self._ratchet = max(self._ratchet, self._wall)
-        return self._ratchet
+        """Unix nanoseconds; see `World`."""
+        return self.clock.latest()
 
     def wall(self) -> int:
         """Unix nanoseconds, also when stepped back."""
         return self._wall
-
-    def raise_floor(self, floor: int) -> None:
-        """The ratchet's."""
-        self._ratchet = max(self._ratchet, floor)
 
     def monotonic(self) -> float:
         """Seconds advanced so far."""

@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeVar
 
 import trio
 
+from actors.slewed_clock import SECOND, SlewedClock
 from actors.worker import ThreadWorker
 
 T = TypeVar("T")
@@ -41,20 +42,22 @@ class Worker(Protocol):
 class World(Protocol):
     """What an actor may ask of the machine it runs on."""
 
+    clock: SlewedClock
+    """The time that is known to have passed, below which `now` never answers."""
+
     def now(self) -> int:
-        """Unix time in nanoseconds; never smaller than an earlier answer of the same world."""
+        """Unix time in nanoseconds: the later of the machine's clock and `clock`.
+
+        It goes back in one case: when a clock that jumped more than a second ahead is put right.
+        Whatever keeps an answer to compare it with a later one has to bear that.
+        """
         ...
 
     def wall(self) -> int:
         """Unix time in nanoseconds as the machine has it at this moment: it can be set back.
 
-        For telling others the time; expiry and order go by `now`, which a clock that once was
-        ahead holds up until time has caught up with it.
+        For telling others the time; expiry and order go by `now`.
         """
-        ...
-
-    def raise_floor(self, floor: int) -> None:
-        """Answer `now` with no less than this (Unix nanoseconds) from here on."""
         ...
 
     def monotonic(self) -> float:
@@ -95,29 +98,30 @@ class World(Protocol):
         ...
 
 
+def uptime_ns(world: World) -> int:
+    """`World.uptime` in whole nanoseconds, for what lasts so long whatever the clock says."""
+    return int(world.uptime() * SECOND)
+
+
 class SystemWorld:
     """The real one: the machine's clock, the kernel's randomness, Trio's threads."""
 
-    def __init__(self, floor: int = 0) -> None:
-        """`floor`: Unix nanoseconds below which `now` never answers (a persisted ratchet)."""
-        self._last = floor
+    def __init__(self) -> None:
+        self.clock = SlewedClock(time.time_ns(), self.wall, self.uptime)
         self._random = random.SystemRandom()
         self._pieces: list[bytes] = []  # of the kernel's, for ids
 
     def now(self) -> int:
-        """Unix nanoseconds. A wall clock that is set back stands still here until it catches up."""
-        now = time.time_ns()
-        if now > self._last:  # noqa: PLR1730  # `max` is a call more; a request asks eight times
-            self._last = now
-        return self._last
+        """`SlewedClock.latest` without its calls: a request asks eight times."""
+        clock, wall = self.clock, time.time_ns()
+        if clock.floor <= wall < clock.ceiling:
+            clock.floor = wall
+            return wall
+        return clock.settle(wall)
 
     def wall(self) -> int:
         """The machine's clock."""
         return time.time_ns()
-
-    def raise_floor(self, floor: int) -> None:
-        """What was persisted by an earlier run, once it is known to be ours."""
-        self._last = max(self._last, floor)
 
     def monotonic(self) -> float:
         """Trio's own clock, so that deadlines and measurements agree (also under `MockClock`)."""

@@ -65,15 +65,6 @@ def digest_of(secret: str) -> bytes:
     return sha256(secret.encode("utf-8", "surrogatepass"))
 
 
-def csrf_of(secret: str) -> str:
-    """What a page of ours sends back to show that it is one: it follows from the session's secret.
-
-    43 characters of base64url; who reads it (only our own origin can) does not learn the secret.
-    """
-    digest = sha256(b"freehold-csrf-v1\0" + secret.encode("utf-8", "surrogatepass"))
-    return urlsafe_b64encode(digest).decode().rstrip("=")
-
-
 def challenge_of(verifier: str) -> str:
     """What tells of a secret before it is shown (RFC 7636, 4.2: S256)."""
     return urlsafe_b64encode(sha256(verifier.encode())).decode().rstrip("=")

@@ -16,7 +16,7 @@ from control.authn.passwords import Passwords
 from control.config.settings import Settings
 from control.keys import public, signing_key
 from control.rescue import rescue
-from control.services.deletions import note
+from control.services.deletions import confirm
 from control.services.heads import FILE, MAX_FILE, Head, decoded
 from control.services.trail import START, TrailReader
 from control.store import records
@@ -82,7 +82,7 @@ async def confirm_clock(settings: Settings, world: World) -> None:
     Raises as `verify_trails`.
     """
     async with _writing(settings, world) as store:
-        await store.write(lambda tx: note(tx, world.wall()))
+        await store.write(lambda tx: confirm(tx, world.wall()))
 
 
 @asynccontextmanager

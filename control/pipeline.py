@@ -4,8 +4,8 @@
 
 A mutation's intent is durable before anything changes, its outcome before the caller hears of it.
 Reads are not on record; refusals to somebody who is known are, at a pace (`CallerRefusals`). Of
-strangers there are logins, good and bad, and what another site's page tries: what they failed at,
-at a pace (`Strangers`).
+strangers there are logins, good and bad, what another site's page tries, and a session's cookie
+without its session key, which another port may have read: all that at a pace (`Strangers`).
 """
 
 import logging
@@ -16,7 +16,7 @@ import trio
 from msgspec.structs import replace
 
 from control.authn.passwords import Passwords
-from control.authn.sessions import Sessions, guard
+from control.authn.sessions import SESSION_KEY, Sessions, guard
 from control.errors import (
     AuthorizationError,
     ControlError,
@@ -35,6 +35,8 @@ from protocols.errors import where
 T = TypeVar("T")
 Handle = Callable[[Caller], Awaitable[T]]
 
+COOKIE_ALONE: Final = "sessions.cookie_alone"
+"""The operation under which the trail says how many of these were only counted."""
 NOBODY: Final = Caller("", "", Role.VIEWER, "")
 log: Final = logging.getLogger("freehold.control.pipeline")
 
@@ -109,9 +111,11 @@ class Pipeline:
 
     async def _refused(self, op: Operation, caller: Caller, error: Exception) -> ControlError:
         told = _told(op, error)
-        if caller is NOBODY and not (op.public and isinstance(told, AuthorizationError)):
+        if caller is NOBODY and told.code == SESSION_KEY:
+            op = _at_home(op, caller)
+        elif caller is NOBODY and not (op.public and isinstance(told, AuthorizationError)):
             return told
-        if isinstance(told, ForeignError):
+        elif isinstance(told, ForeignError):
             # On the caller's own trail: another organization's is not a stranger's to write to.
             told, op = NotFoundError(told.code, told.message), _at_home(op, caller)
         elif not isinstance(told, AuthorizationError):
@@ -128,7 +132,9 @@ class Pipeline:
 
     async def _note(self, op: Operation, caller: Caller, result: str, code: str) -> None:
         """Put on record what failed; of somebody who is not known, at a pace."""
-        if caller.name or self.strangers.has_room(op.name, op.origin.ip):
+        # A cookie alone is shown to any operation: all of them together have one pace.
+        paced_as = COOKIE_ALONE if code == SESSION_KEY else op.name
+        if caller.name or self.strangers.has_room(paced_as, op.origin.ip):
             await self._trail.record(op, caller, "outcome", result, code)
 
 

@@ -98,6 +98,7 @@ DUTY_EVERY: Final = 1.0
 TELL_EVERY: Final = 1.0
 FOLLOW_EVERY: Final = 0.5  # seconds until a newcomer's policies are on their way
 RETRY_EVERY: Final = 60.0
+CLOCK_EVERY: Final = 60.0
 SWEEP_EVERY: Final = 300.0
 REPORT_EVERY: Final = 1.0
 SCHEDULE_EVERY: Final = 15.0  # seconds; how late a scheduled report begins
@@ -120,6 +121,7 @@ async def open_plane(
     async with open_store(url, world, readers=readers, shared=shared) as store:
         passwords = Passwords(world, hasher)
         plane = _wire(settings, store, passwords, keys, sealer)
+        await plane.deletions.look()  # before anything goes by the time
         await plane.watch.load()
         await plane.history.begin()
         await plane.aftermath.load()
@@ -337,6 +339,7 @@ def _jobs(plane: Plane, settings: Settings) -> list[Job]:
     if plane.office is not None:
         sweeps["enrolments"] = partial(_tidy, plane.office, world=plane.world)
     return [
+        Job("clock", CLOCK_EVERY, plane.deletions.look, at_end=True),
         Job("presence", WATCH_EVERY, plane.watch.tick),
         Job("last-words", 3600.0, plane.watch.flush, at_end=True),
         Job("trail-heads", HEADS_EVERY, plane.heads.keep, at_end=True),

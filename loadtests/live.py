@@ -32,6 +32,7 @@ from control.model.people import PLATFORM, Organization, Role, TokenKind
 from control.store import agents, people
 from control.unit import open_plane
 from protocols.http import Limits, serve
+from protocols.http.session_key import parts_of
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 
@@ -99,11 +100,11 @@ async def measure(count: int, browsers: int, seconds: float) -> dict[str, Any]:
 async def _run(  # noqa: PLR0917
     plane: Plane, hub: Hub, port: int, count: int, browsers: int, seconds: float
 ) -> dict[str, Any]:
-    cookies = []
+    sessions = []
     for _ in range(browsers):
         secret, _ = await plane.accounts.login("acme", "ann", PASSWORD, Way(TokenKind.BROWSER))
-        cookies.append(secret)
-    argument = json.dumps({"port": port, "cookies": cookies, "seconds": seconds + 4})
+        sessions.append(parts_of(secret))
+    argument = json.dumps({"port": port, "sessions": sessions, "seconds": seconds + 4})
     command = [sys.executable, "-m", "loadtests.live", "--client", argument]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:  # noqa: ASYNC220, S603
         await trio.sleep(4)  # snapshots
@@ -133,15 +134,16 @@ async def _report(hub: Hub, count: int, seconds: float) -> int:
     return sent
 
 
-async def client(port: int, cookies: list[str], seconds: float) -> None:
+async def client(port: int, sessions: list[tuple[str, str]], seconds: float) -> None:
     """Browsers that count: bytes of snapshots and of changes, each on average."""
     counts = {"snapshot_bytes": 0, "change_bytes": 0, "messages": 0}
 
-    async def one(cookie: str) -> None:
+    async def one(cookie: str, key: str) -> None:
         offer = (
             f"GET /api/v1/live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\n"
             f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://127.0.0.1:{port}\r\n"
+            f"Sec-WebSocket-Protocol: freehold.live, freehold.session-key.{key}\r\n"
             f"Cookie: freehold-session-{port}={cookie}\r\n\r\n"
         )
         text = b'{"watch":1,"topic":"fleet","org":"acme"}'
@@ -156,9 +158,9 @@ async def client(port: int, cookies: list[str], seconds: float) -> None:
                     counts["messages"] += not early
 
     async with trio.open_nursery() as nursery:
-        for cookie in cookies:
-            nursery.start_soon(one, cookie)
-    told = {name: value / max(len(cookies), 1) for name, value in counts.items()}
+        for cookie, key in sessions:
+            nursery.start_soon(one, cookie, key)
+    told = {name: value / max(len(sessions), 1) for name, value in counts.items()}
     told["change_bytes_a_minute"] = told["change_bytes"] * 60 / (seconds - 4)
     print(json.dumps(told))
 

@@ -6,7 +6,7 @@ WALL = 1_790_000_000_000
 UP, DOWN = b"\x01", b"\x02"
 NONCES = (b"n" * 16, b"m" * 16)
 
-SINCE = {"policy_replay": 2, "replay_result": 2, "conditions": 3}  # the others: 1
+SINCE = {"policy_replay": 2, "replay_result": 2, "conditions": 3, "workers": 4}  # the others: 1
 
 
 def _actor(name: str, level: int, *, queued: int = 0, bound: int = 0) -> dict[str, Any]:
@@ -189,6 +189,7 @@ MESSAGES: dict[str, tuple[bytes, int, Any]] = {
         },
     ),
     "conditions": (UP, 0, {"codes": ["audit_sink_failed", "sealed"]}),
+    "workers": (UP, 0, {"state": "failing"}),
     "replay_result": (
         UP,
         0,

@@ -33,6 +33,7 @@ from vault.config.settings import LEAST_BODIES
 from vault.crypto.credentials import MAX_CHOSEN, MIN_CHOSEN
 from vault.crypto.encoding import base62
 from vault.crypto.random import random_bytes
+from vault.disk_space import DiskWatch, Threshold
 from vault.edge.asgi import Edge
 from vault.edge.browsers import Browsers
 from vault.edge.compat import Compat
@@ -53,7 +54,7 @@ from vault.store.interface import BackendError
 from vault.store.sqlite import SqliteBackend
 from vault.telemetry import Run, pipeline_of, plan_of, traced
 from vault.unit import Parts, open_unit
-from vault.unlinked import Unlinked
+from vault.unlinked import Unlinked, folder_of
 from vault.workers import worker
 from vault.workers.fleet import Fleet
 from vault.workers.relay import WorkerApp
@@ -126,16 +127,24 @@ async def serve(
             await nursery.start(hub.run)
             live = LiveDoor(Place(gate, hub, world), native.browsers, native)
             start = partial(start, live=live) if fleet else await _paged(edge, live)
+        disks = _disks(settings)
+        await nursery.start(disks.run, world)
         collector.settle()
         handle = await nursery.start(start, edge, settings, world)
         metrics.count(requests_shed=handle.shed)
         if tracing is not None:
             metrics.count(spans_dropped=lambda: float(tracing.dropped))
         listening(handle.port)
-        with metrics.follow(
-            active_connections=handle.connections,
-            sealed=lambda: float(not gate.is_open),
-            clock_behind_seconds=lambda: (world.now() - min(world.wall(), world.now())) / SECOND,
+        with (
+            metrics.follow(
+                active_connections=handle.connections,
+                sealed=lambda: float(not gate.is_open),
+                workers_failing=lambda: float(fleet is not None and fleet.failing),
+                clock_behind_seconds=lambda: (
+                    (world.now() - min(world.wall(), world.now())) / SECOND
+                ),
+            ),
+            metrics.follow_disks(lambda: disks.disks),
         ):
             async with (
                 telling(plan, metrics.families, tracing, now=world.now, sleep=world.sleep),
@@ -146,6 +155,19 @@ async def serve(
         gate.want_seal()
         await gate.wait_sealed()
         nursery.cancel_scope.cancel()
+
+
+def _disks(settings: Settings) -> DiskWatch:
+    """The free space of every place that the agent writes."""
+    monitoring = settings.monitoring
+    places = {
+        "data": settings.storage.path,
+        "audit": settings.audit_log,
+        "anchor": settings.anchor_file,
+    }
+    if settings.control_plane.enabled:
+        places["link"] = folder_of(settings)
+    return DiskWatch(places, Threshold(monitoring.disk_low_free, monitoring.disk_low_percent))
 
 
 def _linking(settings: Settings, metrics: Metrics, world: World) -> "Linking | Unlinked":
@@ -195,10 +217,15 @@ async def _listen(
     host, port = settings.server.address
     await serve_http(
         settings.server.proxies.around(
-            app or edge, tls=settings.server.tls.enabled, refuse=edge.refuse
+            app or edge,
+            tls=settings.server.tls.enabled,
+            refuse=edge.refuse,
+            refuse_unread=edge.refuse_unread,
         ),
         limits=limits_of(settings),
         refuse=edge.refuse,
+        refuse_unread=edge.refuse_unread,
+        any_path=True,
         turn_away=edge.turn_away,
         host=host,
         port=port,

@@ -52,6 +52,10 @@ class Beside(Protocol):
         """The token buckets that they take from, too."""
         ...
 
+    def confirm_clock(self) -> None:
+        """Have them go on from the clock that an operator has confirmed."""
+        ...
+
     def opened(self, opening: Opening) -> AbstractAsyncContextManager[None]:
         """Have them read for the length of the block; after it their keys are gone."""
         ...
@@ -82,6 +86,9 @@ class Nobody:
     def buckets(self, rate: float, burst: int) -> TokenBuckets:
         """Its own."""
         return TokenBuckets(rate, burst)
+
+    def confirm_clock(self) -> None:
+        """Nobody to tell."""
 
     def opened(self, opening: Opening) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
         """Nobody to tell."""

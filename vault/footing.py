@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from actors import World
-from actors.slewed_clock import SlewedClock
+from protocols.link.vocabulary import AlertCode
 from vault.anchor import acceptance
 from vault.anchor.acceptance import Subject
 from vault.anchor.aftermath import clock_event, event, foreign_write_event
@@ -44,6 +44,9 @@ from vault.store.tx import Tx
 
 OLD_CLOCK_ROW: Final = "clock"
 """Of `SYSTEM`, in a database of a program before marks told the time: anybody could set it."""
+
+_ROLLED_BACK: Final = frozenset({"storage_rolled_back", "audit_log_behind", "anchor_missing"})
+"""Codes of findings that say that a place is older than another one knows."""
 
 log: Final = logging.getLogger("freehold.seal")
 
@@ -159,16 +162,17 @@ class Footing:
         except OSError as error:
             raise unavailable(error) from error
 
-    async def keep_clock(self, store: Store, audit: Broker) -> None:
+    async def keep_clock(self, store: Store, audit: Broker) -> bool:
         """Have a mark tell the time: a clock that is set back while we are down revives nothing.
 
-        Raises `UnavailableError`.
+        Returns whether an operator has confirmed the clock. Raises `UnavailableError`.
         """
-        await self._confirm_clock(audit)
+        confirmed = await self._confirm_clock(audit)
         await store.commit(_nothing)
+        return confirmed
 
-    async def _confirm_clock(self, audit: Broker) -> None:
-        """Go on from the machine's clock where an operator says that it is right."""
+    async def _confirm_clock(self, audit: Broker) -> bool:
+        """Go on from the machine's clock where an operator says that it is right; whether so."""
         clock, place = self.retention.clock, (self.anchor, Subject.CLOCK)
         try:
             found = await self.world.run_sync(
@@ -180,6 +184,7 @@ class Footing:
             await self.world.run_sync(acceptance.remove, *place)
         except OSError as error:
             raise unavailable(error) from error
+        return found is not None
 
 
 async def find_footing(
@@ -187,8 +192,7 @@ async def find_footing(
 ) -> Footing:
     """Look at what is there. Raises as `stand`, and `audit_log_damaged` as the log's recovery.
 
-    The clock of `world` is never behind the last mark from here on, unless an operator has just
-    confirmed the machine's.
+    The clock of `world` goes on from the last mark's.
     """
     keys, file = AnchoringKeys(keyring), AnchorFile(places.anchor)
     foreign_writes = await world.run_sync(backend.foreign_writes)
@@ -197,14 +201,8 @@ async def find_footing(
     standing = await world.run_sync(stand, there, keys, world.wall())
     if standing.accepted:
         keyring = keyring.raised(standing.epoch)
-    try:
-        confirmed = acceptance.read(places.anchor, world.wall(), Subject.CLOCK)
-    except OSError as error:
-        raise unavailable(error) from error
-    if confirmed is None:
-        world.raise_floor(standing.time)
-    clock = SlewedClock(standing.slewed or world.wall(), world.wall, world.uptime)
-    retention = Retention(clock, places.retention_days, standing.notice)
+    world.clock.resume(standing.slewed or world.wall())
+    retention = Retention(world.clock, places.retention_days, standing.notice)
     marker = Marker(
         keys,
         base=standing.base,
@@ -213,7 +211,7 @@ async def find_footing(
         checkpoint=standing.checkpoint,
         anchored=standing.anchored,
         sealed_at=standing.sealed_at,
-        times=lambda: Times(world.now(), clock.value, retention.notice),
+        times=lambda: Times(world.now(), world.clock.value, retention.notice),
     )
     keeper = Keeper(file, keys, marker, world)
     return Footing(
@@ -229,6 +227,7 @@ class DatabaseWatch:
     audit: Broker
     seal: Callable[[], None]
     world: World
+    alert: Callable[[], None]
 
     def recount(self) -> Callable[[Session], None]:
         """See `Marker`."""
@@ -237,6 +236,15 @@ class DatabaseWatch:
     async def record(self, code: str, what: str) -> None:
         """As an alert. Raises `UnavailableError`."""
         await self.audit.record(foreign_write_event(code, what, self.world))
+
+
+def alert_of(code: str) -> AlertCode:
+    """What the control plane is told of a finding, by its code."""
+    if code in _ROLLED_BACK:
+        return AlertCode.STORE_ROLLED_BACK
+    if code.startswith("audit_"):
+        return AlertCode.AUDIT_TAMPERED
+    return AlertCode.STORE_TAMPERED
 
 
 def _nothing(_tx: Tx) -> None:

@@ -50,7 +50,7 @@ class Genesis:
 
     def _create(self, keyring: Keyring, change: Callable[[Tx], None]) -> None:
         """The first transaction; its mark is what all later ones count on from."""
-        times = Times(self._world.now(), self._world.wall())
+        times = Times(self._world.now(), self._world.clock.value)
         marker = Marker(
             AnchoringKeys(keyring), base=Base(0, Totals()), written=b"", times=lambda: times
         )

@@ -21,6 +21,10 @@ class Scheme:
         """A new token."""
         return credentials.mint_token(self._pepper)
 
+    def mint_session(self) -> credentials.Minted:
+        """A new browser's session."""
+        return credentials.mint_session(self._pepper)
+
     def mint_api_key(self) -> credentials.Minted:
         """A new API key."""
         return credentials.mint_api_key(self._pepper)

@@ -7,6 +7,7 @@ looked at it.
 """
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -17,7 +18,14 @@ import trio
 
 from actors import World
 from actors.tree import Node
-from protocols.link.vocabulary import AlertCode, CommandName, KeyHolder, SyncPhase
+from protocols.link.vocabulary import (
+    WARNINGS,
+    AlertCode,
+    CommandName,
+    KeyHolder,
+    Severity,
+    SyncPhase,
+)
 from protocols.pki.errors import PkiError
 from vault.audit.layout import Layout
 from vault.authz.book import PolicyBook
@@ -99,6 +107,8 @@ class Linking:
         self._metrics = metrics
         self._world = world
         self._uplink: Uplink | None = None
+        self._alerts: Counter[AlertCode] = Counter()  # that no uplink has taken yet
+        self._takes_alerts: Uplink | None = None  # once it runs
         self._trouble = ""  # why there is no link
         self._damaged = False  # and whether it is for a person to mend
         self._held: Credential | None = None  # who the agent is without it
@@ -113,6 +123,7 @@ class Linking:
         self.seam.followers = (self._view,)
         self.seam.trust, self.seam.link = self._trust, self._status
         self.seam.bundle_dropped = self._bundle_dropped
+        self.seam.alert = self._alert
 
     @asynccontextmanager
     async def linked(
@@ -143,7 +154,7 @@ class Linking:
                 if self._uplink is not None:
                     await self._uplink.leave()
             nursery.cancel_scope.cancel()
-        self._uplink = None
+        self._uplink = self._takes_alerts = None
 
     async def _again(self, begin: Callable[[], Awaitable[bool]]) -> None:
         """Until it is settled."""
@@ -167,6 +178,7 @@ class Linking:
         if self._trouble:
             log.info("what kept the agent from its link has passed")
         self._trouble = ""
+        self._hand_over(uplink)
         return uplink
 
     async def _tell(self, error: VaultError) -> None:
@@ -231,6 +243,7 @@ class Linking:
             key_holder=KeyHolder(kind),
             world=self._world,
             troubles=self._troubles,
+            workers_failing=lambda: self._metrics.value("workers_failing") > 0,
             refusing=lambda: bool(gate.status().refusing),
             sinks_failing=lambda: self._metrics.value("audit_sinks_failing"),
             actors=self._actors,
@@ -271,6 +284,19 @@ class Linking:
             held = in_force(book, self._trust())
             self._host.policies, self._host.keys = lambda: held, lambda: None
 
+    def _alert(self, code: AlertCode, count: int) -> None:
+        """Kept, counted, while there is no uplink: the vault opens before its link does."""
+        self._alerts[code] += count
+        if self._takes_alerts is not None:
+            self._hand_over(self._takes_alerts)
+
+    def _hand_over(self, uplink: Uplink) -> None:
+        self._takes_alerts = uplink
+        alerts, self._alerts = self._alerts, Counter()
+        for code, count in alerts.items():
+            severity = Severity.WARNING if code in WARNINGS else Severity.CRITICAL
+            uplink.raise_alert(code, severity, count)
+
     def _bundle_dropped(self) -> None:
         if self._uplink is not None:
             self._uplink.bundle_dropped()
@@ -282,6 +308,8 @@ class Linking:
             found.add(AlertCode.AUDIT_SINK_FAILED)
         if self._metrics.value("clock_behind_seconds") > CLOCK_BEHIND:
             found.add(AlertCode.CLOCK_SET_BACK)
+        if any(disk.low for disk in self._metrics.disks()):
+            found.add(AlertCode.DISK_LOW)
         return frozenset(found)
 
     def _actors(self) -> Node | None:

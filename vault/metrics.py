@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from actors.tree import Node
+from vault.model.health import DiskHealth
 
 Reader = Callable[[], float]
 Operations: TypeAlias = tuple[str, str, int]  # operation, status, how often
@@ -48,7 +49,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "audit_damaged": "1 when the last reading of the whole audit log found damage",
     "anchor_failing": "1 while the anchor outside the database cannot be written",
     "retention_suspended": "1 while the clock is too far ahead to delete anything by age",
-    "clock_behind_seconds": "Seconds that the machine's clock is behind a time it has shown before",
+    "clock_behind_seconds": "Seconds that the machine's clock is behind the time that has passed",
     "control_plane_enabled": "1 when the agent is to be linked to a control plane",
     "control_plane_state": "0 offline, 1 queueing, 2 syncing, 3 online",
     "control_plane_connected": "1 while a session with the control plane is open",
@@ -59,6 +60,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "policy_version": "Version of the control plane's bundle in force",
     "key_generation": "Number of the key-encryption key that seals now",
     "key_rotation_due": "1 when that key has reached its age or its number of uses",
+    "workers_failing": "1 while worker processes end again and again",
     "secrets_expiring": "Secrets that expire within the longest of `expiry_warnings`",
 }
 """Name without its `vault_` → help. The first two are the seed's."""
@@ -67,6 +69,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "requests_shed": "Requests turned away because too many were in hand",
     "syslog_dropped": "Audit records that could not be forwarded to syslog",
     "worker_restarts": "Worker processes that have ended and were replaced",
+    "store_tampered": "Times that the database was found changed by somebody else, or damaged",
     "spans_dropped": "Spans of traces that found no place in the queue to the receiver",
 }
 """The same, of what is counted elsewhere; Prometheus adds `_total`."""
@@ -82,6 +85,10 @@ class Metrics:
         """The tree of actors, while there is one."""
         self.sinks: Callable[[], Mapping[str, float]] = dict
         """The audit sinks, as in `follow_sinks`."""
+        self.disks: Callable[[], tuple[DiskHealth, ...]] = tuple
+        """The file systems, as in `follow_disks`."""
+        self.store_tampered = 0
+        """Counted by whoever finds it; a process does not forget it when the vault is sealed."""
         self._registry = CollectorRegistry()
         self._requests = RequestCollector()
         self._registry.register(self._requests)
@@ -91,6 +98,7 @@ class Metrics:
         }
         self._counts = CountCollector()
         self._registry.register(self._counts)
+        self.count(store_tampered=lambda: float(self.store_tampered))
         self.operation = self._requests.operation
         self.request = self._requests.request
         self.refuse = self._requests.refuse
@@ -148,6 +156,18 @@ class Metrics:
             yield
         finally:
             self.sinks = dict
+            self._registry.unregister(collector)
+
+    @contextmanager
+    def follow_disks(self, disks: Callable[[], tuple[DiskHealth, ...]]) -> Iterator[None]:
+        """Show the free space of every place for as long as the block runs."""
+        collector = DiskCollector(disks)
+        self._registry.register(collector)
+        self.disks = disks
+        try:
+            yield
+        finally:
+            self.disks = tuple
             self._registry.unregister(collector)
 
     def families(self) -> list[Metric]:
@@ -303,6 +323,33 @@ class SinkCollector(Collector):
             failing.add_metric([name], float(since > 0))
             seconds.add_metric([name], since)
         yield from (failing, seconds)
+
+
+class DiskCollector(Collector):
+    """The file systems that the agent writes, read when Prometheus asks."""
+
+    def __init__(self, disks: Callable[[], tuple[DiskHealth, ...]]) -> None:
+        self._disks = disks
+
+    def describe(self) -> list[Metric]:
+        """Nothing: the names below are no one else's."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """How much is free of how much, and whether that is little."""
+        label = ["place"]
+        free = GaugeMetricFamily(
+            "vault_disk_free_bytes", "Bytes free on the file system of this place", labels=label
+        )
+        total = GaugeMetricFamily("vault_disk_bytes", "Size of that file system", labels=label)
+        low = GaugeMetricFamily(
+            "vault_disk_low", "1 while less is free than the configuration asks for", labels=label
+        )
+        for disk in self._disks():
+            free.add_metric([disk.place], disk.free)
+            total.add_metric([disk.place], disk.total)
+            low.add_metric([disk.place], float(disk.low))
+        yield from (free, total, low)
 
 
 class CountCollector(Collector):

@@ -23,7 +23,13 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.failures import FailureLimits, RecordLimits, TooManyFailuresError
 from vault.authz.limits import RateLimits
 from vault.barrier import SECRETS, Barrier
-from vault.errors import AuthenticationError, AuthorizationError, ConflictError, VaultError
+from vault.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    ConflictError,
+    RateLimitError,
+    VaultError,
+)
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.handlers.sight import facts_of
 from vault.metrics import Metrics
@@ -122,10 +128,12 @@ class Pipeline:
         world: World,
         failures: FailureLimits | None = None,
         refusals: RecordLimits | None = None,
+        self_service: RateLimits | None = None,
         following: Following = NOTHING_HELD,
     ) -> None:
         """Facts are looked up with `facts`; `following` is made current before each decision."""
         self._refusals = refusals
+        self._self_service = self_service
         self._following = following
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -143,6 +151,8 @@ class Pipeline:
         try:
             trail.identity = await self._authenticate(op, trail.handler)  # 1
             self._limits.take(trail.identity.id)
+            if trail.handler.of_self:
+                self._take_own(trail)
             if not self._following.is_current:
                 await self._follow(trail.handler)
             if not self._authorizer.is_ready(trail.identity):
@@ -156,6 +166,8 @@ class Pipeline:
             return await self._carry_out(trail, call)  # 3 to 6
         try:
             result = await trail.handler.run(call)  # 4
+            if trail.handler.shows is not None and not trail.handler.shows(result):
+                self._take_own(trail)
         except Exception as error:  # noqa: BLE001  # the same
             raise await self._failed(trail, error) from None  # 5
         if trail.handler.recorded:
@@ -167,6 +179,11 @@ class Pipeline:
         self._count(op.name, "ok")
         return result  # 6
 
+    def _take_own(self, trail: Trail) -> None:
+        """Count what anybody may do: else its records would fill the disk."""
+        if self._self_service is not None:
+            self._self_service.take(trail.identity.first)
+
     async def _follow(self, handler: Handler) -> None:
         try:
             await self._following.follow()
@@ -177,14 +194,14 @@ class Pipeline:
     async def _authenticate(self, op: Operation, handler: Handler) -> Identity:
         """The caller; background work is one too, and is recorded under its own name.
 
-        Who comes with shares is nobody yet: he is held to the pace of those who fail.
+        Whoever shows no credential is held to the pace of those who fail.
         """
         if op.service:
             return service_identity(op.service)
-        if handler.by_share:
+        if handler.by_share or handler.anonymous:
             if self._failures is not None:
                 self._failures.fail(op.origin.ip)
-            return OPERATOR
+            return OPERATOR if handler.by_share else ANONYMOUS
         try:
             return await self._authenticator.authenticate(op.credential, op.origin)
         except AuthenticationError:
@@ -284,7 +301,11 @@ class Pipeline:
     async def _failed(self, trail: Trail, error: Exception) -> VaultError:
         """Record that the operation was refused or failed; returns what to tell the caller."""
         told = trail.told(error)
-        if not isinstance(told, TooManyFailuresError) and trail.tells(told) and self._tells(trail):
+        if (
+            not isinstance(told, TooManyFailuresError)
+            and trail.tells(told)
+            and self._tells(trail, told)
+        ):
             with trio.CancelScope(shield=True):
                 try:
                     await self._audit.record(trail.failed(told))
@@ -294,13 +315,14 @@ class Pipeline:
         self._count(trail.op.name, told.type)
         return told
 
-    def _tells(self, trail: Trail) -> bool:
+    def _tells(self, trail: Trail, told: VaultError) -> bool:
         """Whether there is a record to be made: none of what is done, few of one's refusals."""
-        if trail.done:
+        if trail.done or isinstance(told, TooManyFailuresError) or not trail.tells(told):
             return False
-        if trail.allowed or trail.identity is ANONYMOUS or self._refusals is None:
+        allowed = trail.allowed and not isinstance(told, RateLimitError)
+        if allowed or trail.identity is ANONYMOUS or self._refusals is None:
             return True
-        return self._refusals.admits(trail.identity.id)
+        return self._refusals.admits(trail.identity.first)
 
     def _count(self, operation: str, status: str) -> None:
         self._metrics.operation(operation, status)

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from actors import Node, World
 from actors.periodic import Job, working
+from protocols.link.vocabulary import AlertCode
 from vault.anchor.keeper import Keeper, keeping
 from vault.audit.broker import Broker, open_audit
 from vault.audit.feed import Follower
@@ -30,6 +31,7 @@ from vault.audit.writer import AuditConfig
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import api_key_method, token_method
+from vault.authn.lockout import Lockout
 from vault.authn.owners import Owners
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
@@ -42,14 +44,15 @@ from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
 from vault.authz.failures import FailureLimits, RecordLimits
-from vault.authz.limits import RateLimits
+from vault.authz.limits import SELF_SERVICE, RateLimits
 from vault.barrier import Barrier, RowGuard
 from vault.beside import ALONE, Beside, Opening
 from vault.config import Settings
 from vault.config.caching import Cache as Caching
 from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
-from vault.footing import DatabaseWatch, Footing, Places, find_footing
+from vault.errors import TamperedError
+from vault.footing import DatabaseWatch, Footing, Places, alert_of, find_footing
 from vault.gate import Unit
 from vault.handlers.access import AccessCounters
 from vault.handlers.audits import Audits
@@ -93,6 +96,7 @@ from vault.store.tables import AUDIT
 from vault.store.warmup import warming
 from vault.work.clock import ClockAhead
 from vault.work.failures import EVERY, FAILURES, REFUSALS, RefusedReport, report_each
+from vault.work.lockouts import LockoutReport
 from vault.work.rewrap import KeyRewrap
 from vault.work.rotation import KeyRotation
 
@@ -150,7 +154,7 @@ async def open_unit(
     `by_person`: somebody has brought the root key or its shares, which ends an ordered seal.
     """
     world = parts.world
-    footing = await find_footing(parts.places, parts.backend, keyring, audit_keys(keyring), world)
+    footing = await _found(parts, keyring)
     if not by_person:
         footing.need_person(accepts=bool(parts.dev_token))
     keyring, keeper = footing.keyring, footing.keeper
@@ -178,7 +182,8 @@ async def open_unit(
         system = System(barrier, seal.want_seal, order, tree, rewrapping)
         trouble = partial(_trouble, inspection, keeper, index)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
-        watch = DatabaseWatch(footing.marker, audit, seal.want_seal, world)
+        tampered = partial(_alert, parts, AlertCode.STORE_TAMPERED)
+        watch = DatabaseWatch(footing.marker, audit, seal.want_seal, world, tampered)
         async with (
             _lent(parts, footing, barrier, wired.book),
             inspecting_database(store, watch, footing.foreign_writes, world),
@@ -204,6 +209,25 @@ async def open_unit(
                 )  # fmt: skip
                 async with parts.beside.opened(opening):
                     yield Unit(wired.pipeline, wired.mounts.mounts, audit.refusal)
+
+
+async def _found(parts: Parts, keyring: Keyring) -> Footing:
+    """As `find_footing`; the control plane is told of what was set back or changed."""
+    try:
+        found = await find_footing(
+            parts.places, parts.backend, keyring, audit_keys(keyring), parts.world
+        )
+    except TamperedError as error:
+        _alert(parts, alert_of(error.code))
+        raise
+    for finding in found.standing.accepted[:1]:
+        _alert(parts, alert_of(finding.code))
+    return found
+
+
+def _alert(parts: Parts, code: AlertCode) -> None:
+    parts.metrics.store_tampered += code is AlertCode.STORE_TAMPERED
+    parts.seam.alert(code, 1)
 
 
 @dataclass(frozen=True)
@@ -291,22 +315,25 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     denied = base.parts.settings.limits.refusals
     refusals = RecordLimits(denied.per_second, denied.burst_size, denied.share, world.now)
     following = Following((book, mounts, barrier), store.ended_at_all)
+    lockout = base.parts.beside.lockout()
     pipeline = _pipeline(
-        base, authorizer, usage, handlers, failures=failures, refusals=refusals, following=following
-    )
-    rotation = KeyRotation(pipeline.run, lambda: barrier.rotation_due, world)
+        base, authorizer, usage, handlers,
+        lockout=lockout, failures=failures, refusals=refusals, following=following,
+    )  # fmt: skip
+    rotation = KeyRotation(pipeline.run, lambda: barrier.rotation_due, world, seam.alert)
     jobs = [
         Job("access-counts", FLUSH_EVERY, access.flush, at_end=True),
         Job("credential-usage", FLUSH_EVERY, usage.flush, at_end=True),
-        Job("expired-tokens", SWEEP_EVERY, partial(revoker.sweep, base.footing.retention.clock)),
+        Job("expired-tokens", SWEEP_EVERY, partial(revoker.sweep, world.clock)),
         Job("late-changes", FOLLOW_EVERY, following.follow),
-        Job("clock", CLOCK_EVERY, partial(base.footing.keep_clock, store, base.audit), at_end=True),
+        Job("clock", CLOCK_EVERY, partial(_keep_clock, base, store), at_end=True),
         Job("clock-ahead", CLOCK_EVERY, ClockAhead(base.audit.record, world)),
         Job(
             "key-rewrap", REWRAP_EVERY, KeyRewrap(pipeline.run, system.rewrapping.is_behind, world)
         ),
         Job("root-key-attempts", SWEEP_EVERY, root_key.expire),
         Job("key-rotation", ROTATION_EVERY, rotation),
+        Job("lockouts", EVERY, LockoutReport(lambda: lockout.begun, seam.alert), at_end=True),
         Job(
             "refused-authentications",
             EVERY,
@@ -319,6 +346,11 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         ),
     ]
     return Wired(pipeline, following, secrets, book, mounts, tokens, access, usage, jobs)
+
+
+async def _keep_clock(base: Base, store: Store) -> None:
+    if await base.footing.keep_clock(store, base.audit):
+        base.parts.beside.confirm_clock()
 
 
 async def _root_token(tokens: Tokens) -> str:
@@ -346,18 +378,19 @@ def _pipeline(
     usage: Usage,
     handlers: Handlers,
     *,
+    lockout: Lockout,
     failures: FailureLimits,
     refusals: RecordLimits,
     following: Following,
 ) -> Pipeline:
-    parts, world, lockout = base.parts, base.parts.world, base.parts.beside.lockout()
+    parts, world = base.parts, base.parts.world
     known: dict[str, CredentialMethod] = {
         TOKEN: token_method(base.store, base.scheme, lockout, world),
         API_KEY: api_key_method(base.store, base.scheme, lockout, world),
     }
     chosen = {name.replace("_", "-") for name in parts.settings.authentication.methods}
     methods = {name: method for name, method in known.items() if name in chosen}
-    rate = parts.settings.limits.rate
+    rate, own = parts.settings.limits.rate, parts.settings.limits.self_service
     return parts.pipeline(
         authenticator=Authenticator(base.scheme, methods, usage, world),
         authorizer=authorizer,
@@ -371,6 +404,9 @@ def _pipeline(
         world=world,
         failures=failures,
         refusals=refusals,
+        self_service=RateLimits(
+            parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
+        ),
         following=following,
     )
 

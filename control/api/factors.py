@@ -4,7 +4,6 @@ from msgspec import Struct
 
 from control.api.endpoint import NO_CONTENT, Call, Endpoints
 from control.api.sessions import Challenge, Code, Opened, opened, way_of
-from control.authn.cookies import check_origin
 from control.authn.factors import Enrolment, Standing
 from control.authn.opening import ENROLMENT, SECOND_FACTOR
 from control.model.people import Role
@@ -55,9 +54,8 @@ class SetUp(Struct, frozen=True):
 )  # fmt: skip
 async def answer(call: Call, *, body: Answered) -> Opened:
     way = way_of(call)
-    challenge = _challenge(call, body.challenge)
-    call.found.caller = await call.plane.factors.half(challenge, SECOND_FACTOR)
-    secret, token = await call.plane.factors.finish(challenge, body.code, way)
+    call.found.caller = await call.plane.factors.half(body.challenge, SECOND_FACTOR)
+    secret, token = await call.plane.factors.finish(body.challenge, body.code, way)
     return await opened(call, secret, token)
 
 
@@ -68,7 +66,7 @@ async def answer(call: Call, *, body: Answered) -> Opened:
 )  # fmt: skip
 async def enrol(call: Call, *, body: Asked) -> Enrolment:
     way_of(call)
-    who = await call.plane.factors.half(_challenge(call, body.challenge), ENROLMENT)
+    who = await call.plane.factors.half(body.challenge, ENROLMENT)
     call.found.caller = who
     return await call.plane.factors.begin(who.org, who.name)
 
@@ -80,9 +78,8 @@ async def enrol(call: Call, *, body: Asked) -> Enrolment:
 )  # fmt: skip
 async def enrolled(call: Call, *, body: Answered) -> SetUp:
     way = way_of(call)
-    challenge = _challenge(call, body.challenge)
-    call.found.caller = await call.plane.factors.half(challenge, ENROLMENT)
-    secret, token, codes = await call.plane.factors.set_up(challenge, body.code, way)
+    call.found.caller = await call.plane.factors.half(body.challenge, ENROLMENT)
+    secret, token, codes = await call.plane.factors.set_up(body.challenge, body.code, way)
     return SetUp(await opened(call, secret, token), codes)
 
 
@@ -152,12 +149,3 @@ async def remove(call: Call) -> None:
 )  # fmt: skip
 async def reset(call: Call, org: str, user: str) -> None:
     await call.plane.factors.reset(call.caller, org, user)
-
-
-def _challenge(call: Call, told: str) -> str:
-    """The one that was sent, or the browser's cookie, which is for our own pages alone."""
-    if told or not call.visit.browser.half:
-        return told
-    check_origin(call.visit.browser)
-    call.visit.keep_half("")
-    return call.visit.browser.half

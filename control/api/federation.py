@@ -7,16 +7,15 @@ from msgspec import Meta, Struct
 
 from control.api.endpoint import FORM, NO_CONTENT, SEE_OTHER, Call, Endpoints
 from control.api.page import Page, buttons, page, passage, text
-from control.api.sessions import Opened, opened
+from control.api.sessions import Opened, opened, way_of
 from control.authn.cookies import ASKED, OIDC, check_origin
 from control.authn.federation import LIFE, Program, Returned
 from control.authn.id_token import MAX_TOKEN
-from control.authn.opening import Way
-from control.crypto import csrf_of, mark_of, mint, same
+from control.crypto import mac, mark_of, mint, same
 from control.errors import AuthorizationError, ControlError, ValidationError
 from control.model.factors import Provider, Terms
 from control.model.names import Entered
-from control.model.people import Caller, Role, TokenKind
+from control.model.people import Caller, Role
 from protocols.instant import SECOND, rfc3339
 
 federation = Endpoints(
@@ -93,7 +92,7 @@ class Said(Asked, frozen=True, forbid_unknown_fields=True):
 
 
 class Brought(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the browser brought a program, and the secret that its challenge was made of."""
+    """What the browser brought back, and the secret of whoever began."""
 
     code: Annotated[str, Meta(max_length=64)]
     verifier: Annotated[str, Meta(min_length=43, max_length=128)]
@@ -111,6 +110,13 @@ class Place(Struct, frozen=True):
     url: str
 
 
+class BegunLogin(Struct, frozen=True):
+    """Where the browser is to go, and what the page keeps until it is back: `oidc/session`."""
+
+    url: str
+    verifier: str
+
+
 class Callback(Struct, frozen=True):
     """What the provider sends the browser back with; more is not looked at.
 
@@ -125,15 +131,15 @@ class Callback(Struct, frozen=True):
 
 @federation.add(
     "POST", "oidc/begin", "Begin to sign in at the organization's identity provider", public=True,
-    mutates=False, body=Begin, returns=Place, errors=(403, 404, 429, 503),
+    mutates=False, body=Begin, returns=BegunLogin, errors=(403, 404, 429, 503),
 )  # fmt: skip
-async def begin(call: Call, *, body: Begin) -> Place:
+async def begin(call: Call, *, body: Begin) -> BegunLogin:
     check_origin(call.visit.browser)
     begun = await call.plane.federation.begin(
         body.organization, call.visit.own, body.invitation, call.visit.origin.ip
     )
     call.visit.give(OIDC, begun.browser, same_site="Lax", max_age=LIFE // SECOND)
-    return Place(begun.url)
+    return BegunLogin(begun.url, begun.verifier)
 
 
 @federation.add(
@@ -193,12 +199,14 @@ async def answer(call: Call, *, query: Said) -> Page:
 
 
 @federation.add(
-    "POST", "oidc/program", "The program's session, for what the browser brought it, once",
+    "POST", "oidc/session",
+    "The session, for the code that the browser brought back and the verifier, once; with "
+    "`X-Freehold-Session: cookie` for a browser",
     public=True, body=Brought, unrecorded=("code", "verifier"), returns=Opened,
-    errors=(401, 429, 503),
+    errors=(401, 403, 429, 503),
 )  # fmt: skip
 async def collect(call: Call, *, body: Brought) -> Opened:
-    way = Way(TokenKind.SESSION, call.visit.origin)
+    way = way_of(call)
     return await opened(call, *await call.plane.federation.collect(body.code, body.verifier, way))
 
 
@@ -211,24 +219,18 @@ async def callback(call: Call, *, query: Callback) -> None:
     visit.give(OIDC, "")
     visit.reply.location = "/"
     back = Returned(query.state, query.code, query.error, query.iss)
-    way = Way(TokenKind.BROWSER, visit.origin)
     port = 0
     try:
         flow = await call.plane.federation.taken(back, visit.browser.oidc)
         port, call.found.caller = flow.port, Caller(flow.org, "", Role.VIEWER, "")
-        secret, token = await call.plane.federation.finish(flow, back, way)
+        code, token = await call.plane.federation.finish(flow, back)
     except ControlError as error:
         here = f"/?{urlencode({'signin': error.code})}"
         visit.reply.location = _at(port, error=error.code) if port else here
         raise
-    if port:
-        call.found.caller = Caller(token.org, token.user, token.role, token.id)
-        visit.reply.location = _at(port, code=secret)
-        return
-    told = await opened(call, secret, token)
-    if told.challenge:
-        visit.keep_half(told.challenge)
-        visit.reply.location = f"/?{urlencode({'signin': told.state})}"
+    call.found.caller = Caller(token.org, token.user, token.role, token.id)
+    # In the fragment, which no browser sends: no server and no proxy has it in its log.
+    visit.reply.location = _at(port, code=code) if port else f"/#{urlencode({'signin': code})}"
 
 
 @federation.add("GET", "oidc/logout", "Where to leave the provider too", anyone=True, returns=Place,
@@ -283,9 +285,9 @@ async def remove(call: Call, org: str) -> None:
 
 
 def _proof(secret: str, asked: Asked) -> str:
-    """That the browser which has `secret` was asked this: only a page of ours knows it."""
-    words = (secret, asked.organization, asked.challenge, str(asked.port))
-    return csrf_of("\0".join(words)) if secret else mint("never")
+    """That the browser which has `secret` was asked this, and not something else."""
+    words = "\0".join((asked.organization, asked.challenge, str(asked.port)))
+    return mac(secret.encode(), words.encode()).hex() if secret else mint("never")
 
 
 def _at(port: int, **said: str) -> str:

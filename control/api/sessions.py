@@ -11,10 +11,10 @@ from control.authn.cookies import check_origin
 from control.authn.members import Belonging
 from control.authn.opening import Way
 from control.authn.sessions import Visit
-from control.crypto import csrf_of
 from control.errors import AuthorizationError
 from control.model.names import Entered, Slug
 from control.model.people import Caller, Role, Token, TokenKind
+from protocols.http.session_key import parts_of
 from protocols.instant import rfc3339, rfc3339_or_none
 
 sessions = Endpoints("sessions", "Signing in and out.", programs=False)
@@ -43,13 +43,13 @@ class State(StrEnum):
 class Opened(Struct, frozen=True):
     """A new session, when the state is `open`. `secret` is for a program, and shown this once.
 
-    In a browser the cookie has it; `csrf` goes back as `X-CSRF-Token` with whatever changes
-    something. In another state `challenge` is what the next step takes.
+    A browser gets a cookie in its place, and `session_key`, shown this once, which goes with every
+    request as `X-Session-Key`. In another state `challenge` is what the next step takes.
     """
 
     state: State
     secret: str = ""
-    csrf: str = ""
+    session_key: str = ""
     challenge: str = ""
     token: views.TokenView | None = None
 
@@ -97,7 +97,6 @@ class Current(Struct, frozen=True):
     super_admin: bool
     session: str
     kind: TokenKind
-    csrf: str
     until: str
     expires_at: str
     second_factor: bool
@@ -137,7 +136,7 @@ async def login(call: Call, *, body: Login) -> Opened:
     programs=True, returns=Current,
 )  # fmt: skip
 async def current(call: Call) -> Current:
-    visit = await call.plane.sessions.of(call.caller, call.visit.browser)
+    visit = await call.plane.sessions.of(call.caller)
     return await _current(call, visit)
 
 
@@ -176,11 +175,7 @@ async def confirm(call: Call, *, body: Confirmation) -> None:
     anyone=True, fresh=False, body=Chosen, returns=Opened,
 )  # fmt: skip
 async def switch(call: Call, *, body: Chosen) -> Opened:
-    secret, token = await call.plane.members.switch(call.caller, body.organization)
-    if token.kind is TokenKind.BROWSER:
-        call.visit.keep(secret)
-        return Opened(State.OPEN, csrf=csrf_of(secret), token=views.token(token))
-    return Opened(State.OPEN, secret, token=views.token(token))
+    return _told(call, *await call.plane.members.switch(call.caller, body.organization))
 
 
 @sessions.add(
@@ -224,17 +219,24 @@ def way_of(call: Call) -> Way:
     return Way(call.visit.kind, call.visit.origin)
 
 
-async def opened(call: Call, secret: str, token: Token) -> Opened:
-    """Tell the secret, or keep it in the browser; then the one it had before is over."""
+async def opened(call: Call, credential: str, token: Token) -> Opened:
+    """Tell the credential; the session that the browser had before is over."""
     acting = token.acting or token.org
     call.found.caller = Caller(acting, token.user, token.role, token.id, token.org)
     if token.kind is TokenKind.HALF:
-        return Opened(State(token.label), challenge=secret)
+        return Opened(State(token.label), challenge=credential)
+    if token.kind is TokenKind.BROWSER:
+        await call.plane.sessions.leave(call.visit.browser)
+    return _told(call, credential, token)
+
+
+def _told(call: Call, credential: str, token: Token) -> Opened:
+    """A program's whole credential; a browser's in two parts, one of them in a cookie."""
     if token.kind is not TokenKind.BROWSER:
-        return Opened(State.OPEN, secret, token=views.token(token))
-    await call.plane.sessions.leave(call.visit.browser)
-    call.visit.keep(secret)
-    return Opened(State.OPEN, csrf=csrf_of(secret), token=views.token(token))
+        return Opened(State.OPEN, credential, token=views.token(token))
+    cookie, key = parts_of(credential)
+    call.visit.keep(cookie)
+    return Opened(State.OPEN, session_key=key, token=views.token(token))
 
 
 async def _current(call: Call, visit: Visit) -> Current:
@@ -249,7 +251,6 @@ async def _current(call: Call, visit: Visit) -> Current:
         super_admin=caller.is_platform,
         session=token.id,
         kind=token.kind,
-        csrf=visit.csrf,
         until=rfc3339(visit.until),
         expires_at=rfc3339(token.expires_at),
         second_factor=factor.active,

@@ -49,13 +49,9 @@ class Visit:
         """Of a session that it opens."""
         return TokenKind.BROWSER if self.wants_cookie else TokenKind.SESSION
 
-    def keep(self, secret: str) -> None:
-        """Give the browser its session, or with an empty secret take it back."""
-        self.give(cookies.SESSION, secret)
-
-    def keep_half(self, challenge: str) -> None:
-        """Give it the challenge of a second factor, or take it back."""
-        self.give(cookies.HALF, challenge)
+    def keep(self, cookie: str) -> None:
+        """Give the browser its session's cookie, or with an empty one take it back."""
+        self.give(cookies.SESSION, cookie)
 
     def give(
         self, name: str, value: str, same_site: str = "Strict", max_age: int | None = None

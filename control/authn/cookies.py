@@ -1,22 +1,19 @@
-"""The cookie that carries a browser's session, and what tells our own pages from others."""
+"""What a browser says of its session, and what tells our own pages from others."""
 
 import re
 from collections.abc import Iterable
 from typing import Final
 
-from control.crypto import csrf_of, same
 from control.errors import AuthorizationError
 from control.model.operation import Browser
 from protocols.http.cookies import cookie, cookie_name, is_same_origin
+from protocols.http.session_key import HEADER, offered_key
 
 SESSION: Final = "freehold-session"
-HALF: Final = "freehold-half"
-"""The challenge of a second factor, for a browser that an identity provider has sent back."""
 OIDC: Final = "freehold-oidc"
 """Of a login on its way through a provider; `Lax`, since it comes back from there."""
 ASKED: Final = "freehold-asked"
 """Of a browser that was asked whether a program may sign in."""
-CSRF_HEADER: Final = "X-CSRF-Token"
 _PORT: Final = re.compile(r":([0-9]+)\Z")
 
 
@@ -29,8 +26,13 @@ def name_at(own_origin: str, name: str) -> str:
     return cookie_name(own_origin, f"{name}-{port[1]}" if port else name)
 
 
-def from_browser(headers: Iterable[tuple[str, str]], own_origin: str) -> Browser:
-    """What the headers say. HTTP/2 sends cookies in pieces; other headers count once."""
+def from_browser(
+    headers: Iterable[tuple[str, str]], own_origin: str, *, websocket: bool = False
+) -> Browser:
+    """What the headers say; of a websocket the session key is beside its subprotocol.
+
+    HTTP/2 sends cookies in pieces; any other header that is there twice is neither of the two.
+    """
     told: dict[str, str] = {}
     for name, value in headers:
         key = name.lower()
@@ -38,10 +40,11 @@ def from_browser(headers: Iterable[tuple[str, str]], own_origin: str) -> Browser
     sent = told.get("cookie", "")
     return Browser(
         cookie=cookie(sent, name_at(own_origin, SESSION)),
-        half=cookie(sent, name_at(own_origin, HALF)),
         oidc=cookie(sent, name_at(own_origin, OIDC)),
         asked=cookie(sent, name_at(own_origin, ASKED)),
-        csrf=told.get(CSRF_HEADER.lower(), ""),
+        session_key=offered_key(told.get("sec-websocket-protocol", ""))
+        if websocket
+        else told.get(HEADER.lower(), ""),
         same_origin=is_same_origin(told, own_origin),
     )
 
@@ -50,12 +53,3 @@ def check_origin(browser: Browser) -> None:
     """Raises `AuthorizationError` unless a page of ours made this request."""
     if not browser.same_origin:
         raise AuthorizationError("csrf", "a browser may ask for this from our own pages only")
-
-
-def check_csrf(browser: Browser) -> None:
-    """The same, for one that a session's cookie came with: the page has to know the session."""
-    check_origin(browser)
-    if not same(browser.csrf, csrf_of(browser.cookie)):
-        raise AuthorizationError(
-            "csrf", f"this needs the session's own {CSRF_HEADER}: GET sessions/current has it"
-        )

@@ -142,7 +142,7 @@ class Factors:
         if made is None:
             raise refused()
         self._ends.tell(made[1])
-        return new.secret, made[0]
+        return new.credential(made[0].kind), made[0]
 
     async def set_up(self, challenge: str, code: str, way: Way) -> tuple[str, Token, list[str]]:
         """The whole session and recovery codes, for the first code of a factor one had to have."""

@@ -1,12 +1,15 @@
 """Signing in at an organization's identity provider: OpenID Connect, code flow with PKCE (S256).
 
-    begin: state, nonce, verifier and a cookie are made; the browser goes to the provider
-    finish: it comes back with state and code → ID token → account → session
-    collect: of a program, which the browser goes to then (RFC 8252, 7.3): code, verifier → session
+    begin: state, nonce and a cookie are made; the browser goes to the provider
+    finish: it comes back with state and code → ID token → account → a code of ours
+    collect: our page, or a program which the browser goes to then (RFC 8252, 7.3), exchanges that
+        code and its own verifier for the session
 
 A state is good once, for ten minutes, and for the browser that began: what it came with is kept as
-digests. Accounts are linked by issuer and subject alone; an email address, which the provider has
-to call verified, matters only for who gets a new account.
+digests. Of whoever began, page or program, the challenge of its verifier is kept: neither a cookie
+nor an address that somebody else has seen is enough for the session. Accounts are
+linked by issuer and subject alone; an email address, which the provider has to call verified,
+matters only for who gets a new account.
 """
 
 from typing import Final
@@ -15,6 +18,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from actors import World
+from actors.slewed_clock import EARLY
 from control.authn.admission import Admission
 from control.authn.id_token import Expected
 from control.authn.logouts import Logouts, sid_of
@@ -34,15 +38,19 @@ LIFE: Final = 600 * SECOND
 MAX_FLOWS: Final = 1000  # of one organization at once; of whoever has most, the oldest gives way
 CALLBACK: Final = "/api/v1/oidc/callback"
 LOGOUT: Final = "/api/v1/oidc/logout"
-HANDED: Final = "program:"
-"""What half a session says that a browser brings a program; the program's challenge follows."""
+HANDED: Final = "collect:"
+"""What half a session says that waits to be collected; the challenge follows."""
 
 
 class Begun(Struct, frozen=True):
-    """Where the browser goes, and what its cookie is to hold."""
+    """Where the browser goes, and what its cookie is to hold.
+
+    `verifier`: what our page keeps and collects the session with; empty where a program began.
+    """
 
     url: str
     browser: str
+    verifier: str
 
 
 class Returned(Struct, frozen=True):
@@ -120,6 +128,7 @@ class Federation:
         provider = await self._provider(org)
         metadata = await self._providers.metadata(provider.issuer)
         state, nonce, browser, verifier = (mint(each) for each in ("s", "n", "b", "v"))
+        ours = "" if program else mint("v")
         now = self._world.now()
         flow = Flow(
             state=digest_of(state),
@@ -132,7 +141,7 @@ class Federation:
             expires_at=now + LIFE,
             client=client_of(ip),
             port=program.port if program else 0,
-            challenge=program.challenge if program else "",
+            challenge=program.challenge if program else challenge_of(ours),
         )
 
         def change(tx: Tx) -> None:
@@ -153,22 +162,23 @@ class Federation:
             "code_challenge_method": "S256",
         }
         joint = "&" if "?" in metadata.authorization_endpoint else "?"
-        return Begun(f"{metadata.authorization_endpoint}{joint}{urlencode(query)}", browser)
+        return Begun(f"{metadata.authorization_endpoint}{joint}{urlencode(query)}", browser, ours)
 
     async def taken(self, back: Returned, browser: str) -> Flow:
         """The login that this is the end of, whatever comes of it. Raises `AuthenticationError`."""
         digest = digest_of(back.state)
         flow = await self._store.write(lambda tx: identities.take_flow(tx, digest))
+        now = self._world.now()
         if (
             flow is None
-            or flow.expires_at <= self._world.now()
+            or not flow.expires_at - LIFE - EARLY <= now < flow.expires_at
             or not same_bytes(flow.browser, digest_of(browser))
         ):
             raise AuthenticationError("oidc_state", "this login was not begun here; begin anew")
         return flow
 
-    async def finish(self, flow: Flow, back: Returned, way: Way) -> tuple[str, Token]:
-        """A session for whom the provider names; where a program began, what it gets one for.
+    async def finish(self, flow: Flow, back: Returned) -> tuple[str, Token]:
+        """The code by which whoever began collects a session, for whom the provider names.
 
         Raises `AuthenticationError`, `AuthorizationError` for who has no account.
         """
@@ -193,14 +203,11 @@ class Federation:
         expected = Expected(provider.issuer, client.id, flow.nonce, self._world.now())
         claims = await self._providers.claims(provider.issuer, token, expected)
         user = await self._admission.admit(provider, claims, flow.invitation)
-        sid = sid_of(provider.issuer, claims)
-        if flow.port:
-            return await self._opening.open(user, Way(handed=HANDED + flow.challenge, sid=sid))
-        trusted = Way(way.kind, way.origin, trusted=provider.terms.second_factor, sid=sid)
-        return await self._opening.open(user, trusted)
+        way = Way(handed=HANDED + flow.challenge, sid=sid_of(provider.issuer, claims))
+        return await self._opening.open(user, way)
 
     async def collect(self, code: str, verifier: str, way: Way) -> tuple[str, Token]:
-        """A program's session, for what the browser brought it and its own secret; once.
+        """A session, or half of one, for the code that `finish` gave and the verifier; once.
 
         Raises `AuthenticationError`.
         """

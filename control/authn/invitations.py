@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
+from actors.slewed_clock import is_early
 from control.authn.opening import Opening, Way
 from control.authn.passwords import Passwords
 from control.authn.users import check_rank
@@ -168,7 +169,8 @@ class Invitations:
 def found(tx: Tx, secret: str, now: int) -> Invitation:
     """The invitation of this link. Raises `NotFoundError`, whatever is wrong with it."""
     row = invitations.by_digest(tx, digest_of(secret))
-    if row is None or row.used_at or row.expires_at <= now or not is_backed(tx, row):
+    over = row is None or row.used_at or row.expires_at <= now or is_early(row.created_at, now)
+    if row is None or over or not is_backed(tx, row):
         raise _none()
     return row
 

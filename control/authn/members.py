@@ -89,7 +89,7 @@ class Members:
 
         token, ended = await self._store.write(change)
         self._ends.tell(ended)
-        return made.secret, token
+        return made.credential(token.kind), token
 
     async def put(self, by: Caller, org: str, home: str, name: str, role: Role) -> Membership:
         """Another role for a guest, whose sessions here end. Raises `NotFoundError`."""

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
+from actors.slewed_clock import is_early
 from control.authn.attempts import Purpose, forget
 from control.authn.endings import Endings
 from control.authn.sessions import Rules, refused
@@ -20,6 +21,7 @@ from control.model.people import Origin, Role, Token, TokenKind, User
 from control.store import factors, members, people
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.http.session_key import credential_of
 from protocols.instant import SECOND
 
 MAX_TOKENS: Final = 100  # of one user: sessions and API tokens
@@ -27,6 +29,7 @@ HALF: Final = 300 * SECOND
 SECOND_FACTOR: Final = "second-factor"
 ENROLMENT: Final = "enrolment"
 _SESSION_PREFIX: Final = "fhs"
+_KEY_PREFIX: Final = "fhk"
 
 
 class Way(Struct, frozen=True):
@@ -53,8 +56,15 @@ class Minted(Struct, frozen=True):
     """What a session will be known by; a transaction that is repeated makes nothing up."""
 
     secret: str
+    session_key: str
     id: str
     at: int
+
+    def credential(self, kind: TokenKind) -> str:
+        """What such a session is presented by; of a browser's, cookie and session key."""
+        if kind is TokenKind.BROWSER:
+            return credential_of(self.secret, self.session_key)
+        return self.secret
 
 
 class Opening:
@@ -67,7 +77,7 @@ class Opening:
         self._world = world
 
     async def open(self, user: User, way: Way) -> tuple[str, Token]:
-        """A secret and what is kept of it: a session, or half of one.
+        """A credential and what is kept of it: a session, or half of one.
 
         `user` as it was read when the person was recognised: it must not have changed since.
         Raises `AuthenticationError`.
@@ -83,7 +93,7 @@ class Opening:
 
         token, ended = await self._store.write(change)
         self._ends.tell(ended)
-        return made.secret, token
+        return made.credential(token.kind), token
 
     async def exchange(
         self, challenge: str, need: str, whole: Callable[[Tx, Token], Way]
@@ -101,11 +111,13 @@ class Opening:
 
         token, ended = await self._store.write(change)
         self._ends.tell(ended)
-        return made.secret, token
+        return made.credential(token.kind), token
 
     def mint(self) -> Minted:
         """For `add`."""
-        return Minted(mint(_SESSION_PREFIX), self._world.new_id(), self._world.now())
+        return Minted(
+            mint(_SESSION_PREFIX), mint(_KEY_PREFIX), self._world.new_id(), self._world.now()
+        )
 
     def add(self, tx: Tx, user: User, way: Way, made: Minted) -> tuple[Token, list[str]]:
         """The same in a transaction; what ended to make room is to be told after it."""
@@ -113,12 +125,13 @@ class Opening:
         acting = "" if way.acting == user.org else way.acting
         role = _role(tx, user, acting)
         need = way.handed or ("" if way.trusted else _need(tx, user, acting))
+        kind = TokenKind.HALF if need else way.kind
         full = Token(
-            digest=digest_of(made.secret),
+            digest=digest_of(made.credential(kind)),
             id=made.id,
             org=user.org,
             user=user.name,
-            kind=TokenKind.HALF if need else way.kind,
+            kind=kind,
             label=need or "login",
             role=role,
             created_at=now,
@@ -144,9 +157,13 @@ def half(tx: Tx, challenge: str, need: str, now: int) -> tuple[Token, User]:
     if token is None or token.kind is not TokenKind.HALF or token.label != need:
         raise refused()
     user = people.user(tx, token.org, token.user)
-    if user is None or user.disabled or token.expires_at <= now:
+    if user is None or user.disabled or _is_over(token, now):
         raise refused()
     return token, user
+
+
+def _is_over(token: Token, now: int) -> bool:
+    return token.expires_at <= now or is_early(token.created_at, now)
 
 
 def make_room(tx: Tx, user: User) -> list[str]:

@@ -27,7 +27,6 @@ from control.errors import AuthenticationError, UnavailableError, ValidationErro
 from control.notify.errors import FailedError, RefusedError
 from control.notify.reach import ANYWHERE, Place, Resolve, resolve
 from control.notify.reach import Reach as Outward
-from protocols.instant import SECOND
 
 SECONDS: Final = 10.0  # for one answer
 MAX_BODY: Final = 256 * 1024
@@ -35,8 +34,8 @@ AT_ONCE: Final = 8
 AT_ONCE_EACH: Final = 4  # of one issuer: one that is slow does not hold all
 WAITING: Final = 256  # of all
 WAITING_EACH: Final = 64
-FRESH: Final = 3600 * SECOND  # how long what it says of itself is believed
-AGAIN: Final = 60 * SECOND  # a key that is not known makes us ask again, no sooner than this
+FRESH: Final = 3600.0  # how long what it says of itself is believed
+AGAIN: Final = 60.0  # a key that is not known makes us ask again, no sooner than this
 MAX_REMEMBERED: Final = 1000  # issuers
 # RFC 1918, RFC 6598, RFC 4193: not this machine, nor its link, where clouds tell their secrets.
 PRIVATE: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
@@ -91,9 +90,9 @@ class _Answer(Struct):
 
 class _Known(Struct):
     metadata: Metadata
-    at: int
+    at: float  # on the monotonic clock, as `keys_at`
     keys: list[dict[str, Any]]
-    keys_at: int
+    keys_at: float
 
 
 class Providers:
@@ -159,7 +158,7 @@ class Providers:
         algorithm, kid = id_token.header_of(token)
         known = await self._remembered(issuer)
         key = id_token.key_of(known.keys, algorithm, kid)
-        if key is None and self._world.now() - known.keys_at >= AGAIN:
+        if key is None and self._world.monotonic() - known.keys_at >= AGAIN:
             await self._fetch_keys(known)
             key = id_token.key_of(known.keys, algorithm, kid)
         if key is None:
@@ -178,7 +177,7 @@ class Providers:
         return place
 
     async def _remembered(self, issuer: str) -> _Known:
-        known, now = self._known.get(issuer), self._world.now()
+        known, now = self._known.get(issuer), self._world.monotonic()
         if known is not None and now - known.at < FRESH:
             return known
         self.check(issuer)
@@ -204,7 +203,7 @@ class Providers:
         return made
 
     async def _fetch_keys(self, known: _Known) -> None:
-        known.keys_at = self._world.now()  # first, so that many at once ask once
+        known.keys_at = self._world.monotonic()  # first, so that many at once ask once
         told = known.metadata
         status, body = await self._ask(told.issuer, "GET", told.jwks_uri)
         if status != httpx2.codes.OK:

@@ -7,6 +7,7 @@ has to be without one in between. Who begins shows the old one, or a recovery co
 from typing import Final
 
 from actors import World
+from actors.slewed_clock import is_early
 from control.authn import recovery, totp
 from control.authn.attempts import Purpose, forget, may_try
 from control.authn.endings import Endings
@@ -77,7 +78,7 @@ class Replacement:
         def change(tx: Tx) -> list[str] | None:
             row = factors.next_factor(tx, org, name)
             own = row is not None and row.token == caller.token  # not secret: its id
-            if row is None or not own or row.expires_at <= now:
+            if row is None or not own or not _is_open(row, now):
                 raise ConflictError(
                     "replacement_absent",
                     "begin anew: ten minutes are over, or another session began it",
@@ -121,3 +122,7 @@ def _end_others(tx: Tx, caller: Caller) -> list[str]:
     for token_id in gone:
         people.drop_token(tx, org, token_id)
     return gone
+
+
+def _is_open(row: NextFactor, now: int) -> bool:
+    return now < row.expires_at and not is_early(row.expires_at - LIFE, now)

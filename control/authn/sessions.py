@@ -1,7 +1,8 @@
 """Credentials in use: who presents one, until when it counts, and how it ends.
 
-A browser's session has a cookie for a credential, which counts nowhere else, and ends on its own
-when it was not used for a while. Whatever changes an account ends all that its owner held.
+A browser's session has a cookie and a session key, which count together and nowhere else, and ends
+on its own when it was not used for a while. Whatever changes an account ends all that its owner
+held.
 """
 
 from typing import Final
@@ -10,23 +11,26 @@ import trio
 from msgspec import Struct
 
 from actors import World
-from control.authn.cookies import check_csrf
+from actors.slewed_clock import is_early
+from control.authn.cookies import check_origin
 from control.authn.endings import Endings
-from control.crypto import csrf_of, digest_of
+from control.crypto import digest_of
 from control.errors import AuthenticationError, AuthorizationError, NotFoundError
 from control.model.operation import Browser, Operation
 from control.model.people import Caller, Role, Token, TokenKind, User
 from control.store import members, people
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.http.session_key import HEADER
 from protocols.instant import SECOND
 
 TOUCH: Final = 60 * SECOND  # how exact the last use is: not each request is a write
 RECHECK: Final = 15 * SECOND  # how soon it is known here what another process ended
 FRESH: Final = 600 * SECOND  # how long a person has shown "lately" who it is
 NEVER_OLD: Final = 2**63 - 1  # a program cannot be asked; to make it a token, its owner was
+SESSION_KEY: Final = "session_key"
 _BEARERS: Final = frozenset({TokenKind.SESSION, TokenKind.API})
-_COOKIES: Final = frozenset({TokenKind.BROWSER})
+_BROWSERS: Final = frozenset({TokenKind.BROWSER})
 
 
 class Rules(Struct, frozen=True):
@@ -42,8 +46,6 @@ class Visit(Struct, frozen=True):
     caller: Caller
     token: Token
     until: int
-    csrf: str = ""
-    """What a page has to send back; empty but for a browser's session."""
 
 
 class Sessions:
@@ -56,7 +58,7 @@ class Sessions:
         self._world = world
 
     async def identify(self, op: Operation) -> Caller:
-        """Who asks. A bearer credential goes before a cookie, which needs proof that it is ours.
+        """Who asks. A bearer credential goes before a browser's session.
 
         Raises `AuthenticationError`; `AuthorizationError` (`csrf`) is `guard`'s.
         """
@@ -69,28 +71,32 @@ class Sessions:
         return (await self._visit(credential, _BEARERS)).caller
 
     async def visit(self, browser: Browser) -> Visit:
-        """The session of a browser's cookie; that it was used is noted.
+        """The session of a browser's cookie and session key; that it was used is noted.
 
-        Raises `AuthenticationError`.
+        Raises `AuthenticationError`; its code is `session_key` for a cookie alone.
         """
-        visit = await self._visit(browser.cookie, _COOKIES)
+        if browser.cookie and not browser.session_key:
+            raise AuthenticationError(
+                SESSION_KEY,
+                f"a session's cookie needs its session key beside it ({HEADER}): sign in again",
+            )
+        visit = await self._visit(browser.credential, _BROWSERS)
         now, digest = self._world.now(), visit.token.digest
         if now - visit.token.seen_at >= TOUCH:
             await self._store.write(lambda tx: people.touch_token(tx, digest, now))
         return visit
 
-    async def of(self, caller: Caller, browser: Browser) -> Visit:
+    async def of(self, caller: Caller) -> Visit:
         """The credential that the caller came with. Raises `AuthenticationError`."""
         found = await self._store.read(lambda tx: _held(tx, *caller.account, caller.token))
         if found is None:
             raise refused()
-        csrf = csrf_of(browser.cookie) if found.token.kind is TokenKind.BROWSER else ""
-        return Visit(found.caller, found.token, self._end(found.token), csrf)
+        return Visit(found.caller, found.token, self._end(found.token))
 
     async def leave(self, browser: Browser) -> None:
         """End the session that a browser had, if it had one: it gets another."""
         try:
-            visit = await self._visit(browser.cookie, _COOKIES)
+            visit = await self._visit(browser.credential, _BROWSERS)
         except AuthenticationError:
             return
         await self.logout(visit.caller)
@@ -144,7 +150,9 @@ class Sessions:
 
     def check_fresh(self, caller: Caller) -> None:
         """Raises `AuthorizationError` (`step_up`) when that is too long ago."""
-        if self._world.now() - caller.proven_at > FRESH:
+        now, proven_at = self._world.now(), caller.proven_at
+        early = proven_at != NEVER_OLD and is_early(proven_at, now)
+        if early or now - proven_at > FRESH:
             raise step_up()
 
     def check_person(self, caller: Caller) -> None:
@@ -173,10 +181,12 @@ class Sessions:
         until = self._end(found.token)
         if found.token.kind not in kinds or until <= self._world.now():
             raise refused()
-        csrf = csrf_of(credential) if found.token.kind is TokenKind.BROWSER else ""
-        return Visit(found.caller, found.token, until, csrf)
+        return Visit(found.caller, found.token, until)
 
     def _end(self, token: Token) -> int:
+        """When it ends; 0, which is over, for one that was issued by a clock that was ahead."""
+        if is_early(token.created_at, self._world.now()):
+            return 0
         if token.kind is TokenKind.BROWSER:
             return min(token.expires_at, token.seen_at + self._rules.idle)
         return token.expires_at
@@ -188,7 +198,7 @@ def guard(op: Operation) -> None:
     A bearer credential is not sent by itself: it needs no more than itself.
     """
     if op.guarded and not op.credential:
-        check_csrf(op.browser)
+        check_origin(op.browser)
 
 
 def step_up() -> AuthorizationError:

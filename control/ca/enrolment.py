@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from actors.slewed_clock import is_early
 from actors.world import World
 from control.ca.issuer import Asker, Entry, Issuer, asker_of
 from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx, Token
@@ -120,7 +121,7 @@ class Enrolment:
                 raise AuthenticationError("token_refused", _REFUSED)
             if token.used_at is not None:
                 return Entry(_again(tx, token, asker, request.link_key, now), replaced=False)
-            if token.expires_at <= now:
+            if token.expires_at <= now or is_early(token.created_at, now):
                 raise AuthenticationError("token_refused", _REFUSED)
             check_place(tx.agent(token.name), replace_agent=token.replace)
             entry = self._issuer.enrol(tx, token.name, asker, request.link_key, now)

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from actors.slewed_clock import is_early
 from actors.world import World
 from control.ca.enrolment import check_binding, check_organization, check_place, counts, name_of
 from control.ca.issuer import Asker, Entry, Issuer, asker_of
@@ -59,7 +60,7 @@ class Joining:
 
         def step(tx: LedgerTx) -> Join | Entry:
             known = tx.join_of(asker.hash)
-            if known is None or known.expires_at <= now:
+            if known is None or _is_over(known, now):
                 issued = tx.certificate_of(asker.hash)
                 if issued is not None and not _lives(tx, issued, now):
                     raise _key_used()
@@ -201,9 +202,13 @@ def _fresh(request: JoinRequest, asker: Asker, source: str, now: int, join_id: s
     )
 
 
+def _is_over(join: Join, now: int) -> bool:
+    return join.expires_at <= now or is_early(join.decided_at or join.requested_at, now)
+
+
 def _undecided(tx: LedgerTx, join_id: str, now: int) -> Join:
     join = tx.join(join_id)
-    if join is None or join.expires_at <= now:
+    if join is None or _is_over(join, now):
         raise NotFoundError("not_found", "there is no such request")
     if join.state is not JoinState.PENDING:
         raise ConflictError("join_decided", f"the request is {join.state} already")

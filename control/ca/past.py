@@ -25,6 +25,7 @@ class Past:
         """`checked`: whether the clock is doubted at all (`link.check_clock`)."""
         self._world = world
         self.floor = floor
+        self._latest = 0  # of the readings of this process
         self._checked = checked
 
     def doubted(self, name: AgentName) -> UnavailableError:
@@ -45,11 +46,12 @@ class Past:
     def check(self, tx: LedgerTx, name: AgentName) -> None:
         """Return if the clock may be right. Raises `UnavailableError` (`clock_behind`).
 
-        By the clock that never goes back: one that was ahead in this process, and was set right,
-        shuts nobody out.
+        By the latest time that this process has had: a clock that was ahead in it, and was set
+        right, shuts nobody out.
         """
         seen = max(tx.newest_end() - AGENT_LIFE, self.floor)
-        if self._checked and self._world.now() + TOLERANCE < seen:
+        self._latest = max(self._latest, self._world.now())
+        if self._checked and self._latest + TOLERANCE < seen:
             raise UnavailableError(
                 BEHIND,
                 f"the control plane's clock is behind {rfc3339(seen // SECOND * SECOND)}, which it"

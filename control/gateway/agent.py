@@ -18,6 +18,7 @@ from control.gateway.audience import Audience
 from control.gateway.deadlines import Deadlines
 from control.gateway.paces import Paces
 from control.model.agents import Health
+from control.model.conditions import WORKERS_FAILING
 from control.model.links import Link
 from control.services.presence import Watch
 from protocols.link import events as e
@@ -29,7 +30,7 @@ from protocols.link.messages import MessageType
 from protocols.link.pipe import Pipe
 from protocols.link.session import Session
 from protocols.link.states import SENDABLE
-from protocols.link.vocabulary import ByeReason, SkipReason, SyncPhase
+from protocols.link.vocabulary import ByeReason, SkipReason, SyncPhase, WorkersState
 from protocols.link.vocabulary import Health as Words
 from protocols.pki.chain import Agent as Peer
 from protocols.pki.names import AgentName
@@ -110,7 +111,17 @@ class LiveAgent:
             "_outdone",
             "_over",
         ),
-        *("_owing", "_paces", "_pipe", "_ready", "_session", "_wake", "_watched", "_writing"),
+        *(
+            "_owing",
+            "_paces",
+            "_pipe",
+            "_ready",
+            "_session",
+            "_wake",
+            "_watched",
+            "_workers_fail",
+            "_writing",
+        ),
         *("acknowledged", "bundle", "health", "name", "serial", "since", "sync"),
     )
 
@@ -139,6 +150,7 @@ class LiveAgent:
         self._watched = False
         self._writing = False
         self._codes: frozenset[str] | None = None
+        self._workers_fail = False
         self._noted: tuple[str, str, frozenset[str] | None] | None = None
         self._paces = Paces.begin(around.world.monotonic())
         self._session = Session.control(end, self._now())
@@ -340,6 +352,8 @@ class LiveAgent:
                 await self._around.ends.registered(self.name, message, self.acknowledged)
             case m.Conditions():
                 self._codes = frozenset(map(str, message.codes))
+            case m.Workers():
+                self._workers_fail = message.state is WorkersState.FAILING
             case m.Heartbeat():
                 await self._note(str(message.health), self.sync)
             case m.SyncState():
@@ -358,14 +372,17 @@ class LiveAgent:
         is what changes faster than its pace: what is so still is on record with a later word.
         """
         self.health, self.sync = health, sync
-        state = (health, sync, self._codes)
+        codes = self._codes
+        if codes is not None and self._workers_fail:
+            codes |= {WORKERS_FAILING}
+        state = (health, sync, codes)
         if not (health and sync) or state == self._noted:
             return
-        if sync == SyncPhase.SYNCING and health == Words.SERVING and not self._codes:
+        if sync == SyncPhase.SYNCING and health == Words.SERVING and not codes:
             return
         if self._paces.notes.take(self._around.world.monotonic()):
             self._noted = state
-            found = await self._around.ends.said(self.name, health, sync, self._codes)
+            found = await self._around.ends.said(self.name, health, sync, codes)
             self._around.watch.said(*self.name, found)
 
     def _applied(self, id_: int) -> None:

@@ -11,17 +11,17 @@ from msgspec.structs import replace
 from actors import World
 from control.model.records import Severity
 from control.services.alerts import Alerts
-from protocols.instant import SECOND
 from protocols.link.errors import Fault
 from protocols.pki.names import AgentName
 
-EVERY: Final = 3600 * SECOND
+EVERY: Final = 3600.0  # seconds
 REMEMBERED: Final = 20_000
 """Agents and kinds; what was told of longest ago is forgotten first."""
 
 
 class _Told(NamedTuple):
-    at: int
+    at: float
+    """On the monotonic clock."""
     since: int
     """Times that were not told yet."""
 
@@ -57,7 +57,7 @@ class Alarms:
 
     async def _raise(self, name: AgentName, code: str, severity: Severity, text: str) -> None:
         key = name, code
-        now, told = self._world.now(), self._told.get(key)
+        now, told = self._world.monotonic(), self._told.get(key)
         if told is not None and now - told.at < EVERY:
             self._told[key] = told._replace(since=told.since + 1)
             return

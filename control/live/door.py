@@ -29,6 +29,7 @@ from control.model.operation import Operation
 from control.model.people import Origin
 from control.store.reader import reading_for, signed_in, stranger
 from protocols.http.scope import Receive, Scope, Send
+from protocols.http.session_key import SUBPROTOCOL
 from protocols.instant import SECOND, rfc3339
 from protocols.live.limits import Bounds
 from protocols.openapi import JSON, ErrorBody
@@ -72,7 +73,7 @@ class Door:
             return
         with self._counted(places), reading_for(signed_in(visit.caller.org, visit.token.id)):
             await receive()
-            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
             await Browser(self._plane, self._hub, visit, op, self._bounds).run(receive, send)
 
     def _places(self, visit: Visit) -> list[tuple[str, ...]]:
@@ -129,7 +130,7 @@ class Door:
             request_id=self._world.new_id(),
             credential=None,
             origin=Origin(client[0] if client else "", shown),
-            browser=from_browser(headers, own),
+            browser=from_browser(headers, own, websocket=True),
             anyone=True,
         )
 

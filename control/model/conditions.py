@@ -4,6 +4,7 @@ A condition lasts until the control plane learns that it is over. Everything els
 as a lockout: nothing ends it but a person who acknowledges it.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from control.model.records import Alert
@@ -13,6 +14,8 @@ from protocols.link.vocabulary import AlertCode
 OFFLINE: Final = "agent_offline"
 SEALED: Final = str(AlertCode.SEALED)
 REFUSING: Final = "refusing"
+WORKERS_FAILING: Final = "workers_failing"
+"""What an agent says by `Workers` of the link."""
 CHANNEL_FAILING: Final = "channel_failing"
 ROLLOUT_HALTED: Final = "rollout_halted"
 BUNDLE_FULL: Final = "bundle_full"
@@ -21,16 +24,44 @@ REPORTED: Final = frozenset(
     for code in (
         *(AlertCode.SEALED, AlertCode.AUDIT_SINK_FAILED, AlertCode.STORE_FAILED),
         *(AlertCode.DISK_LOW, AlertCode.POLICY_EXPIRED, AlertCode.CERTIFICATE_EXPIRING),
-        AlertCode.CLOCK_SET_BACK,
+        *(AlertCode.CLOCK_SET_BACK, WORKERS_FAILING),
     )
 )
-"""What an agent says of itself for as long as it holds (`Conditions` of the link)."""
+"""What an agent says of itself for as long as it holds (`Conditions`, `Workers` of the link)."""
 CONDITIONS: Final = REPORTED | {OFFLINE, REFUSING, CHANNEL_FAILING, ROLLOUT_HALTED, BUNDLE_FULL}
 
 _ENDS: Final = {
     OFFLINE: "agent {vault} is heard again",
     SEALED: "agent {vault} is unsealed",
     REFUSING: "agent {vault} serves requests again",
+}
+_MESSAGES: Final[Mapping[str, str]] = {
+    SEALED: "agent {vault} is sealed: it serves nothing until it is unsealed",
+    REFUSING: "agent {vault} refuses every request: it cannot write its audit log",
+    WORKERS_FAILING: "worker processes of agent {vault} end again and again: see its log",
+    AlertCode.AUDIT_SINK_FAILED: "an audit sink of agent {vault} does not accept records",
+    AlertCode.STORE_FAILED: "agent {vault} cannot write its database or its anchor",
+    AlertCode.DISK_LOW: "a disk of agent {vault} is nearly full: free some space before it refuses "
+    "requests",
+    AlertCode.POLICY_EXPIRED: "the policy bundle of agent {vault} has expired",
+    AlertCode.CLOCK_SET_BACK: "the clock of agent {vault} is behind a time it has shown before",
+    AlertCode.CERTIFICATE_EXPIRING: "the certificate of agent {vault} expires and is not renewed",
+    AlertCode.AUDIT_TAMPERED: "the audit log of agent {vault} is damaged or was changed: keep a "
+    "copy, then run `freehold audit verify` on its machine",
+    AlertCode.STORE_TAMPERED: "somebody else has written to the database of agent {vault}, or it "
+    "is damaged: find out who can write the file, and see `store.foreign_write` in its audit log",
+    AlertCode.STORE_ROLLED_BACK: "database, audit log, anchor or link files of agent {vault} are "
+    "older than they once were: find out who has put back a copy",
+    AlertCode.LOCKOUT: "agent {vault} has locked out a credential after wrong secrets: see "
+    "`auth.refused` and failed logins in its audit log",
+    AlertCode.ROTATION_FAILED: "agent {vault} could not rotate its key-encryption key: it tries "
+    "again each hour; see its log",
+    AlertCode.SECRET_EXPIRING: "a secret of agent {vault} expires soon",
+    AlertCode.SECRET_EXPIRED: "a secret of agent {vault} has expired",
+    AlertCode.POLICY_REFUSED: "agent {vault} has refused its policy bundle: the outcome of the "
+    "bundle says why",
+    AlertCode.METRICS_DROPPED: "agent {vault} could not send its metrics for so long that it has "
+    "dropped the oldest",
 }
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -46,9 +77,10 @@ def end_of(alert: Alert) -> str:
     return f"{end} (after {lasted(alert.ended_at - alert.at)})"
 
 
-def sealed(vault: str) -> str:
-    """What is said of a sealed agent, however it became known."""
-    return f"agent {vault} is sealed: it serves nothing until it is unsealed"
+def message_of(code: str, vault: str, subject: str = "") -> str:
+    """What is said of an agent's alert, however it became known. `subject`: an opaque id."""
+    message = _MESSAGES[code].format(vault=vault)
+    return f"{message} (id {subject})" if subject else message
 
 
 def lasted(length: int) -> str:

@@ -6,19 +6,25 @@ from msgspec import Struct, field
 
 from control.model.people import Caller, Role
 from control.model.people import Origin as Origin
+from protocols.http.session_key import credential_of
 
 
 class Browser(Struct, frozen=True):
     """What a browser sends by itself, and what only a page of our own can make it send."""
 
     cookie: str = ""
-    """The session's secret."""
-    csrf: str = ""
+    """One half of the session's credential, which other ports of this host see, too."""
+    session_key: str = ""
+    """The other half, which our own pages alone know (`protocols.http.session_key`)."""
     same_origin: bool = False
     """Whether it says that a page of ours asked; false too where it says nothing."""
-    half: str = ""
     oidc: str = ""
     asked: str = ""
+
+    @property
+    def credential(self) -> str:
+        """The session's; empty unless cookie and session key are both there."""
+        return credential_of(self.cookie, self.session_key)
 
 
 class Whoever(Struct):

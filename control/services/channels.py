@@ -11,16 +11,18 @@ from msgspec.structs import replace
 from actors import World
 from control.crypto import Sealer
 from control.errors import ConflictError, NotFoundError, RateLimitError, ValidationError
+from control.model.conditions import CHANNEL_FAILING
 from control.model.names import address
 from control.model.notices import Channel, Kind, Notice, Quiet, Secrets, State, Terms, Tls, Type
-from control.model.records import Severity
+from control.model.records import Alert, Severity
 from control.notify import webhook
 from control.notify.errors import UndeliveredError
 from control.notify.letter import Letter
 from control.notify.rate import Allowance
 from control.notify.reach import Reach
 from control.notify.sender import Sender
-from control.store import channels, notices
+from control.services.alerts import Alerts
+from control.store import alerts, channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
@@ -60,10 +62,12 @@ class Channels:
         sender: Sender,
         reach: Reach,
         world: World,
+        alerts_: Alerts,
         url: str = "",
     ) -> None:
         """`url`: where the dashboard is, if that is known."""
         self._store = store
+        self._alerts = alerts_
         self._sealer = sealer
         self._sender = sender
         self._reach = reach
@@ -126,7 +130,7 @@ class Channels:
             secrets = replace(secrets, keys=(webhook.new_key(),), until=0)
         sealed = self._sealed(before, secrets)
 
-        def change(tx: Tx) -> Held:
+        def change(tx: Tx) -> tuple[Held, list[Alert]]:
             row = require(tx, org, identifier)
             changed = row.secret != before.secret  # not secret: sealed
             if changed or row.changed_at != before.changed_at:
@@ -137,20 +141,28 @@ class Channels:
             )  # fmt: skip
             _check_name(tx, made)
             channels.put_channel(tx, made)
-            return _held(tx, org, [made])[0]
+            over = [] if made.enabled else self._over(tx, org, identifier)
+            return _held(tx, org, [made])[0], over
 
-        held = await self._store.write(change)
+        held, over = await self._store.write(change)
+        self._alerts.tell(*over)
         return held, webhook.shown(secrets.keys[0]) if moved else ""
 
     async def remove(self, org: str, identifier: str) -> None:
         """And all that waits for it. Raises `NotFoundError`."""
 
-        def change(tx: Tx) -> None:
+        def change(tx: Tx) -> list[Alert]:
             require(tx, org, identifier)
             channels.drop_channel(tx, org, identifier)
             notices.forget(tx, org, identifier)
+            return self._over(tx, org, identifier)
 
-        await self._store.write(change)
+        self._alerts.tell(*await self._store.write(change))
+
+    def _over(self, tx: Tx, org: str, identifier: str) -> list[Alert]:
+        """It sends nothing any more, so it does not fail; the alerts that are over with it."""
+        now = self._world.now()
+        return alerts.resolve(tx, org, [CHANNEL_FAILING], [""], now=now, subject=identifier)
 
     async def renew_key(self, org: str, identifier: str) -> tuple[Held, str]:
         """Another signing key; the one before signs beside it for a day.

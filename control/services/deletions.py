@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from actors import World
-from actors.slewed_clock import SlewedClock
 from control.store.marks import mark, put_mark
 from control.store.rows import Tx
 from control.store.store import Store
@@ -18,6 +17,8 @@ from protocols.instant import SECOND
 
 log: Final = logging.getLogger("freehold.control")
 MARK: Final = "deletion-clock"
+CONFIRMED: Final = "confirmed-clock"
+JUMP: Final = 3600 * SECOND
 EVERY: Final = 60 * SECOND  # between two notes of how far it has come
 
 
@@ -27,34 +28,45 @@ class Deletions:
     def __init__(self, store: Store, world: World) -> None:
         self._store = store
         self._world = world
-        self._clock: SlewedClock | None = None
+        self._clock = world.clock
+        self._confirmed: str | None = None  # the confirmation that was there before; None: unknown
         self._told = False
 
     @property
     def are_suspended(self) -> bool:
         """Whether the jobs wait, as far as this process has looked."""
-        return self._clock is not None and self._clock.is_suspended
+        return self._confirmed is not None and self._clock.is_suspended
 
     def guarded(self, job: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
         """The job, unless deletions are suspended. It raises as the store does."""
 
         async def run() -> None:
-            await self._look()
+            await self.look()
             if not self.are_suspended:
                 await job()
 
         return run
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
         """Take over what is stored, and store how far this process has come."""
-        stored = int(await self._store.read(lambda tx: mark(tx, MARK)) or 0)
-        if self._clock is None:
-            start = stored or self._world.wall()
-            self._clock = SlewedClock(start, self._world.wall, self._world.uptime)
         clock = self._clock
-        clock.advance_to(stored)
+        stored, confirmed = await self._store.read(_stored)
+        if self._confirmed is None:
+            clock.resume(stored or self._world.wall())
+        elif confirmed != self._confirmed:
+            clock.step()
+            await self._store.write(lambda tx: put_mark(tx, MARK, str(clock.value)))
+        else:
+            clock.advance_to(stored)
+        self._confirmed = confirmed
         if clock.value >= stored + EVERY:
             await self._store.write(lambda tx: note(tx, clock.value))
+        if (jump := clock.jump()) > JUMP:
+            log.error(
+                "the machine's clock jumped %d seconds ahead, or the machine was suspended. If it "
+                "was wrong: what was issued meanwhile is refused once the clock is right",
+                jump // SECOND,
+            )
         suspended, told, self._told = clock.is_suspended, self._told, clock.is_suspended
         if suspended and not told:
             log.error(
@@ -62,6 +74,16 @@ class Deletions:
                 "is known to have passed. Put it right, or run `freehold control confirm-clock`",
                 clock.lag // (86_400 * SECOND),
             )
+
+
+def _stored(tx: Tx) -> tuple[int, str]:
+    return int(mark(tx, MARK) or 0), mark(tx, CONFIRMED)
+
+
+def confirm(tx: Tx, wall: int) -> None:
+    """Go on from this reading of the machine's clock (Unix ns), also where that is less."""
+    put_mark(tx, MARK, str(wall))
+    put_mark(tx, CONFIRMED, str(wall))
 
 
 def note(tx: Tx, value: int) -> None:

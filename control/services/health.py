@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from actors import World
 from control.model.agents import Health, Life
-from control.model.conditions import REFUSING, REPORTED, SEALED, sealed
+from control.model.conditions import REFUSING, REPORTED, SEALED, message_of
 from control.model.records import Alert, Severity
 from control.services import registry
 from control.services.alerts import changed
@@ -17,22 +17,10 @@ from control.services.events import Event, Topic
 from control.services.together import in_pieces
 from control.store import agents, alerts
 from control.store.rows import Tx
-from protocols.link.vocabulary import AlertCode
+from protocols.link.vocabulary import WARNINGS
 from protocols.pki.names import AgentName
 
 _BY_HEALTH: Final = frozenset({SEALED, REFUSING})
-_CRITICAL: Final = frozenset(
-    {SEALED, REFUSING, AlertCode.AUDIT_SINK_FAILED, AlertCode.STORE_FAILED}
-)
-_TOLD: Final = {
-    AlertCode.AUDIT_SINK_FAILED: "an audit sink of agent {vault} does not accept records",
-    AlertCode.STORE_FAILED: "agent {vault} cannot write its database or its anchor",
-    AlertCode.DISK_LOW: "a disk of agent {vault} is nearly full",
-    AlertCode.POLICY_EXPIRED: "the policy bundle of agent {vault} has expired",
-    AlertCode.CLOCK_SET_BACK: "the clock of agent {vault} is behind a time it has shown before",
-    AlertCode.CERTIFICATE_EXPIRING: "the certificate of agent {vault} expires and is not renewed",
-    REFUSING: "agent {vault} refuses every request: it cannot write its audit log",
-}
 
 
 class Said(NamedTuple):
@@ -99,14 +87,13 @@ def _note(tx: Tx, org: str, said: Sequence[Said]) -> list[Sequence[Event]]:
 
 
 def _alert(name: AgentName, code: str, identifier: str, now: int) -> Alert:
-    told = sealed(name.vault) if code == SEALED else _TOLD[code].format(vault=name.vault)
     return Alert(
         id=identifier,
         org=name.org,
         vault=name.vault,
         code=code,
-        severity=Severity.CRITICAL if code in _CRITICAL else Severity.WARNING,
-        message=told,
+        severity=Severity.WARNING if code in WARNINGS else Severity.CRITICAL,
+        message=message_of(code, name.vault),
         at=now,
         acknowledged_by="",
         acknowledged_at=0,

@@ -17,7 +17,7 @@ from actors import World
 from control.crypto import sha256
 from control.errors import ConflictError, UnavailableError, ValidationError
 from control.model.claims import counted, passed
-from control.model.conditions import SEALED, sealed
+from control.model.conditions import REPORTED, SEALED, message_of
 from control.model.links import Link
 from control.model.policies import Outcome, Standing
 from control.model.records import Alert, Severity
@@ -33,6 +33,7 @@ from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link.vocabulary import (
     BUCKETS_US,
+    WARNINGS,
     AlertCode,
     NotificationCode,
     PolicyPhase,
@@ -431,17 +432,15 @@ def _alerted(tx: Tx, link: Link, told: m.Alert, mark: Mark) -> Events:
         over = alerts.resolve(tx, link.org, [SEALED], [link.vault], now=mark.now, before=at)
         return tuple(map(changed, over))
     subject = told.subject.hex() if any(told.subject) else ""
-    what = f" of {subject}" if subject else ""
-    said = f"agent {link.vault} reports {told.code.replace('_', ' ')}{what}"
     severity = Severity(str(told.severity))
-    if told.code is AlertCode.SEALED:  # as of an agent that calls it information
-        severity, said = Severity.CRITICAL, sealed(link.vault)
+    if told.code in REPORTED:  # as of an older agent that calls it something else
+        severity = Severity.WARNING if told.code in WARNINGS else Severity.CRITICAL
     return _raise(
         tx,
         link,
         mark,
         str(told.code),
-        said,
+        message_of(told.code, link.vault, subject),
         severity=severity,
         subject=subject,
         at=at,

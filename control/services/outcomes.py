@@ -18,7 +18,7 @@ DEAD: Final = 1000
 
 
 class Attempt(NamedTuple):
-    """One that is over. `chance`: in [0, 1). `alert`: raised if it makes the first dead letter."""
+    """One that is over. `chance`: in [0, 1). `alert`: raised if it makes a dead letter."""
 
     delivery: Delivery
     now: int
@@ -27,7 +27,7 @@ class Attempt(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Whether it is a dead letter, and the first one of its channel, which is an alert."""
+    """Whether it is a dead letter, and whether the alert that its channel fails begins with it."""
 
     dead: bool
     raised: bool
@@ -53,11 +53,10 @@ def undelivered(tx: Tx, attempt: Attempt, error: FailedError | RefusedError) -> 
     made = _next(tx, row, attempt, error)
     dead = made.state is State.DEAD
     counts = channels.counts(tx, row.org) if dead and row.channel != MAIL else {}
-    raised = bool(counts) and not counts.get((row.channel, State.DEAD), 0)
     if counts.get((row.channel, State.DEAD), 0) >= DEAD:
         channels.drop_oldest_dead(tx, row.org, row.channel)
-    if raised:
-        alerts.fire(tx, attempt.alert)
+    fails = dead and row.channel != MAIL
+    raised = fails and bool(alerts.fire(tx, attempt.alert, repeat=False))
     channels.put_delivery(tx, made)
     found = channels.channel(tx, row.org, row.channel)
     if found is not None:

@@ -69,9 +69,11 @@ class Registry:
     async def move(self, org: str, vault: str, to: Life, reason: str) -> Agent:
         """Lock or retire. Raises `ConflictError` where its life does not go that way."""
         now = self._world.now()
+        word = self._watch.state(org, vault)
+        heard = word[1] if word is not None else 0
 
         def change(tx: Tx) -> Agent:
-            return moved(tx, org, vault, to, reason, now=now)
+            return moved(tx, org, vault, to, reason, now=now, heard=heard)
 
         agent = await self._store.write(change)
         self.follow(agent)
@@ -87,14 +89,20 @@ class Registry:
         return self._watch.over(agent)
 
 
-def moved(tx: Tx, org: str, vault: str, to: Life, reason: str, *, now: int) -> Agent:
-    """The step in its table; its certificates are revoked with it."""
+def moved(
+    tx: Tx, org: str, vault: str, to: Life, reason: str, *, now: int, heard: int = 0
+) -> Agent:
+    """The step in its table; its certificates are revoked with it.
+
+    `heard`: when its last word came, as far as a process knows that the database does not.
+    """
     agent = _agent(tx, org, vault)
     if to not in NEXT[agent.life]:
         raise ConflictError("life_conflict", f"an agent that is {agent.life} cannot become {to}")
     if to is Life.ACTIVE:
         raise ConflictError("not_enrolled", "an agent becomes active by enrolling")
     changed = living(agent, to, reason, now=now)
+    changed = replace(changed, last_seen=max(changed.last_seen, heard))
     agents.put_agent(tx, changed)
     alerts.resolve_agent(tx, org, vault, now)
     ledger = SqlLedgerTx(tx)

@@ -1,7 +1,8 @@
 """Refusals of strangers at the API: each operation has a pace of its own (`Refusals`).
 
 So a flood of one, of forged ways back from a provider for instance, hides no wrong passwords. There
-are a dozen operations that are open to strangers, so the trail grows by 18 MB a day at most.
+are a dozen operations that are open to strangers, and a cookie without its session key has one pace
+for all, so the trail grows by 20 MB a day at most.
 """
 
 from actors import World

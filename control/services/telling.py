@@ -45,7 +45,13 @@ def telling(
     """`secret`: what an invitation's link ends with. Raises `OSError` (unreadable authorities)."""
     sender = Sender(means.post, means.reach, means.resolve, world)
     channels = Channels(
-        store, sealer=sealer, sender=sender, reach=means.reach, world=world, url=means.url
+        store,
+        sealer=sealer,
+        sender=sender,
+        reach=means.reach,
+        alerts_=alerts,
+        world=world,
+        url=means.url,
     )
     welcome = Welcome(store, sender, secret, means.url, world)
     postman = Postman(

@@ -47,3 +47,9 @@ def sign_in(context: BrowserContext, address: str, org: str, name: str, password
     )
     if not answer.ok:
         raise RuntimeError(answer.text())
+    page = context.new_page()
+    page.route("**/*", lambda route: route.fulfill(body="", content_type="text/html"))
+    page.goto(address)
+    key = answer.json()["session_key"]
+    page.evaluate("key => localStorage.setItem('freehold-session-key', key)", key)
+    page.close()

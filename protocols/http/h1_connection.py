@@ -41,6 +41,7 @@ class H1Connection:
         self._method = "GET"  # of the request in hand, for the server's own answers
         self._target = b""
         self._unsized = False  # the request before has no length, but its method has a body
+        self._seen = False  # the application has seen the request in hand
 
     async def run(self) -> None:
         """Serve until the end; the caller closes the transport."""
@@ -115,8 +116,9 @@ class H1Connection:
             head.target,
             head.headers,
             reservation=exchange.reservation,
+            any_path=self.shared.any_path,
         )
-        self._handling = True
+        self._handling = self._seen = True
         try:
             await self.shared.app(scope, exchange.receive, exchange.send)
         except Exception as error:  # noqa: BLE001 - whatever the app raises ends here, and is logged
@@ -128,7 +130,7 @@ class H1Connection:
 
     async def _next_head(self) -> RequestHead | None:
         reader, transport, pulse = self.reader, self.transport, self.shared.pulse
-        self._method = "GET"
+        self._method, self._seen = "GET", False
         head = reader.next_head()
         if head is not None:  # pipelined: others get their turn in between
             await trio.lowlevel.checkpoint()
@@ -156,11 +158,17 @@ class H1Connection:
 
     async def _answer_refusal(self, error: RefusedError) -> None:
         refused(error, self.peer)
-        headers, body = self.shared.refusal(error, self._target)
+        shared, status = self.shared, error.status
+        if self._seen:
+            headers, body = shared.refusal(error, self._target)
+        else:
+            status, headers, body = await shared.unread_refusal(
+                error, self._target, self.peer.client
+            )
         try:
             await self.transport.send(
                 whole(
-                    error.status,
+                    status,
                     [*headers, *error.headers],
                     body,
                     self.shared.pulse.date_line,

@@ -198,16 +198,23 @@ class H2Connection:
 
     async def _serve(self, stream: H2Stream, request: Request | RefusedError) -> None:
         shared = self.shared
-        error: RefusedError | None
         try:
             if isinstance(request, RefusedError):
                 raise request
             method, target, headers = request.method, request.target, list(request.headers)
             scope = build_scope(
-                self.peer, "2", method, target, headers, reservation=stream.reservation
+                self.peer,
+                "2",
+                method,
+                target,
+                headers,
+                reservation=stream.reservation,
+                any_path=shared.any_path,
             )
         except RefusedError as refusal:
-            error = refusal
+            refused(refusal, self.peer)
+            answer = await shared.unread_refusal(refusal, _target(request), self.peer.client)
+            await stream.answer(*answer)
         else:
             stream.begin(request)
             try:
@@ -220,9 +227,9 @@ class H2Connection:
             if not stream.failed and not stream.refused:
                 app_failed(AppError("no whole response"), self.peer)
             error = stream.refusal()
-        if error is not None:
-            refused(error, self.peer)
-            await stream.answer(error.status, *shared.refusal(error, _target(request)))
+            if error is not None:
+                refused(error, self.peer)
+                await stream.answer(error.status, *shared.refusal(error, target))
 
     # The writer, and the end.
 

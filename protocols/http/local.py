@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from protocols.http.scope import App, Receive, Refuse, Scope, Send
+from protocols.http.errors import RefusedError
+from protocols.http.scope import App, Receive, Refuse, RefuseUnread, Scope, Send
 
 _LOCAL: Final = re.compile(
     rb"(?:(?:[a-z0-9-]+\.)*localhost\.?|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?",
@@ -27,20 +28,26 @@ class LocalOnly:
     A request without one (HTTP/1.0) is not a browser's and is served.
     """
 
-    def __init__(self, app: App, refuse: Refuse) -> None:
+    def __init__(self, app: App, refuse: Refuse, refuse_unread: RefuseUnread | None = None) -> None:
         self._app = app
         self._refuse = refuse
+        self._refuse_unread = refuse_unread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""
         if is_local(scope["headers"]):
             await self._app(scope, receive, send)
             return
-        headers, body = self._refuse(421, "host_not_local", _MESSAGE)
+        error = RefusedError(421, "host_not_local", _MESSAGE)
+        if self._refuse_unread is None:
+            headers, body = self._refuse(error.status, error.code, error.message)
+            status = error.status
+        else:
+            status, headers, body = await self._refuse_unread(error, scope.get("client"))
         kind = "websocket.http" if scope["type"] == "websocket" else "http"
         start: dict[str, Any] = {
             "type": f"{kind}.response.start",
-            "status": 421,
+            "status": status,
             "headers": headers,
         }
         await send(start)

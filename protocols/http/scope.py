@@ -14,9 +14,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Refuse = Callable[[int, str, str], tuple[Headers, bytes]]
+Address = tuple[str, int]
+RefuseUnread = Callable[[RefusedError, Address | None], Awaitable[tuple[int, Headers, bytes]]]
+"""Status, headers and body for a request of this client that the application will not see."""
 TurnAway = Callable[[bytes], tuple[Headers, bytes] | None]
 """Headers and body of the 503 for a request target; None for what must get through."""
-Address = tuple[str, int]
 
 RESERVATION: Final = "freehold.reservation"
 """Key of a request's scope; the value is an `answers.Reservation`, or None."""
@@ -41,12 +43,14 @@ def build_scope(
     headers: Headers,
     *,
     reservation: object = None,
+    any_path: bool = False,
 ) -> dict[str, Any]:
     """Scope of one request; `target` is in origin form (`/path?query`) or `*`.
 
     `extensions["tls"]` is there on TLS connections: `version`, `cipher`, `peer_certificate` (DER
     or None). Raises RefusedError(400) for a path with a broken percent-escape, or one that is
-    not UTF-8 once decoded: two readers of such a path could disagree about what it names.
+    not UTF-8 once decoded: two readers of such a path could disagree about what it names. With
+    `any_path` the application refuses these itself: it reads `raw_path`.
     """
     raw_path, _, query = target.partition(b"?")
     return {
@@ -55,7 +59,7 @@ def build_scope(
         "http_version": http_version,
         "method": method,
         "scheme": peer.scheme,
-        "path": decode_path(raw_path),
+        "path": read_path(raw_path) if any_path else decode_path(raw_path),
         "raw_path": raw_path,
         "query_string": query,
         "root_path": "",
@@ -78,6 +82,11 @@ def decode_path(raw_path: bytes) -> str:
         return unquote_to_bytes(raw_path).decode("utf-8")
     except UnicodeDecodeError:
         raise RefusedError(400, "bad_utf8", "path is not UTF-8") from None
+
+
+def read_path(raw_path: bytes) -> str:
+    """Percent-decode once, whatever it is: for applications that look at `raw_path` too."""
+    return unquote_to_bytes(raw_path).decode("utf-8", "replace")
 
 
 def _is_hex(pair: bytes) -> bool:

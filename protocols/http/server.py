@@ -25,7 +25,7 @@ from protocols.http.limits import Limits
 from protocols.http.lull import Lull
 from protocols.http.pulse import Pulse
 from protocols.http.readiness import Readiness
-from protocols.http.scope import Address, App, Peer, Refuse, TurnAway
+from protocols.http.scope import Address, App, Peer, Refuse, RefuseUnread, TurnAway
 from protocols.http.shared import Shared, refuse_as_json, turn_all_away
 from protocols.http.tls import TlsConfig, build_context, check_dates
 from protocols.http.transport import TlsTransport, Transport
@@ -347,6 +347,8 @@ async def serve(
     tls: TlsConfig | None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     refuse: Refuse | None = None,
+    refuse_unread: RefuseUnread | None = None,
+    any_path: bool = False,
     turn_away: TurnAway | None = None,
     on_connections: Callable[[int], None] | None = None,
     wall_clock: Callable[[], float] | None = None,
@@ -363,10 +365,13 @@ async def serve(
     accept from, too; it is closed in the end.
 
     `refuse(status, code, message)` gives headers and body of the answers that the server makes
-    itself; `turn_away(target)` those of the 503 when too many requests are in hand, or None for
-    what must get through even so (see `Limits.in_hand`). `on_connections` is told the number of
-    open connections whenever it changes. `wall_clock` (seconds since the epoch) fills the Date
-    header; without one there is none, as RFC 9110 section 6.6.1 has it for a server without one.
+    itself; `refuse_unread(error, client)` does so, with the status, for requests that the
+    application has not seen, and may put them on record. `any_path`: the application refuses paths
+    that are not UTF-8. `turn_away(target)` gives those of the 503 when too many requests are in
+    hand, or None for what must get through even so (see `Limits.in_hand`). `on_connections` is told
+    the number of open connections whenever it changes. `wall_clock` (seconds since the epoch) fills
+    the Date header; without one there is none, as RFC 9110 section 6.6.1 has it for a server
+    without one.
 
     `trusts`: whether an address is of a proxy, which may have more connections than a client.
 
@@ -385,6 +390,8 @@ async def serve(
         Lull(limits.delay_seconds),
         turn_away or turn_all_away,
         _upgrade() if websockets else None,
+        refuse_unread,
+        any_path,
     )
     with listener or await Listener.bind(host, port, limits.backlog) as bound:
         handle = ServerHandle(shared, bound, tls, on_connections, wall_clock, trusts=trusts)

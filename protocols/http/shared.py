@@ -11,13 +11,15 @@ from protocols.http.errors import RefusedError
 from protocols.http.limits import Limits
 from protocols.http.lull import Lull
 from protocols.http.pulse import Pulse
-from protocols.http.scope import App, Headers, Refuse, TurnAway
+from protocols.http.scope import Address, App, Headers, Refuse, RefuseUnread, TurnAway
 
 if TYPE_CHECKING:
     from protocols.http.ws_connection import Upgrade
 
 _READS = frozenset({"GET", "HEAD", "LIST", "OPTIONS"})
 """Methods that change nothing (RFC 9110 section 9.2.1; LIST is Vault's)."""
+_NO_REQUEST = frozenset({408, 500, 503})
+"""Statuses of refusals that say nothing of a request: none came, or it was not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,23 @@ class Shared:
     turn_away: TurnAway
     upgrade: "Upgrade | None" = None
     """What an offer to speak something else becomes; None: offers are ignored."""
+    refuse_unread: RefuseUnread | None = None
+    any_path: bool = False
+    """As `build_scope` has it."""
 
     def refusal(self, error: RefusedError, target: bytes) -> tuple[Headers, bytes]:
         """Headers and body of the server's own answer to a request for `target`."""
         if error.status == 503:  # noqa: PLR2004 - not the client's fault, so it hears when to return
             return self.turn_away(target) or turn_all_away(target)
         return self.refuse(error.status, error.code, error.message)
+
+    async def unread_refusal(
+        self, error: RefusedError, target: bytes, client: Address | None
+    ) -> tuple[int, Headers, bytes]:
+        """Status, headers and body for a request that the application has not seen."""
+        if self.refuse_unread is None or error.status in _NO_REQUEST:
+            return error.status, *self.refusal(error, target)
+        return await self.refuse_unread(error, client)
 
     def changes(self, method: str, target: bytes) -> bool:
         """Whether this has one of the places for what may change something; the urgent has not."""

@@ -186,7 +186,10 @@ class WebSocket:
 
     def _asgi_scope(self) -> dict[str, Any]:
         head, peer = self._head, self._connection.peer
-        scope = build_scope(peer, head.version, head.method, head.target, head.headers)
+        any_path = self._shared.any_path
+        scope = build_scope(
+            peer, head.version, head.method, head.target, head.headers, any_path=any_path
+        )
         del scope["method"]
         secure = peer.scheme == "https"
         return {

@@ -147,6 +147,12 @@ class Conditions(Message, frozen=True, kw_only=True):
     codes: Annotated[tuple[words.AlertCode, ...], Meta(max_length=MAX_CONDITIONS)]
 
 
+class Workers(Message, frozen=True, kw_only=True):
+    """How the agent's worker processes do. Sent with `conditions`."""
+
+    state: words.WorkersState
+
+
 class Alert(Message, frozen=True, kw_only=True):
     """Somebody should look. `subject` names a thing by the agent's random id for it; or zeros."""
 
@@ -301,6 +307,7 @@ class MessageType(StrEnum):
     POLICY_REPLAY = "policy_replay"
     REPLAY_RESULT = "replay_result"
     CONDITIONS = "conditions"
+    WORKERS = "workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +345,7 @@ _TABLE: Final = (
     Kind(_T.GLIMPSE, Glimpse, _UP, _D.EPHEMERAL),
     Kind(_T.REPLAY_RESULT, ReplayResult, _UP, _D.EPHEMERAL, since=2),
     Kind(_T.CONDITIONS, Conditions, _UP, _D.EPHEMERAL, since=3),
+    Kind(_T.WORKERS, Workers, _UP, _D.EPHEMERAL, since=4),
     Kind(_T.METRICS, Metrics, _UP, _D.DROPPABLE),
     Kind(_T.USAGE, Usage, _UP, _D.DROPPABLE),
     Kind(_T.ALERT, Alert, _UP, _D.EVIDENCE),

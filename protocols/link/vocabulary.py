@@ -136,13 +136,34 @@ class AlertCode(StrEnum):
     SECRET_EXPIRING = "secret_expiring"
     SECRET_EXPIRED = "secret_expired"
     ROTATION_FAILED = "rotation_failed"
-    BACKUP_FAILED = "backup_failed"
     CERTIFICATE_EXPIRING = "certificate_expiring"
     CLOCK_SET_BACK = "clock_set_back"
     POLICY_REFUSED = "policy_refused"
     POLICY_EXPIRED = "policy_expired"
     METRICS_DROPPED = "metrics_dropped"
-    POLICY_ALERT = "policy_alert"
+
+
+WARNINGS: Final = frozenset(
+    {
+        AlertCode.DISK_LOW,
+        AlertCode.CLOCK_SET_BACK,
+        AlertCode.POLICY_EXPIRED,
+        AlertCode.CERTIFICATE_EXPIRING,
+        AlertCode.LOCKOUT,
+        AlertCode.ROTATION_FAILED,
+    }
+)
+"""Codes that are neither an outage nor a sign of tampering. Both ends go by this for what
+`conditions` lists, so that its severity does not depend on which message comes first."""
+
+
+@unique
+class WorkersState(StrEnum):
+    """How an agent's worker processes do. Of version 4."""
+
+    STEADY = "steady"
+    FAILING = "failing"
+    """They end again and again; the agent replaces each, and serves."""
 
 
 @unique

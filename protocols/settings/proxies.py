@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from protocols.http.local import LocalOnly
 from protocols.http.proxies import Behind, Header, Proxies
-from protocols.http.scope import App, Refuse
+from protocols.http.scope import App, Refuse, RefuseUnread
 from protocols.settings.units import Section
 
 
@@ -33,12 +33,19 @@ class Proxied(Section):
         """Whether a connection from an address is a proxy's."""
         return Proxies(self.addresses, self.header).trusts
 
-    def around(self, app: App, *, tls: bool, refuse: Refuse) -> App:
+    def around(
+        self,
+        app: App,
+        *,
+        tls: bool,
+        refuse: Refuse,
+        refuse_unread: RefuseUnread | None = None,
+    ) -> App:
         """The application as the clients of the proxies reach it.
 
         Without proxies and without TLS all clients are on this machine and have to name it:
-        `refuse` makes the answer to others.
+        `refuse_unread`, or else `refuse`, makes the answer to others.
         """
         if self.addresses:
             return Behind(app, Proxies(self.addresses, self.header))
-        return app if tls else LocalOnly(app, refuse)
+        return app if tls else LocalOnly(app, refuse, refuse_unread)

@@ -51,7 +51,7 @@ _MARK = """([selector, wanted]) => {
     return !!e;
 }"""
 _LINKS = """() => [...document.querySelectorAll("a[href]")].map(
-    e => [e.getAttribute("href"), e.hasAttribute("download")])"""
+    e => e.getAttribute("href"))"""
 _FORM = "form:has([data-crawl][type=submit]) :is(input, textarea)"
 # `New user: Name` of a field in a dialog, `Name` of another one
 _LABEL = """e => {
@@ -197,21 +197,12 @@ class Crawl:
 
     def _hrefs(self) -> list[str]:
         found = []
-        for href, is_file in self.page.evaluate(_LINKS):
-            if href.startswith("/api/") or is_file:
-                self._download(href)
+        for href in self.page.evaluate(_LINKS):
+            if href.startswith("/api/"):
+                self.fault(f"a link to {href}, which a browser follows without the session key")
             elif href.startswith("/"):
                 found.append(href)
         return found
-
-    def _download(self, href: str) -> None:
-        key = ("", "file", _plain(href))
-        if key in self.done or href.startswith("blob:"):
-            return
-        self.done.add(key)
-        answer = self.window.context.request.get(self.window.address + href)
-        if answer.status >= _AN_ERROR:
-            self.fault(f"{answer.status} for GET {href}")
 
     # --- second round -----------------------------------------------------------------------------
 

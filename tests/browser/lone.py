@@ -7,11 +7,10 @@ from typing import Any
 from playwright.sync_api import Browser
 
 from tests.acceptance.agent import Agent, dev_agent, own_folder, running
-from tests.browser.visit import Visit, visiting
+from tests.browser.visit import Visit, hold_session_key, visiting
 
 STRANGE = "<img src=x onerror=alert(1)>"
 NAMES = ("secret/app/db", "secret/app/mail", "secret/ci/token")
-_SIGNED_IN = "localStorage.setItem('freehold-agent-session', 'open')"
 
 
 @contextmanager
@@ -47,5 +46,5 @@ def looking(browser: Browser, agent: Agent, *, credential: str = "", **how: Any)
         headers = {"Authorization": f"Bearer {credential or agent.token}"}
         answer = visit.context.request.post(f"{agent.address}/api/v1/sessions", headers=headers)
         assert answer.ok, answer.text()
-        visit.context.add_init_script(_SIGNED_IN)
+        hold_session_key(visit.context, agent.address, answer.json()["session_key"])
         yield visit

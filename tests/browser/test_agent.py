@@ -51,7 +51,10 @@ def confirm(visit: Visit, name: str) -> None:
 
 
 def test_the_door_opens_for_a_credential_that_counts(chromium: Browser, agent: Agent) -> None:
-    """By the form; the cookie is not for scripts; signing out ends it; a wrong one is on record."""
+    """By the form; the cookie is not for scripts; signing out ends it; a wrong one is on record.
+
+    The page keeps the session key, of which the cookie says nothing, and forgets it in the end.
+    """
     with visiting(chromium, agent, role=None) as window:
         page = window.page
         window.open("/policies/app")
@@ -65,11 +68,15 @@ def test_the_door_opens_for_a_credential_that_counts(chromium: Browser, agent: A
         assert page.evaluate("document.cookie") == ""
         (cookie,) = window.context.cookies()
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
-        assert agent.token not in str(page.evaluate("({...localStorage})"))
+        kept = page.evaluate("({...localStorage})")
+        assert agent.token not in str(kept)
+        assert cookie["value"] not in str(kept)
+        assert len(kept["freehold-session-key"]) == 43
         page.reload()
         window.heading("app")
         press(window, "Sign out")
         window.heading("Sign in")
+        assert kept["freehold-session-key"] not in str(page.evaluate("({...localStorage})"))
         page.reload()
         window.heading("Sign in")
         again = agent.call("GET", "/api/v1/sessions/current", token=cookie["value"])
@@ -354,19 +361,24 @@ def test_every_page_is_for_everybody(look: Looking, size: tuple[int, int]) -> No
 
 
 def test_a_cookie_counts_from_our_own_pages_only(look: Looking, agent: Agent) -> None:
-    """Another site's request is refused, changes nothing, and is on record for the session."""
+    """Another site's request is refused, changes nothing, and is on record for the session.
+
+    One that has the cookie alone is so, too, wherever it says that it is from.
+    """
     with look() as window:
-        for headers in (
-            {"Origin": "http://evil.example"},
-            {"Origin": agent.address},  # ours, and yet no page of ours knows the session
-            {"Origin": agent.address, "X-CSRF-Token": "guessed"},
-            {"Sec-Fetch-Site": "same-site"},
+        window.open("/health")
+        key = {"X-Session-Key": window.session_key}
+        for headers, status, code in (
+            ({"Origin": "http://evil.example", **key}, 403, "csrf"),
+            ({"Sec-Fetch-Site": "same-site", **key}, 403, "csrf"),
+            ({"Origin": "http://evil.example"}, 401, "unauthenticated"),
+            ({"Origin": agent.address}, 401, "unauthenticated"),
+            ({"Origin": agent.address, "X-Session-Key": "guessed"}, 401, "unauthenticated"),
         ):
-            answer = window.context.request.delete(
-                f"{agent.address}/api/v1/secrets/secret/app/db", headers=headers
-            )
-            assert (answer.status, answer.json()["code"]) == (403, "csrf")
-    refused = tell(agent, "GET", "audit/events?operation=session.refuse")["events"]
-    assert [event["path"] for event in refused[:4]] == ["secret/app/db"] * 4
-    assert {event["code"] for event in refused[:4]} == {"csrf"}
+            for ask in (window.context.request.delete, window.context.request.get):
+                answer = ask(f"{agent.address}/api/v1/secrets/secret/app/db", headers=headers)
+                assert (answer.status, answer.json()["code"]) == (status, code)
+    refused = tell(agent, "GET", "audit/events?operation=session.refuse")["events"][:8]
+    assert [event["path"] for event in refused] == ["secret/app/db"] * 8
+    assert sorted(event["code"] for event in refused) == ["csrf"] * 4 + ["unauthenticated"] * 4
     assert agent.call("GET", "/api/v1/secrets/secret/app/db").status == 200

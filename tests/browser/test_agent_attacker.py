@@ -48,7 +48,7 @@ _EVIL = """<!doctype html><body></body><script>
         await fetch("http://AGENT/api/v1/system/seal", {...all, method: "POST", mode: "no-cors"});
         say("sent");
         await new Promise(done => {
-            const socket = new WebSocket("ws://AGENT/api/v1/live");
+            const socket = new WebSocket("ws://AGENT/api/v1/live", ["freehold.live"]);
             socket.onopen = () => done(say("opened"));
             socket.onerror = () => done(say("refused"));
         });
@@ -104,28 +104,42 @@ def test_what_a_control_plane_sends_is_text(chromium: Browser, estate: Estate) -
 
 
 def test_another_program_of_this_machine_gets_nowhere(look: Looking, agent: Agent) -> None:
-    """A page of another port is of the same site, so the cookie comes along: refused, on record."""
-    with look() as window, elsewhere(_EVIL.replace("AGENT", f"127.0.0.1:{agent.port}")) as address:
+    """A page of another port is of the same site, so the cookie comes along: refused, on record.
+
+    The server behind it gets the cookie, too, and it says what it likes: that is not enough.
+    """
+    seen: list[str] = []
+    evil = _EVIL.replace("AGENT", f"127.0.0.1:{agent.port}")
+    with look() as window, elsewhere(evil, seen) as address:
         page = window.page
         with page.expect_console_message(lambda told: "frame-ancestors" in told.text):
             page.goto(address)  # nothing of ours is shown inside another page
         expect(page.locator("body")).to_have_text("sent refused read-nothing")
         window.faults.clear()  # what the browser says of all that
+        stolen = next(cookie for cookie in seen if f"freehold-agent-{agent.port}=" in cookie)
+        for path in ("secrets/secret/app/db", "sessions/current", "live"):
+            told = {"Cookie": stolen, "Origin": agent.address, "Sec-Fetch-Site": "same-origin"}
+            answer = agent.call("GET", f"/api/v1/{path}", token="", headers=told)
+            assert answer.status in {401, 404}, (path, answer.body)  # 404: no websocket
         window.open("/health")
         window.see("Live")
     refused = found(agent, "operation=session.refuse&result=denied")
-    assert {event["path"] for event in refused} == {"sys/seal", "sys/live", "secret/app/db"}
-    assert {event["code"] for event in refused} == {"csrf"}
+    assert {event["path"] for event in refused} >= {"sys/seal", "sys/live", "secret/app/db"}
+    assert {event["code"] for event in refused} == {"unauthenticated"}
     assert found(agent, "operation=system.seal") == []
 
 
 @contextmanager
-def elsewhere(page: str) -> Iterator[str]:
-    """A server of somebody else's on this machine, with one page; its address."""
+def elsewhere(page: str, seen: list[str]) -> Iterator[str]:
+    """A server of somebody else's on this machine, with one page; its address.
+
+    `seen`: the cookies that browsers send it.
+    """
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             """The page, whatever is asked for."""
+            seen.append(self.headers.get("Cookie", ""))
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()

@@ -34,7 +34,9 @@ def test_a_session_is_one_whichever_process_answers(chromium: Browser, agent: Ag
             page.reload()
             window.heading("secret/app/db")
         found = page.evaluate(
-            "fetch('/api/v1/secrets/secret/app/db?version=x').then(r => r.status)"
+            "headers => fetch('/api/v1/secrets/secret/app/db?version=x', {headers})"
+            ".then(r => r.status)",
+            {"X-Session-Key": window.session_key},
         )
         assert found == 400
         window.go("/health")

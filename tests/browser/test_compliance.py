@@ -35,9 +35,9 @@ def make(window: Visit, title: str) -> None:
 
 
 def downloaded(window: Visit, link: str, path: Path) -> Path:
-    """What a link of the report downloads."""
+    """What a button of the report downloads."""
     with window.page.expect_download() as told:
-        window.page.get_by_role("link", name=link, exact=True).click()
+        window.page.get_by_role("button", name=link, exact=True).click()
     told.value.save_as(path)
     return path
 

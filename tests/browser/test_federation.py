@@ -52,8 +52,7 @@ def shows_anew(window: Visit) -> None:
 
     The refusal is made up here, for the server's own comes ten minutes after signing in.
     """
-    session = f"{window.address}/api/v1/sessions/current"
-    before = window.context.request.get(session).json()["session"]
+    before = window.session()["session"]
     window.open("/agents/one")
     refusal = {"code": "step_up", "message": "show again who you are", "request_id": "r-1"}
     window.page.route("**/agents/one/lock", lambda route: route.fulfill(status=403, json=refusal))
@@ -65,7 +64,7 @@ def shows_anew(window: Visit) -> None:
     assert window.findings() == []
     press(window, "Go to your provider")
     window.heading("Fleet")
-    after = window.context.request.get(session).json()
+    after = window.session()
     assert after["session"] != before
     assert after["name"] == "ann"
 

@@ -1,11 +1,14 @@
 """The dashboard's first pages in a real browser, over a real control plane and real agents."""
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import Route, WebSocketRoute, expect
 
 from tests.acceptance.control.plane import PASSWORD
+from tests.acceptance.link.test_agent import until
 from tests.browser.conftest import Visiting
 from tests.browser.estate import MANY, Estate
 from tests.browser.visit import NARROW, PATIENCE, WIDE, WIDEST, Visit
@@ -94,6 +97,35 @@ def test_an_agent_that_dies_and_comes_back_is_seen_to(visit: Visiting, estate: E
         expect(window.page.locator(".page-head")).to_contain_text("Online")
 
 
+def test_a_log_that_contradicts_itself_is_accepted_by_a_person(
+    visit: Visiting, estate: Estate
+) -> None:
+    """An admin sees why and has to confirm; a viewer has no button, and a sound log has none."""
+    at = "organizations/acme/agents/one/checkpoint"
+    until(lambda: estate.plane.ask("GET", at).status == 200)
+    with visit() as window:
+        page = window.page
+        window.open("/agents/one")
+        window.see("Consistent")
+        accept = page.get_by_role("button", name="Accept log…")
+        expect(accept).to_have_count(0)
+        file = estate.plane.data / "control.db"
+        with closing(sqlite3.connect(file, timeout=30)) as database, database:
+            database.execute("UPDATE witnessed SET fault = 'fork' WHERE vault = 'one'")
+        with visit(role="viewer") as other:
+            other.open("/agents/one")
+            other.see("Fork")
+            expect(other.page.get_by_role("button", name="Accept log…")).to_have_count(0)
+        window.open("/agents/one")
+        accept.click()
+        window.see("Accept the audit log of one?")
+        assert window.findings() == []
+        page.get_by_label("Reason").fill("restored from a backup")
+        page.get_by_role("button", name="Accept", exact=True).click()
+        window.see("one starts a new witnessed log")
+        expect(accept).to_have_count(0)
+
+
 def test_a_cut_is_shown_and_mended(visit: Visiting) -> None:
     """The feed is cut while the page is open: it says so, marks what is old, and comes back."""
     cut = {"now": False}
@@ -124,7 +156,7 @@ def test_a_session_that_ends_leads_to_the_door(visit: Visiting, estate: Estate) 
         window.open("/")
         window.heading("Fleet")
         window.see("Live")
-        own = window.context.request.get(f"{estate.address}/api/v1/sessions/current").json()
+        own = window.session()
         token = estate.plane.people["acme", "viewer"]
         estate.plane.want(204, "DELETE", f"sessions/{own['session']}", token=token)
         window.heading("Sign in")

@@ -279,7 +279,7 @@ def test_a_session_that_ends_hides_what_was_shown(visit: Visiting, estate: Estat
     with visit(role="viewer") as window:
         window.open("/policies/hidden?tab=document")
         window.see("Live")
-        own = window.context.request.get(f"{estate.address}/api/v1/sessions/current").json()
+        own = window.session()
         token = estate.plane.people["acme", "viewer"]
         estate.plane.want(204, "DELETE", f"sessions/{own['session']}", token=token)
         window.heading("Sign in")

@@ -63,7 +63,7 @@ def test_usage_is_shown_and_taken_away(visit: Visiting, tmp_path: Path) -> None:
         page.get_by_role("tab", name="Secrets").click()
         expect(page.get_by_role("row").filter(has_text="one")).to_contain_text(SECRET)
         with page.expect_download() as download:
-            page.get_by_role("link", name="CSV: unused").click()
+            page.get_by_role("button", name="CSV: unused").click()
         download.value.save_as(tmp_path / "unused.csv")
         rows = list(csv.DictReader((tmp_path / "unused.csv").read_text().splitlines()))
         assert [(row["vault"], row["secret"]) for row in rows] == [("one", SECRET)]

@@ -57,6 +57,17 @@ class Visit:
         return found
 
     @property
+    def session_key(self) -> str:
+        """What the page keeps beside its cookie."""
+        return str(self.page.evaluate("localStorage.getItem('freehold-session-key')"))
+
+    def session(self) -> Any:
+        """What the server says of the page's session."""
+        at = f"{self.address}/api/v1/sessions/current"
+        key = {"X-Session-Key": self.session_key}
+        return self.context.request.get(at, headers=key).json()
+
+    @property
     def overflow(self) -> int:
         """Pixels by which the page is wider than the window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
@@ -98,6 +109,16 @@ def sign_in(context: BrowserContext, estate: Estate, org: str, name: str) -> Non
     address = f"{estate.address}/api/v1/sessions"
     answer = context.request.post(address, data=body, headers=headers)
     assert answer.ok, answer.text()
+    hold_session_key(context, estate.address, answer.json()["session_key"])
+
+
+def hold_session_key(context: BrowserContext, origin: str, key: str) -> None:
+    """Put it where a page that has signed in keeps it."""
+    page = context.new_page()
+    page.route("**/*", lambda route: route.fulfill(body="", content_type="text/html"))
+    page.goto(origin)
+    page.evaluate("key => localStorage.setItem('freehold-session-key', key)", key)
+    page.close()
 
 
 def _listen(visit: Visit) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
+from actors.slewed_clock import SlewedClock
 from tests.simulation.clock import Wait, virtual_clock
 from tests.simulation.scheduler import id_of
 
@@ -55,24 +56,19 @@ class SimWorld:
         self._clock = clock
         self._disk = disk
         self._time = virtual_clock()
-        self._last = 0
+        self.clock = SlewedClock(clock.wall(), self.wall, self.uptime)
         self._calls: list[Wait] = []
         self.dead = False
         self.stopping = trio.Event()
         """Set when the process is asked to end."""
 
     def now(self) -> int:
-        """As `SystemWorld`: never less than before, in this life."""
-        self._last = max(self._last, self._clock.wall())
-        return self._last
+        """As `SystemWorld`."""
+        return self.clock.latest()
 
     def wall(self) -> int:
         """As `SystemWorld`: what the machine's clock says."""
         return self._clock.wall()
-
-    def raise_floor(self, floor: int) -> None:
-        """As `SystemWorld`."""
-        self._last = max(self._last, floor)
 
     def is_right(self) -> bool:
         """Whether the machine's clock is."""

@@ -125,15 +125,16 @@ def serve_(
 def confirm_clock(
     config: control_trail.Config = None, data_dir: control_trail.DataDir = control_trail.DEV
 ) -> None:
-    """Say that this machine's clock is right although it has jumped ahead.
+    """Say that this machine's clock is right, though it is far from the time known to have passed.
 
-    Until then nothing is deleted by age. Look at the clock first. With SQLite the control plane has
-    to be stopped for it.
+    If it is a week ahead, nothing is deleted by age until then. If it is behind, sessions end by
+    the later time until then. Look at the clock first. With SQLite the control plane has to be
+    stopped for it; with PostgreSQL those that run take it within a minute.
     """
     from control.offline import confirm_clock as confirm
 
     control_trail.offline(config, data_dir, confirm)
-    tell("The clock is confirmed: what is old is deleted again.")
+    tell("The clock is confirmed: deletions and expiry go by it.")
 
 
 def _checked(load: Callable[[], "Settings"]) -> "Settings":

@@ -105,7 +105,7 @@ def _by_browser(client: "Client", control: str, organization: str) -> Any:
     with loopback() as waiting:
         code = waiting.code(waiting.address(control, organization))
         brought = {"code": code, "verifier": waiting.verifier}
-        return client.call("POST", route("oidc", "program"), brought)
+        return client.call("POST", route("oidc", "session"), brought)
 
 
 @app.command()
@@ -167,7 +167,7 @@ def show(context: typer.Context, vault: Vault) -> None:
     current = fleet(context)
     row = current.call("GET", "agents", vault)
     rows = current.call("GET", "assignments", query={"vault": vault})
-    current.show({**row, **_of_now(current, row), "policy": _policy(rows[0] if rows else None)})
+    _show(current, {**row, "policy": _policy(rows[0] if rows else None)})
 
 
 @app.command()
@@ -179,7 +179,7 @@ def tag(
 ) -> None:
     """Replace an agent's tags; policies by tag follow."""
     current = fleet(context)
-    current.show(current.call("PUT", "agents", vault, "tags", body={"tags": tags or []}))
+    _show(current, current.call("PUT", "agents", vault, "tags", body={"tags": tags or []}))
 
 
 @app.command()
@@ -187,7 +187,7 @@ def tag(
 def lock(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
     """Cut an agent off: its certificates count no more, until a token that replaces lets it in."""
     current = fleet(context)
-    current.show(current.call("POST", "agents", vault, "lock", body={"reason": reason}))
+    _show(current, current.call("POST", "agents", vault, "lock", body={"reason": reason}))
 
 
 @app.command()
@@ -195,7 +195,16 @@ def lock(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
 def retire(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
     """Cut an agent off for good; its name is not given again."""
     current = fleet(context)
-    current.show(current.call("POST", "agents", vault, "retire", body={"reason": reason}))
+    _show(current, current.call("POST", "agents", vault, "retire", body={"reason": reason}))
+
+
+@app.command("accept-log")
+@shown
+def accept_log(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
+    """Have an agent's audit log cosigned anew, after a fork or rollback was looked into."""
+    body = {"reason": reason}
+    fleet(context).call("POST", "agents", vault, "checkpoint", "accept", body=body)
+    tell(f"The next checkpoint of {vault} is cosigned as it is.")
 
 
 @app.command()
@@ -242,6 +251,10 @@ def commands(context: typer.Context, vault: Vault) -> None:
     """List what an agent was asked to do, the newest first."""
     current = fleet(context)
     current.show(current.call("GET", "agents", vault, "commands"))
+
+
+def _show(current: Fleet, row: dict[str, Any]) -> None:
+    current.show({**row, **_of_now(current, row)})
 
 
 def _of_now(current: Fleet, row: dict[str, Any]) -> dict[str, str]:

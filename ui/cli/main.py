@@ -1,11 +1,13 @@
 """The `freehold` command: its groups, its global options, and how it ends."""
 
 import gc
+import os
 import sys
 import traceback
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TextIO
 
 import typer
 
@@ -16,6 +18,7 @@ from ui.cli.output import Format, tell
 from ui.cli.run import run
 from ui.cli.session import Session, shown
 
+_OUTPUT: Final = 1  # the descriptor of stdout
 _YOUNG: Final = 50_000
 """New containers before the collector looks at them. What a command loads stays: to look at it time
 and again took a tenth of the loading."""
@@ -63,8 +66,10 @@ def main() -> None:
 
 def _run() -> int:
     if sys.stdout is None:  # closed by the caller (`>&-`)
-        tell("freehold: the output cannot be written: it is closed")
-        return Exit.ERROR
+        if not _serves(sys.argv[1:]):
+            tell("freehold: the output cannot be written: it is closed")
+            return Exit.ERROR
+        sys.stdout = _discarding()
     try:
         code = app(prog_name="freehold", standalone_mode=False)
         sys.stdout.flush()
@@ -88,6 +93,21 @@ def _run() -> int:
         tell(f"freehold: internal error, please report it: {'; '.join(_places(error))}")
         return Exit.ERROR
     return int(code or Exit.OK)
+
+
+def _serves(arguments: list[str]) -> bool:
+    """Whether the command is `agent serve`, which writes nothing to its output."""
+    return ("agent", "serve") in pairwise(arguments)
+
+
+def _discarding() -> TextIO:
+    """An output that goes nowhere. It has the place of the closed one, which no file may have."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.fstat(_OUTPUT)
+    except OSError:
+        os.dup2(descriptor, _OUTPUT)
+    return open(descriptor, "w", encoding="utf-8")  # noqa: PTH123  # a descriptor
 
 
 def _misused(error: typer.TyperException) -> int:

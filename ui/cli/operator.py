@@ -176,11 +176,11 @@ def confirm_clock(
     config: Config = None,
     anchor: Annotated[Path | None, typer.Option(help="The anchor file, instead.")] = None,
 ) -> None:
-    """Tell the agent that the machine's clock is right although it has jumped ahead.
+    """Tell the agent that the machine's clock is right, though it is far from the agent's time.
 
-    Until then it deletes nothing by age. Run it on the agent's machine, as the agent's user, after
-    looking at the clock. An agent that runs takes it within a minute; one that starts within the
-    hour also forgets a later time that it remembers.
+    If the clock is a week ahead, nothing is deleted by age until then. If it is behind, what
+    expires does so by the agent's time until then. Run it on the agent's machine, as the agent's
+    user, after looking at the clock. An agent that runs takes it within a minute.
     """
     file = _accept(config, anchor, reason, "clock")
     tell(f"The clock is confirmed for the agent that reads this within an hour: {file}")

@@ -45,6 +45,38 @@ class AuditEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     response: object = None
 
 
+def service_alert(
+    service: str,
+    operation: str,
+    path: str,
+    rule: str,
+    request_id: str,
+    *,
+    result: str = "ok",
+    code: str = "",
+) -> AuditEvent:
+    """What a piece of the agent's own background work tells people: `rule` is the text."""
+    actor = f"service:{service}"
+    return AuditEvent(
+        request_id=request_id,
+        phase="outcome",
+        operation=operation,
+        path=path,
+        capability="",
+        actor_id=actor,
+        actor_name=actor,
+        method="service",
+        credential="",
+        ip="",
+        user_agent="",
+        dialect="service",
+        result=result,
+        code=code,
+        rule=rule,
+        alert=True,
+    )
+
+
 Kind = Literal["genesis", "segment", "event", "checkpoint", "retention", "repair"]
 
 

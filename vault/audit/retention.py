@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from actors.slewed_clock import SlewedClock
-from vault.audit.record import AuditEvent
+from vault.audit.record import AuditEvent, service_alert
 from vault.audit.record import Retention as Released
 from vault.model.instant import SECOND, rfc3339
 
@@ -105,20 +105,4 @@ class Retention:
 
 
 def _event(operation: str, what: str, request_id: str) -> AuditEvent:
-    return AuditEvent(
-        request_id=request_id,
-        phase="outcome",
-        operation=operation,
-        path="sys/audit",
-        capability="",
-        actor_id="service:retention",
-        actor_name="service:retention",
-        method="service",
-        credential="",
-        ip="",
-        user_agent="",
-        dialect="service",
-        result="ok",
-        rule=what,
-        alert=True,
-    )
+    return service_alert("retention", operation, "sys/audit", what, request_id)

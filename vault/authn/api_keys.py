@@ -1,6 +1,7 @@
 """API keys of users: made (the text is shown once), listed without their hashes, revoked."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -129,7 +130,8 @@ class ApiKeys:
     async def identity_of(self, key_id: str, at: int) -> Identity | None:
         """Return whom a key stands for, were it `at` (ns), or None; no use is counted."""
         row = await self._store.get(API_KEYS, key_id)
-        return None if row is None else await judge(self._store, judge_key, row, at)
+        rule = partial(judge_key, real=self._world.now())
+        return None if row is None else await judge(self._store, rule, row, at)
 
     async def as_token(self, caller: Identity) -> TokenRow:
         """Return the caller's own key as Vault's clients look at a token: one that is not renewed.

@@ -1,18 +1,21 @@
 """Bearer credentials: whoever presents the text is its holder. Tokens and API keys."""
 
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from actors.slewed_clock import EARLY
 from actors.world import World
 from vault.authn.judgements import Judgements
 from vault.authn.lockout import Lockout
 from vault.authn.scheme import CredentialScheme, Located
 from vault.authn.sessions import is_session
-from vault.authn.standing import Judge, judge_key, judge_token
+from vault.authn.standing import Judge, judge_key, judge_token, not_before
 from vault.model.identity import Identity
+from vault.model.instant import SECOND
 from vault.model.operation import Origin
 from vault.model.records import ApiKeyRow, TokenRow
 from vault.store.cache import MISSING
@@ -22,6 +25,10 @@ from vault.store.tables import API_KEYS, TOKENS
 from vault.store.tx import Tx
 
 R = TypeVar("R", bound=Struct)
+
+TELL_EVERY: Final = 60.0  # seconds between two warnings of one table and process
+
+log: Final = logging.getLogger("freehold.authn")
 
 
 class Bearer(Generic[R]):
@@ -50,6 +57,7 @@ class Bearer(Generic[R]):
         self._stored = stored
         self._judgements: Judgements[R] = Judgements(store, rule)
         self._spend = spend
+        self._tell_again = 0.0
 
     async def identify(self, located: Located, origin: Origin) -> Identity | None:
         """Return the holder; None for unknown, wrong, expired, revoked, spent, disabled, locked.
@@ -76,9 +84,24 @@ class Bearer(Generic[R]):
         if self._is_session(row) is not origin.browser:
             return None
         identity = await self._judgements.of(located.id, row, now, epoch)
+        if identity is None and now < not_before(row):
+            self._tell_early(located, row, now)
         if identity is None or self._spend is None:
             return identity
         return identity if await self._spend(row) else None
+
+    def _tell_early(self, located: Located, row: R, now: int) -> None:
+        """Tell the operator, not the caller, why a credential is refused that is right."""
+        if (monotonic := self._world.monotonic()) < self._tell_again:
+            return
+        self._tell_again = monotonic + TELL_EVERY
+        log.warning(
+            "%s %s is refused: it was issued %d seconds from now, so the machine's clock was ahead "
+            "then and its end is too late. Revoke it and issue another one",
+            self._table.name,
+            getattr(row, "accessor", located.id),
+            (not_before(row) + EARLY - now) // SECOND,
+        )
 
 
 def api_key_method(

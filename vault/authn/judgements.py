@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from vault.authn.standing import Judge, Seen, expired, judge
+from vault.authn.standing import Judge, Seen, expired, judge, not_before
 from vault.model.identity import Identity
 from vault.store.store import Store
 
@@ -24,11 +24,12 @@ class _Judgement(Struct, Generic[R], eq=False):
     row: R
     identity: Identity
     seen: tuple[Seen, ...]
+    since: int  # the last `not_before` of anything it stands on
     until: int  # the first end of anything it stands on; 0: none ends
     epoch: object = None  # in which the cache had all these rows; None: not known
 
     def holds(self, store: Store, row: R, now: int, epoch: object) -> bool:
-        if self.row is not row or expired(self.until, now):
+        if self.row is not row or expired(self.until, now) or now < self.since:
             return False
         if epoch is None or self.epoch is not epoch:
             for table, key, was in self.seen:
@@ -63,13 +64,15 @@ class Judgements(Generic[R]):
         identity = await judge(self._store, self._rule, row, now, seen)
         self._kept.pop(credential_id, None)
         if identity is not None:
-            self._kept[credential_id] = _Judgement(row, identity, tuple(seen), _end(row, seen))
+            since, until = _times(row, seen)
+            self._kept[credential_id] = _Judgement(row, identity, tuple(seen), since, until)
             if len(self._kept) > MOST:
                 del self._kept[next(iter(self._kept))]
         return identity
 
 
-def _end(row: Struct, seen: list[Seen]) -> int:
-    """Return the first instant at which one of the rows expires. No rule asks for another time."""
-    ends = [getattr(found, "expires_at", 0) for found in (row, *(was for _, _, was in seen))]
-    return min((end for end in ends if end), default=0)
+def _times(row: Struct, seen: list[Seen]) -> tuple[int, int]:
+    """Return from when until when all of the rows stand. No rule asks for another time."""
+    rows = (row, *(was for _, _, was in seen))
+    ends = [getattr(found, "expires_at", 0) for found in rows]
+    return max(map(not_before, rows)), min((end for end in ends if end), default=0)

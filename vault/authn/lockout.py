@@ -26,20 +26,25 @@ class Lockout:
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._max_keys = max_keys
         self._failed: dict[Key, tuple[int, int]] = {}  # (how often, last time)
+        self.begun = 0
+        """How many lockouts have begun."""
 
     def locked(self, key: Key, now: int) -> bool:
         """Say whether the pair has to wait still."""
         count, last = self._failed.get(key, (0, 0))
-        return count >= FAILURES and now < last + DURATION
+        return count >= FAILURES and abs(now - last) < DURATION
 
     def fail(self, key: Key, now: int) -> None:
         """Count a wrong secret. A locked pair is not locked for longer by trying on."""
         count, last = self._failed.get(key, (0, 0))
         if self.locked(key, now):
             return
-        fresh = now >= last + RESET  # so a lockout that ended (DURATION is no shorter) starts anew
+        # A lockout that ended starts anew: DURATION is no shorter. So does one of a clock ahead.
+        fresh = abs(now - last) >= RESET
         self._failed.pop(key, None)
-        self._failed[key] = (1 if fresh else count + 1, now)
+        count = 1 if fresh else count + 1
+        self._failed[key] = (count, now)
+        self.begun += count == FAILURES
         if len(self._failed) > self._max_keys:
             del self._failed[next(iter(self._failed))]
 

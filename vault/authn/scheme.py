@@ -52,6 +52,10 @@ class CredentialScheme(Protocol):
         """Make a new token."""
         ...
 
+    def mint_session(self) -> Minted:
+        """Make a new browser's session: a token whose text is cookie and session key."""
+        ...
+
     def mint_api_key(self) -> Minted:
         """Make a new API key."""
         ...

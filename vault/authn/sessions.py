@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from vault.authn.standing import KEY_PARENT, expired
+from vault.authn.standing import KEY_PARENT, lapsed
 from vault.errors import ConflictError
 from vault.model.instant import SECOND
 from vault.model.records import TokenRow
@@ -43,7 +43,7 @@ class SessionRule(Struct, frozen=True, kw_only=True):
         while True:
             query = Query(equals={"user_id": user_id}, prefix=("parent", KEY_PARENT), after=after)
             page = tx.select(TOKENS, query)
-            live += sum(not expired(row.expires_at, now) for row in page)
+            live += sum(not lapsed(row, now) for row in page)
             if live >= self.most:
                 raise ConflictError(
                     "sessions_full",

@@ -1,7 +1,9 @@
 """Does a credential still stand, and for whom: one pure rule for requests and for transactions.
 
 A token stands while it has not expired, has uses left, and everything it came from stands: each
-ancestor, the API key that made the first of them, and the users of all. So nothing has to be found
+ancestor, the API key that made the first of them, and the users of all. One that ends, and was
+issued in the future, does not stand: the machine's clock was ahead then, and its end is too late.
+So nothing has to be found
 and deleted for a revocation to count: the next request looks up the line and ends there.
 """
 
@@ -10,6 +12,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from actors.slewed_clock import EARLY
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method, Permission
 from vault.model.records import ApiKeyRow, RoleRow, Status, TokenRow, UserRow
 from vault.store.cache import MISSING
@@ -38,6 +41,24 @@ def expired(expires_at: int, now: int) -> bool:
     return expires_at != 0 and now >= expires_at
 
 
+def not_before(row: Struct | None) -> int:
+    """From when on a credential stands (Unix ns); 0 for one without an end, and for other rows.
+
+    A token or key that ends, and was issued in the future, was issued by a clock that was ahead: it
+    would end too late. One without an end gains nothing by that.
+    """
+    if isinstance(row, TokenRow) and row.expires_at:
+        return row.issued_at - EARLY
+    if isinstance(row, ApiKeyRow) and row.expires_at:
+        return row.created_at - EARLY
+    return 0
+
+
+def lapsed(row: ApiKeyRow | TokenRow, now: int) -> bool:
+    """Whether time alone says that a credential does not stand."""
+    return _lapsed(row, now, None)
+
+
 def held_policies(get: Get, user: UserRow) -> set[str]:
     """Return the policies of a user: his own and those of his roles, without `default`."""
     found = set(user.policies)
@@ -48,9 +69,12 @@ def held_policies(get: Get, user: UserRow) -> set[str]:
     return found
 
 
-def judge_key(get: Get, row: ApiKeyRow, now: int) -> Identity | None:
-    """Return whom an API key stands for; None when it does not stand (any more)."""
-    if row.status != Status.ACTIVE or expired(row.expires_at, now):
+def judge_key(get: Get, row: ApiKeyRow, now: int, real: int | None = None) -> Identity | None:
+    """Return whom an API key stands for; None when it does not stand (any more).
+
+    `real`: the time it is where `now` is another one, which somebody wants to know about.
+    """
+    if row.status != Status.ACTIVE or _lapsed(row, now, real):
         return None
     user = get(USERS, row.user_id)
     if user is None or user.status != Status.ACTIVE:
@@ -65,15 +89,15 @@ def judge_key(get: Get, row: ApiKeyRow, now: int) -> Identity | None:
     )
 
 
-def judge_token(get: Get, row: TokenRow, now: int) -> Identity | None:
-    """Return whom a token stands for; None when it does not stand (any more).
+def judge_token(get: Get, row: TokenRow, now: int, real: int | None = None) -> Identity | None:
+    """Return whom a token stands for; None when it does not stand (any more). `real`: `judge_key`.
 
     A user's token is allowed no more than its user is now. The denials of its own policies bind
     it, whether or not he has them, and so do those of everything that it came from.
     """
     if row.num_uses and row.uses_left <= 0:
         return None
-    line = _line(get, row, now)
+    line = _line(get, row, now, real)
     if line is None:
         return None
     user = get(USERS, row.user_id) if row.user_id else None
@@ -86,6 +110,7 @@ def judge_token(get: Get, row: TokenRow, now: int) -> Identity | None:
         permissions=line.permissions,
         denied_by=tuple(sorted(line.policies.difference(policies))),
         credential=row.accessor,
+        line=line.first,
     )
 
 
@@ -98,13 +123,18 @@ def permissions_of(row: ApiKeyRow) -> tuple[Permission, ...]:
 
 
 class _Line(Struct, frozen=True):
-    """What a token came from: the permissions it is cut down to, the policies that bind it."""
+    """What a token came from: the permissions it is cut down to, the policies that bind it.
+
+    `first`: the user, or the accessor of the token, that all of it began with. What root makes
+    begins anew.
+    """
 
     permissions: tuple[Permission, ...]
     policies: frozenset[str]
+    first: str
 
 
-def _line(get: Get, row: TokenRow, now: int) -> _Line | None:
+def _line(get: Get, row: TokenRow, now: int, real: int | None) -> _Line | None:
     """Walk up to the beginning; None when somebody on the way does not stand.
 
     Each token counts with its own policies and each user with all that he holds now, but one that
@@ -112,9 +142,12 @@ def _line(get: Get, row: TokenRow, now: int) -> _Line | None:
     """
     policies: set[str] = set()
     users: set[str] = set()
+    first = row.user_id or row.accessor
     for _ in range(MAX_DEPTH):
-        if expired(row.expires_at, now):
+        if _lapsed(row, now, real):
             return None
+        if ROOT_POLICY not in row.policies:
+            first = row.user_id or row.accessor
         policies.update(_binding(row.policies))
         if row.denied_by:
             policies.update(row.denied_by)
@@ -125,18 +158,24 @@ def _line(get: Get, row: TokenRow, now: int) -> _Line | None:
                 return None
             policies.update(_binding(held_policies(get, user) | {DEFAULT_POLICY}))
         if not row.parent:
-            return _Line((), frozenset(policies))
+            return _Line((), frozenset(policies), first)
         if row.parent.startswith(KEY_PARENT):
             key = get(API_KEYS, row.parent.removeprefix(KEY_PARENT))
-            identity = None if key is None else judge_key(get, key, now)
+            identity = None if key is None else judge_key(get, key, now, real)
             if identity is None:
                 return None
-            return _Line(identity.permissions, identity.binding.union(policies))
+            if ROOT_POLICY not in identity.policies:
+                first = identity.id
+            return _Line(identity.permissions, identity.binding.union(policies), first)
         parent = get(TOKENS, row.parent)
         if parent is None:
             return None
         row = parent
     return None
+
+
+def _lapsed(row: ApiKeyRow | TokenRow, now: int, real: int | None) -> bool:
+    return expired(row.expires_at, now) or (now if real is None else real) < not_before(row)
 
 
 def _binding(policies: Collection[str]) -> Collection[str]:

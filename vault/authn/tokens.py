@@ -17,7 +17,7 @@ from vault.authn import lifetime
 from vault.authn.accessors import Accessors
 from vault.authn.revocation import Revoker, children_of
 from vault.authn.scheme import TOKEN, CredentialScheme, Minted
-from vault.authn.sessions import SessionRule
+from vault.authn.sessions import MADE_AT, SessionRule
 from vault.authn.standing import KEY_PARENT, MAX_DEPTH, judge, judge_key, judge_token
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
@@ -114,7 +114,7 @@ class Tokens:
             period=new.period,
             root=ROOT_POLICY in policies,
         )
-        minted = self._chosen(new.id) if new.id else self._scheme.mint_token()
+        minted = self._minted(new)
         row = self._row(new, minted, policies, life)
 
         def change(tx: Tx) -> TokenRow:
@@ -185,7 +185,8 @@ class Tokens:
         row = await self._accessors.find(accessor)
         if row is None:
             return None
-        return await judge(self._store, judge_token, row, at or self._world.now())
+        now = self._world.now()
+        return await judge(self._store, partial(judge_token, real=now), row, at or now)
 
     async def lookup(self, text: str) -> TokenRow:
         """Return the token of a text; raises `AuthorizationError` ("bad token")."""
@@ -250,6 +251,11 @@ class Tokens:
             return [row.id]
 
         await self._revoker.revoke(change)
+
+    def _minted(self, new: NewToken) -> Minted:
+        if new.path == MADE_AT:
+            return self._scheme.mint_session()
+        return self._chosen(new.id) if new.id else self._scheme.mint_token()
 
     def _chosen(self, text: str) -> Minted:
         fault = None

@@ -16,6 +16,7 @@ from vault.authz.conditions import Check, Condition, UndecidableError
 from vault.authz.filed import Filed, file
 from vault.authz.pattern import Pattern, parse_pattern
 from vault.authz.policy import ANY, Effect, Policy
+from vault.authz.reach import Reach
 from vault.model.identity import ROOT_POLICY, Permission
 from vault.model.operation import Capability
 
@@ -83,6 +84,7 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     needs_facts: bool = False
     rules: tuple[CompiledRule, ...] = ()
     tables: dict[Capability, Table] = {}
+    reach: tuple[tuple[Bound | None, Reach], ...] = ()  # of the allow rules, by what bounds them
 
 
 class Grant(Struct, frozen=True):
@@ -92,6 +94,7 @@ class Grant(Struct, frozen=True):
     patterns: tuple[Pattern, ...]
     filed: Filed[Pattern]
     particular: Particular
+    reach: Reach
 
 
 def tells_apart(table: Table, grants: tuple[Grant, ...], folder: str) -> bool:
@@ -151,6 +154,7 @@ def compile_policies(
         or any(rule.bound is not None and rule.bound.needs_facts for rule in rules),
         rules=rules,
         tables=_tables(rules),
+        reach=_reach(rules),
     )
 
 
@@ -162,7 +166,8 @@ def compile_permissions(permissions: Iterable[Permission]) -> tuple[Grant, ...]:
 def _grant(permission: Permission) -> Grant:
     patterns = tuple(parse_pattern(text, "paths") for text in permission.paths)
     filed = file((pattern, pattern) for pattern in patterns)
-    return Grant(_capabilities(permission.capabilities), patterns, filed, _particular(patterns))
+    particular, reach = _particular(patterns), Reach(patterns)
+    return Grant(_capabilities(permission.capabilities), patterns, filed, particular, reach)
 
 
 EVERY: Final = frozenset(Capability)
@@ -206,6 +211,22 @@ def _particular(patterns: Iterable[Pattern]) -> Particular:
         elif not (pattern.open_ended and pattern.text.endswith("/")):  # that is a folder, whole
             folders.add(pattern.text[: pattern.text.rfind("/") + 1])
     return Particular(frozenset(folders), anywhere)
+
+
+def _reach(rules: tuple[CompiledRule, ...]) -> tuple[tuple[Bound | None, Reach], ...]:
+    bounds = {id(rule.bound): rule.bound for rule in rules if not rule.deny}
+    return tuple(
+        (
+            bound,
+            Reach(
+                pattern
+                for rule in rules
+                if not rule.deny and rule.bound is bound
+                for pattern in rule.patterns
+            ),
+        )
+        for bound in bounds.values()
+    )
 
 
 def _tables(rules: tuple[CompiledRule, ...]) -> dict[Capability, Table]:

@@ -10,6 +10,7 @@ from typing import Final
 from vault.errors import RateLimitError
 from vault.model.instant import SECOND
 
+SELF_SERVICE: Final = "self-service of "  # what anybody may do with what is his own
 MAX_KEYS: Final = 65_536  # about 10 MB of keys and integers
 
 
@@ -31,7 +32,7 @@ class TokenBuckets:
     def take(self, key: str, now: int) -> int:
         """Take one token at `now` (ns). Return 0, or the nanoseconds until one will be there."""
         full_at = self._full_at.pop(key, 0)
-        full_at = max(full_at, now)
+        full_at = self._checked(full_at, now)
         wait = full_at - now - self._room
         if wait > 0:
             self._full_at[key] = full_at
@@ -41,20 +42,28 @@ class TokenBuckets:
             del self._full_at[next(iter(self._full_at))]
         return 0
 
+    def _checked(self, full_at: int, now: int) -> int:
+        """No bucket is so empty: one that seems to be is full, since the clock was ahead."""
+        return full_at if now < full_at <= now + self._room + self._step else now
+
     def __len__(self) -> int:
         return len(self._full_at)
 
 
 class RateLimits:
-    """The buckets at the pipeline's door: raises where `TokenBuckets` answers."""
+    """The buckets at the pipeline's door: raises where `TokenBuckets` answers.
 
-    def __init__(self, buckets: TokenBuckets, now: Callable[[], int]) -> None:
+    `of` is put before each key: other limits may have their buckets in the same place.
+    """
+
+    def __init__(self, buckets: TokenBuckets, now: Callable[[], int], of: str = "") -> None:
         self._buckets = buckets
         self._now = now
+        self._of = of
 
     def take(self, key: str) -> None:
         """Count one request of `key`; raises `RateLimitError` with `retry_after` in seconds."""
-        wait = self._buckets.take(key, self._now())
+        wait = self._buckets.take(self._of + key, self._now())
         if wait:
             raise RateLimitError(
                 "rate_limited",

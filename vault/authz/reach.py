@@ -4,21 +4,50 @@ It looks at where rules allow, not at what and when: conditions and denials are 
 so the answer is good for saying that a mount exists, and for nothing more.
 """
 
-from vault.authz.compile import Grant, RuleSet
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from vault.authz.pattern import SEGMENT, Pattern
 
+if TYPE_CHECKING:
+    from vault.authz.compile import Grant, RuleSet
 
-def reaches(rules: RuleSet, grants: tuple[Grant, ...], folder: str) -> bool:
+
+class Reach:
+    """Patterns, filed so that only those with `+` are looked at one by one.
+
+    There may be a thousand times as many of the others in the policies of one caller.
+    """
+
+    __slots__ = ("_longest", "_open", "_texts", "_wild")
+
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        every = list(patterns)
+        plain = [pattern for pattern in every if not pattern.parts]
+        self._texts = sorted({pattern.text for pattern in plain})
+        self._open = frozenset(pattern.text for pattern in plain if pattern.open_ended)
+        self._longest = max(map(len, self._open), default=-1)
+        self._wild = tuple(pattern for pattern in every if pattern.parts)
+
+    def meets(self, folder: str) -> bool:
+        """Say whether one of them does, as the function of this name has it."""
+        place = bisect_left(self._texts, folder)
+        if place < len(self._texts) and self._texts[place].startswith(folder):
+            return True
+        ends = range(min(len(folder), self._longest) + 1)
+        if any(folder[:end] in self._open for end in ends):
+            return True
+        return any(meets(pattern, folder) for pattern in self._wild)
+
+
+def reaches(rules: "RuleSet", grants: "tuple[Grant, ...]", folder: str) -> bool:
     """Say whether an allow rule meets `folder` (closing slash and all), and one of any grants."""
     allowed = rules.root or any(
-        meets(pattern, folder)
-        for rule in rules.rules
-        if not rule.deny and (rule.bound is None or rule.bound.reaches(folder))
-        for pattern in rule.patterns
+        reach.meets(folder) and (bound is None or bound.reaches(folder))
+        for bound, reach in rules.reach
     )
-    return allowed and (
-        not grants or any(meets(pattern, folder) for grant in grants for pattern in grant.patterns)
-    )
+    return allowed and (not grants or any(grant.reach.meets(folder) for grant in grants))
 
 
 def meets(pattern: Pattern, folder: str) -> bool:

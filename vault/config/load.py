@@ -16,6 +16,7 @@ from vault.config.settings import (
     Encryption,
     Failures,
     Limits,
+    SelfService,
     Server,
     Settings,
     Storage,
@@ -61,7 +62,10 @@ def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "
             ),
             encryption=Encryption(key_management="file", key_file=folder / "root.key"),
             audit=Audit(log_file=folder / "audit.log"),
-            limits=Limits(failures=Failures(per_second=10_000, burst_size=100_000)),  # of tests
+            limits=Limits(  # of tests
+                failures=Failures(per_second=10_000, burst_size=100_000),
+                self_service=SelfService(per_second=10_000, burst_size=100_000),
+            ),
             control_plane=ControlPlane.model_validate(
                 {
                     "enabled": (folder / ENROLMENT).exists(),

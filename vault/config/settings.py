@@ -229,6 +229,8 @@ class Monitoring(Section):
     metrics_enabled: bool = True
     prometheus_endpoint: Literal["/metrics"] = "/metrics"
     health_check_interval: Duration = 30 * SECOND
+    disk_low_free: Size = 1 << 30
+    disk_low_percent: float = Field(default=10.0, ge=0, le=100)
     telemetry: Telemetry = Telemetry()
 
     @field_validator("health_check_interval")
@@ -249,6 +251,17 @@ class Rate(Section):
 
     requests_per_second: float = Field(default=50_000.0, gt=0, le=1_000_000)
     burst_size: int = Field(default=50_000, ge=1, le=1_000_000)
+
+
+class SelfService(Section):
+    """How often a user or a token, with all that it made, may do what every token may.
+
+    That is to look at and renew itself, and to be shown nothing. Each leaves one record of some
+    700 bytes, or two: by default at most 2.5 GB a day for one.
+    """
+
+    per_second: float = Field(default=20.0, gt=0, le=1_000_000)
+    burst_size: int = Field(default=200, ge=1, le=1_000_000)
 
 
 class Failures(Section):
@@ -280,6 +293,7 @@ class Limits(Section):
     """What one caller may ask of the agent, and what all of them together may."""
 
     rate: Rate = Rate()
+    self_service: SelfService = SelfService()
     failures: Failures = Failures()
     refusals: Refusals = Refusals()
     connections: int = Field(default=10_000, ge=16, le=1_000_000)

@@ -9,6 +9,11 @@ so a stolen database gives nothing to present, and nothing to test guesses again
 pepper from the keyring. A slow hash (Argon2) defends secrets that can be guessed; a 256-bit one
 cannot. The CRC is no security: it lets a scanner, and `parse`, tell a typo from a key.
 
+    browser's session   <secret: 43 base62>:<secret: 43 base62>
+
+A session has two independent secrets, one for the cookie and one for the page
+(`protocols.http.session_key`). It is looked up as a chosen token is: by a keyed hash of the whole.
+
 A token may also be any text an operator chose (`agent dev --root-token-file`): its id is a keyed
 hash of the text, so it too is found by id and shows nothing of itself.
 
@@ -22,6 +27,7 @@ from base64 import b32encode
 from enum import StrEnum
 from typing import NamedTuple
 
+from protocols.http.session_key import credential_of
 from vault.crypto.encoding import BASE62, base62
 from vault.crypto.errors import MalformedCredential
 from vault.crypto.mac import TAG_SIZE, MacKey
@@ -101,6 +107,15 @@ def mint_token(pepper: MacKey) -> Minted:
     """A new service token."""
     name, secret = _base32(ID_SIZE), base62(random_bytes(SECRET_SIZE))
     return Minted(name, f"{_TOKEN}{name}{secret}", hash_secret(pepper, secret.encode()))
+
+
+def mint_session(pepper: MacKey) -> Minted:
+    """A browser's session: two secrets of 256 bits, of the cookie and of the page.
+
+    It is stored and found by both together, so that neither says anything of the other.
+    """
+    cookie, key = (base62(random_bytes(SECRET_SIZE)) for _ in range(2))
+    return adopt(pepper, credential_of(cookie, key))
 
 
 def mint_accessor() -> str:

@@ -6,11 +6,17 @@ from typing import Any, Final
 import trio
 
 from actors.world import World
-from vault.edge.dialect import Dialect
+from protocols.http.errors import RefusedError
+from protocols.http.scope import Address
+from vault.edge.dialect import UNCLEAR, Dialect
 from vault.edge.refusal import refusal
 from vault.edge.reply import Headers, Send, headers_of, send_reply
 from vault.edge.request import Receive
+from vault.errors import RateLimitError
 from vault.metrics import Metrics
+from vault.model.operation import Origin
+from vault.model.path import ResourcePath
+from vault.model.payloads import RefusedRequest
 
 URGENT: Final = frozenset(
     {
@@ -63,6 +69,25 @@ class Edge:
         """What the server answers itself, before there is a request for a dialect."""
         reply = refusal(status, code, message, self._world)
         return headers_of(reply), reply.body
+
+    async def refuse_unread(
+        self, error: RefusedError, client: Address | None
+    ) -> tuple[int, Headers, bytes]:
+        """As `refuse`, with the status, of a request that no dialect has seen.
+
+        It is on record as anonymous: no credential in a head like that is trusted.
+        """
+        request_id = self._world.new_request_id()
+        status, code, message = error.status, error.code, error.message
+        origin = Origin(ip=client[0] if client else "", dialect="http")
+        refused, path = RefusedRequest(code=code, message=message), ResourcePath.parse(UNCLEAR)
+        told = await self._other.refuse_unread(request_id, origin, path, refused)
+        if told is not None:
+            status, code, message = told.status, told.code, told.message
+        reply = refusal(status, code, message, self._world, request_id)
+        if isinstance(told, RateLimitError):
+            reply = reply.with_header(b"retry-after", str(told.details["retry_after"]))
+        return status, headers_of(reply), reply.body
 
     def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
         """How the dialect of this path tells what failed a request outside of it."""

@@ -1,7 +1,8 @@
-"""What a request says as a browser's: the session's cookie, and whether our own page sent it.
+"""What a request says as a browser's: its session, and whether our own page sent it.
 
-The cookie is HttpOnly and SameSite=Strict. A browser shares cookies between the ports of a host,
-and on a developer's machine there are several agents: so its name holds the port.
+A session is a cookie and a session key together (`protocols.http.session_key`). The cookie is
+HttpOnly and SameSite=Strict. On a developer's machine there are several agents, and a browser
+shares cookies between the ports of a host: so the cookie's name holds the port.
 """
 
 import re
@@ -11,11 +12,10 @@ from typing import Final
 from msgspec import Struct
 
 from protocols.http.cookies import cookie, cookie_name, is_same_origin
-from vault.authn.browsing import knows
+from protocols.http.session_key import HEADER, credential_of, offered_key
 from vault.edge.request import Request
 
-CSRF: Final = b"x-csrf-token"
-SAFE: Final = frozenset({"GET", "HEAD"})
+_KEY: Final = HEADER.lower()
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _NOWHERE: Final = "invalid."  # RFC 6761, 6.4: what a malformed Host gets; no page is of it
 
@@ -25,50 +25,61 @@ class Browsers(Struct, frozen=True):
 
     tls: bool
 
-    def told(self, headers: Iterable[tuple[bytes, bytes]], method: str) -> "Visit":
-        """What the headers say; HTTP/2 sends cookies in pieces, other headers count once."""
-        found: dict[str, str] = {}
-        for name, value in headers:
-            key, text = name.decode("latin-1"), value.decode("latin-1")
-            found[key] = f"{found[key]}; {text}" if key in found else text
-        return self._visit(found, method)
-
     def of(self, request: Request) -> "Visit":
-        """The same of a request that was read."""
-        return self.told(request.headers.items(), request.method)
+        """What a request that was read says."""
+        headers = _headers(request.headers.items())
+        return self._visit(headers, headers.get(_KEY, ""))
 
-    def _visit(self, headers: dict[str, str], method: str) -> "Visit":
+    def of_websocket(self, headers: Iterable[tuple[bytes, bytes]]) -> "Visit":
+        """What the offer of a websocket says: its key is beside the subprotocol."""
+        found = _headers(headers)
+        return self._visit(found, offered_key(found.get("sec-websocket-protocol", "")))
+
+    def _visit(self, headers: dict[str, str], key: str) -> "Visit":
         host = _HOST.fullmatch(headers.get("host", ""))
         own = f"{'https' if self.tls else 'http'}://{host[0] if host else _NOWHERE}"
         port = host[1] if host and host[1] else "443" if self.tls else "80"
         name = cookie_name(own, f"freehold-agent-{port}")
-        secret = cookie(headers.get("cookie", ""), name)
-        ours = is_same_origin(headers, own)
-        shown = headers.get(CSRF.decode(), "")
+        sent = cookie(headers.get("cookie", ""), name)
         return Visit(
             name=name,
-            secret=secret,
-            named="origin" in headers,
-            counts=ours and (method in SAFE or knows(shown, secret)),
+            has_cookie=bool(sent),
+            credential=credential_of(sent, key),
+            has_origin="origin" in headers,
+            same_origin=is_same_origin(headers, own),
         )
 
-    def kept(self, visit: "Visit", secret: str) -> tuple[bytes, str]:
-        """The header that gives the browser its session; an empty secret takes it back."""
-        age = "" if secret else "; Max-Age=0"
+    def set_cookie(self, visit: "Visit", value: str) -> tuple[bytes, str]:
+        """The header that gives the browser its session; an empty value takes it back."""
+        age = "" if value else "; Max-Age=0"
         secure = "; Secure" if self.tls else ""
         return (
             b"set-cookie",
-            f"{visit.name}={secret}; Path=/; HttpOnly; SameSite=Strict{secure}{age}",
+            f"{visit.name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}",
         )
 
 
 class Visit(Struct, frozen=True, kw_only=True):
-    """One request. `named`: it has an `Origin`. `counts`: the session's cookie may be used."""
+    """One request. `name`: of the session's cookie at this port.
+
+    `credential`: of its session, empty unless cookie and session key are both there.
+    `same_origin`: a page of ours sent it.
+    """
 
     name: str
-    secret: str
-    named: bool
-    counts: bool
+    has_cookie: bool
+    credential: str
+    has_origin: bool
+    same_origin: bool
 
     def __repr__(self) -> str:
-        return f"Visit(counts={self.counts})"
+        return f"Visit(same_origin={self.same_origin})"
+
+
+def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """HTTP/2 sends cookies in pieces; a header that is there twice is neither of the two."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        found[key] = f"{found[key]}; {text}" if key in found else text
+    return found

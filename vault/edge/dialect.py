@@ -13,19 +13,16 @@ from vault.edge.reply import Reply
 from vault.edge.request import Receive, Request, begin_request, told
 from vault.edge.router import Route, Router
 from vault.errors import (
+    AuthenticationError,
     AuthorizationError,
-    ConflictError,
-    MediaTypeError,
-    MethodError,
     NotFoundError,
-    TooLargeError,
     UnavailableError,
     ValidationError,
     VaultError,
 )
-from vault.model.operation import Memory, Operation
+from vault.model.operation import Memory, Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import MalformedRequest
+from vault.model.payloads import MALFORMED, REFUSED, MalformedRequest, RefusedRequest
 from vault.trail import unexpected
 
 T = TypeVar("T")
@@ -35,11 +32,7 @@ NOTHING_DONE: Final = "none"  # an outcome, and what is meant where none is told
 SAFE: Final = frozenset({"GET", "HEAD", "LIST"})  # methods that change nothing
 UNCLEAR: Final = "sys/request"  # where a request is recorded that has no route
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
-
-_MALFORMED: Final = (
-    AuthorizationError, ConflictError, MediaTypeError, MethodError, NotFoundError, TooLargeError,
-    ValidationError,
-)  # fmt: skip
+_SHUT: Final = frozenset({"sealed", "not_initialized"})  # there is no log to record anything in
 
 log: Final = logging.getLogger("freehold.edge")
 
@@ -52,8 +45,8 @@ class Dialect:
     router: ClassVar[Router]
     max_body: ClassVar[int]
     is_public: ClassVar[bool] = False
-    """Whether faults are told to anybody. Of another dialect those of its public routes alone are:
-    who sends a request that is no operation has to show who he is."""
+    """Whether faults are told to anybody who shows no credential. Of another dialect those of its
+    public routes alone are: who sends a request that is no operation has to show who he is."""
 
     def __init__(self, gate: Door, world: World) -> None:
         self.gate = gate
@@ -66,37 +59,52 @@ class Dialect:
         unless it may be done already: whoever obeys would do it twice.
         """
         request_id, endpoint = self.world.new_request_id(), UNMATCHED
-        request, public = None, self.is_public
+        request, route = begin_request(scope, request_id=request_id, dialect=self.name), None
         try:
-            request = begin_request(scope, request_id=request_id, dialect=self.name)
             await request.read(scope, receive, max_body=self.max_body)
             route, values = self.find(request, request.path.removeprefix(self.prefix))
-            public, endpoint = public or route.public, self.prefix + route.template
+            endpoint = self.prefix + route.template
             if route.public:
                 refuse_cross_site(request)
             await trio.lowlevel.checkpoint()  # see `Edge.__call__`
             reply = await route.answer(self, request, *values)
         except VaultError as error:
-            told = error
-            if request and not (public or request.asked) and isinstance(error, _MALFORMED):
-                told = await self._malformed(request, endpoint, error)
-            reply = self._refusal(told, request_id)
+            reply = self._refusal(await self.malformed(request, route, error), request_id)
         except Exception as error:  # noqa: BLE001  # logged without its text, told as ours
-            reply = self._refusal(unexpected(request_id, endpoint, error), request_id)
+            fault = unexpected(request_id, endpoint, error)
+            reply = self._refusal(await self.malformed(request, route, fault), request_id)
         else:
-            if not (public or request.asked):
+            if not (route.public or request.asked):
                 nothing = NotFoundError("no_operation", "this request asks for nothing")
-                told = await self._malformed(request, endpoint, nothing)
+                told = await self.malformed(request, route, nothing)
                 reply = reply if told is nothing else self._refusal(told, request_id)
         return reply.with_header(b"x-request-id", request_id), endpoint
 
-    async def _malformed(self, request: Request, endpoint: str, error: VaultError) -> VaultError:
+    async def malformed(
+        self, request: Request, route: Route | None, error: VaultError
+    ) -> VaultError:
         """Put on record that a request is no operation, under its route's template.
 
-        What it came with may be a secret, its path too: that is on record as a hash.
-        Returns what is told: `error`, or what comes before it, as that the caller is not known.
+        What it came with may be a secret, its path too: that is on record as a hash. Of a request
+        that asks without a credential what anybody may ask there is no record, unless it would
+        have changed something. Returns what is told: `error`, or what comes before it, as that the
+        caller is not known.
         """
-        path = ResourcePath.parse(UNCLEAR if endpoint == UNMATCHED else endpoint.strip("/"))
+        if request.asked or isinstance(error, UnavailableError):
+            return error
+        path = ResourcePath.parse((self.prefix + route.template).strip("/") if route else UNCLEAR)
+        public = self.is_public if route is None else route.public
+        if request.is_ambiguous or (public and self.credential(request) is None):
+            if not request.is_ambiguous and (route is None or request.method in SAFE):
+                return error
+            refused = RefusedRequest(
+                code=error.code,
+                message=error.message,
+                denied=isinstance(error, AuthorizationError),
+                method=request.method,
+                path=request.path,
+            )
+            return await self.refuse_unread(request.id, request.origin, path, refused) or error
         payload = MalformedRequest(
             error=error,
             method=request.method,
@@ -104,10 +112,33 @@ class Dialect:
             folder=self.told_within(request),
         )
         try:
-            await self.run(request, "request.malformed", path, payload)
+            await self.run(request, MALFORMED, path, payload)
         except VaultError as refusal:
-            return refusal
+            told_anyway = isinstance(refusal, AuthenticationError) or refusal.code in _SHUT
+            return error if public and told_anyway else refusal
         return error
+
+    async def refuse_unread(
+        self, request_id: str, origin: Origin, path: ResourcePath, refused: RefusedRequest
+    ) -> VaultError | None:
+        """Put on record, as anonymous, a request of which no credential is looked at.
+
+        Returns what is told instead of the refusal: that there were too many, or that nothing can
+        be recorded; None where it is told as it is.
+        """
+        op = Operation(
+            name=REFUSED,
+            path=path,
+            payload=refused,
+            request_id=request_id,
+            credential=None,
+            origin=origin,
+        )
+        try:
+            await self.gate.run(op)
+        except VaultError as error:
+            return None if error.code == refused.code or error.code in _SHUT else error
+        raise RuntimeError("a refused request was carried out")
 
     def told_within(self, request: Request) -> str:  # noqa: ARG002  # a dialect's own
         """The folder in which a caller must have some right to hear what is wrong; empty: none."""

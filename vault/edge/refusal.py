@@ -25,13 +25,12 @@ class Refusal(ErrorBody, frozen=True, kw_only=True):
     errors: list[str]
 
 
-def refusal(status: int, code: str, message: str, world: World) -> Reply:
-    """The reply, under an id of its own that the log has too. `message` is the server's own."""
-    request_id = world.new_id()
+def refusal(status: int, code: str, message: str, world: World, request_id: str = "") -> Reply:
+    """The reply, under an id that the log has too. `message` is the server's own."""
+    request_id = request_id or world.new_id()
     log.info("request %s refused by the server: %s", request_id, code)
-    fault = status >= HTTPStatus.INTERNAL_SERVER_ERROR
     body = Refusal(
-        type=ErrorType.INTERNAL if fault else ErrorType.VALIDATION,
+        type=_type_of(status),
         code=code,
         message=message,
         request_id=request_id,
@@ -39,3 +38,10 @@ def refusal(status: int, code: str, message: str, world: World) -> Reply:
         errors=[message],
     )
     return Reply(status, msgspec.json.encode(body)).with_header(b"x-request-id", request_id)
+
+
+def _type_of(status: int) -> ErrorType:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return ErrorType.RATE_LIMIT
+    fault = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return ErrorType.INTERNAL if fault else ErrorType.VALIDATION

@@ -18,13 +18,15 @@ MAX_STRINGS: Final = 10_000
 MAX_BRACKETS: Final = 10_000  # opening ones, those inside strings included
 
 _SINGLE: Final = (
-    b"authorization", b"x-vault-token", b"x-vault-namespace", b"content-type", b"origin",
-    b"sec-fetch-site", b"x-csrf-token",
+    b"authorization", b"x-vault-token", b"origin", b"sec-fetch-site", b"x-session-key",
+    b"x-vault-namespace", b"content-type",
 )  # fmt: skip
+_PROVING: Final = frozenset(_SINGLE[:5])  # who the caller is
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[][{}]', re.DOTALL)
 """Strings are passed over whole; one that is not closed reaches to the end, so that no byte is
 looked at twice: else each quote in it would begin another scan of the rest."""
 _CHOICE: Final = re.compile(r"^Invalid enum value .*(?= - at `\$)", re.DOTALL)
+_BROKEN: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _STEP: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 
 T = TypeVar("T")
@@ -34,7 +36,9 @@ Receive = Callable[[], Awaitable[Any]]
 class Request:
     """One HTTP request. Made of its head by `begin_request`; `read` adds what can be at fault."""
 
-    __slots__ = ("asked", "body", "headers", "id", "memory", "method", "origin", "path", "query")
+    __slots__ = (
+        "asked", "body", "headers", "id", "memory", "method", "origin", "path", "query", "repeated",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -47,7 +51,10 @@ class Request:
         body: bytes = b"",
         origin: Origin,
         memory: Memory = UNBOUNDED,
+        repeated: bytes = b"",
     ) -> None:
+        """`repeated`: a header that may come once and has come more often; empty: none."""
+        self.repeated = repeated
         self.asked = False  # for an operation: then the pipeline has authenticated and recorded it
         self.id = id
         self.method = method
@@ -61,12 +68,21 @@ class Request:
     async def read(self, scope: Any, receive: Receive, *, max_body: int) -> None:
         """Read and check path, query and body.
 
-        Raises `ValidationError` for an ambiguous path, a malformed query and a body that was cut
-        short, `TooLargeError` for a body over `max_body`.
+        Raises `ValidationError` for a header that is given twice, an ambiguous path, a malformed
+        query and a body that was cut short, `TooLargeError` for a body over `max_body`.
         """
+        if self.repeated:
+            # Whoever checked the request on its way may have looked at the other one.
+            name = self.repeated.decode()
+            raise ValidationError("header_invalid", f"{name} is given twice")
         self.path = _path(scope["raw_path"])
         self.query = _query(scope["query_string"])
         self.body = await _body(receive, max_body)
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether its headers name more than one caller, so that none of them counts."""
+        return self.repeated in _PROVING
 
     def header(self, name: bytes) -> str:
         """A header's value, empty when absent. Bytes outside ASCII are kept as Latin-1."""
@@ -93,11 +109,8 @@ class Request:
 
 
 def begin_request(scope: Any, *, request_id: str, dialect: str) -> Request:
-    """Make a request of what an ASGI scope says of who sends it.
-
-    Raises `ValidationError` for a header that is given twice.
-    """
-    headers = _headers(scope["headers"])
+    """Make a request of what an ASGI scope says of who sends it."""
+    headers, repeated = _headers(scope["headers"])
     client = scope.get("client")
     tls = scope.get("extensions", {}).get("tls", {})
     origin = Origin(
@@ -112,20 +125,19 @@ def begin_request(scope: Any, *, request_id: str, dialect: str) -> Request:
         headers=headers,
         origin=origin,
         memory=scope.get(RESERVATION) or UNBOUNDED,
+        repeated=repeated,
     )
 
 
-def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    headers = dict(pairs)
+def _headers(pairs: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes]:
+    """The headers, and the first of `_SINGLE` that is given twice."""
+    headers, repeated = dict(pairs), b""
     if len(headers) != len(pairs):
         names = [name for name, _ in pairs]
-        for name in _SINGLE:
-            if names.count(name) > 1:
-                # Whoever checked the request on its way may have looked at the other one.
-                raise ValidationError("header_invalid", f"{name.decode()} is given twice")
+        repeated = next((name for name in _SINGLE if names.count(name) > 1), b"")
         if b"cookie" in headers:  # HTTP/2 sends it in pieces (RFC 9113, 8.2.3)
             headers[b"cookie"] = b"; ".join(value for name, value in pairs if name == b"cookie")
-    return headers
+    return headers, repeated
 
 
 def _printable(text: str, most: int) -> str:
@@ -147,6 +159,10 @@ def _path(raw: bytes) -> str:
         if b"%2f" in lowered or b"%5c" in lowered or b"%00" in lowered:
             raise ValidationError(
                 "path_invalid", "encoded slashes and NUL are not allowed in a path", field="path"
+            )
+        if _BROKEN.search(raw):
+            raise ValidationError(
+                "path_invalid", "the path holds a broken percent-escape", field="path"
             )
         raw = unquote_to_bytes(raw)
     try:

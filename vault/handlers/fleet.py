@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from actors.world import World
 from protocols.link.bundle import NO_BUNDLE, Accepted, BundleError, Stored, hash_of, open_bundle
 from protocols.link.fields import SIGNATURE_SIZE
-from protocols.link.vocabulary import PolicyReason
+from protocols.link.vocabulary import AlertCode, PolicyReason
 from vault.audit.feed import Follower
 from vault.authz import fleet
 from vault.authz.book import PolicyBook
@@ -64,6 +64,8 @@ class Seam:
     opened: Callable[[PolicyBook, KeyReader], None] = field(default=lambda _book, _keys: None)
     closed: Callable[[], None] = field(default=lambda: None)
     """Drop what `opened` was given: keys are reached from it."""
+    alert: Callable[[AlertCode, int], None] = field(default=lambda _code, _count: None)
+    """Report something to the control plane, and how often; waits for nothing."""
     tally: Tally = field(default_factory=Tally)
     """What was used since it was last told."""
 

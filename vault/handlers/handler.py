@@ -67,9 +67,13 @@ class Handler:
     `proposes`: the facts as the operation would leave them, which must be allowed too.
     `recorded` False: it reads and changes nothing that is stored and tells of the caller's own
     words alone, so that neither its answer nor a fault in those words is a record. Refusals are.
+    `of_self`: anybody may, with what is his own, and no secret is told: it has a pace for each
+    line of credentials (`limits.self_service`). `shows`: says of a result whether it shows anything
+    that not everybody is shown; one that shows nothing has that pace.
     `refuses`: it does nothing but put a refusal on record.
     `closes`: it only takes away. Where what is stored cannot be read, what was in force decides.
     `by_share`: no credential is asked for, since the handler asks for shares of the root key.
+    `anonymous`: none is looked at; the caller is anonymous and held to the pace of those who fail.
     `request`/`response`: what of the payload and of the result the audit record shows (hashed).
     """
 
@@ -77,9 +81,12 @@ class Handler:
     capability: Capability | Callable[[Facts], Capability] | None
     mutates: bool = False
     recorded: bool = True
+    of_self: bool = False
+    shows: Callable[[Any], bool] | None = None
     refuses: bool = False
     closes: bool = False
     by_share: bool = False
+    anonymous: bool = False
     on_secret: bool = False
     proposes: Callable[[Any, Facts], Facts] | None = None
     request: Callable[[Any], object] | None = None

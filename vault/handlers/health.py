@@ -113,4 +113,5 @@ class Health:
                 )
                 for sink in log.sinks
             ),
+            disks=self.metrics.disks(),
         )

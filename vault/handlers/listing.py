@@ -43,7 +43,10 @@ class Listing:
         """The operations this file serves."""
         return {
             "secret.list": Handler(
-                run=self.search, capability=None, response=lambda page: {"count": len(page.secrets)}
+                run=self.search,
+                capability=None,
+                shows=lambda page: bool(page.secrets),
+                response=lambda page: {"count": len(page.secrets)},
             ),
             "secret.keys": Handler(
                 run=self.keys,

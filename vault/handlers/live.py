@@ -39,7 +39,7 @@ class LiveHandlers:
     def handlers(self) -> Handlers:
         """The operations this file serves."""
         return {
-            "live.open": Handler(run=self.open, capability=None, response=_nothing),
+            "live.open": Handler(run=self.open, capability=None, of_self=True, response=_nothing),
             "live.watch": Handler(
                 run=self.watch, capability=Capability.READ, request=_nothing, response=_nothing
             ),

@@ -1,27 +1,31 @@
 """Requests that ask for no operation: the path, the method or the body is not one of the API's.
 
-Whoever sends one shows who he is first, and the refusal is on record as any other.
+Whoever sends one shows who he is first, and the refusal is on record as any other. Of a request
+whose head cannot be trusted, and of one that needs no credential, it is on record as anonymous.
 """
 
 from dataclasses import dataclass
 from typing import NoReturn
 
 from vault.authz.authorizer import Authorizer
-from vault.errors import AuthorizationError
+from vault.errors import AuthorizationError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.model.payloads import MalformedRequest
+from vault.model.payloads import MALFORMED, REFUSED, MalformedRequest, RefusedRequest
 
 
 @dataclass(frozen=True)
 class MalformedRequests:
-    """The handler of `request.malformed`."""
+    """The handlers of `request.*`."""
 
     authorizer: Authorizer
 
     def handlers(self) -> Handlers:
-        """The operation this file serves."""
-        handler = Handler(run=self.refuse, capability=None, refuses=True, request=_seen)
-        return {"request.malformed": handler}
+        """The operations this file serves."""
+        known = Handler(run=self.refuse, capability=None, refuses=True, request=_seen)
+        unread = Handler(
+            run=refuse_unread, capability=None, refuses=True, anonymous=True, request=_seen
+        )
+        return {MALFORMED: known, REFUSED: unread}
 
     async def refuse(self, call: Call) -> NoReturn:
         """Raise the payload's error; `AuthorizationError` where the caller may do nothing at all.
@@ -34,6 +38,13 @@ class MalformedRequests:
         raise payload.error
 
 
-def _seen(payload: MalformedRequest) -> object:
+async def refuse_unread(call: Call) -> NoReturn:
+    """Raise why it is refused."""
+    payload: RefusedRequest = call.payload
+    kind = AuthorizationError if payload.denied else ValidationError
+    raise kind(payload.code, payload.message)
+
+
+def _seen(payload: MalformedRequest | RefusedRequest) -> object:
     """What the audit record tells, each hashed."""
     return {"method": payload.method, "path": payload.path}

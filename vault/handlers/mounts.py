@@ -48,7 +48,7 @@ class Mounts:
         """The operations this file serves."""
         return {
             "mount.list": Handler(run=self.all, capability=Capability.LIST),
-            "mount.visible": Handler(run=self.visible, capability=None),
+            "mount.visible": Handler(run=self.visible, capability=None, shows=bool),
             "mount.preflight": Handler(run=self.preflight, capability=None),
             "mount.read": Handler(run=self.read, capability=Capability.READ),
             "mount.write": Handler(run=self.write, capability=Capability.CREATE, mutates=True),

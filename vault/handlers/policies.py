@@ -44,7 +44,7 @@ class Policies:
             ),
             "policy.write": Handler(run=self.write, capability=Capability.UPDATE, mutates=True),
             "policy.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
-            "policy.effective": Handler(run=self.effective, capability=None),
+            "policy.effective": Handler(run=self.effective, capability=None, of_self=True),
             "policy.dry_run": Handler(run=self.dry_run, capability=Capability.READ),
         }
 

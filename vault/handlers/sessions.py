@@ -4,7 +4,7 @@ It is a child of that credential, so it can do no more and ends with it. Its TTL
 timeout: a page renews it while a person is there. `session_timeout` bounds it in all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vault.authn.sessions import MADE_AT, is_session
 from vault.authn.tokens import MAX_DISPLAY_NAME, Issued, NewToken, Tokens
@@ -26,9 +26,11 @@ class SessionHandlers:
     def handlers(self) -> Handlers:
         """The operations this file serves. Anybody may, with what is his own."""
         return {
-            "session.open": _changer(self.open),
-            "session.current": Handler(run=self.current, capability=None, response=_seen),
-            "session.renew": _changer(self.renew),
+            "session.open": replace(_changer(self.open), of_self=True),
+            "session.current": Handler(
+                run=self.current, capability=None, of_self=True, response=_seen
+            ),
+            "session.renew": replace(_changer(self.renew), of_self=True),
             "session.close": _changer(self.close),
             "session.refuse": Handler(run=self.refuse, capability=None, refuses=True),
         }
@@ -65,8 +67,8 @@ class SessionHandlers:
         return self._told(call.identity, row)
 
     async def refuse(self, _: Call) -> None:
-        """Put on record that a cookie came with a request that no page of ours made."""
-        raise AuthorizationError("csrf", "a session's cookie counts from our own pages only")
+        """Put on record that a session came with a request that no page of ours made."""
+        raise AuthorizationError("csrf", "a browser may ask for this from our own pages only")
 
     async def _own(self, identity: Identity) -> TokenRow:
         if identity.method is Method.TOKEN:

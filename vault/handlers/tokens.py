@@ -1,7 +1,7 @@
 """Tokens: make, look up, renew, end. The rules are `vault.authn.tokens`'; here is who may ask."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -44,13 +44,13 @@ class TokenHandlers:
                 response=_seen,
             ),
             "token.lookup": _reader(self.lookup, update),
-            "token.lookup_self": _reader(self.lookup_self, Capability.READ),
+            "token.lookup_self": replace(_reader(self.lookup_self, Capability.READ), of_self=True),
             "token.lookup_accessor": _reader(self.lookup_accessor, update),
             "token.accessors": Handler(
                 run=self.accessors, capability=sudo, response=lambda found: {"count": len(found)}
             ),
             "token.renew": _changer(self.renew, update),
-            "token.renew_self": _changer(self.renew_self, update),
+            "token.renew_self": replace(_changer(self.renew_self, update), of_self=True),
             "token.renew_accessor": _changer(self.renew_accessor, update),
             "token.revoke": _changer(self.revoke, update),
             "token.revoke_self": _changer(self.revoke_self, update),

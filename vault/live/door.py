@@ -1,6 +1,6 @@
 """`GET /api/v1/live`: who may open a feed. An ASGI application for websockets.
 
-A browser comes with its session's cookie, from our own page. What is refused is refused before the
+A browser comes with its session, from our own page. What is refused is refused before the
 upgrade, and is on record as every operation is.
 """
 
@@ -9,11 +9,13 @@ from typing import Final
 import trio
 
 from protocols.http.scope import Receive, Scope, Send
+from protocols.http.session_key import HEADER, SUBPROTOCOL, offered_key
 from protocols.live_talk import RESTARTS, SESSION_OVER, close
 from vault.authn.guest import Guest
 from vault.edge.browsers import Browsers
 from vault.edge.native.dialect import Native
 from vault.edge.reply import headers_of
+from vault.edge.request import begin_request
 from vault.errors import NotFoundError, VaultError
 from vault.live.browser import Browser, Place
 from vault.model.operation import Operation, Origin
@@ -38,8 +40,11 @@ class LiveDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one websocket."""
         request_id = self._world.new_request_id()
+        if scope["path"] != PATH:
+            await self._refuse(await self._elsewhere(scope, request_id), request_id, send)
+            return
+        op = self._operation(scope, request_id)
         try:
-            op = self._operation(scope, request_id)
             guest = await self._gate.run(op)
         except VaultError as error:
             await self._refuse(error, request_id, send)
@@ -47,7 +52,7 @@ class LiveDoor:
         if not isinstance(guest, Guest):
             raise TypeError("live.open gives a guest")
         await receive()
-        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
         browser = Browser(self._place, guest, op)
         with guest.registered() as cut:
             async with trio.open_nursery() as nursery:
@@ -62,18 +67,28 @@ class LiveDoor:
             await self._gate.wait_turned()
         await close(send, RESTARTS, "the vault is sealed")
 
+    async def _elsewhere(self, scope: Scope, request_id: str) -> VaultError:
+        """What is told of a websocket at another path, once that is on record."""
+        offer = dict(scope["headers"])
+        key = offered_key(offer.get(b"sec-websocket-protocol", b"").decode("latin-1"))
+        headers = [*scope["headers"], (HEADER.lower().encode(), key.encode("latin-1"))]
+        asked = {**scope, "method": "GET", "headers": headers}
+        request = begin_request(asked, request_id=request_id, dialect="live")
+        request.path = scope["path"]
+        error = NotFoundError("route_not_found", "there is no such path in this API")
+        return await self._native.malformed(request, None, error)
+
     def _operation(self, scope: Scope, request_id: str) -> Operation:
         """Letting this browser in; of one that no page of ours sent, the refusal."""
-        if scope["path"] != PATH:
-            raise NotFoundError("route_not_found", "there is no such path in this API")
-        visit = self._browsers.told(scope["headers"], "GET")
+        visit = self._browsers.of_websocket(scope["headers"])
+        ours = visit.same_origin and visit.has_origin
         headers, client = dict(scope["headers"]), scope["client"]
         return Operation(
-            name="live.open" if visit.counts and visit.named else "session.refuse",
+            name="live.open" if ours else "session.refuse",
             path=AT,
             payload=Nothing(),
             request_id=request_id,
-            credential=visit.secret or None,
+            credential=visit.credential or None,
             origin=Origin(
                 ip=client[0] if client else "",
                 user_agent=headers.get(b"user-agent", b"").decode("latin-1")[:MAX_AGENT],

@@ -13,6 +13,19 @@ class SinkHealth(Struct, frozen=True, kw_only=True):
     error: str
 
 
+class DiskHealth(Struct, frozen=True, kw_only=True):
+    """The file system of one place that the agent writes. Bytes.
+
+    `place`: `data`, `audit`, `anchor` or `link`. `low`: less is free than the settings
+    `monitoring.disk_low_free` and `monitoring.disk_low_percent` ask for.
+    """
+
+    place: str
+    free: int
+    total: int
+    low: bool
+
+
 class HealthState(Struct, frozen=True, kw_only=True):
     """Rates are of the last seconds, a second; `p50` and `p99` are upper bounds in milliseconds.
 
@@ -39,3 +52,4 @@ class HealthState(Struct, frozen=True, kw_only=True):
     audit_size: int
     trouble: str
     sinks: tuple[SinkHealth, ...]
+    disks: tuple[DiskHealth, ...]

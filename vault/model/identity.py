@@ -32,7 +32,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     """An authenticated caller. `permissions` empty means: not cut down below the policies.
 
     `denied_by`: policies of whoever made the credential that it does not hold itself. Their
-    denials count, their allowances do not.
+    denials count, their allowances do not. `line`: where the line of credentials begins that this
+    one was made by; empty: with `id`.
     """
 
     id: str
@@ -43,6 +44,12 @@ class Identity(Struct, frozen=True, kw_only=True):
     denied_by: tuple[str, ...] = ()
     credential: str = ""  # the accessor of the token or the id of the key: never the secret
     mfa: bool = False
+    line: str = ""
+
+    @property
+    def first(self) -> str:
+        """The user, or the first token, of the line: one key for all that come from it."""
+        return self.line or self.id
 
     @property
     def binding(self) -> frozenset[str]:

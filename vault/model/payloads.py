@@ -26,6 +26,10 @@ class Rewrap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     again: bool = False
 
 
+MALFORMED: Final = "request.malformed"
+REFUSED: Final = "request.refused"
+
+
 class MalformedRequest(Struct, frozen=True, kw_only=True):
     """A request that is no operation, as it came. `error`: what is wrong with it.
 
@@ -36,6 +40,20 @@ class MalformedRequest(Struct, frozen=True, kw_only=True):
     method: str
     path: str
     folder: str = ""
+
+
+class RefusedRequest(Struct, frozen=True, kw_only=True):
+    """A request that is refused without a look at any credential in it.
+
+    `code` and `message`: why; `denied`: its caller may not do it. `method` and `path` are empty
+    where the head of the request was not read.
+    """
+
+    code: str
+    message: str
+    denied: bool = False
+    method: str = ""
+    path: str = ""
 
 
 class ReadMetadata(Struct, frozen=True, kw_only=True):

@@ -115,7 +115,7 @@ class Keys(Struct, frozen=True, kw_only=True):
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """A browser's session. Instants are Unix ns; `text` is the cookie's, when it was just opened.
+    """A browser's session. Instants are Unix ns; `text`, when just opened: cookie and session key.
 
     It ends at `expires_at` unless it is renewed, for `idle` ns each time, and at `ends_at` at last.
     """

@@ -52,6 +52,11 @@ class Watch(Protocol):
         """To be called: nothing is served from this database any more."""
         ...
 
+    @property
+    def alert(self) -> Callable[[], None]:
+        """To be called: the database was changed by somebody else, or is damaged."""
+        ...
+
     async def record(self, code: str, what: str, /) -> None:
         """Put it on record, as an alert. Raises `UnavailableError`."""
         ...
@@ -129,6 +134,7 @@ class _Foreign:
             log.error("%s", _WRITTEN)
             await self._watch.record(FOREIGN, _WRITTEN)
             self._told = now
+            self._watch.alert()
         if not self._uncounted:
             return
         if len(self._times) == MOST and self._times[-1] - self._times[0] < WINDOW:
@@ -143,6 +149,7 @@ async def _sealed(error: TamperedError | UnavailableError, watch: Watch) -> bool
         return False
     log.error("the vault is sealed: %s", error)
     watch.seal()
+    watch.alert()
     try:
         with trio.CancelScope(shield=True):  # the seal ends who has asked for it
             await watch.record(error.code, f"the vault is sealed: {error.message}")

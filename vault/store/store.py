@@ -30,6 +30,7 @@ from actors import (
     supervise,
 )
 from actors.report import Reporter, log_failure
+from actors.world import uptime_ns
 from vault.errors import UnavailableError
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing, Stamped
 from vault.store.checkpoints import Checkpoints, checkpointing
@@ -384,7 +385,8 @@ async def _within(asked: Awaitable[T]) -> T:
 
 
 def _cache(config: CacheConfig, backend: Backend, world: World) -> Cache:
-    return Cache(config if backend.exclusive else CacheConfig(max_bytes=0), world.now)
+    config = config if backend.exclusive else CacheConfig(max_bytes=0)
+    return Cache(config, partial(uptime_ns, world))
 
 
 @asynccontextmanager

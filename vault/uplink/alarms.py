@@ -6,12 +6,13 @@ What is raised waits here, counted, until the outbox has it: to raise something 
 from collections import Counter
 from collections.abc import Callable
 
+import trio
 from msgspec.structs import replace
 
 from actors import World
 from protocols.link.limits import MAX_CONDITIONS
 from protocols.link.messages import Conditions
-from protocols.link.vocabulary import AlertCode, Health, Severity
+from protocols.link.vocabulary import WARNINGS, AlertCode, Health, Severity
 from vault.uplink import reporting
 from vault.uplink.host import Facts, Host
 from vault.uplink.outbox import SqlOutbox
@@ -41,25 +42,27 @@ class Alarms:
         self._raised = raised
         self._queued = queued
         self._waiting: Counter[tuple[AlertCode, Severity]] = Counter()
+        self._owing = trio.Lock()
         self._was_open: bool | None = None
         self._troubles: frozenset[AlertCode] = frozenset()
         self._expired_told = 0
         """The version of the bundle whose end was told."""
 
-    def raise_alert(self, code: AlertCode, severity: Severity) -> None:
-        """Somebody should look."""
-        self._waiting[code, severity] += 1
+    def raise_alert(self, code: AlertCode, severity: Severity, count: int = 1) -> None:
+        """Somebody should look; `count`: how often it was."""
+        self._waiting[code, severity] += count
         self._raised()
 
     async def owe(self) -> None:
         """Put what waits into the outbox, a message for each code that says how often."""
-        while self._waiting:
-            (code, severity), count = next(iter(self._waiting.items()))
-            raised = reporting.alert(code, severity, self._world.new_id(), self._world.now())
-            await self._outbox.append(replace(raised, count=count))
-            self._waiting[code, severity] -= count
-            self._waiting += Counter()  # without those that are at 0
-            self._queued()
+        async with self._owing:
+            while self._waiting:
+                (code, severity), count = next(iter(self._waiting.items()))
+                raised = reporting.alert(code, severity, self._world.new_id(), self._world.now())
+                await self._outbox.append(replace(raised, count=count))
+                self._waiting[code, severity] -= count
+                self._waiting += Counter()  # without those that are at 0
+                self._queued()
 
     def look(self) -> None:
         """Raise what is seen rather than told: sealed, unsealed, trouble, a bundle that expired."""
@@ -71,7 +74,8 @@ class Alarms:
                 self.raise_alert(AlertCode.SEALED, Severity.CRITICAL)
         self._was_open = is_open
         for code in sorted(facts.troubles - self._troubles):
-            self.raise_alert(code, Severity.CRITICAL)
+            severity = Severity.WARNING if code in WARNINGS else Severity.CRITICAL
+            self.raise_alert(code, severity)
         self._troubles = facts.troubles
         if self._has_expired(facts) and self._expired_told != facts.policy.version:
             self._expired_told = facts.policy.version

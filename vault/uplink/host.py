@@ -38,6 +38,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     secrets: int
     troubles: frozenset[words.AlertCode] = frozenset()
     """What is wrong now; each is an alert when it begins."""
+    workers: words.WorkersState = words.WorkersState.STEADY
 
 
 class Figures(Struct, frozen=True, kw_only=True):

@@ -57,6 +57,7 @@ class LocalHost:
     keys: Callable[[], KeyState | None] = field(default=lambda: None)
     """The same; asked while the vault is open."""
     troubles: Callable[[], frozenset[words.AlertCode]] = field(default=frozenset)
+    workers_failing: Callable[[], bool] = field(default=bool)
     refusing: Callable[[], bool] = field(default=bool)
     sinks_failing: Callable[[], float] = field(default=float)
     actors: Callable[[], Node | None] = field(default=lambda: None)
@@ -89,12 +90,16 @@ class LocalHost:
             audit_size=self.audit.size,
             secrets=self.secrets,
             troubles=self.troubles(),
+            workers=self._workers(),
         )
 
     def _health(self) -> words.Health:
         if not self.is_open:
             return words.Health.SEALED
         return words.Health.REFUSING if self.refusing() else words.Health.SERVING
+
+    def _workers(self) -> words.WorkersState:
+        return words.WorkersState.FAILING if self.workers_failing() else words.WorkersState.STEADY
 
     def figures(self) -> Figures:
         """See `Host`."""

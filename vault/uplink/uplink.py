@@ -13,7 +13,14 @@ from typing import Final
 import trio
 
 from protocols.errors import where
-from protocols.link.messages import Conditions, Message, Notification, PolicyReplay, kind_of
+from protocols.link.messages import (
+    Conditions,
+    Message,
+    Notification,
+    PolicyReplay,
+    Workers,
+    kind_of,
+)
 from protocols.link.vocabulary import AlertCode, CommandName, Health, Severity
 from protocols.pki.errors import PkiError
 from vault.errors import VaultError
@@ -75,7 +82,7 @@ class Uplink:
             self._queued,
             expiring=lambda: self._keeper.expiring,
         )
-        self._told: tuple[Health, Conditions] | None = None
+        self._told: tuple[Health, Conditions, Workers] | None = None
         self._phase = Phase(world, self._tell_phase)
         self._bundles = Bundles(
             database=database,
@@ -140,11 +147,18 @@ class Uplink:
     async def leave(self) -> None:
         """Say that the agent stops, and give what is under way a moment to arrive."""
         with trio.move_on_after(DRAIN):
+            await self._alerts_to_outbox()
             await self._connector.end()
 
-    def raise_alert(self, code: AlertCode, severity: Severity) -> None:
+    async def _alerts_to_outbox(self) -> None:
+        try:
+            await self._alarms.owe()
+        except VaultError as error:
+            log.error("alerts that wait for the control plane are lost: %s", error)  # noqa: TRY400  # one line
+
+    def raise_alert(self, code: AlertCode, severity: Severity, count: int = 1) -> None:
         """Tell the control plane that somebody should look; waits for nothing."""
-        self._alarms.raise_alert(code, severity)
+        self._alarms.raise_alert(code, severity, count)
 
     @property
     def held(self) -> Credential | None:
@@ -228,8 +242,8 @@ class Uplink:
         """Say at once what has changed of the vault's health, whatever the disk takes."""
         while True:
             await self._world.sleep(WATCH)
-            before, now = self._told, (self._host.facts().health, self._alarms.conditions())
-            if now == before:
+            before = self._told
+            if self._health() == before:
                 continue
             self._tell_health(self._connector.conversation)
             if before is not None:
@@ -241,18 +255,22 @@ class Uplink:
 
     def _tell_health(self, conversation: Conversation | None) -> None:
         """How the vault is, and what is wrong with it if the control plane can hear that."""
-        facts, conditions = self._host.facts(), self._alarms.conditions()
-        self._told = facts.health, conditions
+        self._told = health = self._health()
         if conversation is None:
             return
-        if kind_of(conditions).since <= conversation.session.version:
-            conversation.send(conditions)
-        conversation.send(reporting.heartbeat(facts, self._backlog))
+        for message in health[1:]:
+            if kind_of(message).since <= conversation.session.version:
+                conversation.send(message)
+        conversation.send(reporting.heartbeat(self._host.facts(), self._backlog))
+
+    def _health(self) -> tuple[Health, Conditions, Workers]:
+        facts = self._host.facts()
+        return facts.health, self._alarms.conditions(), Workers(state=facts.workers)
 
     async def _report(self) -> None:
         now = self._world.now()
         message = reporting.metrics(
-            self._host.figures(), self._begun // reporting.MILLI, now // reporting.MILLI
+            self._host.figures(), min(self._begun, now) // reporting.MILLI, now // reporting.MILLI
         )
         self._begun = now
         await self._outbox.append(message)

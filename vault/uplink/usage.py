@@ -89,7 +89,9 @@ class Reports:
 
     async def report(self) -> m.Usage:
         """What was used in the hour so far; of one that has ended all, and the next one begins."""
-        now, ends = self._world.now(), self._ends
+        now = self._world.now()
+        self._since = min(self._since, now)  # the clock was ahead
+        ends = self._ends
         until, over = min(now, ends), now >= ends
         operations, totals = self._operations()
         tally = self._source.tally

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors import World
+from protocols.link.vocabulary import AlertCode
+from vault.errors import VaultError
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import Nothing
@@ -20,12 +22,19 @@ class KeyRotation:
     run: Run
     is_due: Callable[[], bool]
     world: World
+    alert: Callable[[AlertCode, int], None]
+    """As `vault.handlers.fleet.Seam`'s."""
 
     async def __call__(self) -> None:
         """Rotate if it is due. Raises what the operations raise."""
-        if self.is_due():
+        if not self.is_due():
+            return
+        try:
             await self.run(self._operation("sys.rotate", "sys/rotate"))
             await self.run(self._operation("sys.rewrap", "sys/rewrap"))
+        except VaultError:
+            self.alert(AlertCode.ROTATION_FAILED, 1)
+            raise
 
     def _operation(self, name: str, path: str) -> Operation:
         return Operation(

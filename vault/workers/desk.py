@@ -15,7 +15,7 @@ from vault.edge.reply import Headers
 from vault.errors import TooLargeError, VaultError
 from vault.model.operation import Memory, Operation
 from vault.model.path import ResourcePath
-from vault.model.payloads import ReadSecret, WriteSecret
+from vault.model.payloads import REFUSED, ReadSecret, RefusedRequest, WriteSecret
 from vault.model.results import SecretValue, Written
 from vault.mutations import End
 from vault.trail import unexpected
@@ -40,8 +40,12 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 RunBelow: TypeAlias = Callable[[Operation, str], Awaitable[object]]
 """`(operation, traceparent)`: what it comes to; its spans are below that one."""
 
-_PAYLOADS: Final[dict[str, Any]] = {"secret.read": ReadSecret, "secret.write": WriteSecret}
-"""Of the operations that a request may have several of."""
+_PAYLOADS: Final[dict[str, Any]] = {
+    "secret.read": ReadSecret,
+    "secret.write": WriteSecret,
+    REFUSED: RefusedRequest,
+}
+"""Of the operations that a request may have several of, and of what is no request."""
 
 _FRAMED: Final = 2  # times the memory of an answer: the answer, and the frame that it is sent in
 _SEALED: Final = Recorded("the vault is sealed")
@@ -200,12 +204,14 @@ class _Relaying:
 
 
 class _Body:
-    """`receive` of a request whose body is here."""
+    """`receive` of a request whose body is here, or was cut short."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | None) -> None:
         self._body = body
 
     async def __call__(self) -> dict[str, Any]:
+        if self._body is None:
+            return {"type": "http.disconnect"}
         return {"type": "http.request", "body": self._body, "more_body": False}
 
 

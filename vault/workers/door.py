@@ -9,7 +9,7 @@ import trio
 from vault.gate import DRAIN, Initialised, SealStatus
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation
-from vault.model.payloads import ListKeys, ReadMetadata
+from vault.model.payloads import REFUSED, ListKeys, ReadMetadata
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.reading import LOCAL, Reading
 from vault.workers.writes import is_large
@@ -60,6 +60,8 @@ class WorkerDoor:
         Of a request of several each is decided on by itself, on what is so then: others may be done
         by now. So the leader, too, is asked for one that is his, and not for all of them.
         """
+        if op.name == REFUSED:
+            return await self._run_there(op)
         if not op.part:
             return await self._run(op)
         if await self.serves():

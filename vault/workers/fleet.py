@@ -1,14 +1,17 @@
 """The fleet: the leader's workers, opened and sealed together, replaced when they die."""
 
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 import trio
 
 from actors import RestartAfter, RestartPolicy, World, decide
+from actors.world import uptime_ns
 from protocols.errors import where
 from protocols.http import Limits
 from protocols.http.answers import Answers
@@ -31,7 +34,7 @@ from vault.workers.desk import Answering, App
 from vault.workers.journal import JournalWriter
 from vault.workers.lockout import LeaderLockout
 from vault.workers.seat import STALLED, Seat, Staff, WorkerGone
-from vault.workers.wire import Counts, Drain, Open, Opened, Reload, Seal, Spans
+from vault.workers.wire import Counts, Drain, Open, Opened, Reload, Seal, SetClock, Spans
 from vault.workers.zygote import Zygote
 
 if TYPE_CHECKING:
@@ -41,6 +44,9 @@ OPEN_SECONDS: Final = 30.0  # a large book of policies takes 10
 SEAL_SECONDS: Final = DRAIN + 5.0
 END_SECONDS: Final = 2.0  # to end a process once its last answer is given
 _FORK_AGAIN: Final = 2.0  # until a process is asked for again: memory or a limit was short of one
+FAILING_DEATHS: Final = 4
+FAILING_SECONDS: Final = 900.0
+"""Workers are failing while so many deaths lie within so many seconds."""
 _POLICY: Final = RestartPolicy(intensity=20, window=60.0, backoff_base=0.05, backoff_cap=2.0)
 
 log: Final = logging.getLogger("freehold.workers")
@@ -75,6 +81,7 @@ class Fleet:
         self._life = trio.CancelScope()
         self._shed_before = 0
         self._replaced = 0
+        self._deaths = deque[float](maxlen=FAILING_DEATHS)
         metrics.count(worker_restarts=lambda: float(self._replaced))
         self.port = 0
 
@@ -82,7 +89,9 @@ class Fleet:
 
     def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
         """The leader's cache and its store's mark; the workers hear of each change."""
-        cache = LeaderCache(self._journal, share(config, self._count, LEADER), self._world.now)
+        cache = LeaderCache(
+            self._journal, share(config, self._count, LEADER), partial(uptime_ns, self._world)
+        )
         return cache, FencingMark(mark, cache)
 
     def end(self, layout: Layout) -> SharedEnd:
@@ -202,9 +211,21 @@ class Fleet:
         for seat in self._seats:
             seat.tell(Reload())
 
+    def confirm_clock(self) -> None:
+        """Have all go on from the clock that an operator has confirmed."""
+        for seat in self._seats:
+            seat.tell(SetClock(self._world.clock.value))
+
     def connections(self) -> int:
         """How many are open, as of a second ago."""
         return sum(counts.connections for counts in self._counts.values())
+
+    @property
+    def failing(self) -> bool:
+        """Whether worker processes end again and again; over once none has for a while."""
+        if len(self._deaths) < FAILING_DEATHS:
+            return False
+        return self._world.monotonic() - self._deaths[0] < FAILING_SECONDS
 
     def shed(self) -> int:
         """How many requests were turned away, as of a second ago."""
@@ -224,6 +245,7 @@ class Fleet:
                     raise UnavailableError("workers_failing", text)
                 log.error("worker %d has ended and is replaced", number)
                 self._replaced += 1
+                self._deaths.append(deaths[-1])
                 delay = verdict.delay
             if self._grace is None:
                 await self._world.sleep(delay)
@@ -244,7 +266,7 @@ class Fleet:
 
     async def _one(self, seat: Seat, serving: trio.Event) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(seat.run, self._world.now())
+            nursery.start_soon(seat.run)
             if await seat.is_serving() and await self._admit(seat):
                 serving.set()
         self._seats.discard(seat)
@@ -281,7 +303,7 @@ class Fleet:
             vault=opening.vault,
             ceiling=opening.ceiling,
             epoch=opening.epoch,
-            floor=self._world.now(),
+            floor=self._world.clock.value,
         )
         try:
             answer = await seat.ask(order, OPEN_SECONDS)

@@ -4,10 +4,14 @@ A pair of credential and address that has failures is the leader's case, right o
 has succeeded there. So no worker lets in whom the leader locked out, and none counts by itself.
 """
 
+from typing import Final
+
 from vault.authn.lockout import DURATION, MAX_KEYS, RESET, Key, Lockout
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.journal import JournalWriter
 from vault.workers.page import FAILED_AT, Page
+
+_REMEMBERED: Final = max(DURATION, RESET)
 
 
 class LeaderLockout(Lockout):
@@ -36,12 +40,12 @@ class WorkerLockout(Lockout):
         super().__init__()
         self._words = page.words
         self._pairs: set[Key] = set()
-        self._sure_from = 0
+        self._last = 0  # failure of a pair that may have been missed
         self.lost()
 
     def locked(self, key: Key, now: int) -> bool:
         """Raise `Elsewhere` for a pair with failures; False for others."""
-        if key in self._pairs or now < self._sure_from:
+        if key in self._pairs or (self._last and abs(now - self._last) < _REMEMBERED):
             raise Elsewhere
         return False
 
@@ -65,5 +69,4 @@ class WorkerLockout(Lockout):
     def lost(self) -> None:
         """Some may have been missed: until the last failure is forgotten, every pair is a case."""
         self._pairs.clear()
-        last = self._words[FAILED_AT]
-        self._sure_from = last + max(DURATION, RESET) if last else 0
+        self._last = self._words[FAILED_AT]

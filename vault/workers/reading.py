@@ -8,10 +8,12 @@ It is made of the parts that the leader's is made of; those that would write are
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from actors import World
 from actors.periodic import Job, working
+from actors.world import uptime_ns
 from vault.audit.appender import Appender
 from vault.audit.end import SharedEnd
 from vault.audit.hashing import ValueHasher
@@ -29,7 +31,7 @@ from vault.authn.usage import Usage
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import PolicyBook
 from vault.authz.failures import RecordLimits
-from vault.authz.limits import RateLimits
+from vault.authz.limits import SELF_SERVICE, RateLimits
 from vault.barrier import KEYRING_ROW, Barrier, RowGuard
 from vault.config import Settings
 from vault.crypto.keyring import Keyring
@@ -67,6 +69,8 @@ from vault.workers.wire import Open
 from vault.workers.writes import RemoteWrites, WriteLane
 
 METADATA: Final = "secret.metadata.read"
+READ_CLOCK_EVERY: Final = 1.0
+"""Seconds: an idle worker would else believe a wrong reading for as long as it was idle."""
 LOCAL: Final = frozenset(
     {"secret.read", "secret.list", "secret.keys", "token.lookup_self", METADATA, WRITE}
 )
@@ -103,7 +107,7 @@ class Reading:
 async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading]:
     """For the length of the block. Raises `VaultError` when it cannot be built."""
     world, page, settings = parts.world, parts.page, parts.settings
-    world.raise_floor(order.floor)
+    world.clock.set_to(order.floor)
     cache = _cache(settings, world)
     lockout = WorkerLockout(page)
     follower = Follower(page, order.opening, cache, lockout)  # before anything is loaded
@@ -152,10 +156,14 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             metrics=parts.metrics,
             world=world,
             refusals=refusals,
+            self_service=_self_service(parts),
             following=CaughtUp(follower),
         )
         report = RefusedReport(REFUSALS, refusals, audit.record, world)
-        jobs = [Job("refused-requests", EVERY, report, at_end=True)]
+        jobs = [
+            Job("refused-requests", EVERY, report, at_end=True),
+            Job("clock", READ_CLOCK_EVERY, partial(_read_clock, world)),
+        ]
         appending = parts.audit.appending(_appender(parts, keyring))
         async with appending, working(jobs, world), warming(store, world, settings.warming):
             try:
@@ -164,9 +172,13 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
                 barrier.forget()
 
 
+async def _read_clock(world: World) -> None:
+    world.now()
+
+
 def _cache(settings: Settings, world: World) -> WorkerCache:
     part = share(cache_config(settings.cache), settings.server.workers, WORKER)
-    return WorkerCache(part, world.now)
+    return WorkerCache(part, partial(uptime_ns, world))
 
 
 def _appender(parts: WorkerParts, keyring: Keyring) -> Appender:
@@ -186,6 +198,12 @@ def _limits(parts: WorkerParts) -> RateLimits:
     rate = parts.settings.limits.rate
     buckets = SharedBuckets(parts.page, rate.requests_per_second, rate.burst_size)
     return RateLimits(buckets, parts.world.now)
+
+
+def _self_service(parts: WorkerParts) -> RateLimits:
+    own = parts.settings.limits.self_service
+    buckets = SharedBuckets(parts.page, own.per_second, own.burst_size)
+    return RateLimits(buckets, parts.world.now, SELF_SERVICE)
 
 
 def _refusals(parts: WorkerParts) -> RecordLimits:

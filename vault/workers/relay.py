@@ -85,8 +85,11 @@ class Relay:
                 if slot.since < latest:
                     slot.there.set()
 
-    async def answer(self, scope: Any, body: bytes) -> Answered:
-        """What the leader answers to a request. Raises `UnavailableError`."""
+    async def answer(self, scope: Any, body: bytes | None) -> Answered:
+        """What the leader answers to a request; `body` None: it was cut short.
+
+        Raises `UnavailableError`.
+        """
         above = self._traceparent().encode()
         answer = await self._asked(lambda number: _relayed(number, scope, body, above))
         return cast("Answered", answer)
@@ -185,6 +188,7 @@ class WorkerApp:
         self._door = door
         self._relay = relay
         self.refuse = edge.refuse
+        self.refuse_unread = edge.refuse_unread
         self.turn_away = edge.turn_away
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -193,9 +197,7 @@ class WorkerApp:
         Once it is whole: a body may take its time, and what is so when it is there counts.
         """
         body = await _read(receive)
-        if body is None:
-            return  # the client has gone
-        if self._may_be_ours(scope) and await self._door.serves():
+        if body is not None and self._may_be_ours(scope) and await self._door.serves():
             try:
                 await self._edge(scope, _Whole(body), send)
             except Elsewhere:
@@ -252,7 +254,7 @@ def _asked(number: int, op: Operation, above: str) -> Asked:
     return Asked(number, op.name, path, payload, op.request_id, credential, op.origin, above)
 
 
-def _relayed(number: int, scope: Any, body: bytes, above: bytes) -> Relayed:
+def _relayed(number: int, scope: Any, body: bytes | None, above: bytes) -> Relayed:
     headers = scope["headers"]
     if above:
         headers = [*(pair for pair in headers if pair[0] != TRACEPARENT), (TRACEPARENT, above)]
@@ -265,5 +267,5 @@ def _relayed(number: int, scope: Any, body: bytes, above: bytes) -> Relayed:
         headers,
         scope.get("client"),
         tls.get("peer_certificate"),
-        body[:MOST_BODY],
+        None if body is None else body[:MOST_BODY],
     )

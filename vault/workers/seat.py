@@ -90,14 +90,14 @@ class Seat:
         """Seconds since it last said something."""
         self.pid = 0  # once it is started
 
-    async def run(self, floor: int) -> None:
-        """Start it; `floor` in Unix ns. Returns when it has ended.
+    async def run(self) -> None:
+        """Start it. Returns when it has ended.
 
         Raises `OSError` when no process can be started.
         """
         ours, theirs = _pairs()
         try:
-            await self._start(theirs, floor)
+            await self._start(theirs)
             await self._hold(ours)
         finally:
             self._ended = True
@@ -138,8 +138,8 @@ class Seat:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._process, signal.SIGKILL)
 
-    async def _start(self, theirs: list[socket.socket], floor: int) -> None:
-        message = msgspec.msgpack.encode(Spawn(self.number, floor))
+    async def _start(self, theirs: list[socket.socket]) -> None:
+        message = msgspec.msgpack.encode(Spawn(self.number))
         fds = [*(s.fileno() for s in theirs), self._staff.page, self._staff.listener]
         try:
             pid = await trio.to_thread.run_sync(self._staff.zygote.spawn, message, fds)

@@ -48,7 +48,7 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     vault: str
     ceiling: Policy
     epoch: int  # a keyring below it was put back, and does not count
-    floor: int  # Unix ns, below which its clock never answers: the opening may have raised it
+    floor: int  # Unix ns, below which its clock does not answer: the leader's slewed clock
 
     def __repr__(self) -> str:
         return f"Open(opening={self.opening})"
@@ -60,6 +60,12 @@ class Seal(Struct, frozen=True, tag="seal"):
 
 class Reload(Struct, frozen=True, tag="reload"):
     """Leader: read the certificates again."""
+
+
+class SetClock(Struct, frozen=True, tag="set_clock"):
+    """Leader: an operator has confirmed the machine's clock."""
+
+    floor: int  # as in `Open`
 
 
 class Drain(Struct, frozen=True, tag="drain"):
@@ -102,7 +108,7 @@ class Spans(Struct, frozen=True, tag="spans"):
     dropped: int
 
 
-Order: TypeAlias = Open | Seal | Reload | Drain
+Order: TypeAlias = Open | Seal | Reload | SetClock | Drain
 Report: TypeAlias = Serving | Opened | Sealed | Counts | Spans
 
 
@@ -110,7 +116,6 @@ class Spawn(Struct, frozen=True):
     """What a worker is told at its birth, beside its descriptors (`LANES`, page, listener)."""
 
     number: int
-    floor: int  # Unix ns, below which its clock never answers
 
 
 class Drafted(Struct, frozen=True, array_like=True):
@@ -171,7 +176,7 @@ class Relayed(Struct, frozen=True, array_like=True, tag="relayed"):
     headers: list[tuple[bytes, bytes]]
     client: tuple[str, int] | None
     certificate: bytes | None  # of the client, DER
-    body: bytes
+    body: bytes | None  # None: it ended before it was whole
 
     def __repr__(self) -> str:
         return f"Relayed(id={self.id}, method={self.method!r})"

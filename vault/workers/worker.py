@@ -47,6 +47,7 @@ from vault.workers.wire import (
     Seal,
     Sealed,
     Serving,
+    SetClock,
     Spans,
     Spawn,
     ToWorker,
@@ -75,7 +76,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
     control, audit, writes, relayed, live = (
         trio.SocketStream(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) for fd in lanes
     )
-    world = SystemWorld(floor=spawn.floor)
+    world = SystemWorld()
     metrics = WorkerMetrics(enabled=settings.monitoring.metrics_enabled)
     backend = reader_of(settings.storage)
     backend.open()
@@ -207,6 +208,8 @@ class Worker:
                     self.control.post(Sealed())
             case Reload():
                 self._reload()
+            case SetClock(floor=floor):
+                self._parts.world.clock.set_to(floor)
             case Drain(grace=grace):
                 await self.handle.drain(grace)
                 await self._report_refusals()

@@ -27,7 +27,6 @@ BEARS_ON: Final[Mapping[str, tuple[str, ...]]] = {
     "audit_rollback": _LOG,
     "audit_sink_failed": _LOG,
     "audit_tampered": _LOG,
-    "backup_failed": ("upkeep.backups",),
     "certificate_expiring": ("agents.certificates",),
     "checkpoint_invalid": _LOG,
     "disk_low": _STORE,
@@ -44,6 +43,7 @@ BEARS_ON: Final[Mapping[str, tuple[str, ...]]] = {
     "store_rolled_back": (*_LOG, "upkeep.backups"),
     "store_tampered": _LOG,
     "trail_broken": ("audit.trail",),
+    "workers_failing": ("agents.presence",),
 }
 """Code of an alert → the evidence that it contradicts. Whether somebody looks at alerts in time is
 `audit.alerts`."""

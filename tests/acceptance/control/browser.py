@@ -14,18 +14,24 @@ class Browser:
 
     plane: Plane
     jar: dict[str, str] = field(default_factory=dict)
-    csrf: str = ""
+    session_key: str = ""
 
     @property
     def own(self) -> dict[str, str]:
-        """What it says of a page of the control plane's."""
+        """Where a page of the control plane's is from."""
         return {"Origin": self.plane.address, "Sec-Fetch-Site": "same-origin"}
+
+    @property
+    def page(self) -> dict[str, str]:
+        """What a page of the control plane's sends."""
+        key = {"X-Session-Key": self.session_key} if self.session_key else {}
+        return {**self.own, **key}
 
     def ask(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> Answer:
         """One request as a page of ours makes it, or with other headers."""
-        told = {**self.own, "X-CSRF-Token": self.csrf} if headers is None else headers
+        told = self.page if headers is None else headers
         cookies = "; ".join(f"{name}={value}" for name, value in self.jar.items())
         with self.plane.client("") as client:
             answer = client.call(
@@ -45,7 +51,15 @@ class Browser:
     def login(self, org: str, name: str, password: str = PASSWORD) -> Any:
         """Sign in; what the control plane told."""
         body = {"organization": org, "name": name, "password": password}
-        answer = self.ask("POST", "sessions", body, {**self.own, "X-Freehold-Session": "cookie"})
+        answer = self.ask("POST", "sessions", body, {**self.page, "X-Freehold-Session": "cookie"})
         assert answer.status == 200, answer.body
-        self.csrf = answer.json["csrf"]
+        self.session_key = answer.json["session_key"]
         return answer.json
+
+    def collect(self, code: str, verifier: str) -> Answer:
+        """What a page asks for when a provider has sent the browser back."""
+        told = {**self.page, "X-Freehold-Session": "cookie"}
+        answer = self.ask("POST", "oidc/session", {"code": code, "verifier": verifier}, told)
+        if answer.status == 200:
+            self.session_key = answer.json["session_key"]
+        return answer

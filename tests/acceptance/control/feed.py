@@ -69,8 +69,9 @@ async def opened(browser: Browser) -> AsyncIterator[Feed]:
         trio.open_nursery() as nursery,
     ):
         socket = await ws.wrap_client_stream(
-            nursery, stream, host, "/api/v1/live", extra_headers=headers
-        )
+            nursery, stream, host, "/api/v1/live", extra_headers=headers,
+            subprotocols=["freehold.live", f"freehold.session-key.{browser.session_key}"],
+        )  # fmt: skip
         yield Feed(socket)
         with trio.move_on_after(1):
             await socket.aclose()

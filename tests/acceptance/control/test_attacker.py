@@ -195,19 +195,17 @@ def test_another_site_does_nothing_by_our_cookie(attack: Attack) -> None:
     browser.login("acme", "owner")
     forged = {
         "Origin": "https://evil.example",
-        "X-CSRF-Token": browser.csrf,
+        "X-Session-Key": browser.session_key,
         "X-Freehold-Session": "cookie",
     }
-    unproven = {"Origin": plane.address, "Sec-Fetch-Site": "same-origin"}
     tried = set()
     for operation in operations(plane):
         if not operation.mutates or operation.id in WITHOUT_COOKIE:
             continue
         path = operation.path("acme", attack.own) + asked(operation)
-        for headers in (forged,) if operation.public else (forged, unproven):
-            answer = browser.ask(operation.method, path, BODIES.get(operation.id), headers)
-            code = answer.json.get("code") if answer.body else None
-            assert (answer.status, code) == (403, "csrf"), (operation.id, answer.body)
+        answer = browser.ask(operation.method, path, BODIES.get(operation.id), forged)
+        code = answer.json.get("code") if answer.body else None
+        assert (answer.status, code) == (403, "csrf"), (operation.id, answer.body)
         tried.add(operation.name)
     assert len(tried) > 55
     assert browser.ask("GET", "sessions/current").status == 200  # nothing ended it
@@ -218,6 +216,40 @@ def test_another_site_does_nothing_by_our_cookie(attack: Attack) -> None:
 
 WITHOUT_COOKIE = {"invitations_look", "oidc_collect", "oidc_signed_out", "policies_validate"}
 """They change nothing, or bring what no page of another site can know."""
+
+
+def test_another_port_does_nothing_by_our_cookie(attack: Attack) -> None:
+    """A browser sends the cookie to each port of a host, and who listens there says what it likes.
+
+    Every operation, reading too: 401 for the cookie alone and with another session's key. And no
+    answer to it, of the public ones neither, has the session key.
+    """
+    plane = attack.plane
+    browser, other = Browser(plane), Browser(plane)
+    browser.login("acme", "owner")
+    other.login("acme", "owner")
+    says = {**browser.own, "X-Freehold-Session": "cookie"}
+    tried = set()
+    for operation in operations(plane):
+        path = operation.path("acme", attack.own) + asked(operation)
+        body = BODIES.get(operation.id)
+        thief = Browser(plane, dict(browser.jar))
+        alone = thief.ask(operation.method, path, body, says)
+        assert browser.session_key.encode() not in alone.body, operation.id
+        assert browser.session_key not in str(alone.headers), operation.id
+        if operation.public:
+            continue
+        assert (alone.status, alone.json["code"]) == (401, "session_key"), operation.id
+        for key in (other.session_key, "x"):
+            answer = thief.ask(operation.method, path, body, says | {"X-Session-Key": key})
+            assert (answer.status, answer.json["code"]) == (401, "unauthenticated"), operation.id
+        tried.add(operation.name)
+    assert len(tried) > 100
+    assert browser.ask("GET", "sessions/current").status == 200  # nothing ended it
+    events = plane.want(200, "GET", "organizations/platform/audit?code=session_key&limit=500")
+    assert len(events) == 10  # of one client; the others are counted
+    assert {event["operation"] for event in events} <= tried
+    assert {event["actor"] for event in events} == {""}
 
 
 @pytest.mark.parametrize(
@@ -235,7 +267,7 @@ def test_a_host_that_is_not_ours_gets_nothing_more(
     """A page that names us otherwise than the browser does is not one of ours (DNS rebinding)."""
     browser = Browser(plane)
     browser.login("acme", "owner")
-    told = {"Host": host, "Origin": plane.address, "X-CSRF-Token": browser.csrf}
+    told = {"Host": host, "Origin": plane.address, "X-Session-Key": browser.session_key}
     answer = browser.ask("POST", f"{BASE}/agents", {"vault": "rebound"}, told)
     assert (answer.status, answer.json["code"]) == (status, code), answer.body
     assert plane.ask("GET", f"{BASE}/agents/rebound").status == 404
@@ -246,23 +278,33 @@ def test_a_feed_is_for_pages_of_our_own(plane: Plane) -> None:
     browser = Browser(plane)
     browser.login("acme", "owner")
     stranger = Browser(plane)
+    stranger.session_key = browser.session_key
+    thief, mixed = Browser(plane, dict(browser.jar)), Browser(plane, dict(browser.jar))
+    other = Browser(plane)
+    other.login("acme", "owner")
+    mixed.session_key = other.session_key
     for who, origin, code in (
         (stranger, plane.address, "unauthenticated"),
+        (thief, plane.address, "session_key"),
+        (mixed, plane.address, "unauthenticated"),
         (browser, "https://evil.example", "origin"),
         (browser, "null", "origin"),
         (browser, "", "origin"),
     ):
         headers = UPGRADE | ({"Origin": origin} if origin else {})
+        if who.session_key:
+            offered = f"freehold.live, freehold.session-key.{who.session_key}"
+            headers |= {"Sec-WebSocket-Protocol": offered}
         answer = who.ask("GET", "live", headers=headers)
         assert answer.json["code"] == code, (origin, answer.body)
-        assert answer.status == (401 if code == "unauthenticated" else 403)
+        assert answer.status == (403 if code == "origin" else 401)
     refused = [
         event["code"]
         for org in ("acme", "platform")
         for event in plane.want(200, "GET", f"organizations/{org}/audit?operation=live.open")
         if event["result"] == "denied"
     ]
-    assert sorted(refused) == ["origin", "origin", "origin", "unauthenticated"]
+    assert sorted(refused) == [*["origin"] * 3, "session_key", *["unauthenticated"] * 2]
 
 
 # --- another organization -------------------------------------------------------------------------
@@ -366,7 +408,7 @@ def test_what_a_browser_calls_itself(plane: Plane) -> None:
     browser.login("acme", "owner")
     told = {**browser.own, "X-Freehold-Session": "cookie", "User-Agent": "x\t<b>" + "y" * 900}
     body = {"organization": "acme", "name": "owner", "password": PASSWORD}
-    browser.csrf = browser.ask("POST", "sessions", body, told).json["csrf"]
+    browser.session_key = browser.ask("POST", "sessions", body, told).json["session_key"]
     [row] = [row for row in browser.ask("GET", "sessions").json if row["current"]]
     assert row["user_agent"].startswith("x?<b>y")
     assert len(row["user_agent"]) == 256

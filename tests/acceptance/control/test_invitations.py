@@ -25,7 +25,9 @@ def test_a_link_makes_one_account(plane: Plane) -> None:
     as_page = {**browser.own, "X-Freehold-Session": "cookie"}
     short = browser.ask("POST", "invitations/accept", body | {"password": "short"}, as_page)
     assert (short.status, short.json["code"]) == (400, "password_invalid")
-    assert browser.ask("POST", "invitations/accept", body, as_page).json["state"] == "open"
+    opened = browser.ask("POST", "invitations/accept", body, as_page).json
+    assert opened["state"] == "open"
+    browser.session_key = opened["session_key"]
     me = browser.ask("GET", "sessions/current").json
     assert (me["name"], me["role"]) == ("newcomer", "operator")
     for path in ("look", "accept"):
@@ -47,7 +49,7 @@ def test_an_account_joins_and_switches(plane: Plane) -> None:
     assert browser.ask("POST", "invitations/join", {"secret": secret}).status == 200
     assert browser.ask("GET", "organizations/acme/agents").status == 404  # not there yet
     moved = browser.ask("PUT", "sessions/current/organization", {"organization": "acme"})
-    browser.csrf = moved.json["csrf"]
+    browser.session_key = moved.json["session_key"]
     me = browser.ask("GET", "sessions/current").json
     assert (me["organization"], me["home"], me["role"]) == ("acme", "other", "viewer")
     assert {(o["id"], o["role"]) for o in me["organizations"]} == {

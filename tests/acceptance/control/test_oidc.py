@@ -59,8 +59,11 @@ def settings(issuer: str, **terms: object) -> dict[str, object]:
     }  # fmt: skip
 
 
-def sent_back(browser: Browser, account: str, invitation: str = "") -> str:
-    """Begin, and go through the provider as this account: where it sends the browser then."""
+def sent_back(browser: Browser, account: str, invitation: str = "") -> tuple[str, str]:
+    """Begin, and go through the provider as this account.
+
+    Where it sends the browser then, and the verifier that our page keeps.
+    """
     body = {"organization": "acme", "invitation": invitation}
     begun = browser.ask("POST", "oidc/begin", body)
     assert begun.status == 200, begun.body
@@ -74,37 +77,82 @@ def sent_back(browser: Browser, account: str, invitation: str = "") -> str:
             at = str(reply.url.join(at))
     assert at.startswith(browser.plane.address), (reply.status_code, reply.text[:300])
     parts = urlsplit(at)
-    return f"{parts.path}?{parts.query}"
+    return f"{parts.path}?{parts.query}", begun.json["verifier"]
 
 
-def came_back(browser: Browser, account: str, invitation: str = "") -> str:
+def came_back(browser: Browser, account: str, invitation: str = "") -> tuple[str, str]:
     """And come back: where our own page is then. Another site's page has sent the browser."""
-    path = sent_back(browser, account, invitation)
+    path, verifier = sent_back(browser, account, invitation)
     answer = browser.ask("GET", path, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status == 303, answer.body
-    return answer.headers["location"]
+    return answer.headers["location"], verifier
+
+
+def came_in(browser: Browser, account: str, invitation: str = "") -> Any:
+    """All of it: what our own page is told in the end."""
+    location, verifier = came_back(browser, account, invitation)
+    assert location.startswith("/#signin="), location
+    answer = browser.collect(location.removeprefix("/#signin="), verifier)
+    assert answer.status == 200, answer.body
+    return answer.json
 
 
 def test_an_allowed_domain_gets_an_account(plane: Plane, issuer: str) -> None:
     """With the role of the claim, one account however often, and the trail says who."""
     for _ in range(2):
         browser = Browser(plane)
-        assert came_back(browser, "u-ann") == "/"
+        assert came_in(browser, "u-ann")["state"] == "open"
         me = browser.ask("GET", "sessions/current").json
         assert (me["organization"], me["name"], me["role"]) == ("acme", "ann", "admin")
         assert set(browser.jar) == {f"freehold-session-{plane.port}"}
     users = plane.want(200, "GET", "organizations/acme/users")
     assert [(u["name"], u["email"]) for u in users if u["email"]] == [("ann", "ann@corp.example")]
     events = plane.want(200, "GET", "organizations/acme/audit?limit=9")
-    assert ("oidc.callback", "acme/ann", "ok") in {
-        (e["operation"], e["actor"], e["result"]) for e in events
-    }
+    told = {(e["operation"], e["actor"], e["result"]) for e in events}
+    assert {("oidc.callback", "acme/ann", "ok"), ("oidc.collect", "acme/ann", "ok")} <= told
+
+
+def test_what_a_login_gives_is_for_the_page_that_began(plane: Plane, issuer: str) -> None:
+    """Neither the way back nor its code is a session: no cookie is set, and the code needs proof.
+
+    So a session that somebody else's provider account opened is not planted either (login CSRF).
+    """
+    browser, other = Browser(plane), Browser(plane)
+    location, verifier = came_back(browser, "u-ann")
+    code = location.removeprefix("/#signin=")
+    assert browser.jar == {}
+    assert plane.ask("GET", "whoami", token=code).status == 401
+    foreign = other.ask("POST", "oidc/begin", {"organization": "acme"}).json["verifier"]
+    for guess in (foreign, "v" * 43):
+        assert browser.collect(code, guess).status == 401
+    evil = {"Origin": "https://evil.example", "X-Freehold-Session": "cookie"}
+    body = {"code": code, "verifier": verifier}
+    refused = browser.ask("POST", "oidc/session", body, evil)
+    assert (refused.status, refused.json["code"], browser.jar) == (403, "csrf", {})
+    assert browser.collect(code, verifier).status == 200
+    assert other.collect(code, verifier).status == 401  # once
+    thief = Browser(plane, dict(browser.jar)).ask("GET", "whoami")
+    assert (thief.status, thief.json["code"]) == (401, "session_key")
+    events = plane.want(200, "GET", "organizations/acme/audit?limit=20")
+    assert code not in str(events)
+    assert verifier not in str(events)
+
+
+def test_signing_in_anew_ends_the_session_before(plane: Plane, issuer: str) -> None:
+    """As whoever shows at the provider again who they are."""
+    browser = Browser(plane)
+    came_in(browser, "u-ann")
+    before = Browser(plane, dict(browser.jar), browser.session_key)
+    assert before.ask("GET", "whoami").status == 200
+    came_in(browser, "u-ann")
+    assert before.ask("GET", "whoami").status == 401
+    assert browser.ask("GET", "whoami").status == 200
 
 
 def test_the_subject_is_who_one_is(plane: Plane, issuer: str) -> None:
     """Another subject with the same address is another account, not that one."""
     browser = Browser(plane)
-    assert came_back(browser, "u-ann2") == "/"
+    assert came_in(browser, "u-ann2")["state"] == "open"
     me = browser.ask("GET", "sessions/current").json
     assert (me["name"], me["role"]) == ("ann-2", "viewer")
 
@@ -114,7 +162,7 @@ def test_who_is_not_let_in(plane: Plane, issuer: str, account: str) -> None:
     """An address not verified, of another domain or missing; no group of ours; a refusal."""
     browser = Browser(plane)
     code = "oidc_refused" if account == "u-stranger" else "oidc_no_account"
-    assert came_back(browser, account) == f"/?signin={code}"
+    assert came_back(browser, account)[0] == f"/?signin={code}"
     assert browser.jar == {}
     events = plane.want(200, "GET", "organizations/acme/audit?limit=2")
     assert (events[0]["operation"], events[0]["code"]) == ("oidc.callback", code)
@@ -127,10 +175,10 @@ def test_an_invitation_lets_one_in(plane: Plane, issuer: str) -> None:
     new = {"email": "Joe@else.example", "role": "operator"}
     made = plane.want(201, "POST", "organizations/acme/invitations", new)
     link = made["link"].partition("invitation=")[2]
-    assert came_back(Browser(plane), "u-ann2", link) == "/"  # has an account: no need of it
-    assert came_back(Browser(plane), "u-eve", link) == "/?signin=oidc_no_account"
+    came_in(Browser(plane), "u-ann2", link)  # has an account: no need of it
+    assert came_back(Browser(plane), "u-eve", link)[0] == "/?signin=oidc_no_account"
     browser = Browser(plane)
-    assert came_back(browser, "u-joe", link) == "/"
+    came_in(browser, "u-joe", link)
     me = browser.ask("GET", "sessions/current").json
     assert (me["name"], me["role"]) == ("joe", "operator")
     [row] = plane.want(200, "GET", "organizations/acme/invitations")
@@ -141,14 +189,14 @@ def test_an_invitation_lets_one_in(plane: Plane, issuer: str) -> None:
 def test_what_a_browser_brings_back_has_to_be_its_own(plane: Plane, issuer: str) -> None:
     """Another browser, a state used twice, another issuer: nothing of it counts (login CSRF)."""
     one, other = Browser(plane), Browser(plane)
-    path = sent_back(one, "u-ann")
+    path, _ = sent_back(one, "u-ann")
     stolen = other.ask("GET", path, headers={})
     assert stolen.headers["location"] == "/?signin=oidc_state"
     assert one.ask("GET", path, headers={}).headers["location"] == "/?signin=oidc_state"  # burnt
-    path = sent_back(one, "u-ann")
+    path, _ = sent_back(one, "u-ann")
     mixed = one.ask("GET", path.replace("iss=", "iss=x"), headers={})
     assert mixed.headers["location"] == "/?signin=oidc_issuer"
-    path = sent_back(one, "u-ann")
+    path, _ = sent_back(one, "u-ann")
     forged = one.ask("GET", path.replace("code=", "code=x"), headers={})
     assert forged.headers["location"] == "/?signin=oidc_refused"
     assert one.ask("GET", "oidc/callback", headers={}).headers["location"] == "/?signin=oidc_state"
@@ -159,9 +207,9 @@ def test_what_a_browser_brings_back_has_to_be_its_own(plane: Plane, issuer: str)
 
 def test_a_disabled_account_stays_out(plane: Plane, issuer: str) -> None:
     """Whatever the provider says."""
-    assert came_back(Browser(plane), "u-ann2") == "/"
+    came_in(Browser(plane), "u-ann2")
     plane.want(200, "PATCH", "organizations/acme/users/ann-2", {"disabled": True})
-    assert came_back(Browser(plane), "u-ann2") == "/?signin=oidc_no_account"
+    assert came_back(Browser(plane), "u-ann2")[0] == "/?signin=oidc_no_account"
     plane.want(200, "PATCH", "organizations/acme/users/ann-2", {"disabled": False})
 
 
@@ -169,14 +217,17 @@ def test_a_second_factor_is_ours_unless_the_provider_has_it(plane: Plane, issuer
     """Where the organization demands one, the browser comes back to set it up."""
     plane.want(200, "PATCH", "organizations/acme", {"second_factor": True})
     browser = Browser(plane)
-    assert came_back(browser, "u-ann") == "/?signin=enrolment"
-    assert set(browser.jar) == {f"freehold-half-{plane.port}"}
+    opened = came_in(browser, "u-ann")
+    assert (opened["state"], opened["session_key"], browser.jar) == ("enrolment", "", {})
     assert browser.ask("GET", "whoami").status == 401
-    foreign = browser.ask("POST", "second-factor/enrolment", {}, {"Origin": "https://evil.x"})
+    challenge = {"challenge": opened["challenge"]}
+    page = {**browser.own, "X-Freehold-Session": "cookie"}
+    foreign = browser.ask("POST", "second-factor/enrolment", challenge, page | {"Origin": "null"})
     assert foreign.status == 403
-    assert browser.ask("POST", "second-factor/enrolment", {}).status == 200
+    assert browser.ask("POST", "second-factor/enrolment", {}, page).status == 401
+    assert browser.ask("POST", "second-factor/enrolment", challenge, page).status == 200
     plane.want(200, "PUT", ONE, settings(issuer, second_factor=True))
-    assert came_back(Browser(plane), "u-ann") == "/"
+    assert came_in(Browser(plane), "u-ann")["state"] == "open"
     plane.want(200, "PATCH", "organizations/acme", {"second_factor": False})
 
 
@@ -243,7 +294,7 @@ def test_without_a_provider_nobody_comes_by_it(plane: Plane, issuer: str) -> Non
     """Also who is on the way; to ask which one there is, is no mistake."""
     browser = Browser(plane)
     assert plane.want(200, "GET", "organizations/other/identity-provider") is None
-    path = sent_back(browser, "u-ann")
+    path, _ = sent_back(browser, "u-ann")
     plane.want(204, "DELETE", ONE)
     gone = browser.ask("GET", path, headers={})
     assert gone.headers["location"] == "/?signin=not_found"

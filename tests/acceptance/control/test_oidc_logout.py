@@ -43,7 +43,10 @@ def signed_in(plane: Plane, http: httpx2.Client, account: str) -> Browser:
         reply = http.get(at)
         at = str(reply.url.join(reply.headers["location"]))
     parts = urlsplit(at)
-    assert browser.ask("GET", f"{parts.path}?{parts.query}", headers={}).status == 303
+    back = browser.ask("GET", f"{parts.path}?{parts.query}", headers={})
+    assert back.status == 303
+    code = back.headers["location"].partition("#signin=")[2]
+    assert browser.collect(code, begun.json["verifier"]).status == 200
     assert is_in(browser)
     return browser
 

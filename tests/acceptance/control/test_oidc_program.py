@@ -66,11 +66,11 @@ def test_the_code_is_for_who_began_and_once(plane: Plane, issuer: str) -> None:
     plane.want(401, "POST", "second-factor/answer", {"challenge": code, "code": "1"}, token="")
     plane.want(401, "POST", "second-factor/enrolment", {"challenge": code}, token="")
     for wrong in ("fhv_" + "w" * 43, challenge_of(VERIFIER)):
-        plane.want(401, "POST", "oidc/program", {"code": code, "verifier": wrong}, token="")
+        plane.want(401, "POST", "oidc/session", {"code": code, "verifier": wrong}, token="")
     body, opened = {"code": code, "verifier": VERIFIER}, []
 
     def use() -> None:
-        answer = plane.ask("POST", "oidc/program", body, token="")
+        answer = plane.ask("POST", "oidc/session", body, token="")
         if answer.status == 200:
             opened.append(answer.json)
 

@@ -42,7 +42,7 @@ def test_sign_in_takes_two_steps(plane: Plane, secret: str) -> None:
     as_page = {**browser.own, "X-Freehold-Session": "cookie"}
     first = browser.ask("POST", "sessions", LOGIN, as_page)
     assert (first.status, first.json["state"]) == (200, "second-factor")
-    assert (first.json["secret"], first.json["csrf"], browser.jar) == ("", "", {})
+    assert (first.json["secret"], first.json["session_key"], browser.jar) == ("", "", {})
     challenge = first.json["challenge"]
     assert plane.ask("GET", "whoami", token=challenge).status == 401
     planted = Browser(plane, {f"freehold-session-{plane.port}": challenge})
@@ -52,6 +52,7 @@ def test_sign_in_takes_two_steps(plane: Plane, secret: str) -> None:
     assert browser.ask("POST", "second-factor/answer", answer, foreign).status == 403
     second = browser.ask("POST", "second-factor/answer", answer, as_page)
     assert (second.status, second.json["state"]) == (200, "open")
+    browser.session_key = second.json["session_key"]
     assert browser.ask("GET", "sessions/current").json["second_factor"] is True
     assert browser.ask("POST", "second-factor/answer", answer, as_page).status == 401
     events = plane.want(200, "GET", "organizations/acme/audit?limit=20")

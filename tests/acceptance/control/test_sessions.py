@@ -20,8 +20,8 @@ def denied(plane: Plane) -> list[tuple[str, str, str]]:
     return [(e["operation"], e["actor"], e["code"]) for e in events if e["result"] == "denied"]
 
 
-def test_the_session_is_in_the_cookie_alone(plane: Plane) -> None:
-    """No script can read it, no other site send it, and no answer shows its secret."""
+def test_a_session_has_two_secrets(plane: Plane) -> None:
+    """The cookie's no script can read, and no answer shows; the page's is told once."""
     browser = Browser(plane)
     body = {"organization": "acme", "name": "owner", "password": PASSWORD}
     headers = {**browser.own, "X-Freehold-Session": "cookie"}
@@ -31,29 +31,34 @@ def test_the_session_is_in_the_cookie_alone(plane: Plane) -> None:
     assert "Domain" not in given
     assert answer.json["secret"] == ""
     assert browser.jar[f"freehold-session-{plane.port}"] not in answer.body.decode()
-    current = browser.ask("GET", "sessions/current").json
-    assert (current["name"], current["role"], current["kind"]) == ("owner", "owner", "browser")
-    assert current["csrf"] == answer.json["csrf"]
+    key = browser.session_key = answer.json["session_key"]
+    assert key not in given
+    current = browser.ask("GET", "sessions/current")
+    told = current.json
+    assert (told["name"], told["role"], told["kind"]) == ("owner", "owner", "browser")
+    assert key not in current.body.decode()
+    assert key not in browser.ask("GET", "sessions").body.decode()
+    for file in plane.data.rglob("*"):
+        if file.is_file():
+            assert key.encode() not in file.read_bytes(), file
 
 
 @pytest.mark.parametrize(
-    ("origin", "site", "csrf"),
+    ("origin", "site"),
     [
-        ("own", "same-origin", ""),
-        ("own", "same-origin", "x" * 43),
-        ("https://evil.example", "cross-site", "right"),
-        ("null", "cross-site", "right"),
-        ("own", "cross-site", "right"),
-        ("", "", "right"),
+        ("https://evil.example", "cross-site"),
+        ("null", "cross-site"),
+        ("own", "cross-site"),
+        ("", ""),
     ],
 )
-def test_another_site_changes_nothing(browser: Browser, origin: str, site: str, csrf: str) -> None:
-    """Not by the cookie that the browser adds by itself; and the attempt is on the trail."""
+def test_another_site_changes_nothing(browser: Browser, origin: str, site: str) -> None:
+    """Not even if it knew the session key; and the attempt is on the trail."""
     plane = browser.plane
     told = {
         "Origin": plane.address if origin == "own" else origin,
         "Sec-Fetch-Site": site,
-        "X-CSRF-Token": browser.csrf if csrf == "right" else csrf,
+        "X-Session-Key": browser.session_key,
     }
     headers = {name: value for name, value in told.items() if value}
     for body in ({"vault": "forged"}, {"malformed": True}):
@@ -74,23 +79,52 @@ def test_another_site_signs_nobody_in(plane: Plane) -> None:
 
 
 def test_our_own_page_may(browser: Browser) -> None:
-    """With the session's token; another session's does not do."""
-    other = Browser(browser.plane)
-    other.login("acme", "admin")
-    told = {**browser.own, "X-CSRF-Token": other.csrf}
+    """With the session's key; another session's does not do, of the same person's neither."""
     body = {"vault": "made-here"}
-    assert browser.ask("POST", "organizations/acme/agents", body, told).status == 403
+    for name in ("admin", "owner"):
+        other = Browser(browser.plane)
+        other.login("acme", name)
+        told = {**browser.own, "X-Session-Key": other.session_key}
+        for method, path in (("POST", "organizations/acme/agents"), ("GET", "sessions/current")):
+            answer = browser.ask(method, path, body if method == "POST" else None, told)
+            assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
     assert browser.ask("POST", "organizations/acme/agents", body).status == 201
+
+
+def test_every_new_session_has_a_key_of_its_own(browser: Browser) -> None:
+    """Signing in anew and acting elsewhere: the key before is worth nothing with either cookie."""
+    before = Browser(browser.plane, dict(browser.jar), browser.session_key)
+    browser.login("acme", "owner")
+    assert browser.session_key != before.session_key
+    for jar, key in ((browser.jar, before.session_key), (before.jar, browser.session_key)):
+        mixed = Browser(browser.plane, dict(jar), key)
+        assert mixed.ask("GET", "sessions/current").status == 401
+    assert before.ask("GET", "sessions/current").status == 401
+    held = Browser(browser.plane, dict(browser.jar), browser.session_key)
+    moved = browser.ask("PUT", "sessions/current/organization", {"organization": "acme"})
+    assert moved.json["session_key"] not in {"", held.session_key}
+    assert browser.ask("GET", "whoami").status == 401  # still with the key before
+    browser.session_key = moved.json["session_key"]
+    assert browser.ask("GET", "whoami").status == 200
+    assert held.ask("GET", "whoami").status == 401
+
+
+def test_a_cookie_of_another_version_is_a_clear_no(plane: Plane) -> None:
+    """One part was the whole session once: sign in again."""
+    old = Browser(plane, {f"freehold-session-{plane.port}": "fhs_" + "x" * 43})
+    answer = old.ask("GET", "sessions/current", headers={**old.own, "X-CSRF-Token": "x" * 43})
+    assert (answer.status, answer.json["code"]) == (401, "session_key")
+    assert "sign in again" in answer.json["message"]
 
 
 def test_a_planted_cookie_is_nobodys_session(plane: Plane) -> None:
     """A login answers with a secret of its own, and ends the one that the browser had."""
     browser = Browser(plane, {f"freehold-session-{plane.port}": "fhs_planted"})
     browser.login("acme", "owner")
-    first = dict(browser.jar)
-    assert first[f"freehold-session-{plane.port}"] != "fhs_planted"
+    first = Browser(plane, dict(browser.jar), browser.session_key)
+    assert first.jar[f"freehold-session-{plane.port}"] != "fhs_planted"
     browser.login("acme", "owner")
-    assert Browser(plane, first).ask("GET", "sessions/current").status == 401
+    assert first.ask("GET", "sessions/current").status == 401
     assert browser.ask("GET", "sessions/current").status == 200
     bearer = plane.ask("GET", "whoami", token=browser.jar[f"freehold-session-{plane.port}"])
     assert bearer.status == 401
@@ -98,10 +132,10 @@ def test_a_planted_cookie_is_nobodys_session(plane: Plane) -> None:
 
 def test_logout_ends_it_everywhere(browser: Browser) -> None:
     """The cookie is taken back, and worth nothing to whoever kept it."""
-    kept = dict(browser.jar)
+    kept = Browser(browser.plane, dict(browser.jar), browser.session_key)
     assert browser.ask("DELETE", "sessions/current").status == 204
     assert browser.jar == {}
-    assert Browser(browser.plane, kept).ask("GET", "whoami").status == 401
+    assert kept.ask("GET", "whoami").status == 401
 
 
 def test_one_sees_and_ends_ones_own(browser: Browser) -> None:

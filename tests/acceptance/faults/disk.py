@@ -3,7 +3,7 @@
 Run by `test_full_disk.py` in a mount namespace of its own, so that the mount is gone with this
 process, however that ends.
 
-`python -m tests.acceptance.faults.disk data|audit|workers|linked FOLDER`
+`python -m tests.acceptance.faults.disk data|audit|workers|linked|low FOLDER`
 """
 
 import subprocess
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shutil import disk_usage
 
 from tests.acceptance.agent import Agent, Answer, running, served_agent
 from tests.acceptance.control.plane import Plane, dev_plane
@@ -22,6 +23,7 @@ SIZE = "96m"  # more than the audit log's reserve of 64 MiB
 PAYLOAD = "x" * 2000
 FREED_WITHIN = 15.0  # seconds from free space to service, the longest back-off included
 FAILURES = 5
+LEFT = 4 << 20  # bytes of the small disk that are left when it is low
 
 
 def main(what: str, folder: Path) -> None:
@@ -33,8 +35,8 @@ def main(what: str, folder: Path) -> None:
         ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "tmpfs", str(small)], check=True
     )
     agent = _agent(what, folder, small)
-    if what == "linked":
-        _linked(agent, folder, small / "filler")
+    if what in {"linked", "low"}:
+        _linked(agent, folder, _low if what == "low" else _refusing, small / "filler")
         return
     with running(agent):
         _furnish(agent)
@@ -56,8 +58,10 @@ def main(what: str, folder: Path) -> None:
     assert "Traceback" not in agent.output()
 
 
-def _linked(agent: Agent, folder: Path, filler: Path) -> None:
-    """The control plane has an alert while the agent refuses: the link's own folder has room."""
+def _linked(
+    agent: Agent, folder: Path, story: Callable[[Agent, Plane, Path], tuple[str, str]], filler: Path
+) -> None:
+    """A story of which the control plane hears: the link's own folder has room."""
     (folder / "plane").mkdir()
     plane = dev_plane(folder / "plane")
     with running(plane):
@@ -67,14 +71,37 @@ def _linked(agent: Agent, folder: Path, filler: Path) -> None:
         with running(agent):
             _furnish(agent)
             _eventually(lambda: _state(plane) == "online")
-            _fill(filler)
-            _until_refused(agent)
-            _eventually(lambda: _state(plane) == "refusing")
-            _eventually(lambda: ("refusing", "firing", "critical") in _alerts(plane))
+            code, severity = story(agent, plane, filler)
             filler.unlink()
             _eventually(lambda: _state(plane) == "online")
             _eventually(lambda: not any(state == "firing" for _, state, _ in _alerts(plane)))
-            assert ("refusing", "resolved", "critical") in _alerts(plane)
+            assert (code, "resolved", severity) in _alerts(plane)
+
+
+def _refusing(agent: Agent, plane: Plane, filler: Path) -> tuple[str, str]:
+    """The control plane has an alert while the agent refuses; its code and severity."""
+    _fill(filler)
+    _until_refused(agent)
+    _eventually(lambda: _state(plane) == "refusing")
+    _eventually(lambda: ("refusing", "firing", "critical") in _alerts(plane))
+    return "refusing", "critical"
+
+
+def _low(agent: Agent, plane: Plane, filler: Path) -> tuple[str, str]:
+    """There is an alert while all is served: whoever frees space in time has no outage."""
+    assert 'vault_disk_low{place="data"} 0.0' in _metrics(agent)
+    _fill(filler, leaving=LEFT)
+    _eventually(lambda: ("disk_low", "firing", "warning") in _alerts(plane))
+    _eventually(lambda: _state(plane) == "degraded")
+    assert _write(agent, 1).status == 200
+    shown = _metrics(agent)
+    assert 'vault_disk_low{place="data"} 1.0' in shown
+    assert 'vault_disk_low{place="link"} 0.0' in shown
+    disks = agent.call("GET", "/api/v1/system/health").json["disks"]
+    assert [disk["place"] for disk in disks] == ["data", "audit", "anchor", "link"]
+    assert [disk["low"] for disk in disks] == [True, True, True, False]
+    assert disks[0]["free"] <= LEFT < disks[0]["total"]
+    return "disk_low", "warning"
 
 
 def _state(plane: Plane) -> str:
@@ -88,7 +115,8 @@ def _alerts(plane: Plane) -> list[tuple[str, str, str]]:
 
 def _agent(what: str, folder: Path, small: Path) -> Agent:
     data, log = (small, folder) if what == "data" else (folder, small)
-    if what == "linked":  # database and log on one disk
+    linked = what in {"linked", "low"}
+    if linked:  # database and log on one disk
         data = small
     agent = served_agent(
         folder,
@@ -96,7 +124,7 @@ def _agent(what: str, folder: Path, small: Path) -> Agent:
             "storage": {"type": "sqlite", "connection_string": f"sqlite:///{data}/vault.db"},
             "audit": {"enabled": True, "log_file": f"{log}/audit.log"},
             "control_plane": {
-                "enabled": what == "linked",
+                "enabled": linked,
                 "heartbeat_interval": "1s",
                 "folder": f"{folder}/uplink",
             },
@@ -104,7 +132,7 @@ def _agent(what: str, folder: Path, small: Path) -> Agent:
             "server": {
                 "listen": "127.0.0.1:0",
                 "tls": {"enabled": False},
-                "workers": 2 if what in {"workers", "linked"} else 1,
+                "workers": 2 if what in {"workers", "linked", "low"} else 1,
             },
         },
     )
@@ -124,8 +152,11 @@ def _write(agent: Agent, number: int) -> Answer:
     return agent.call("POST", f"/v1/secret/data/n{number}", body)
 
 
-def _fill(file: Path) -> None:
-    """Until not a byte more fits."""
+def _fill(file: Path, *, leaving: int = 0) -> None:
+    """Until not a byte more fits, or not more than so many."""
+    if leaving:
+        file.write_bytes(bytes(disk_usage(file.parent).free - leaving))
+        return
     with file.open("ab", buffering=0) as filler:
         for size in (1 << 20, 1 << 12, 1):
             try:

@@ -96,3 +96,53 @@ def test_what_would_have_changed_is_told_before_a_roll_out(folder: Path) -> None
         says = [entry["says"] for entry in json.loads(shown.stdout)]
         assert any(line.startswith("replay_result") for line in says)
         assert "payroll" not in shown.stdout
+
+
+GUESSES: dict[str, dict[str, Any]] = {
+    "tags": {"type": "tags", "any": ["payroll"]},
+    "metadata": {"type": "metadata", "key": "owner", "equals": "ann"},
+    "networks": {"type": "source_network", "networks": ["127.0.0.0/8"]},
+}
+
+
+def test_a_candidate_does_not_find_out_what_a_secret_says(folder: Path) -> None:
+    """Guesses at tags, metadata and networks are not decided, unless the agent's owner says so."""
+    agents = {}
+    for name, facts in (("shut", []), ("open", list(GUESSES))):
+        (folder / name).mkdir()
+        section = {"enabled": True, "heartbeat_interval": "1s", "replay_facts": facts}
+        key = {"key_management": "file", "key_file": str(folder / name / "root.key")}
+        config = {"control_plane": section, "encryption": key}
+        agents[name] = served_agent(folder / name, config)
+    plane = dev_plane(folder)
+    with running(plane):
+        plane.sign_in()
+        plane.organization("acme")
+        for name in agents:
+            enrolled(plane, name, "--config", str(folder / name / "vault.yaml"))
+        with running(agents["shut"]) as shut, running(agents["open"]) as known:
+            for agent in (shut, known):
+                furnished(agent)
+            for guess in GUESSES.values():
+                rule = {**DENY["rules"][0], "conditions": [guess]}
+                id_ = asked(plane, document={"rules": [rule]})["id"]
+                until(lambda id_=id_: set(states(plane, id_).values()) == {"done"})
+                rows = plane.want(200, "GET", f"{BASE}/replays/{id_}")["agents"]
+                told = {row["vault"]: (row["denied"], row["undecided"]) for row in rows}
+                assert told == {"shut": (0, {"secret_changed": 3}), "open": (3, {})}, guess
+
+
+def furnished(agent: Agent) -> None:
+    """Open, with a secret that three reads of a token of `readers` were of."""
+    shares = {"secret_shares": 1, "secret_threshold": 1}
+    agent.token = agent.call("PUT", "/v1/sys/init", shares).json["root_token"]
+    mount = {"type": "kv", "options": {"version": "2"}}
+    assert agent.call("POST", "/v1/sys/mounts/secret", mount).status == 204
+    agent.call("PUT", "/api/v1/policies/readers", {"rules": [READ]})
+    body = {"name": f"secret/{SECRET}", "value": "x", "tags": ["payroll"],
+            "metadata": {"owner": "ann"}}  # fmt: skip
+    assert agent.call("POST", "/api/v1/secrets", body).status == 201
+    token = agent.call("POST", "/api/v1/tokens", {"policies": ["readers"]}).json["token"]
+    for _ in range(3):
+        assert agent.call("GET", f"/api/v1/secrets/secret/{SECRET}", token=token).status == 200
+    until(lambda: agent.call("GET", "/api/v1/system/link").json["state"] == "online")

@@ -70,7 +70,7 @@ class Prey:
             f"{name}={morsel.value}"
             for name, morsel in SimpleCookie(opened.headers["set-cookie"]).items()
         )
-        self.csrf: str = opened.json["csrf"]
+        self.session_key: str = opened.json["session_key"]
 
     def path(self, operation: Operation, *, made_up: bool = False) -> str:
         """Of something that is there, or of nothing."""
@@ -162,32 +162,66 @@ def test_what_was_planted_comes_back_as_data(prey: Prey) -> None:
 
 
 def test_another_site_does_nothing_by_our_cookie(prey: Prey) -> None:
-    """Every operation, reading too: 403, and each attempt is on record under the session."""
-    elsewhere = {"Origin": "https://evil.example", "X-CSRF-Token": prey.csrf}
-    unproven = {"Origin": prey.agent.address, "Sec-Fetch-Site": "same-origin"}
+    """Every operation, reading too: 403, and each attempt is on record under the session.
+
+    Even if it knew the session key.
+    """
+    elsewhere = {"Origin": "https://evil.example", "X-Session-Key": prey.session_key}
     tried, told = 0, {}
     for each in operations(prey.agent):
         if each.public:
             continue
-        for headers in (elsewhere, unproven) if each.mutates else (elsewhere,):
-            answer = prey.browse(each, headers)
-            told[each.id] = refusal(answer)
-            tried += 1
+        told[each.id] = refusal(prey.browse(each, elsewhere))
+        tried += 1
     assert {each: code for each, code in told.items() if code != (403, "csrf")} == {}
-    assert tried > 90
+    assert tried > 60
     refused = found(prey.agent, "operation=session.refuse&result=denied")
     assert len(refused) == tried
     assert {event["code"] for event in refused} == {"csrf"}
     assert {event["actor_name"] for event in refused} == {"token-root"}
-    ours = {"Sec-Fetch-Site": "same-origin"}
+    ours = {"Sec-Fetch-Site": "same-origin", "X-Session-Key": prey.session_key}
     current = next(each for each in operations(prey.agent) if each.id == "sessions_current")
     assert prey.browse(current, ours).status == 200  # nothing ended it
+
+
+def test_another_port_does_nothing_by_our_cookie(workers: int) -> None:
+    """A browser sends the cookie to each port of a host, and who listens there says what it likes.
+
+    Every operation, reading too: 401 for the cookie alone and with another session's key. And no
+    answer, of the public ones neither, has the session key.
+    """
+    with own_folder() as folder, running(dev_agent(folder, workers=workers)) as agent:
+        prey = Prey(agent)
+        page = {"Origin": agent.address, "Sec-Fetch-Site": "same-origin"}
+        key = agent.call("POST", "/api/v1/sessions").json["session_key"]
+        tried = []
+        for each in operations(agent):
+            alone = prey.browse(each, page)
+            assert prey.session_key.encode() not in alone.body, each.id
+            assert prey.session_key not in str(alone.headers), each.id
+            if each.public:
+                continue
+            assert refusal(alone) in REFUSED, each.id
+            assert refusal(prey.browse(each, page | {"X-Session-Key": key})) in REFUSED, each.id
+            tried.append(each.id)
+        assert len(tried) > 60
+        kept = found(agent, "operation=session.refuse&result=denied")
+        assert 0 < len(kept) <= len(tried)  # the others share a record: `limits.failures`
+        assert {event["code"] for event in kept} == {"unauthenticated"}
+        assert {event["actor_name"] for event in kept} == {"anonymous"}
+        current = next(each for each in operations(agent) if each.id == "sessions_current")
+        ours = page | {"X-Session-Key": prey.session_key}
+        assert prey.browse(current, ours).status == 200  # nothing ended it
+
+
+REFUSED = {(401, "unauthenticated"), (429, "too_many_failures")}
+"""The second: beyond the pace at which strangers' failures are recorded."""
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8200", "a b", "x@evil.example"])
 def test_a_host_that_is_not_ours_gets_nothing_more(prey: Prey, host: str) -> None:
     """A page that names us otherwise than the browser does is not one of ours (DNS rebinding)."""
-    told = {"Host": host, "Origin": prey.agent.address, "X-CSRF-Token": prey.csrf}
+    told = {"Host": host, "Origin": prey.agent.address, "X-Session-Key": prey.session_key}
     headers = {"Cookie": prey.cookie, "Content-Type": JSON, **told}
     body = {"username": "rebound"}
     answer = prey.agent.call("POST", "/api/v1/users", body, token="", headers=headers)
@@ -198,21 +232,26 @@ def test_a_host_that_is_not_ours_gets_nothing_more(prey: Prey, host: str) -> Non
 def test_a_feed_is_for_pages_of_our_own(prey: Prey) -> None:
     """Refused before the upgrade without a session and from elsewhere; each is on record."""
     agent = prey.agent
-    for cookie, origin, refusal in (
-        ("", agent.address, (401, "unauthenticated")),
-        (prey.cookie + "x", agent.address, (401, "unauthenticated")),
-        (prey.cookie, "https://evil.example", (403, "csrf")),
-        (prey.cookie, "null", (403, "csrf")),
-        (prey.cookie, "", (403, "csrf")),
+    mine, other = prey.session_key, agent.call("POST", "/api/v1/sessions").json["session_key"]
+    for cookie, key, origin, refusal in (
+        ("", mine, agent.address, (401, "unauthenticated")),
+        (prey.cookie + "x", mine, agent.address, (401, "unauthenticated")),
+        (prey.cookie, "", agent.address, (401, "unauthenticated")),
+        (prey.cookie, other, agent.address, (401, "unauthenticated")),
+        (prey.cookie, mine, "https://evil.example", (403, "csrf")),
+        (prey.cookie, mine, "null", (403, "csrf")),
+        (prey.cookie, mine, "", (403, "csrf")),
     ):
         headers = {**UPGRADE, **({"Origin": origin} if origin else {})}
         headers |= {"Cookie": cookie} if cookie else {}
+        if key:
+            headers["Sec-WebSocket-Protocol"] = f"freehold.live, freehold.session-key.{key}"
         answer = agent.call("GET", "/api/v1/live", token="", headers=headers)
         assert (answer.status, answer.json["code"]) == refusal, (origin, answer.body)
     events = found(agent, "path=sys/live")
     kinds = sorted((event["operation"], event["code"], event["result"]) for event in events)
     assert kinds == [
-        *[("live.open", "unauthenticated", "denied")] * 2,
+        *[("live.open", "unauthenticated", "denied")] * 4,
         *[("session.refuse", "csrf", "denied")] * 3,
     ]
 

@@ -1,4 +1,4 @@
-"""A browser's session counts in its cookie, from the agent's own page, and nowhere else."""
+"""A browser's session: cookie and session key, from the agent's own page, and nowhere else."""
 
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
@@ -20,12 +20,12 @@ def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
 
 
 def signed_in(agent: Agent) -> tuple[str, str, dict[str, str]]:
-    """Name and value of a session's cookie, and what our own page says."""
+    """Name and value of a session's cookie, and what our own page sends with its session key."""
     page = {"Origin": agent.address, "Sec-Fetch-Site": "same-origin"}
     answer = agent.call("POST", f"{API}/sessions", headers=page)
     assert answer.status == 201
     ((name, morsel),) = SimpleCookie(answer.headers["set-cookie"]).items()
-    return name, morsel.value, page | {"X-CSRF-Token": answer.json["csrf"]}
+    return name, morsel.value, page | {"X-Session-Key": answer.json["session_key"]}
 
 
 def test_its_value_is_no_bearer_credential(agent: Agent) -> None:
@@ -34,8 +34,13 @@ def test_its_value_is_no_bearer_credential(agent: Agent) -> None:
     assert str(agent.port) in name
     for path in (f"{API}/policies", f"{API}/tokens/self", "/v1/auth/token/lookup-self"):
         refused = 403 if path.startswith("/v1/") else 401
-        for headers in ({}, {"Authorization": "", "X-Vault-Token": value}):
-            token = "" if headers else value
+        whole = f"{value}:{page['X-Session-Key']}"
+        for headers, token in (
+            ({}, value),
+            ({}, whole),
+            ({"Authorization": "", "X-Vault-Token": value}, ""),
+            ({"Authorization": "", "X-Vault-Token": whole}, ""),
+        ):
             answer = agent.call("GET", path, token=token, headers=headers)
             assert answer.status == refused, (path, headers)
             (event,) = ok(agent, "GET", f"audit/events?request_id={answer.request_id}")["events"]
@@ -67,3 +72,44 @@ def test_what_it_makes_is_a_token(agent: Agent) -> None:
     ok(agent, "GET", "tokens/self", token=made.json["token"])
     assert agent.call("DELETE", f"{API}/sessions/current", token="", headers=cookie).status == 204
     assert agent.call("GET", f"{API}/tokens/self", token=made.json["token"]).status == 401
+
+
+def test_the_session_key_is_told_once_and_kept_nowhere(agent: Agent) -> None:
+    """No later answer has it, nor the database, nor the log."""
+    name, value, page = signed_in(agent)
+    key, cookie = page["X-Session-Key"], page | {"Cookie": f"{name}={value}"}
+    for method, path in (
+        ("GET", "sessions/current"),
+        ("POST", "sessions/current/renew"),
+        ("GET", "tokens/self"),
+        ("GET", "audit/events?operation=session.open"),
+    ):
+        answer = agent.call(method, f"{API}/{path}", token="", headers=cookie)
+        assert answer.status == 200, answer.body
+        assert key.encode() not in answer.body, path
+        assert key not in str(answer.headers), path
+    for file in agent.folder.rglob("*"):
+        if file.is_file():
+            assert key.encode() not in file.read_bytes(), file
+
+
+def test_a_key_is_of_its_own_session(agent: Agent) -> None:
+    """Reading a secret as signing out: another session's key, of the same person's, is none."""
+    ok(agent, "POST", "secrets", {"name": "secret/held", "value": 1})
+    (name, value, page), (_, _, other) = signed_in(agent), signed_in(agent)
+    for method, path in (("GET", "secrets/secret/held"), ("DELETE", "sessions/current")):
+        for key in (other["X-Session-Key"], "x", ""):
+            mixed = page | {"Cookie": f"{name}={value}", "X-Session-Key": key}
+            answer = agent.call(method, f"{API}/{path}", token="", headers=mixed)
+            assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
+    cookie = page | {"Cookie": f"{name}={value}"}
+    assert agent.call("GET", f"{API}/secrets/secret/held", token="", headers=cookie).status == 200
+
+
+def test_a_cookie_of_another_version_is_a_clear_no(agent: Agent) -> None:
+    """It was a token's whole text once; cut in two it is no session either."""
+    name, _, page = signed_in(agent)
+    for cookie, key in ((agent.token, "x" * 43), ("s", agent.token.removeprefix("s."))):
+        headers = page | {"Cookie": f"{name}={cookie}", "X-Session-Key": key}
+        answer = agent.call("GET", f"{API}/sessions/current", token="", headers=headers)
+        assert (answer.status, answer.json["code"]) == (401, "unauthenticated")

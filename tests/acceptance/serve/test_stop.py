@@ -2,14 +2,18 @@
 
 import http.client
 import itertools
+import os
 import re
+import signal
+import subprocess
 import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.agent import Agent, dev_agent, running
+from loadtests.process import family
+from tests.acceptance.agent import STOPPED_WITHIN, Agent, dev_agent, running, served_agent
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -97,10 +101,29 @@ def test_a_manager_that_went_away_changes_nothing(folder: Path) -> None:
     assert "Traceback" not in agent.output()
 
 
-def test_an_ordinary_stop_logs_no_error(folder: Path) -> None:
-    """With signals to every process, as a terminal's Ctrl-C sends them: an error would be one."""
+@pytest.mark.parametrize("to_all", [False, True], ids=["SIGTERM", "Ctrl-C"])
+def test_an_ordinary_stop_logs_no_error(folder: Path, *, to_all: bool) -> None:
+    """By a manager, which signals the leader, and by a terminal, which signals each process."""
     agent = dev_agent(folder)
     with running(agent):
         assert agent.call("POST", "/v1/secret/data/a", {"data": {"a": 1}}).status == 200
+        assert agent.process is not None
+        if to_all:
+            for pid in family(agent.process.pid):
+                os.kill(pid, signal.SIGINT)
+            assert agent.process.wait(STOPPED_WITHIN) == 0
         assert agent.stop() == 0
     assert not re.search("ERROR|WARNING|CRITICAL|Traceback", agent.output()), agent.output()
+
+
+def test_it_serves_with_its_output_closed(folder: Path) -> None:
+    """As a supervisor may start it: nothing that it opens takes the place of stdout."""
+    agent = served_agent(folder)
+    agent.command = ["sh", "-c", 'exec "$0" "$@" >&-', *agent.command]
+    with running(agent):
+        assert agent.call("GET", "/health/live").status == 200
+        assert agent.process is not None
+        assert Path(f"/proc/{agent.process.pid}/fd/1").readlink() == Path(os.devnull)
+    closed = ["sh", "-c", 'exec "$0" "$@" >&-', *agent.command[3:4], "--version"]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert "the output cannot be written: it is closed" in done.stderr

@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from tests.acceptance.agent import Agent, running, served_agent
+from tests.acceptance.workers.waiting import await_true
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -112,14 +113,12 @@ def test_sighup_loads_new_certificates_and_keeps_connections(folder: Path) -> No
         first = _serial(agent)
         pki.issue()
         _reload(agent)
-        while _serial(agent) == first:
-            pass
+        await_true(lambda: _serial(agent) != first)
         assert old.call("GET", "/v1/sys/health").status == 501
         second = _serial(agent)
         pki.cert.write_text("not a certificate")
         _reload(agent)
-        while "certificates not reloaded" not in agent.output():
-            pass
+        await_true(lambda: "certificates not reloaded" in agent.output())
         assert _serial(agent) == second
         assert agent.call("GET", "/v1/sys/health").status == 501
     assert "Traceback" not in agent.output()
@@ -138,8 +137,7 @@ def test_an_expired_certificate_is_not_taken(workers: int, folder: Path) -> None
         first = _serial(agent)
         pki.issue(datetime(2001, 1, 1, tzinfo=UTC))
         _reload(agent)
-        while agent.output().count("certificates not reloaded") < workers:
-            pass
+        await_true(lambda: agent.output().count("certificates not reloaded") == workers)
         assert expired in agent.output()
         assert _serial(agent) == first
         assert agent.call("GET", "/v1/sys/health").status == 501

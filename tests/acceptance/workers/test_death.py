@@ -15,6 +15,7 @@ from tests.acceptance.workers.fleet import (
     pinned,
     workers_of,
 )
+from tests.acceptance.workers.waiting import await_true
 from vault.workers.seat import SILENCE
 
 
@@ -102,8 +103,7 @@ def test_no_worker_outlives_its_leader(folder: Path) -> None:
     with running(agent):
         workers = workers_of(agent)
         with Load(agent, 2) as load:
-            while min(load.acknowledged) < 5:
-                pass
+            await_true(lambda: min(load.acknowledged) >= 5)
             agent.strike()
             assert all(is_gone(worker) for worker in workers)
             agent.kill()

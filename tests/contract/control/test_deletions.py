@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from actors.testing import FakeWorld
-from control.services.deletions import MARK, Deletions, note
+from control.services.deletions import MARK, Deletions, confirm, note
 from control.store.marks import mark
 from control.store.store import Store
 from protocols.instant import SECOND
@@ -40,7 +40,8 @@ async def test_a_clock_that_jumps_deletes_nothing(
             await job.run()
     assert job.count == 1
     assert job.guard.are_suspended
-    assert [record.message.count("confirm-clock") for record in caplog.records] == [1]
+    assert [record.message.count("confirm-clock") for record in caplog.records] == [0, 1]
+    assert "jumped" in caplog.records[0].message
     world.step_wall(-400 * DAY)
     await job.run()
     assert job.count == 2
@@ -65,8 +66,39 @@ async def test_an_operator_confirms_for_all_processes(store: Store) -> None:
     world.step_wall(400 * DAY)
     await job.run()
     assert job.count == 1
-    await store.write(lambda tx: note(tx, world.wall()))
+    await store.write(lambda tx: confirm(tx, world.wall()))
     await job.run()
     assert job.count == 2
     await store.write(lambda tx: note(tx, 5))  # it never goes back
     assert int(await store.read(lambda tx: mark(tx, MARK))) == world.wall()
+
+
+async def test_the_time_outlives_the_process(store: Store) -> None:
+    """A clock that is set back meanwhile revives no session; one reading leaves no trace."""
+    world = FakeWorld()
+    await Deletions(store, world).look()
+    world.advance(DAY)
+    await Deletions(store, world).look()
+    passed = world.now()
+    world.step_wall(400 * DAY)
+    await Deletions(store, world).look()
+    later = FakeWorld(now=passed - 3600 * SECOND)
+    await Deletions(store, later).look()
+    assert later.now() == passed
+
+
+async def test_an_operator_confirms_a_clock_that_was_ahead_for_long(store: Store) -> None:
+    """Of the processes that run, and of those that start later."""
+    world = FakeWorld()
+    guard = Deletions(store, world)
+    await guard.look()
+    world.advance(30 * DAY)
+    await guard.look()
+    world.step_wall(-30 * DAY)
+    assert world.now() > world.wall()
+    await store.write(lambda tx: confirm(tx, world.wall()))
+    await guard.look()
+    assert world.now() == world.wall()
+    later = FakeWorld(now=world.wall())
+    await Deletions(store, later).look()
+    assert later.now() == later.wall()

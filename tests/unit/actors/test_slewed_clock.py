@@ -1,6 +1,9 @@
 """actors.slewed_clock: no reading of the machine's clock makes anything old by itself."""
 
-from actors.slewed_clock import PLAUSIBLE, SECOND, SlewedClock
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.slewed_clock import EARLY, PLAUSIBLE, SECOND, SLACK, SlewedClock, is_early
 from actors.testing import FakeWorld
 
 DAY = 86_400
@@ -83,3 +86,102 @@ def test_it_takes_over_how_far_another_has_come() -> None:
     assert clock.now() == begun - DAY * SECOND
     clock.advance_to(begun + DAY * SECOND)
     assert clock.now() == begun
+
+
+moves = st.lists(
+    st.tuples(
+        st.integers(0, 2 * DAY),  # seconds that pass
+        st.integers(-500 * DAY, 500 * DAY) | st.just(0),  # the machine's clock is wrong by
+        st.booleans(),  # a restart
+    ),
+    max_size=30,
+)
+
+
+@given(moves)
+def test_latest_never_goes_below_a_true_time_that_was_known(steps: list[tuple[int, int, bool]]):
+    """For any readings and restarts; and it has gone no faster than twice the time."""
+    world = FakeWorld()
+    clock, begun, wrong = of(world), world.wall(), 0
+    known, passed = clock.value, 0
+    for seconds, offset, restarts in steps:
+        world.advance(seconds)
+        passed += seconds
+        world.step_wall(offset - wrong)
+        wrong = offset
+        now, truth = clock.latest(), begun + passed * SECOND
+        assert now >= known
+        assert now >= world.wall()
+        assert clock.latest() == now
+        if not wrong:
+            assert truth <= now <= truth + passed * SECOND + SLACK
+        assert begun + passed * SECOND // 2 <= clock.value <= begun + 2 * passed * SECOND
+        known = min(clock.floor, truth)
+        if restarts:
+            clock = SlewedClock(world.wall(), world.wall, world.uptime)
+            clock.resume(known)
+
+
+@given(st.lists(st.integers(-500 * DAY, 500 * DAY), max_size=20))
+def test_wrong_readings_leave_no_trace(offsets: list[int]) -> None:
+    """As soon as the machine's clock is right, so is `latest`."""
+    world = FakeWorld()
+    for offset in offsets:
+        world.step_wall(offset)
+        assert world.now() >= world.wall()
+        world.step_wall(-offset)
+        assert 0 <= world.now() - world.wall() <= SLACK
+        world.advance(2)
+        assert world.now() == world.wall()
+
+
+def test_a_clock_that_stands_still_or_runs_back_holds_no_credential() -> None:
+    """At least half of the time that passes counts."""
+    world = FakeWorld()
+    begun = world.now()
+    for hours in range(1, 11):
+        world.advance(3600)
+        world.step_wall(-3600 - 60)
+        assert world.now() == begun + hours * 1800 * SECOND
+
+
+def test_time_that_is_ahead_is_made_up() -> None:
+    """The machine's clock was wrong for an hour: two hours later nothing is left of it."""
+    world = FakeWorld()
+    world.step_wall(DAY)
+    world.advance(3600)
+    world.now()
+    world.step_wall(-DAY)
+    assert world.now() == world.wall() + 3600 * SECOND
+    world.advance(7200)
+    assert world.now() == world.wall()
+
+
+def test_what_was_read_before_an_earlier_run_is_known_counts_for_nothing() -> None:
+    """After that, it does not go back; a process that follows takes what it is told."""
+    world = FakeWorld()
+    begun = world.now()
+    world.clock.resume(begun - DAY * SECOND)
+    assert world.clock.value == begun - DAY * SECOND
+    assert world.now() == begun
+    world.clock.resume(begun - 2 * DAY * SECOND)
+    assert world.clock.value == begun - DAY * SECOND
+    world.clock.set_to(begun - 2 * DAY * SECOND)
+    assert world.clock.value == begun - 2 * DAY * SECOND
+
+
+def test_a_step_goes_back_too() -> None:
+    """Somebody has looked at the machine's clock."""
+    world = FakeWorld()
+    world.advance(DAY)
+    world.now()
+    world.step_wall(-DAY)
+    assert world.now() > world.wall()
+    world.clock.step()
+    assert world.now() == world.wall()
+
+
+def test_what_is_issued_in_the_future_is_early() -> None:
+    """By more than processes and machines differ."""
+    assert not is_early(EARLY, 0)
+    assert is_early(EARLY + 1, 0)

@@ -24,27 +24,43 @@ def test_now_is_unix_nanoseconds() -> None:
     assert 1_767_225_600 * 10**9 < SystemWorld().now() < 7_258_118_400 * 10**9
 
 
-def test_now_never_goes_below_its_floor() -> None:
-    """A persisted ratchet is kept though the machine's clock was set back."""
-    world = SystemWorld(floor=FAR_FUTURE)
-    assert world.now() == FAR_FUTURE
-    assert world.now() == FAR_FUTURE
-
-
-def test_now_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It stands still while the wall clock is behind, and goes on when that has caught up."""
-    wall = iter([10, 5, 11])
-    monkeypatch.setattr("actors.world.time.time_ns", lambda: next(wall))
+def test_now_is_never_below_the_time_that_has_passed() -> None:
+    """What an earlier run knew is kept though the machine's clock was set back."""
     world = SystemWorld()
-    assert [world.now() for _ in range(3)] == [10, 10, 11]
+    world.clock.resume(FAR_FUTURE)
+    assert world.now() >= FAR_FUTURE
+    assert world.wall() < FAR_FUTURE
 
 
-def test_wall_is_the_machines_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What others are told goes back with it, whatever `now` holds on to."""
-    wall = iter([10, 10, 5, 5])
-    monkeypatch.setattr("actors.world.time.time_ns", lambda: next(wall))
-    world = SystemWorld()
-    assert [(world.now(), world.wall()) for _ in range(2)] == [(10, 10), (10, 5)]
+class Machine:
+    """A clock that the test sets; no time passes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, wall: int) -> None:
+        self.wall = wall
+        monkeypatch.setattr("actors.world.time.time_ns", lambda: self.wall)
+        monkeypatch.setattr("actors.world.time.monotonic", float)
+        self.world = SystemWorld()
+
+    def reads(self, wall: int) -> tuple[int, int]:
+        """`now` and `wall` at this reading."""
+        self.wall = wall
+        return self.world.now(), self.world.wall()
+
+
+def test_now_bears_small_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands still while the machine's clock is behind, which others are told as it is."""
+    machine = Machine(monkeypatch, 10)
+    assert [machine.reads(wall) for wall in (10, 5, 11, 500, 7, 501)] == [
+        (10, 10), (10, 5), (11, 11), (500, 500), (500, 7), (501, 501),
+    ]  # fmt: skip
+
+
+def test_now_comes_back_with_a_clock_that_was_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One wrong reading leaves no trace."""
+    machine = Machine(monkeypatch, 10)
+    assert machine.reads(FAR_FUTURE) == (FAR_FUTURE, FAR_FUTURE)
+    assert machine.reads(11) == (11, 11)
+    assert machine.reads(9) == (11, 9)
 
 
 def test_ids_are_random_uuids() -> None:
@@ -86,8 +102,8 @@ def test_request_ids_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ids == sorted(set(ids))
     assert all(uuid.UUID(one).variant == uuid.RFC_4122 for one in ids)
     assert {uuid.UUID(one).version for one in ids} == {7}
-    assert uuid.UUID(ids[0]).int >> 80 == 1_800_000_000_000
-    same = SystemWorld(floor=2**62)
+    assert uuid.UUID(ids[0]).int >> 80 == 1_800_000_000_001  # the world has read the clock once
+    same = Machine(monkeypatch, FAR_FUTURE).world
     drawn = [same.new_request_id() for _ in range(100)]
     for part in (slice(None), slice(15, 18), slice(20, 23), slice(24, 36)):  # each is random
         assert len({one[part] for one in drawn}) > 80

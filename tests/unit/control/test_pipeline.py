@@ -7,7 +7,6 @@ import trio.testing
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.authn.opening import Way
-from control.crypto import csrf_of
 from control.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -20,6 +19,7 @@ from control.model.operation import Browser, Operation, Origin
 from control.model.people import PLATFORM, Caller, Role, TokenKind
 from control.pipeline import authorize
 from control.store import reader
+from protocols.http.session_key import parts_of
 from tests.unit.control.conftest import PASSWORD, ROOT
 
 
@@ -88,13 +88,34 @@ async def test_a_cookie_changes_nothing_by_itself(plane: Plane) -> None:
     async def handle(_: Caller) -> str:
         return "done"
 
-    forged = Browser(cookie=secret, csrf="", same_origin=False)
+    forged = Browser(*parts_of(secret), same_origin=False)
     with pytest.raises(AuthorizationError, match="csrf"):
         await plane.pipeline.run(operation(browser=forged, guarded=True, mutates=True), handle)
     assert await phases(plane) == [("outcome", "denied", "csrf")]
-    ours = Browser(cookie=secret, csrf=csrf_of(secret), same_origin=True)
+    ours = Browser(*parts_of(secret), same_origin=True)
     asked = operation(browser=ours, guarded=True, mutates=True)
     assert await plane.pipeline.run(asked, handle) == "done"
+
+
+async def test_a_cookie_alone_is_on_the_platforms_trail_at_one_pace(plane: Plane) -> None:
+    """Whatever it was shown to, reading too; nobody's name stands there, and no organization's."""
+
+    async def handle(_: Caller) -> str:
+        return "done"
+
+    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD, Way(TokenKind.BROWSER))
+    stolen = Browser(parts_of(secret)[0], same_origin=True)
+    for number in range(6):
+        for mutates in (False, True):
+            op = operation(name=f"t.op{number}", browser=stolen, guarded=mutates, mutates=mutates)
+            with pytest.raises(AuthenticationError, match="session_key"):
+                await plane.pipeline.run(op, handle)
+    rows = await plane.trail.newest(PLATFORM, 0, 99)
+    assert [(row.code, row.actor) for row in rows] == [("session_key", "")] * 10
+    assert await phases(plane) == []
+    await plane.pipeline.strangers.tell()
+    [told] = await plane.trail.newest(PLATFORM, 0, 1)
+    assert (told.operation, told.detail["count"]) == ("sessions.cookie_alone", 2)
 
 
 async def test_what_another_site_tries_without_a_session_is_on_record(plane: Plane) -> None:

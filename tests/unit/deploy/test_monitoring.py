@@ -17,6 +17,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from actors.tree import MailboxStats, Node
 from control.metrics import Metrics as ControlMetrics
 from vault.metrics import Metrics
+from vault.model.health import DiskHealth
 
 DEPLOY = Path("deploy")
 RULES = DEPLOY / "prometheus" / "rules.yml"
@@ -47,7 +48,12 @@ def exposed() -> set[str]:
     box = MailboxStats(1, 2, "refuse", 0, 0, 0, 0, 0)
     node = Node(name="a", kind="k", state="running", restarts=0, last_failure="", handled=1,
                 mean_time=0.1, max_time=0.1, mailbox=box, children=())  # fmt: skip
-    with metrics.follow_actors(lambda: node), metrics.follow_sinks(lambda: {"file": 0.0}):
+    disk = DiskHealth(place="data", free=1, total=2, low=False)
+    with (
+        metrics.follow_actors(lambda: node),
+        metrics.follow_sinks(lambda: {"file": 0.0}),
+        metrics.follow_disks(lambda: (disk,)),
+    ):
         text = metrics.render().decode()
     control.request("GET", 200)
     source = Path("control/app.py").read_text()

@@ -11,6 +11,7 @@ from vault.anchor import acceptance
 from vault.anchor.acceptance import Acceptance, Subject
 from vault.audit.broker import open_audit
 from vault.audit.record import decode
+from vault.audit.retention import Notice
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, VAULT
 from vault.audit.writer import AuditConfig
@@ -179,22 +180,41 @@ async def test_an_order_that_nothing_stores_is_told(vault: Vault) -> None:
 async def test_time_goes_on_from_the_last_mark(vault: Vault) -> None:
     """A clock that was set back while the agent was down revives nothing."""
     await vault.open()
-    vault.world.step_wall(DAY)
+    vault.world.advance(DAY)
     await vault.open()
     vault.world = FakeWorld(now=NOW)
     await vault.footing()
     assert vault.world.now() == NOW + DAY * SECOND
 
 
-async def test_a_clock_that_jumped_is_not_followed_until_it_is_confirmed(vault: Vault) -> None:
-    """By an operator, who is on record, and once; also a later time that was kept is forgotten."""
+async def test_a_run_with_a_wrong_clock_leaves_no_trace_in_the_next(vault: Vault) -> None:
+    """Nor does a wrong clock at the start, once it is right."""
     await vault.open()
-    right, vault.world = vault.world, FakeWorld(now=NOW + 400 * DAY * SECOND)
+    vault.world = FakeWorld(now=NOW + 400 * DAY * SECOND)
     wrong = await vault.open()
     assert wrong.retention.clock.is_suspended
-    vault.world = right
+    assert vault.world.now() == NOW + 400 * DAY * SECOND
+    vault.world.step_wall(-400 * DAY)
+    assert vault.world.now() == NOW
+    vault.world = FakeWorld(now=NOW)
+    await vault.open()
+    assert vault.world.now() == NOW
+
+
+async def test_a_reopening_does_not_go_back(vault: Vault) -> None:
+    """The process knows better than the last mark."""
+    await vault.open()
+    vault.world.advance(3600)
+    known = vault.world.now()
+    vault.world.step_wall(-3600)
     await vault.footing()
-    assert right.now() == NOW + 400 * DAY * SECOND
+    assert vault.world.now() == known == NOW + 3600 * SECOND
+
+
+async def test_an_operator_confirms_a_clock_that_is_behind(vault: Vault) -> None:
+    """Who is on record, and once: it was ahead for long, and is right now."""
+    vault.world.advance(400 * DAY)
+    await vault.open()
     acceptance.write(vault.places.anchor, Acceptance(NOW, "ntp was wrong"), Subject.CLOCK)
     vault.world = FakeWorld(now=NOW)
     found = await vault.open()
@@ -207,6 +227,20 @@ async def test_a_clock_that_jumped_is_not_followed_until_it_is_confirmed(vault: 
     assert vault.world.now() == NOW
 
 
+async def test_an_announced_deletion_is_found_by_the_next_opening(vault: Vault) -> None:
+    """Else each restart would announce it anew, and a log would never become shorter."""
+    await vault.open()
+    found, announced = await vault.footing(), Notice(3, 40, NOW + 7 * DAY * SECOND)
+    found.retention.notice = announced
+    sink = FileSink(vault.places.log, reserve_bytes=0, durability="write")
+    async with (
+        open_store(vault.backend, RowGuard(KEYRING), vault.world, mark=found.marker) as store,
+        open_audit(AuditConfig(), AUDIT_KEYS, VAULT, [sink], vault.world) as audit,
+    ):
+        await found.keep_clock(store, audit)
+    assert (await vault.footing()).retention.notice == announced
+
+
 async def test_an_agent_that_runs_takes_a_confirmation(vault: Vault) -> None:
     """With the next look at the clock."""
     await vault.open()
@@ -217,11 +251,11 @@ async def test_an_agent_that_runs_takes_a_confirmation(vault: Vault) -> None:
         open_store(vault.backend, RowGuard(KEYRING), vault.world, mark=found.marker) as store,
         open_audit(AuditConfig(), AUDIT_KEYS, VAULT, [sink], vault.world) as audit,
     ):
-        await found.keep_clock(store, audit)
+        assert not await found.keep_clock(store, audit)
         assert found.retention.clock.is_suspended
         accepted = Acceptance(vault.world.wall(), "it was off for a month")
         acceptance.write(vault.places.anchor, accepted, Subject.CLOCK)
-        await found.keep_clock(store, audit)
+        assert await found.keep_clock(store, audit)
         assert not found.retention.clock.is_suspended
     assert vault.events() == ["sys.confirm_clock"]
 

@@ -9,7 +9,7 @@ from vault.keyed import Scheme, audit_keys, opaque_id
 ONE, OTHER = (Keyring.create(1, org="org", vault=name) for name in ("one", "other"))
 
 
-@pytest.mark.parametrize("kind", ["mint_token", "mint_api_key"])
+@pytest.mark.parametrize("kind", ["mint_token", "mint_session", "mint_api_key"])
 def test_credentials_are_those_of_one_vault(kind: str) -> None:
     """What was minted is found and matches with the same pepper, and with no other."""
     scheme, stranger = Scheme(ONE.pepper), Scheme(OTHER.pepper)

@@ -10,11 +10,15 @@ from trio.lowlevel import checkpoint
 from trio.testing import wait_all_tasks_blocked
 
 from actors.testing import FakeWorld
+from protocols.link.codec import decode_payload
+from protocols.link.messages import Alert, MessageType
+from protocols.link.vocabulary import AlertCode, Severity
 from tests.unit.vault.config.test_settings import settings
 from tests.unit.vault.gatehouse import FakeSystem, FakeUnit
 from vault.gate import Gate
 from vault.linking import AGAIN, DATABASE, Linking, egress_of
 from vault.metrics import Metrics
+from vault.model.health import DiskHealth
 from vault.model.link import LinkStatus
 from vault.store.memory import MemoryBackend
 from vault.unlinked import folder_of
@@ -59,6 +63,14 @@ class Site:
         await wait_all_tasks_blocked()
         self.world.advance(AGAIN)
         await wait_all_tasks_blocked()
+
+
+def owed(database: Path) -> list[tuple[AlertCode, Severity, int]]:
+    """The alerts that the control plane is still to be sent."""
+    with closing(sqlite3.connect(database)) as connection:
+        rows = list(connection.execute("SELECT name, payload FROM outbox ORDER BY id"))
+    found = [decode_payload(MessageType(name), payload) for name, payload in rows]
+    return [(one.code, one.severity, one.count) for one in found if isinstance(one, Alert)]
 
 
 @pytest.fixture
@@ -117,6 +129,32 @@ async def test_a_folder_that_cannot_be_made_is_tried_again(site: Site) -> None:
         site.database.parent.unlink()
         await site.later()
         assert site.status.trouble == ""
+
+
+async def test_an_alert_of_the_opening_waits_for_the_link(site: Site) -> None:
+    """The vault opens before its link does, and the link's folder may not be there yet."""
+    site.linking.seam.alert(AlertCode.STORE_ROLLED_BACK, 1)
+    site.database.parent.write_bytes(b"")
+    async with site.linked():
+        site.linking.seam.alert(AlertCode.STORE_ROLLED_BACK, 1)
+        site.database.parent.unlink()
+        await site.later()
+        site.linking.seam.alert(AlertCode.LOCKOUT, 3)
+        await site.later()
+    assert owed(site.database) == [
+        (AlertCode.STORE_ROLLED_BACK, Severity.CRITICAL, 2),
+        (AlertCode.LOCKOUT, Severity.WARNING, 3),
+    ]
+
+
+async def test_a_disk_that_is_low_is_told(site: Site) -> None:
+    """Once when it begins, however many places are on it."""
+    disks = [DiskHealth(place=name, free=1, total=100, low=True) for name in ("data", "audit")]
+    with site.metrics.follow_disks(lambda: tuple(disks)):
+        async with site.linked():
+            await site.later()
+            await site.later()
+    assert owed(site.database) == [(AlertCode.DISK_LOW, Severity.WARNING, 1)]
 
 
 async def test_it_ends_in_the_middle_of_trouble(site: Site) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from vault.audit.record import AuditEvent
 from vault.authz.access import Access, Decision
 from vault.authz.failures import FailureLimits, RecordLimits, TooManyFailuresError
+from vault.authz.limits import RateLimits, TokenBuckets
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -20,6 +22,7 @@ from vault.errors import (
     NotFoundError,
     RateLimitError,
     UnavailableError,
+    ValidationError,
     VaultError,
 )
 from vault.handlers.handler import Call, Handler, create_or_update
@@ -50,6 +53,7 @@ class Parts:
     limit: VaultError | None = None
     failures: FailureLimits | None = None
     refusals: RecordLimits | None = None
+    self_service: RateLimits | None = None
     decide_: Callable[[Access], Decision] = lambda _: Decision(allowed=True, rule="p/rules[0]")
     facts_needed: bool = False
     ready: bool = True
@@ -116,6 +120,7 @@ class Parts:
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
             facts=partial(stored_facts, everything), handlers=handlers, metrics=everything,
             world=FakeWorld(), failures=self.failures, refusals=self.refusals,
+            self_service=self.self_service,
             following=Following(held, lambda: self.ended),
         )  # fmt: skip
 
@@ -442,6 +447,48 @@ async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
     refused = parts.refusals.drain()
     assert refused is not None
     assert (refused.count, refused.most) == (4, ANN.id)
+
+
+async def test_what_anybody_may_do_has_a_pace(parts: Parts) -> None:
+    """For all of a line; so has what shows nothing. Of those beyond it few have a record."""
+    parts.self_service = RateLimits(TokenBuckets(1, 2), lambda: 0, "own ")
+    parts.refusals = RecordLimits(1, 1, 10, lambda: 0)
+    pipeline = parts.pipeline(
+        own=handler(parts, of_self=True),
+        search=handler(parts, answer=[], shows=bool),
+        found=handler(parts, answer=[1], shows=bool),
+    )
+    for name, line in (("own", "first"), ("search", "first")):
+        parts.who = replace(ANN, id=name, line=line)
+        await pipeline.run(op(name=name))
+    for name in ("own", "search", "own", "search"):
+        parts.who = replace(ANN, id=f"another {name}", line="first")
+        with pytest.raises(RateLimitError, match="rate_limited"):
+            await pipeline.run(op(name=name))
+        assert await pipeline.run(op(name="found")) == [1]
+    assert [event.code for event in parts.events if event.code] == ["rate_limited"]
+    refused = parts.refusals.drain()
+    assert refused is not None
+    assert (refused.count, refused.most) == (3, "first")
+    parts.who = ANN
+    assert await pipeline.run(op(name="own")) == "done"
+
+
+async def test_who_needs_no_credential_is_anonymous(parts: Parts) -> None:
+    """At the pace of those who fail: what is on record says what was wrong."""
+    parts.failures = FailureLimits(1, 1, 10, lambda: 0)
+
+    async def refuse(_: Call) -> object:
+        raise ValidationError("bad_host", "bad")
+
+    pipeline = parts.pipeline(op=Handler(run=refuse, capability=None, refuses=True, anonymous=True))
+    with pytest.raises(ValidationError):
+        await pipeline.run(op())
+    with pytest.raises(TooManyFailuresError):
+        await pipeline.run(op())
+    (event,) = parts.events
+    assert (event.actor_id, event.code, event.result) == ("anonymous", "bad_host", "failed")
+    assert "authenticate s.text" not in parts.diary
 
 
 def test_what_is_held_is_stale_if_any_of_it_is() -> None:

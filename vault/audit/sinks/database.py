@@ -101,9 +101,10 @@ class Index:
         """One page of events, newest first: of all that was on record when it was asked.
 
         A page may be short, or empty, and have a cursor all the same: then there is more to look
-        through. Times are those of the records, which follow the agent's clock: it never runs
-        backwards within a run. Raises `ValidationError`, `UnavailableError`
-        (`audit_log_unreadable`) when the log cannot be read, and what the store raises.
+        through. Times are those of the records, which follow the agent's clock: what it dated later
+        than it should is found for sure with a `since` in the future only. Raises
+        `ValidationError`, `UnavailableError` (`audit_log_unreadable`) when the log cannot be read,
+        and what the store raises.
         """
         search = _Search(query)
         try:
@@ -132,7 +133,10 @@ class Index:
                 search.below = block.first
                 if not search.wanted:
                     return
-            if len(blocks) < FILTERS or all(map(search.sought.is_before, blocks)):
+            is_over = self._world.now() >= search.since and all(
+                map(search.sought.is_before, blocks)
+            )
+            if len(blocks) < FILTERS or is_over:
                 search.below = None
                 return
             search.below = blocks[-1].first
@@ -256,6 +260,7 @@ class _Search:
 
     def __init__(self, query: AuditQuery) -> None:
         self.sought = Sought(query)
+        self.since = query.since
         self.below = query.check()
         """The record that was reached: what lies below is still to be looked through."""
         self.found: list[AuditRow] = []

@@ -1,4 +1,4 @@
-"""The native dialect for browsers, too: a session's cookie stands for the credential.
+"""The native dialect for browsers, too: a session's cookie and key stand for the credential.
 
 Used in place of `Native` while the web interface is on, so that without it no request is looked at
 for cookies.
@@ -18,19 +18,19 @@ from vault.model.path import ResourcePath
 
 
 class BrowsingNative(Native):
-    """A credential in a header counts first; a cookie from our own page next."""
+    """A credential in a header counts first; a session from our own page next."""
 
     def __init__(self, gate: Door, world: World, browsers: Browsers) -> None:
         super().__init__(gate, world)
         self.browsers = browsers
 
     def credential(self, request: Request) -> str | None:
-        """As every dialect, else that of the cookie, if it may be used."""
+        """As every dialect, else that of the session, if our own page sent it."""
         found = super().credential(request)
         if found is not None or b"cookie" not in request.headers or self.browsers is None:
             return found
         visit = self.browsers.of(request)
-        return visit.secret if visit.secret and visit.counts else None
+        return visit.credential if visit.credential and visit.same_origin else None
 
     async def run(
         self,
@@ -42,7 +42,7 @@ class BrowsingNative(Native):
         part: str = "",
         memory: Memory | None = None,
     ) -> Any:
-        """Run it. A cookie that may not be used is refused and put on record for its session."""
+        """Run it. A session that is not shown whole by our own page is refused, on record."""
         if b"cookie" in request.headers and super().credential(request) is None:
             if self.credential(request) is None:
                 await self._refuse(request, path)
@@ -50,16 +50,16 @@ class BrowsingNative(Native):
         return await super().run(request, name, path, payload, part=part, memory=memory)
 
     async def _refuse(self, request: Request, path: ResourcePath) -> None:
-        """Raises `AuthorizationError` (`csrf`), or `AuthenticationError` if it is no session."""
+        """Raises `AuthenticationError` for a cookie alone, else `AuthorizationError` (`csrf`)."""
         visit = None if self.browsers is None else self.browsers.of(request)
-        if visit is None or not visit.secret:
+        if visit is None or not visit.has_cookie:
             return
         op = Operation(
             name="session.refuse",
             path=path,
             payload={"method": request.method},
             request_id=request.id,
-            credential=visit.secret,
+            credential=visit.credential or None,
             origin=replace(request.origin, browser=True),
         )
         request.asked = True

@@ -1,10 +1,15 @@
-"""`/api/v1/sessions`: a browser's way in and out. Its secret is in a cookie, never in a body."""
+"""`/api/v1/sessions`: a browser's way in and out.
+
+A session has two secrets: the cookie's is never in a body, and the session key is in the answer to
+signing in alone (`protocols.http.session_key`).
+"""
 
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
-from vault.authn.browsing import csrf_of
+from protocols.http.session_key import parts_of
 from vault.edge.browsers import Browsers
 from vault.edge.native.endpoint import Endpoints, encoded, system_path
 from vault.edge.reply import NO_CONTENT, Reply
@@ -21,7 +26,7 @@ sessions = Endpoints("sessions", "Signing in and out of the agent's own web inte
 
 
 class SessionBody(Struct, frozen=True, kw_only=True):
-    """Who is signed in. `csrf` goes back as `X-CSRF-Token` with whatever changes something.
+    """Who is signed in.
 
     It ends at `expires_at`, in `left_seconds`, unless it is renewed before; at `ends_at` at last.
     """
@@ -30,7 +35,6 @@ class SessionBody(Struct, frozen=True, kw_only=True):
     policies: list[str]
     root: bool
     accessor: str
-    csrf: str
     created_at: str
     expires_at: str
     ends_at: str
@@ -38,15 +42,22 @@ class SessionBody(Struct, frozen=True, kw_only=True):
     left_seconds: int
 
 
+class OpenedBody(SessionBody, frozen=True, kw_only=True):
+    """A new session. `session_key` goes with every request as `X-Session-Key`; shown this once."""
+
+    session_key: str
+
+
 @sessions.add(
-    "POST", "sessions", "Open a browser's session with a token or an API key, kept in a cookie",
-    returns=SessionBody, status=201, errors=(404, 409),
+    "POST", "sessions", "Open a browser's session with a token or API key: cookie and session key",
+    returns=OpenedBody, status=201, errors=(404, 409),
 )  # fmt: skip
 async def open_(dialect: "Native", request: Request) -> Reply:
     made: Session = await _run(dialect, request, "session.open")
     browsers = _browsers(dialect)
-    reply = encoded(_body(made, made.text, dialect.world.now()), 201)
-    return reply.with_header(*browsers.kept(browsers.of(request), made.text))
+    cookie, key = parts_of(made.text)
+    told = OpenedBody(**asdict(_body(made, dialect.world.now())), session_key=key)
+    return encoded(told, 201).with_header(*browsers.set_cookie(browsers.of(request), cookie))
 
 
 @sessions.add("GET", "sessions/current", "Who is signed in", returns=SessionBody, errors=(404,))
@@ -66,7 +77,7 @@ async def renew(dialect: "Native", request: Request) -> SessionBody:
 async def close(dialect: "Native", request: Request) -> Reply:
     await _run(dialect, request, "session.close")
     browsers = _browsers(dialect)
-    return Reply(NO_CONTENT).with_header(*browsers.kept(browsers.of(request), ""))
+    return Reply(NO_CONTENT).with_header(*browsers.set_cookie(browsers.of(request), ""))
 
 
 async def _run(dialect: "Native", request: Request, name: str) -> Session:
@@ -85,16 +96,15 @@ def _browsers(dialect: "Native") -> Browsers:
 
 async def _told(dialect: "Native", request: Request, name: str) -> SessionBody:
     found = await _run(dialect, request, name)
-    return _body(found, dialect.credential(request) or "", dialect.world.now())
+    return _body(found, dialect.world.now())
 
 
-def _body(found: Session, secret: str, now: int) -> SessionBody:
+def _body(found: Session, now: int) -> SessionBody:
     return SessionBody(
         name=found.name,
         policies=list(found.policies),
         root=found.root,
         accessor=found.accessor,
-        csrf=csrf_of(secret),
         created_at=rfc3339(found.created_at),
         expires_at=rfc3339(found.expires_at),
         ends_at=rfc3339(found.ends_at),

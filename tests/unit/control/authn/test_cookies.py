@@ -2,8 +2,7 @@
 
 import pytest
 
-from control.authn.cookies import SESSION, check_csrf, check_origin, from_browser
-from control.crypto import csrf_of
+from control.authn.cookies import SESSION, check_origin, from_browser
 from control.errors import AuthorizationError
 from control.model.operation import Browser
 from protocols.http.cookies import cookie_name
@@ -23,16 +22,23 @@ def test_only_our_own_pages_are_let_in(site: str) -> None:
 
 def test_headers_may_come_in_pieces_and_any_case() -> None:
     """Cookies as HTTP/2 splits them; an origin that is there twice is no origin."""
-    told = [("COOKIE", "a=b"), ("cookie", f"{cookie_name(OWN, SESSION)}=x"), ("X-Csrf-Token", "t")]
-    assert from_browser([*told, ("Origin", OWN)], OWN) == Browser("x", "t", same_origin=True)
+    told = [("COOKIE", "a=b"), ("cookie", f"{cookie_name(OWN, SESSION)}=x"), ("X-Session-Key", "k")]
+    browser = from_browser([*told, ("Origin", OWN)], OWN)
+    assert browser == Browser("x", "k", same_origin=True)
+    assert browser.credential == "x:k"
     assert not from_browser([*told, ("Origin", OWN), ("origin", OWN)], OWN).same_origin
 
 
-def test_the_page_has_to_know_the_session() -> None:
-    """The right origin is not enough, nor is another session's token."""
-    check_csrf(Browser("secret", csrf_of("secret"), same_origin=True))
-    for csrf in ("", "secret", csrf_of("other"), "\udcff"):
-        with pytest.raises(AuthorizationError, match="csrf"):
-            check_csrf(Browser("secret", csrf, same_origin=True))
-    with pytest.raises(AuthorizationError, match="csrf"):
-        check_csrf(Browser("secret", csrf_of("secret"), same_origin=False))
+def test_a_websocket_offers_its_key() -> None:
+    """A page cannot set its headers; where a page can, an offer is no key."""
+    cookie = ("Cookie", f"{cookie_name(OWN, SESSION)}=x")
+    offer = ("Sec-WebSocket-Protocol", "freehold.live, freehold.session-key.k")
+    assert from_browser([cookie, offer], OWN, websocket=True).credential == "x:k"
+    assert from_browser([cookie, offer], OWN).credential == ""
+    assert from_browser([cookie, ("X-Session-Key", "k")], OWN, websocket=True).credential == ""
+
+
+@pytest.mark.parametrize(("cookie", "key"), [("", "k"), ("x", ""), ("x:k", ""), ("x:", "k")])
+def test_half_a_credential_is_none(cookie: str, key: str) -> None:
+    """Nor is one that is cut elsewhere."""
+    assert Browser(cookie, key).credential == ""

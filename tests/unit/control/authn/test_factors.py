@@ -21,6 +21,7 @@ from control.errors import (
 from control.model.operation import Browser
 from control.model.people import Caller, Role, TokenKind
 from control.store import factors
+from protocols.http.session_key import parts_of
 from protocols.instant import SECOND
 from tests.unit.control.conftest import PASSWORD, ROOT
 
@@ -84,14 +85,14 @@ async def test_a_half_session_is_good_for_the_code_alone(plane: Plane, world: Fa
     with pytest.raises(AuthenticationError):
         await plane.sessions.authenticate(challenge)
     with pytest.raises(AuthenticationError):
-        await plane.sessions.visit(Browser(challenge))
+        await plane.sessions.visit(Browser(*parts_of(challenge)))
     with pytest.raises(AuthenticationError):
         await plane.factors.half(challenge, ENROLMENT)  # another one would stand beside it
     with pytest.raises(AuthenticationError):
         await plane.factors.set_up(challenge, code(secret, world), WAY)
     cookie, token = await plane.factors.finish(challenge, code(secret, world), WAY)
     assert token.kind is TokenKind.BROWSER
-    assert (await plane.sessions.visit(Browser(cookie))).caller.actor == "acme/ann"
+    assert (await plane.sessions.visit(Browser(*parts_of(cookie)))).caller.actor == "acme/ann"
     world.advance(30)
     with pytest.raises(AuthenticationError):
         await plane.factors.finish(challenge, code(secret, world), WAY)
@@ -160,7 +161,7 @@ async def test_an_organization_may_demand_it(plane: Plane, world: FakeWorld) -> 
     shown = code(begun.secret, world)
     cookie, _, recovery = await plane.factors.set_up(challenge, shown, WAY)
     assert len(recovery) == 10
-    caller = (await plane.sessions.visit(Browser(cookie))).caller
+    caller = (await plane.sessions.visit(Browser(*parts_of(cookie)))).caller
     with pytest.raises(ConflictError, match="second_factor_demanded"):
         await plane.factors.remove(caller)
 
@@ -214,4 +215,4 @@ async def test_a_password_alone_ends_nobodys_session(plane: Plane, world: FakeWo
     cookie, _ = await plane.factors.finish(await half(plane), code(secret, world), WAY)
     for _ in range(MAX_TOKENS + 5):
         await half(plane)
-    assert (await plane.sessions.visit(Browser(cookie))).caller.actor == "acme/ann"
+    assert (await plane.sessions.visit(Browser(*parts_of(cookie)))).caller.actor == "acme/ann"

@@ -8,7 +8,6 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.authn import federation
 from control.authn.federation import Returned
-from control.authn.opening import PROGRAM
 from control.errors import AuthenticationError, NotFoundError
 from control.model.factors import Terms
 from control.store import identities
@@ -60,7 +59,7 @@ async def test_another_provider_does_not_answer_for_it(plane: Plane, idp: Idp) -
     flow = await plane.federation.taken(back, browser)
     before = list(idp.asked)
     with pytest.raises(AuthenticationError, match="oidc_issuer"):
-        await plane.federation.finish(flow, back, PROGRAM)
+        await plane.federation.finish(flow, back)
     assert idp.asked == before
 
 

@@ -107,3 +107,13 @@ async def test_it_counts_no_longer_than_its_inviter(
         lambda tx: admission._invited(tx, "acme", made.email, "", world.now())
     )
     assert offer is None
+
+
+async def test_one_of_a_clock_that_was_ahead_counts_no_more(plane: Plane, world: FakeWorld) -> None:
+    """Once it is right: it would count for a year."""
+    world.step_wall(400 * 86_400)
+    secret, _ = await plane.invitations.create(ANN, "acme", "new@x.example", Role.VIEWER)
+    assert await plane.invitations.look(secret)
+    world.step_wall(-400 * 86_400)
+    with pytest.raises(NotFoundError, match="invitation_invalid"):
+        await plane.invitations.look(secret)

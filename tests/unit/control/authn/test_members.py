@@ -16,6 +16,7 @@ from control.model.operation import Browser
 from control.model.people import PLATFORM, Caller, Membership, Role, TokenKind
 from control.pipeline import authorize
 from control.store import members
+from protocols.http.session_key import parts_of
 from protocols.instant import SECOND
 from tests.unit.control.conftest import PASSWORD, ROOT
 from tests.unit.control.test_pipeline import operation
@@ -27,7 +28,7 @@ async def guest(plane: Plane, role: Role = Role.OPERATOR) -> Caller:
     row = Membership("beta", "acme", "ann", role, "beta/bea", 1)
     await plane.store.write(lambda tx: members.put_membership(tx, row, 1))
     secret, _ = await plane.accounts.login("acme", "ann", PASSWORD, Way(TokenKind.BROWSER))
-    return (await plane.sessions.visit(Browser(secret))).caller
+    return (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
 
 
 async def test_one_acts_where_one_switched_to(plane: Plane) -> None:
@@ -36,7 +37,7 @@ async def test_one_acts_where_one_switched_to(plane: Plane) -> None:
     places = await plane.members.of(ann)
     assert [(p.id, p.role) for p in places] == [("acme", Role.OWNER), ("beta", Role.OPERATOR)]
     secret, _ = await plane.members.switch(ann, "beta")
-    there = (await plane.sessions.visit(Browser(secret))).caller
+    there = (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
     assert (there.org, there.role, there.actor) == ("beta", Role.OPERATOR, "acme/ann")
     authorize(operation(org="beta", role=Role.OPERATOR), there)
     with pytest.raises(NotFoundError):
@@ -44,7 +45,7 @@ async def test_one_acts_where_one_switched_to(plane: Plane) -> None:
     with pytest.raises(AuthenticationError):
         await plane.members.switch(ann, "beta")  # that session has ended
     home, _ = await plane.members.switch(there, "acme")
-    assert (await plane.sessions.visit(Browser(home))).caller.role is Role.OWNER
+    assert (await plane.sessions.visit(Browser(*parts_of(home)))).caller.role is Role.OWNER
 
 
 async def test_to_switch_is_not_to_sign_in(plane: Plane, world: FakeWorld) -> None:
@@ -72,13 +73,16 @@ async def test_a_membership_that_changes_ends_sessions_there(plane: Plane) -> No
     ann = await guest(plane)
     other, _ = await plane.accounts.login("acme", "ann", PASSWORD)
     secret, _ = await plane.members.switch(ann, "beta")
-    there = (await plane.sessions.visit(Browser(secret))).caller
+    there = (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
     token, _ = await plane.accounts.create_token(there, "", Role.OPERATOR, 600)
     admin = Caller("beta", "bea", Role.ADMIN, "t")
     with pytest.raises(AuthorizationError, match="role_above_own"):
         await plane.members.put(admin, "beta", "acme", "ann", Role.OWNER)
     await plane.members.put(admin, "beta", "acme", "ann", Role.VIEWER)
-    for gone in (plane.sessions.visit(Browser(secret)), plane.sessions.authenticate(token)):
+    for gone in (
+        plane.sessions.visit(Browser(*parts_of(secret))),
+        plane.sessions.authenticate(token),
+    ):
         with pytest.raises(AuthenticationError):
             await gone
     await plane.sessions.authenticate(other)
@@ -94,7 +98,7 @@ async def test_an_organization_may_want_more_of_its_guests(plane: Plane, world: 
     secret, _ = await plane.members.switch(ann, "beta")
     await plane.users.change_organization("beta", title=None, second_factor=True)
     with pytest.raises(AuthenticationError):
-        await plane.sessions.visit(Browser(secret))
+        await plane.sessions.visit(Browser(*parts_of(secret)))
     secret, _ = await plane.accounts.login("acme", "ann", PASSWORD)
     ann = await plane.sessions.authenticate(secret)
     with pytest.raises(AuthorizationError, match="second_factor_demanded"):
@@ -127,7 +131,7 @@ async def test_a_provider_that_home_trusts_is_not_everybodys(
     user = await plane.users.get("acme", "ann")
     way = Way(TokenKind.BROWSER, trusted=True)
     secret, _ = await plane.federation._opening.open(user, way)
-    ann = (await plane.sessions.visit(Browser(secret))).caller
+    ann = (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
     with pytest.raises(AuthorizationError, match="step_up"):
         await plane.members.switch(ann, "beta")
 
@@ -158,10 +162,10 @@ async def test_guests_who_did_not_show_it_are_put_out(plane: Plane, world: FakeW
     begun = await plane.factors.begin("acme", "ann")
     await plane.factors.confirm("acme", "ann", pyotp.TOTP(begun.secret).at(world.now() // SECOND))
     other, _ = await plane.members.switch(ann, "beta")
-    there = (await plane.sessions.visit(Browser(other))).caller
+    there = (await plane.sessions.visit(Browser(*parts_of(other)))).caller
     await plane.sessions.proven(there, factor=True)
     await plane.users.change_organization("beta", title=None, second_factor=True)
-    await plane.sessions.visit(Browser(other))
+    await plane.sessions.visit(Browser(*parts_of(other)))
     await plane.users.change_organization("beta", title=None, second_factor=False)
     back, _ = await plane.members.switch(there, "acme")
     user = await plane.users.get("acme", "ann")
@@ -170,7 +174,7 @@ async def test_guests_who_did_not_show_it_are_put_out(plane: Plane, world: FakeW
     await plane.users.change_organization("beta", title=None, second_factor=True)
     with pytest.raises(AuthenticationError):
         await plane.sessions.authenticate(plain)
-    await plane.sessions.visit(Browser(back))
+    await plane.sessions.visit(Browser(*parts_of(back)))
 
 
 async def test_an_account_that_goes_takes_its_memberships(plane: Plane) -> None:
@@ -188,7 +192,7 @@ async def test_a_guest_sees_no_credential_but_the_own(plane: Plane) -> None:
     namesake, _ = await plane.accounts.login("beta", "ann", PASSWORD)
     bea = await plane.sessions.authenticate(namesake)
     secret, opened = await plane.members.switch(ann, "beta")
-    there = (await plane.sessions.visit(Browser(secret))).caller
+    there = (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
     assert [row.id for row in await plane.accounts.tokens(there, "beta")] == [opened.id]
     assert [row.id for row in await plane.accounts.tokens(bea, "beta")] == [bea.token]
 

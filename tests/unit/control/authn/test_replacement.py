@@ -11,6 +11,7 @@ from control.errors import AuthenticationError, AuthorizationError, ConflictErro
 from control.model.operation import Browser
 from control.model.people import Caller, Role, TokenKind
 from control.store import factors
+from protocols.http.session_key import parts_of
 from protocols.instant import SECOND
 from tests.unit.control.authn.test_factors import ANN, armed, code, half
 from tests.unit.control.conftest import PASSWORD, ROOT
@@ -110,15 +111,15 @@ async def test_other_sessions_end(plane: Plane, world: FakeWorld) -> None:
     program, _ = await plane.accounts.login("acme", "ann", PASSWORD)
     token, _ = await plane.accounts.create_token(ANN, "ci", Role.VIEWER, 3600)
     (mine, _), (thiefs, _) = sessions
-    caller = (await plane.sessions.visit(Browser(mine))).caller
+    caller = (await plane.sessions.visit(Browser(*parts_of(mine)))).caller
     _, recovery = await armed(plane, world)
     begun = await plane.replacement.begin(caller, recovery[0])
     await plane.replacement.confirm(caller, code(begun.secret, world))
-    await plane.sessions.visit(Browser(mine))
+    await plane.sessions.visit(Browser(*parts_of(mine)))
     await plane.sessions.authenticate(token)
     await plane.sessions.authenticate(stays)
     with pytest.raises(AuthenticationError):
-        await plane.sessions.visit(Browser(thiefs))
+        await plane.sessions.visit(Browser(*parts_of(thiefs)))
     with pytest.raises(AuthenticationError):
         await plane.sessions.authenticate(program)
 

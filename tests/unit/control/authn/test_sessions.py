@@ -13,11 +13,11 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.authn.opening import Way
 from control.authn.sessions import Visit, guard
-from control.crypto import csrf_of
 from control.errors import AuthenticationError, AuthorizationError, NotFoundError
 from control.model.operation import Browser, Operation, Origin
 from control.model.people import Caller, Role, TokenKind
 from control.store import people
+from protocols.http.session_key import parts_of
 from tests.unit.control.conftest import PASSWORD, ROOT
 
 HERE = Origin("127.0.0.1", "a browser")
@@ -27,7 +27,7 @@ AT_BROWSER = Way(TokenKind.BROWSER, HERE)
 async def opened(plane: Plane, name: str = "ann") -> tuple[str, Visit]:
     """A session in a browser: its cookie, and who came with it."""
     secret, _ = await plane.accounts.login("acme", name, PASSWORD, AT_BROWSER)
-    return secret, await plane.sessions.visit(Browser(secret))
+    return secret, await plane.sessions.visit(Browser(*parts_of(secret)))
 
 
 async def test_a_session_ends_by_itself_and_by_logout(plane: Plane, world: FakeWorld) -> None:
@@ -50,7 +50,7 @@ async def test_what_is_no_credential_is_refused(plane: Plane, credential: str | 
     with pytest.raises(AuthenticationError, match="do not count"):
         await plane.sessions.authenticate(credential)
     with pytest.raises(AuthenticationError, match="do not count"):
-        await plane.sessions.visit(Browser(credential or ""))
+        await plane.sessions.visit(Browser(credential or "", "fhk_key"))
 
 
 async def test_each_credential_counts_in_its_place_alone(plane: Plane) -> None:
@@ -60,7 +60,7 @@ async def test_each_credential_counts_in_its_place_alone(plane: Plane) -> None:
     with pytest.raises(AuthenticationError):
         await plane.sessions.authenticate(cookie)
     with pytest.raises(AuthenticationError):
-        await plane.sessions.visit(Browser(bearer))
+        await plane.sessions.visit(Browser(*parts_of(bearer)))
 
 
 async def test_a_login_makes_a_new_secret(plane: Plane) -> None:
@@ -68,31 +68,31 @@ async def test_a_login_makes_a_new_secret(plane: Plane) -> None:
     first, _ = await opened(plane)
     second, _ = await opened(plane)
     assert first != second
-    await plane.sessions.leave(Browser(first))
-    await plane.sessions.leave(Browser("planted"))
+    await plane.sessions.leave(Browser(*parts_of(first)))
+    await plane.sessions.leave(Browser(*parts_of("planted")))
     with pytest.raises(AuthenticationError):
-        await plane.sessions.visit(Browser(first))
-    await plane.sessions.visit(Browser(second))
+        await plane.sessions.visit(Browser(*parts_of(first)))
+    await plane.sessions.visit(Browser(*parts_of(second)))
 
 
 async def test_idle_in_a_browser_is_over_sooner(plane: Plane, world: FakeWorld) -> None:
     """Use prolongs it, by writes a minute apart, up to the absolute end."""
     secret, visit = await opened(plane)
     world.advance(30)
-    await plane.sessions.visit(Browser(secret))
+    await plane.sessions.visit(Browser(*parts_of(secret)))
     kept = await plane.store.read(lambda tx: people.token(tx, visit.token.digest))
     assert kept is not None
     assert kept.seen_at == visit.token.seen_at
     for _ in range(6):
         world.advance(7000)
-        await plane.sessions.visit(Browser(secret))
+        await plane.sessions.visit(Browser(*parts_of(secret)))
     world.advance(2000)
     with pytest.raises(AuthenticationError):
-        await plane.sessions.visit(Browser(secret))
+        await plane.sessions.visit(Browser(*parts_of(secret)))
     secret, _ = await opened(plane)
     world.advance(7200)
     with pytest.raises(AuthenticationError):
-        await plane.sessions.visit(Browser(secret))
+        await plane.sessions.visit(Browser(*parts_of(secret)))
 
 
 async def test_one_ends_ones_own_only(plane: Plane) -> None:
@@ -104,22 +104,56 @@ async def test_one_ends_ones_own_only(plane: Plane) -> None:
     assert (row.id, row.ip, row.user_agent) == (ann.token.id, "127.0.0.1", "a browser")
     with pytest.raises(NotFoundError):
         await plane.sessions.end(ann.caller, bob.token.id)
-    await plane.sessions.visit(Browser(secret))
+    await plane.sessions.visit(Browser(*parts_of(secret)))
     await plane.sessions.end(bob.caller, bob.token.id)
     with pytest.raises(AuthenticationError):
-        await plane.sessions.visit(Browser(secret))
+        await plane.sessions.visit(Browser(*parts_of(secret)))
 
 
 async def test_what_a_page_has_to_know(plane: Plane) -> None:
-    """The CSRF token follows from the cookie, and a bearer credential has none."""
-    secret, visit = await opened(plane)
-    again = await plane.sessions.of(visit.caller, Browser(secret))
-    assert again.csrf == visit.csrf == csrf_of(secret)
+    """Which session it is in, whatever kind that is."""
+    _, visit = await opened(plane)
+    assert (await plane.sessions.of(visit.caller)).token == visit.token
     _, token = await plane.accounts.login("acme", "ann", PASSWORD)
     caller = Caller("acme", "ann", Role.OWNER, token.id)
-    assert (await plane.sessions.of(caller, Browser())).csrf == ""
+    assert (await plane.sessions.of(caller)).token == token
     with pytest.raises(AuthenticationError):
-        await plane.sessions.of(Caller("acme", "ann", Role.OWNER, "gone"), Browser())
+        await plane.sessions.of(Caller("acme", "ann", Role.OWNER, "gone"))
+
+
+async def test_a_session_is_cookie_and_session_key(plane: Plane) -> None:
+    """Neither alone, nor with another session's, nor the whole where a part belongs."""
+    whole, _ = await opened(plane)
+    (cookie, key), (other, foreign) = parts_of(whole), parts_of((await opened(plane))[0])
+    assert len({cookie, key, other, foreign}) == 4
+    for browser in (
+        Browser(cookie),
+        Browser(session_key=key),
+        Browser(cookie, foreign),
+        Browser(other, key),
+        Browser(key, cookie),
+        Browser(whole),
+        Browser(whole, key),
+        Browser(cookie, whole),
+        Browser(cookie[:3], f"{cookie[3:]}:{key}"),
+    ):
+        with pytest.raises(AuthenticationError):
+            await plane.sessions.visit(browser)
+        await plane.sessions.leave(browser)  # nor does it end one
+    for bearer in (whole, cookie, key):
+        with pytest.raises(AuthenticationError):
+            await plane.sessions.authenticate(bearer)
+    assert (await plane.sessions.visit(Browser(cookie, key))).caller.name == "ann"
+
+
+async def test_a_cookie_alone_is_told_what_it_lacks(plane: Plane) -> None:
+    """Whatever the cookie is; one that is unknown with a key is refused as anything is."""
+    for cookie in ("fhs_nobodys", parts_of((await opened(plane))[0])[0]):
+        with pytest.raises(AuthenticationError, match="sign in again") as caught:
+            await plane.sessions.visit(Browser(cookie))
+        assert caught.value.code == "session_key"
+    with pytest.raises(AuthenticationError, match="do not count"):
+        await plane.sessions.visit(Browser("fhs_nobodys", "fhk_nobodys"))
 
 
 async def _end(plane: Plane, caller: Caller) -> None:
@@ -233,3 +267,39 @@ async def test_an_api_token_is_no_person(plane: Plane) -> None:
     plane.sessions.check_person(person)
     with pytest.raises(AuthorizationError, match="person_needed"):
         plane.sessions.check_person(program)
+
+
+async def test_what_a_clock_that_was_ahead_has_issued_is_refused(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Session, API token and half a session, once it is right; what it had before counts again."""
+    before, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    caller = await plane.sessions.authenticate(before)
+    world.step_wall(400 * 86_400)
+    secrets = [(await plane.accounts.login("acme", "ann", PASSWORD))[0]]
+    secrets.append((await plane.accounts.create_token(caller, "ci", Role.VIEWER, 3600))[0])
+    cookie, _ = await opened(plane)
+    for secret in secrets:
+        await plane.sessions.authenticate(secret)
+    world.step_wall(-400 * 86_400)
+    for secret in secrets:
+        with pytest.raises(AuthenticationError):
+            await plane.sessions.authenticate(secret)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.visit(Browser(cookie))
+    assert await plane.sessions.authenticate(before)
+    assert [one.id for one in await plane.sessions.mine(caller)] == [caller.token]
+
+
+async def test_who_has_shown_it_by_a_clock_that_was_ahead_shows_it_again(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """A session of before the jump, that lasts longer than it."""
+    secret, _ = await opened(plane)
+    world.step_wall(3600 / 4)
+    caller = (await plane.sessions.visit(Browser(secret))).caller
+    await plane.sessions.proven(caller, factor=False)
+    world.step_wall(-3600 / 4)
+    caller = (await plane.sessions.visit(Browser(secret))).caller
+    with pytest.raises(AuthorizationError, match="step_up"):
+        plane.sessions.check_fresh(caller)

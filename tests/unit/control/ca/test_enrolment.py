@@ -166,3 +166,14 @@ async def test_the_rules_that_other_ways_in_share() -> None:
     ):
         with pytest.raises(ControlError):
             wrong()
+
+
+async def test_a_token_of_a_clock_that_was_ahead_lets_nobody_in() -> None:
+    """Once it is right; an agent that was certified meanwhile does not keep others out."""
+    ca = Ca()
+    ca.world.step_wall(400 * 86_400)
+    token = await ca.token()
+    ca.world.step_wall(-400 * 86_400)
+    with pytest.raises(AuthenticationError):
+        await ca.enrolment.enrol(Asking().enrol(token))
+    await ca.enrolment.enrol(Asking().enrol(await ca.token()))

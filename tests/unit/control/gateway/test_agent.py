@@ -100,6 +100,29 @@ async def test_health_and_phase_are_on_record_at_rest(hub: Hub) -> None:
     assert await told() == ("sealed", "online")
 
 
+async def test_workers_that_fail_are_an_alert_until_they_are_steady(hub: Hub) -> None:
+    """Beside what the list of conditions says; the next word of them ends it."""
+    one = await hub.enrolled("one")
+    serving = replace(BEAT, health=words.Health.SERVING)
+
+    async def open_alerts(state: words.WorkersState, *codes: words.AlertCode) -> set[str]:
+        await talk.say(m.Conditions(codes=codes))
+        await talk.say(m.Workers(state=state))
+        await talk.say(serving)
+        await talk.say(alert())
+        await talk.delivered()
+        found = await hub.plane.alerts.page("acme", vault="one", before=0, limit=9)
+        return {row.code for row in found if not row.ended_at} - {"disk_low"}
+
+    failing, steady = words.WorkersState.FAILING, words.WorkersState.STEADY
+    async with hub.connected(one) as talk:
+        await talk.say(m.SyncState(phase=words.SyncPhase.ONLINE, since=1, pending=0, dropped=0))
+        assert await open_alerts(failing) == {"workers_failing"}
+        both = {"workers_failing", "store_failed"}
+        assert await open_alerts(failing, words.AlertCode.STORE_FAILED) == both
+        assert await open_alerts(steady) == set()
+
+
 async def test_an_agent_that_knows_more_than_we_gave_gets_a_new_stream(hub: Hub) -> None:
     """Our database is an older copy; what is owed comes in the new stream."""
     one = await hub.enrolled("one")

@@ -28,7 +28,7 @@ async def test_each_agent_once_an_hour(hub: Hub) -> None:
         ("one", "link_fault", 1),
         ("two", "link_fault", 1),
     ]
-    hub.world.advance(EVERY / 10**9)
+    hub.world.advance(EVERY)
     await made.fault(ONE, Fault.GAP)
     one, _ = await told(hub)
     assert one[:3] == ("one", "link_fault", 51)

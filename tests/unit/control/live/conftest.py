@@ -23,17 +23,17 @@ PATIENCE = 10.0
 class TrioWorld(FakeWorld):
     """Trio's clock is the only one: a test that names `autojump_clock` lets it jump."""
 
-    def now(self) -> int:
-        """From the fake's own beginning on."""
-        return super().now() + round(trio.current_time() * 1e9)
-
     def wall(self) -> int:
-        """The same."""
-        return self.now()
+        """From the fake's own beginning on."""
+        return super().wall() + round(trio.current_time() * 1e9)
 
     def monotonic(self) -> float:
         """Trio's."""
         return trio.current_time()
+
+    def uptime(self) -> float:
+        """Trio's, once it runs."""
+        return trio.current_time() if trio.lowlevel.in_trio_run() else 0.0
 
     async def sleep(self, seconds: float) -> None:
         """Trio's."""

@@ -13,6 +13,7 @@ from control.api.plane import Plane
 from control.authn.opening import Way
 from control.live.door import PATH, Door
 from control.model.people import TokenKind
+from protocols.http.session_key import parts_of
 from tests.unit.control.conftest import PASSWORD
 
 PATIENCE = 10.0
@@ -56,31 +57,42 @@ class Site:
         """Its origin."""
         return f"http://127.0.0.1:{self.port}"
 
-    async def cookie(self, name: str = "ann") -> str:
-        """Of a new session of this user of `acme`."""
-        secret, _ = await self.plane.accounts.login("acme", name, PASSWORD, Way(TokenKind.BROWSER))
-        return f"freehold-session-{self.port}={secret}"
+    async def session(self, name: str = "ann") -> str:
+        """A new one of this user of `acme`: cookie and session key."""
+        return (await self.plane.accounts.login("acme", name, PASSWORD, Way(TokenKind.BROWSER)))[0]
+
+    def cookie(self, session: str) -> str:
+        """The header."""
+        return f"freehold-session-{self.port}={parts_of(session)[0]}"
 
     @asynccontextmanager
-    async def open(self, cookie: str | None = None) -> AsyncIterator[Talk]:
+    async def open(self, session: str = "") -> AsyncIterator[Talk]:
         """A feed from a page of ours."""
-        headers = [("Cookie", cookie or await self.cookie()), ("Origin", self.own)]
+        session = session or await self.session()
+        headers = [("Cookie", self.cookie(session)), ("Origin", self.own)]
         async with (
             await trio.open_tcp_stream("127.0.0.1", self.port) as stream,
             trio.open_nursery() as nursery,
         ):
             socket = await ws.wrap_client_stream(
-                nursery, stream, f"127.0.0.1:{self.port}", PATH, extra_headers=headers
-            )
+                nursery, stream, f"127.0.0.1:{self.port}", PATH, extra_headers=headers,
+                subprotocols=["freehold.live", f"freehold.session-key.{parts_of(session)[1]}"],
+            )  # fmt: skip
+            assert socket.subprotocol == "freehold.live"
             yield Talk(socket)
             with trio.move_on_after(1):
                 await socket.aclose()
             nursery.cancel_scope.cancel()
 
     async def refusal(
-        self, cookie: str | None = None, origin: str | None = "own", path: str = PATH
+        self, session: str | None = None, origin: str | None = "own", path: str = PATH
     ) -> tuple[int, str]:
-        """Status and code with which an offer is answered."""
+        """Status and code with which an offer is answered.
+
+        `session`: cookie and session key, one of which may be missing.
+        """
+        session = await self.session() if session is None else session
+        key = parts_of(session)[1]
         lines = [
             f"GET {path} HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
@@ -88,8 +100,11 @@ class Site:
             "Upgrade: websocket",
             "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            f"Cookie: {await self.cookie() if cookie is None else cookie}",
+            f"Cookie: {self.cookie(session)}",
         ]
+        if key:
+            offered = f"freehold.live, freehold.session-key.{key}"
+            lines.append(f"Sec-WebSocket-Protocol: {offered}")
         if origin is not None:
             lines.append(f"Origin: {self.own if origin == 'own' else origin}")
         async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:

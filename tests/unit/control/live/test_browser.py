@@ -69,7 +69,7 @@ async def test_what_a_viewer_may_not_see_is_refused(
     site: Site, request_: dict[str, Any], code: str
 ) -> None:
     """By a message, for another tenant as for what is not there; the feed stays open."""
-    async with site.open(await site.cookie("vic")) as talk:
+    async with site.open(await site.session("vic")) as talk:
         await talk.say(watch=1, **request_)
         answer = await talk.next()
         assert (answer["id"], answer["error"]["code"]) == (1, code)
@@ -82,7 +82,7 @@ async def test_what_a_viewer_may_not_see_is_refused(
 )
 async def test_reaching_too_far_is_on_the_own_trail(site: Site, request_: dict[str, Any]) -> None:
     """Who, and what it reached for."""
-    async with site.open(await site.cookie("vic")) as talk:
+    async with site.open(await site.session("vic")) as talk:
         await talk.say(watch=1, **request_)
         await talk.next()
     row = (await site.plane.trail.newest("acme", 0, 1))[0]
@@ -94,8 +94,8 @@ async def test_reaching_too_far_is_on_the_own_trail(site: Site, request_: dict[s
 async def test_the_end_of_a_session_is_the_end_of_its_feed_at_once(site: Site, how: str) -> None:
     """4401, however it ended."""
     plane = site.plane
-    cookie = await site.cookie("vic")
-    async with site.open(cookie) as talk, site.open() as other:
+    session = await site.session("vic")
+    async with site.open(session) as talk, site.open() as other:
         await talk.say(watch=1, topic="fleet", org="acme")
         await talk.next()
         with trio.fail_after(3):
@@ -103,7 +103,7 @@ async def test_the_end_of_a_session_is_the_end_of_its_feed_at_once(site: Site, h
             assert await talk.code() == 4401
         await other.say(watch=1, topic="alerts", org="acme")
         assert "snapshot" in await other.next()
-    assert await site.refusal(cookie=cookie) == (401, "unauthenticated")
+    assert await site.refusal(session) == (401, "unauthenticated")
 
 
 async def end(plane: Plane, how: str) -> None:

@@ -8,10 +8,12 @@ import trio
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
+from control.authn.opening import Way
 from control.live.door import OPEN_EACH, RECORDED_A_MINUTE, Door
 from control.live.hub import Hub
-from control.model.people import PLATFORM
+from control.model.people import PLATFORM, Role, TokenKind
 from protocols.http import Limits, serve
+from tests.unit.control.conftest import PASSWORD, ROOT
 from tests.unit.control.live.serving import PATIENCE, Site
 
 
@@ -38,10 +40,10 @@ async def test_a_session_of_our_own_page_opens_a_feed(site: Site) -> None:
         assert site.door.open == 1
 
 
-@pytest.mark.parametrize("cookie", ["", "freehold-session=fhs_guess", "other=1"])
-async def test_without_a_session_there_is_no_upgrade(site: Site, cookie: str) -> None:
+@pytest.mark.parametrize("session", ["", "fhs_guess:fhk_guess", ":fhk_guess"])
+async def test_without_a_session_there_is_no_upgrade(site: Site, session: str) -> None:
     """401 before it, on the platform's trail, with where it came from."""
-    assert await site.refusal(cookie=cookie) == (401, "unauthenticated")
+    assert await site.refusal(session) == (401, "unauthenticated")
     assert await told(site.plane) == [("live.open", "denied", "unauthenticated", "127.0.0.1")]
     assert site.door.refused == 1
 
@@ -58,10 +60,18 @@ async def test_another_origin_is_refused_whatever_its_cookie(
 async def test_a_bearer_credential_is_no_cookie(site: Site) -> None:
     """What a program signed in with opens no feed, even if a cookie carries it."""
     secret, _ = await site.plane.accounts.login("acme", "ann", "correct horse battery")
-    assert await site.refusal(cookie=f"freehold-session-{site.port}={secret}") == (
-        401,
-        "unauthenticated",
-    )
+    assert await site.refusal(f"{secret}:fhk_guess") == (401, "unauthenticated")
+
+
+async def test_a_cookie_alone_opens_no_feed(site: Site) -> None:
+    """Another port of the host reads it: without the session key it is nobody's, on the trail."""
+    cookie, _, key = (await site.session()).partition(":")
+    assert await site.refusal(cookie) == (401, "session_key")
+    assert await told(site.plane) == [("live.open", "denied", "session_key", "127.0.0.1")]
+    foreign = (await site.session()).partition(":")[2]
+    assert await site.refusal(f"{cookie}:{foreign}") == (401, "unauthenticated")
+    async with site.open(f"{cookie}:{key}"):
+        pass
 
 
 async def test_other_paths_are_not_there(site: Site) -> None:
@@ -73,25 +83,25 @@ async def test_strangers_do_not_fill_the_trail(site: Site, world: FakeWorld) -> 
     """So many refusals a minute are recorded; all are counted."""
     world.step_wall(60 - world.now() / 1e9 % 60)  # a minute that does not end meanwhile
     for _ in range(RECORDED_A_MINUTE + 5):
-        assert (await site.refusal(cookie=""))[0] == 401
+        assert (await site.refusal(""))[0] == 401
     assert len(await told(site.plane)) == RECORDED_A_MINUTE
     assert site.door.refused == RECORDED_A_MINUTE + 5
 
 
 async def test_one_session_does_not_take_all_feeds(site: Site) -> None:
     """Beyond its bound it is refused with 429; another session, and a feed that ended, are not."""
-    cookie = await site.cookie()
+    session = await site.session()
     async with AsyncExitStack() as feeds:
         for _ in range(OPEN_EACH["session"] - 1):
-            await feeds.enter_async_context(site.open(cookie))
-        async with site.open(cookie):
-            assert await site.refusal(cookie=cookie) == (429, "too_many_feeds")
-            async with site.open(await site.cookie()):
+            await feeds.enter_async_context(site.open(session))
+        async with site.open(session):
+            assert await site.refusal(session) == (429, "too_many_feeds")
+            async with site.open():
                 pass
         with trio.fail_after(PATIENCE):
             while site.door.open == OPEN_EACH["session"]:
                 await trio.lowlevel.checkpoint()
-        async with site.open(cookie):
+        async with site.open(session):
             assert site.door.open == OPEN_EACH["session"]
 
 
@@ -99,7 +109,23 @@ async def test_one_account_does_not_take_all_feeds(site: Site) -> None:
     """However many sessions it opens."""
     async with AsyncExitStack() as feeds:
         while site.door.open < OPEN_EACH["account"]:
-            cookie = await site.cookie()
+            session = await site.session()
             for _ in range(OPEN_EACH["session"]):
-                await feeds.enter_async_context(site.open(cookie))
+                await feeds.enter_async_context(site.open(session))
         assert await site.refusal() == (429, "too_many_feeds")
+
+
+async def test_one_organization_does_not_take_all_feeds(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many accounts it has: another organization's pages are live."""
+    monkeypatch.setitem(OPEN_EACH, "organization", 1)
+    await site.plane.users.create(ROOT, "acme", "bob", Role.VIEWER, PASSWORD)
+    await site.plane.users.create(None, PLATFORM, "pam", Role.OWNER, PASSWORD)
+    async with site.open(await site.cookie()):
+        assert await site.refusal(cookie=await site.cookie("bob")) == (429, "too_many_feeds")
+        secret, _ = await site.plane.accounts.login(
+            PLATFORM, "pam", PASSWORD, Way(TokenKind.BROWSER)
+        )
+        async with site.open(f"freehold-session-{site.port}={secret}"):
+            assert site.door.open == 2

@@ -93,6 +93,30 @@ async def test_an_older_agent_ends_what_its_health_says(plane: Plane, world: Fak
     assert set(await firing(plane)) == {"store_failed"}
 
 
+@pytest.mark.parametrize(
+    ("code", "severity"),
+    [
+        ("disk_low", Severity.WARNING),
+        ("clock_set_back", Severity.WARNING),
+        ("policy_expired", Severity.WARNING),
+        ("certificate_expiring", Severity.WARNING),
+        ("audit_sink_failed", Severity.CRITICAL),
+        ("store_failed", Severity.CRITICAL),
+        ("workers_failing", Severity.CRITICAL),
+    ],
+)
+async def test_each_condition_fires_and_is_over(
+    plane: Plane, world: FakeWorld, code: str, severity: Severity
+) -> None:
+    """With its own severity, and an agent that has one is degraded."""
+    await enrolled(plane, world, "v1")
+    await say(plane, "serving", frozenset({code}))
+    assert await firing(plane) == {code: severity}
+    assert (await plane.registry.get("acme", "v1")).health is Health.DEGRADED
+    await say(plane, "serving")
+    assert await firing(plane) == {}
+
+
 async def test_many_agents_at_once(plane: Plane, world: FakeWorld) -> None:
     """Each has its own alert; what is over is over for those alone."""
     vaults = ("v1", "v2", "v3")

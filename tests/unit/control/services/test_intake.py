@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
+from control.model.conditions import REPORTED
 from control.model.links import Command, Link
 from control.model.policies import Outcome, PolicyVersion
 from control.model.records import Alert, Severity
@@ -162,7 +163,30 @@ async def test_an_alert_is_stored_under_our_id(plane: Plane, intake: Intake) -> 
         [event] = await take(plane, intake.effect(told))
         assert event.topic is Topic.ALERT
     [found] = await alerts(plane)
-    assert (found.count, found.message) == (6, "agent v1 reports lockout")
+    assert (found.count, "agent v1 has locked out" in found.message) == (6, True)
+
+
+@pytest.mark.parametrize("code", sorted(set(words.AlertCode) - {words.AlertCode.UNSEALED}))
+async def test_every_alert_of_an_agent_has_a_text(
+    plane: Plane, intake: Intake, code: words.AlertCode
+) -> None:
+    """It names the agent; what is a condition has its own severity, whatever the agent says."""
+    told = m.Alert(
+        alert_id=bytes(16),
+        code=code,
+        severity=words.Severity.INFO,
+        raised_at=1,
+        subject=bytes(16),
+        count=1,
+    )
+    await take(plane, intake.effect(told))
+    [found] = await alerts(plane)
+    assert "v1" in found.message
+    assert "_" not in found.message.replace("store.foreign_write", "")
+    if code not in REPORTED:
+        assert found.severity is Severity.INFO
+    else:
+        assert found.severity is not Severity.INFO
 
 
 async def test_an_alert_names_what_it_is_about(plane: Plane, intake: Intake) -> None:
@@ -178,9 +202,26 @@ async def test_an_alert_names_what_it_is_about(plane: Plane, intake: Intake) -> 
     await take(plane, intake.effect(told))
     [found] = await alerts(plane)
     assert found.subject == "0000000000000000000000000000000f"
-    assert found.message == f"agent v1 reports secret expiring of {found.subject}"
+    assert found.message == f"a secret of agent v1 expires soon (id {found.subject})"
     [notice] = await plane.store.read(lambda tx: notices.oldest(tx, 9))
     assert notice.key == f"secret_expiring/v1/{found.subject}"
+
+
+async def test_a_seal_is_critical_whatever_its_agent_calls_it(
+    plane: Plane, intake: Intake, world: FakeWorld
+) -> None:
+    """Agents of before call it information, of which no channel is told."""
+    told = m.Alert(
+        alert_id=bytes(16),
+        code=words.AlertCode.SEALED,
+        severity=words.Severity.INFO,
+        raised_at=world.now() // 10**6,
+        subject=bytes(16),
+        count=1,
+    )
+    await take(plane, intake.effect(told))
+    [found] = await alerts(plane)
+    assert (found.code, found.severity, str(found.state)) == ("sealed", Severity.CRITICAL, "firing")
 
 
 async def test_a_log_that_grows_is_offered_its_cosignature(plane: Plane, intake: Intake) -> None:

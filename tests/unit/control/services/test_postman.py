@@ -133,6 +133,42 @@ async def test_what_is_refused_for_good_is_dead_at_once(there: Rig, hook: Receiv
     assert [alert.code for alert in page].count("channel_failing") == 1
 
 
+async def test_a_channel_that_fails_again_is_an_alert_again(there: Rig, hook: Receiver) -> None:
+    """Whether or not somebody has looked at the dead letters of the last time."""
+    await there.channel(hook.url(), per_hour=3600, kinds=(Kind.RAISED,), events=("agent_offline",))
+    seen = []
+    for vault, answer in (("a", status(410)), ("b", status(200)), ("c", status(410))):
+        hook.answers = [answer]
+        await there.alert(vault=vault)
+        await there.turn(COOLDOWN)
+        page = await there.alerts.page("acme", vault="", before=0, limit=9)
+        seen.append([not one.ended_at for one in page if one.code == "channel_failing"])
+    assert len(await there.deliveries(State.DEAD)) == 2
+    assert seen == [[True], [False], [True]]
+
+
+@pytest.mark.parametrize("removed", [True, False])
+async def test_a_channel_that_sends_nothing_does_not_fail(
+    there: Rig, hook: Receiver, removed: bool
+) -> None:
+    """Removed or switched off: nothing would ever end its alert."""
+    held = await there.channel(hook.url(), per_hour=3600, events=("agent_offline",))
+    hook.answers = [status(410)]
+    await there.alert(vault="a")
+    await there.turn(60)
+    if removed:
+        await there.parts.channels.remove("acme", held.channel.id)
+    else:
+        off = Draft("hook", Type.WEBHOOK, enabled=False, terms=held.channel.terms)
+        await there.parts.channels.change("acme", held.channel.id, off)
+    (found,) = [
+        alert
+        for alert in await there.alerts.page("acme", vault="", before=0, limit=9)
+        if alert.code == "channel_failing"
+    ]
+    assert found.ended_at
+
+
 async def test_the_circuit_opens_and_closes(there: Rig, hook: Receiver) -> None:
     """After a few failures in a row nothing is tried for a while; one probe then decides."""
     held = await there.channel(hook.url(), per_hour=3600, window=0)

@@ -88,6 +88,19 @@ async def test_who_is_locked_is_not_online(plane: Plane, world: FakeWorld, by_ca
     assert found.last_seen == world.now()
 
 
+@pytest.mark.parametrize("life", [Life.LOCKED, Life.RETIRED])
+async def test_a_last_word_that_is_not_stored_yet_stays(
+    plane: Plane, world: FakeWorld, life: Life
+) -> None:
+    """It is stored with the lock: presence is written now and then, and nobody listens after it."""
+    await enrolled(plane, world, "v1")
+    plane.watch.heard("acme", "v1")
+    said = world.now()
+    world.advance(1)
+    assert (await plane.registry.move("acme", "v1", life, "lost")).last_seen == said
+    assert (await plane.registry.get("acme", "v1")).last_seen == said
+
+
 async def test_life_goes_its_way(plane: Plane, world: FakeWorld) -> None:
     """Pending does not become active by hand, and retired is for good."""
     await plane.registry.register("acme", "v1", ())

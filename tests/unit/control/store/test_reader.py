@@ -52,3 +52,20 @@ async def test_one_session_does_not_stall_another(store: Store) -> None:
         release.set()
         nursery.cancel_scope.cancel()
     assert refused == ["too_many_reads"] * 3
+
+
+async def test_many_sessions_of_one_organization_do_not_stall_another(store: Store) -> None:
+    """Each of them within its own bound: together they leave a reader to others."""
+    release = Event()
+
+    async def slow(session: int) -> None:
+        with reading_for(signed_in("acme", str(session))):
+            await store.read(lambda _: release.wait(PATIENCE))
+
+    async with trio.open_nursery() as nursery:
+        for session in range(8):
+            nursery.start_soon(slow, session)
+        await wait_all_tasks_blocked(0.05)
+        with trio.fail_after(PATIENCE / 2), reading_for(signed_in("beta", "other")):
+            assert await store.read(lambda _: True)
+        release.set()

@@ -46,3 +46,11 @@ def test_paths_that_are_not_utf8_are_refused(path: bytes) -> None:
     with pytest.raises(RefusedError) as refused:
         decode_path(path)
     assert refused.value.code == "bad_utf8"
+
+
+@pytest.mark.parametrize("path", [b"/%ff", b"/%zz", b"/%"])
+def test_an_application_may_refuse_paths_itself(path: bytes) -> None:
+    """It reads `raw_path`; the decoded one is there, and names nothing by mistake."""
+    scope = build_scope(PEER, "2", "GET", path, [], any_path=True)
+    assert scope["raw_path"] == path
+    assert scope["path"] in {"/\ufffd", path.decode()}

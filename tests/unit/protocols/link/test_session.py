@@ -330,10 +330,10 @@ def test_two_new_ends_speak_the_newest():
     duet.control.receive(hello, at(0))
     (welcome,) = duet.control.frames(at(0))
     duet.agent.receive(welcome, at(0))
-    assert duet.agent.version == duet.control.version == 3
+    assert duet.agent.version == duet.control.version == 4
     (proof,) = duet.agent.frames(at(0))
     versions = [decode(frame[64:], Envelope).version for frame in (hello, welcome, proof)]
-    assert versions == [1, 1, 3]
+    assert versions == [1, 1, 4]
     duet.control.receive(proof, at(0))
     duet.control.send(ASKED)
     duet.agent.send(FOUND)

@@ -71,6 +71,9 @@ def test_what_a_silent_agent_said_is_not_shown_as_if_it_were_so(
         agent.answer([])
     assert cli("fleet", "show", "one").out.count("queueing") == times
     assert cli("fleet", "show", "one", "--output", "json").json["sync"] == "queueing"
+    for words in (("tag", "one", "eu"), ("lock", "one"), ("retire", "one")):
+        agent.answer(row)
+        assert cli("fleet", *words).out.count("queueing") == times
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,12 @@ def test_what_a_silent_agent_said_is_not_shown_as_if_it_were_so(
         (["tag", "one", "eu", "prod"], "PUT", "agents/one/tags", {"tags": ["eu", "prod"]}),
         (["tag", "one"], "PUT", "agents/one/tags", {"tags": []}),
         (["lock", "one", "--reason", "lost"], "POST", "agents/one/lock", {"reason": "lost"}),
+        (
+            ["accept-log", "one", "--reason", "restored"],
+            "POST",
+            "agents/one/checkpoint/accept",
+            {"reason": "restored"},
+        ),
         (["retire", "one"], "POST", "agents/one/retire", {"reason": ""}),
         (["command", "one", "x"], "POST", "agents/one/commands", {"command": "x"}),
         (["commands", "one"], "GET", "agents/one/commands", None),
@@ -92,7 +101,7 @@ def test_each_command_is_one_call(
     agent: FakeAgent, cli: Run, words: list[str], method: str, path: str, body: object
 ) -> None:
     """Of the organization."""
-    agent.answer({})
+    agent.answer({"presence": "online"})
     assert cli("fleet", *words).code == 0
     assert agent.asked == [(method, f"/api/v1/organizations/acme/{path}", body)]
 

@@ -66,6 +66,7 @@ class _Scheme:
     def __init__(self) -> None:
         pepper = MacKey(bytes(32))
         self.mint_token = partial(credentials.mint_token, pepper)
+        self.mint_session = partial(credentials.mint_session, pepper)
         self.mint_api_key = partial(credentials.mint_api_key, pepper)
         self.mint_accessor = credentials.mint_accessor
         self.locate = partial(credentials.locate, pepper)

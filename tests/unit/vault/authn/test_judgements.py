@@ -16,6 +16,7 @@ from vault.model.records import Status
 from vault.store.cache import MISSING
 from vault.store.tables import ROLES, TOKENS
 
+DAYS = 400 * 86_400 * SECOND
 ROOT = Identity(id="r", name="root", method=Method.SERVICE, policies=("root",))
 
 
@@ -119,7 +120,8 @@ async def test_without_a_cache(desk: Any, monkeypatch: pytest.MonkeyPatch) -> No
     text, first = await desk.token(root, "app")
     kept = Judgements(desk.store, judge_token)
     row = await desk.tokens.find(text)
-    assert await kept.of(row.id, row, desk.world.time, None) is await kept.of(row.id, row, 1, None)
+    now = desk.world.time
+    assert await kept.of(row.id, row, now, None) is await kept.of(row.id, row, now + 1, None)
     monkeypatch.setattr(desk.store, "cached", lambda *_: MISSING)
     again = await kept.of(row.id, row, desk.world.time, None)
     assert again == first
@@ -225,3 +227,23 @@ async def test_bound(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one is two for one, two in zip(first, reversed(again), strict=True)] == [
         False, True, True,
     ]  # fmt: skip
+
+
+async def test_of_a_clock_that_was_ahead(desk: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A judgement of then does not count when the clock is right; the operator hears why, once."""
+    root_text, root = await desk.root()
+    right, _ = await desk.token(root, "app", ttl=100 * SECOND)
+    desk.world.time += DAYS
+    wrong, who = await desk.token(root, "app", ttl=100 * SECOND)
+    assert await desk.who(wrong)
+    with pytest.raises(AuthenticationError):
+        await desk.who(right)
+    desk.world.time -= DAYS
+    for _ in range(2):
+        with pytest.raises(AuthenticationError):
+            await desk.who(wrong)
+    assert await desk.who(right)
+    assert await desk.who(root_text)
+    [told] = caplog.messages
+    assert told.startswith(f"tokens {who.credential} is refused")
+    assert wrong not in told

@@ -61,3 +61,12 @@ def test_bounded() -> None:
     for i in range(100):
         lockout.fail((f"n{i}", "x"), 0)
     assert (len(lockout), lockout.locked(KEY, 0)) == (10, False)
+
+
+def test_a_clock_that_was_ahead_locks_nobody() -> None:
+    """When it is right again."""
+    lockout = Lockout()
+    _fail(lockout, FAILURES, 100 * DURATION)
+    assert not lockout.locked(KEY, 0)
+    _fail(lockout, FAILURES - 1, 0)
+    assert not lockout.locked(KEY, 0)

@@ -85,3 +85,12 @@ async def test_what_root_makes_is_no_session(desk: Any, ann: Identity) -> None:
     ):
         made = await desk.tokens.create(caller, new, sudo=sudo)
         assert made.row.ttl == 768 * HOUR
+
+
+async def test_those_of_a_clock_that_was_ahead_take_no_room(desk: Any, ann: Identity) -> None:
+    """They are refused, so nobody is kept from signing in by them."""
+    desk.world.time += 400 * 24 * HOUR
+    await desk.token(ann)
+    await desk.token(ann)
+    desk.world.time -= 400 * 24 * HOUR
+    assert await desk.token(ann)

@@ -8,6 +8,7 @@ import trio
 
 from vault.authn.standing import KEY_PARENT, MAX_DEPTH, expired, judge, judge_key, judge_token
 from vault.model.identity import Identity
+from vault.model.instant import SECOND
 from vault.model.records import ApiKeyRow, RoleRow, Status, TokenRow, UserRow
 from vault.store.cache import MISSING
 from vault.store.tables import API_KEYS, ROLES, TOKENS, USERS
@@ -18,8 +19,8 @@ Rows = dict[tuple[str, tuple[Any, ...]], Any]
 
 def _token(name: str, **fields: Any) -> TokenRow:
     return TokenRow(
-        id=name, accessor=f"acc-{name}", secret_hash=b"", created_at=1, issued_at=1,
-        **{"policies": ["app", "default"]} | fields,
+        id=name, accessor=f"acc-{name}", secret_hash=b"", created_at=1,
+        **{"issued_at": 1, "policies": ["app", "default"]} | fields,
     )  # fmt: skip
 
 
@@ -65,6 +66,30 @@ def test_denials_of_the_line() -> None:
         who = _who(rows[0], *rows, _key(), user, _role("r", "root"))
         assert who is not None
         assert who.denied_by == denied
+
+
+def test_what_a_line_began_with() -> None:
+    """The user or the first token; what root made begins anew, and an orphan does."""
+    root, app = ["root"], ["app"]
+    top, own = _token("t", policies=app), _token("a", parent="t", policies=app)
+    of_root = _token("b", parent="r", policies=app)
+    by_key = _token("c", user_id="u", parent="key:k", policies=app)
+    others = [top, _token("r", policies=root), _key(), _user(policies=["app"])]
+    for row, first in (
+        (top, "acc-t"),
+        (own, "acc-t"),
+        (_token("d", parent="a", policies=app), "acc-t"),
+        (of_root, "acc-b"),
+        (_token("e", parent="b", policies=app), "acc-b"),
+        (by_key, "u"),
+        (_token("f", parent="c", policies=app), "u"),
+    ):
+        who = _who(row, own, of_root, by_key, *others)
+        assert who is not None
+        assert who.first == first, row.id
+    admin = _who(by_key, _key(), _user(policies=root))
+    assert admin is not None
+    assert admin.first == "u"
 
 
 def _who(row: TokenRow, *others: Any) -> Identity | None:
@@ -185,3 +210,23 @@ async def test_without_a_cache() -> None:
     assert who is not None
     assert who.policies == ("app", "default")
     assert store.reads == [("users", "u"), ("roles", "r"), ("tokens", "b")]
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "seconds", "stands"),
+    [(10**15, 300, True), (10**15, 301, False), (0, 10**6, True)],
+    ids=["processes differ", "the clock was ahead", "without an end"],
+)
+def test_what_was_issued_in_the_future_does_not_stand(
+    expires_at: int, seconds: int, stands: bool
+) -> None:
+    """It would end too late: tokens by their last renewal, keys, and what came from either."""
+    at = NOW + seconds * SECOND
+    early = _token("early", issued_at=at, expires_at=expires_at)
+    key = _key(created_at=at, expires_at=expires_at)
+    child, of_key = _token("child", parent="early"), _token("of-key", parent=f"{KEY_PARENT}k")
+    rows = (early, key, child, of_key, _user())
+    for row in (early, child, of_key):
+        assert (_who(row, *rows) is not None) is stands
+        assert judge_token(_get(*rows), row, NOW, at) is not None  # "what if", at the real time
+    assert (judge_key(_get(*rows), key, NOW) is not None) is stands

@@ -76,3 +76,11 @@ def test_rate_limits_raise() -> None:
     with pytest.raises(RateLimitError) as caught:
         limits.take("k")
     assert caught.value.details["retry_after"] == 3
+
+
+def test_a_clock_that_was_ahead_empties_no_bucket() -> None:
+    """When it is right again."""
+    buckets = TokenBuckets(rate=1, burst=2)
+    for _ in range(3):
+        buckets.take("k", 10**6 * SECOND)
+    assert [buckets.take("k", 0) for _ in range(3)] == [0, 0, SECOND]

@@ -1,11 +1,16 @@
 """Tests of reach: whether somebody may do anything at all below a folder."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vault.authz.compile import compile_permissions, compile_policies
 from vault.authz.pattern import parse_pattern
 from vault.authz.policy import Effect, Policy, Rule
-from vault.authz.reach import meets, reaches
+from vault.authz.reach import Reach, meets, reaches
+from vault.errors import ValidationError
 from vault.model.identity import Permission
 
 
@@ -49,6 +54,26 @@ def test_patterns_and_a_mount(pattern: str, met: bool) -> None:  # a parameter o
 def test_patterns_and_a_deeper_mount(pattern: str, met: bool) -> None:
     """A pattern that ends above the folder covers nothing below it, unless its end is open."""
     assert meets(parse_pattern(pattern, "paths"), "team/blue/") is met
+
+
+PIECES = st.sampled_from(["a", "ab", "b", "+", "", "sys"])
+TEXTS = st.builds(
+    lambda parts, end: "/".join(parts) + end, st.lists(PIECES, min_size=1, max_size=4),
+    st.sampled_from(["", "*", "/*"]),
+)  # fmt: skip
+FOLDERS = st.lists(st.sampled_from(["a", "ab", "b", "abc", "sys"]), max_size=3).map(
+    lambda parts: "".join(f"{part}/" for part in parts)
+)
+
+
+@given(st.lists(TEXTS, max_size=6), FOLDERS)
+def test_filed_patterns_meet_what_each_does(texts: list[str], folder: str) -> None:
+    """Whatever they are: filing is for speed."""
+    patterns = []
+    for text in texts:
+        with suppress(ValidationError):
+            patterns.append(parse_pattern(text, "paths"))
+    assert Reach(patterns).meets(folder) is any(meets(pattern, folder) for pattern in patterns)
 
 
 def policy(effect: Effect, *paths: str) -> Policy:

@@ -22,6 +22,7 @@ from vault.crypto.credentials import (
     matches,
     mint_accessor,
     mint_api_key,
+    mint_session,
     mint_token,
     parse,
 )
@@ -53,7 +54,8 @@ def test_vectors(case: dict[str, Any]) -> None:
 
 def test_a_minted_credential_is_found_and_matches() -> None:
     """By kind and id, and by nothing else; another pepper's hash does not match."""
-    for mint, kind in ((mint_api_key, Kind.API_KEY), (mint_token, Kind.TOKEN)):
+    kinds = ((mint_api_key, Kind.API_KEY), (mint_token, Kind.TOKEN), (mint_session, Kind.TOKEN))
+    for mint, kind in kinds:
         minted = mint(PEPPER)
         located = locate(PEPPER, minted.text)
         assert (located.kind, located.id) == (kind, minted.id)
@@ -80,9 +82,21 @@ def test_nothing_is_minted_twice() -> None:
     assert len({mint_accessor() for _ in range(1000)}) == 1000
 
 
+def test_a_session_is_two_independent_secrets() -> None:
+    """Each of 256 bits; of two sessions, no part makes another with one of the other's."""
+    one, other = mint_session(PEPPER), mint_session(PEPPER)
+    assert re.fullmatch(r"[0-9A-Za-z]{43}:[0-9A-Za-z]{43}", one.text)
+    (cookie, key), (second, foreign) = one.text.split(":"), other.text.split(":")
+    assert len({cookie, key, second, foreign}) == 4
+    for text in (cookie, key, f"{cookie}:", f":{key}", f"{cookie}:{foreign}", f"{key}:{cookie}"):
+        found = locate(PEPPER, text)
+        assert found.id not in {one.id, other.id}
+        assert not matches(found, one.secret_hash)
+
+
 def test_every_changed_character_is_another_credential() -> None:
     """Change any one character of a key or token: it is malformed, or it does not match."""
-    for minted in (mint_api_key(PEPPER), mint_token(PEPPER)):
+    for minted in (mint_api_key(PEPPER), mint_token(PEPPER), mint_session(PEPPER)):
         for at, character in enumerate(minted.text):
             for other in ("a", "Z", "7", "_", "é"):
                 if other == character:

@@ -16,9 +16,10 @@ from vault.live.door import PATH
 from vault.model.identity import Identity, Method
 from vault.model.live import Rows, Watching
 from vault.model.operation import Operation
+from vault.model.payloads import MalformedRequest
 
 PATIENCE = 10.0
-SECRET = "s.one"
+COOKIE, KEY = "one", "key"
 WHO = Identity(id="i", name="ada", method=Method.TOKEN, credential="acc")
 
 
@@ -57,10 +58,12 @@ class FakeGate:
         self.asked.append(op)
         if not self.is_open:
             raise UnavailableError("sealed", "Vault is sealed")
-        if op.credential != SECRET:
+        if op.credential != f"{COOKIE}:{KEY}":
             raise AuthenticationError("unauthenticated", "permission denied")
         if op.name == "session.refuse":
             raise AuthorizationError("csrf", "not from our own pages")
+        if isinstance(op.payload, MalformedRequest):
+            raise op.payload.error
         if op.name == "live.open":
             return self.guest
         if str(op.path) in self.forbidden:
@@ -119,7 +122,7 @@ class Site:
     @property
     def cookie(self) -> str:
         """Of Ada's session."""
-        return f"freehold-agent-{self.port}={SECRET}"
+        return f"freehold-agent-{self.port}={COOKIE}"
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Talk]:
@@ -130,8 +133,10 @@ class Site:
             trio.open_nursery() as nursery,
         ):
             socket = await ws.wrap_client_stream(
-                nursery, stream, f"127.0.0.1:{self.port}", PATH, extra_headers=headers
-            )
+                nursery, stream, f"127.0.0.1:{self.port}", PATH, extra_headers=headers,
+                subprotocols=["freehold.live", f"freehold.session-key.{KEY}"],
+            )  # fmt: skip
+            assert socket.subprotocol == "freehold.live"
             yield Talk(socket)
             with trio.move_on_after(1):
                 await socket.aclose()
@@ -143,6 +148,7 @@ class Site:
         origin: str | None = "own",
         path: str = PATH,
         site: str | None = None,
+        key: str = KEY,
     ) -> tuple[int, str]:
         """Status and code with which an offer is answered. `site`: its `Sec-Fetch-Site`."""
         lines = [
@@ -154,6 +160,8 @@ class Site:
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
             f"Cookie: {self.cookie if cookie is None else cookie}",
         ]
+        if key:
+            lines.append(f"Sec-WebSocket-Protocol: freehold.live, freehold.session-key.{key}")
         if origin is not None:
             lines.append(f"Origin: {self.own if origin == 'own' else origin}")
         if site is not None:

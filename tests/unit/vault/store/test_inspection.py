@@ -44,6 +44,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.seals = 0
+        self.alerts = 0
         self.codes: list[str] = []
         self.counts = 0
         self.error: Exception | None = None
@@ -52,6 +53,10 @@ class Watch:
     def seal(self) -> None:
         """Counted."""
         self.seals += 1
+
+    def alert(self) -> None:
+        """Counted."""
+        self.alerts += 1
 
     def recount(self) -> Callable[[Session], None]:
         """Counted."""
@@ -154,7 +159,7 @@ async def test_a_write_of_somebody_else_goes_on_record_and_is_counted_after() ->
             foreign.world.advance(LOOK_EVERY)
             await wait_all_tasks_blocked()
         assert (foreign.watch.codes, foreign.watch.counts) == ([FOREIGN], 1)
-    assert foreign.watch.seals == 0
+    assert (foreign.watch.seals, foreign.watch.alerts) == (0, 1)
 
 
 async def test_rows_that_differ_seal_the_vault() -> None:
@@ -162,10 +167,20 @@ async def test_rows_that_differ_seal_the_vault() -> None:
     foreign = Foreign()
     foreign.watch.error = TamperedError("storage_rows_changed", "tokens")
     async with foreign.watched():
-        foreign.watch.codes, foreign.watch.seals = [], 0  # of the reading at once
+        watch = foreign.watch
+        watch.codes, watch.seals, watch.alerts = [], 0, 0  # of the reading at once
         await foreign.writes()
     assert foreign.watch.codes == [FOREIGN, "storage_rows_changed"]
-    assert foreign.watch.seals == 1
+    assert (foreign.watch.seals, foreign.watch.alerts) == (1, 2)
+
+
+async def test_damage_that_cannot_be_recorded_is_an_alert_all_the_same() -> None:
+    """The audit log's disk is full: the control plane is told in any case."""
+    foreign = Foreign()
+    foreign.watch.error = TamperedError("storage_rows_changed", "tokens")
+    foreign.watch.unavailable = True
+    async with foreign.watched():
+        assert (foreign.watch.codes, foreign.watch.seals, foreign.watch.alerts) == ([], 1, 1)
 
 
 async def test_who_writes_again_and_again_is_stopped() -> None:
@@ -193,11 +208,14 @@ async def test_what_could_not_be_recorded_is_recorded_later() -> None:
     async with foreign.watched():
         foreign.watch.unavailable = True
         await foreign.writes()
-        assert foreign.watch.codes == []
+        foreign.world.advance(LOOK_EVERY)
+        await wait_all_tasks_blocked()
+        assert (foreign.watch.codes, foreign.watch.alerts) == ([], 0)
         foreign.watch.unavailable = False
         foreign.world.advance(LOOK_EVERY)
         await wait_all_tasks_blocked()
         assert (foreign.watch.codes, foreign.watch.counts) == ([FOREIGN], 1)
+        assert foreign.watch.alerts == 1
 
 
 async def test_the_end_looks_once_more() -> None:

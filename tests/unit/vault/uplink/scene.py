@@ -52,6 +52,7 @@ class FakeHost:
     refuse: Exception | None = None
     rotations: int = 0
     troubles: frozenset[words.AlertCode] = frozenset()
+    workers: words.WorkersState = words.WorkersState.STEADY
 
     def facts(self) -> Facts:
         """See `Host`."""
@@ -69,6 +70,7 @@ class FakeHost:
             audit_size=3,
             secrets=4,
             troubles=self.troubles,
+            workers=self.workers,
         )
 
     def figures(self) -> Figures:

@@ -107,6 +107,19 @@ async def test_trouble_is_told_when_it_begins(scene: Scene) -> None:
     assert seen == [[tampered], [disk], [], [tampered]]
 
 
+async def test_trouble_that_is_no_outage_is_a_warning(scene: Scene) -> None:
+    """As the control plane takes it from the list of what is wrong now."""
+    scene.host.troubles = frozenset({AlertCode.DISK_LOW, AlertCode.AUDIT_SINK_FAILED})
+    scene.alarms.look()
+    await scene.alarms.owe()
+    found = (await scene.outbox.read((await scene.outbox.state()).acknowledged, 9)).entries
+    alerts = [decode_payload(entry.name, entry.payload) for entry in found]
+    assert {alert.code: alert.severity for alert in alerts if isinstance(alert, m.Alert)} == {
+        AlertCode.DISK_LOW: Severity.WARNING,
+        AlertCode.AUDIT_SINK_FAILED: Severity.CRITICAL,
+    }
+
+
 async def test_a_bundle_that_expired_is_told_once_for_its_version(scene: Scene) -> None:
     """It stays in force; the next one's end is news."""
     now = scene.host.world.now() // MILLI

@@ -10,6 +10,7 @@ from protocols.link import vocabulary as words
 from tests.unit.vault.uplink.plane import Plane
 from tests.unit.vault.uplink.samples import TrioWorld, bundle, credential, digest_of, fixed
 from tests.unit.vault.uplink.scene import FakeEnroller, FakeHost, staged
+from vault.uplink.database import opened
 from vault.uplink.parts import UplinkConfig
 from vault.uplink.uplink import WATCH
 
@@ -161,10 +162,14 @@ async def test_what_changes_of_its_health_is_said_at_once(
         before = len(plane.heard)
         host.troubles = frozenset({words.AlertCode.AUDIT_SINK_FAILED})
         await trio.sleep(2 * WATCH)
-        conditions, beat = plane.heard[before : before + 2]
+        conditions, workers, beat = plane.heard[before : before + 3]
         assert isinstance(conditions, m.Conditions)
         assert conditions.codes == (words.AlertCode.AUDIT_SINK_FAILED,)
+        assert workers == m.Workers(state=words.WorkersState.STEADY)
         assert isinstance(beat, m.Heartbeat)
+        host.workers = words.WorkersState.FAILING
+        await trio.sleep(2 * WATCH)
+        assert of(m.Workers, plane.heard)[-1] == m.Workers(state=words.WorkersState.FAILING)
 
 
 async def test_it_says_goodbye(plane: Plane, autojump_clock: object) -> None:
@@ -176,6 +181,18 @@ async def test_it_says_goodbye(plane: Plane, autojump_clock: object) -> None:
         await trio.sleep(300)
         assert plane.session.ended
         assert plane.sessions == 1
+
+
+async def test_an_alert_of_the_last_moment_arrives_with_the_next_start(
+    plane: Plane, autojump_clock: object
+) -> None:
+    """It is raised just before the agent stops, which is not linked: the outbox has it."""
+    async with opened(None, plane.world) as database:
+        async with staged(plane, database=database) as stage:
+            stage.uplink.raise_alert(words.AlertCode.STORE_TAMPERED, words.Severity.CRITICAL)
+            await stage.uplink.leave()
+        async with staged(plane, database=database):
+            await plane.until(lambda: bool(of(m.Alert, plane.applied)))
 
 
 async def test_it_says_more_while_somebody_looks(plane: Plane, autojump_clock: object) -> None:

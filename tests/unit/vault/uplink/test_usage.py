@@ -160,3 +160,15 @@ async def test_off_is_off(vault: Vault, autojump_clock: object) -> None:
 
     await vault.reports(Share.OFF).run(send)
     assert vault.asked == []
+
+
+async def test_a_clock_that_was_ahead_and_is_right_again(
+    vault: Vault, autojump_clock: object
+) -> None:
+    """No report ends before it begins, and the hour of then is not waited for."""
+    reports = vault.reports()
+    vault.world.step_wall(400 * 86_400)
+    await reports.report()
+    vault.world.step_wall(-400 * 86_400)
+    told = await reports.report()
+    assert told.since <= told.until <= vault.world.wall() // 10**6

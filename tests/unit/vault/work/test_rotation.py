@@ -1,6 +1,10 @@
 """Key rotation: only when it is due, through the pipeline, under its own name."""
 
+import pytest
+
 from actors.testing import FakeWorld
+from protocols.link.vocabulary import AlertCode
+from vault.errors import UnavailableError
 from vault.model.operation import Operation
 from vault.work.rotation import KeyRotation
 
@@ -13,7 +17,7 @@ async def test_rotates_when_due_and_only_then() -> None:
     async def run(op: Operation) -> None:
         asked.append(op)
 
-    rotation = KeyRotation(run, lambda: due, FakeWorld())
+    rotation = KeyRotation(run, lambda: due, FakeWorld(), lambda _code, _count: None)
     await rotation()
     assert asked == []
     due = True
@@ -21,3 +25,17 @@ async def test_rotates_when_due_and_only_then() -> None:
     assert [op.name for op in asked] == ["sys.rotate", "sys.rewrap"]
     assert {op.service for op in asked} == {"key-rotation"}
     assert all(op.credential is None for op in asked)
+
+
+async def test_a_rotation_that_fails_is_an_alert() -> None:
+    """And an error for whoever runs the job, which comes again."""
+    alerts: list[tuple[AlertCode, int]] = []
+
+    async def run(_op: Operation) -> None:
+        raise UnavailableError("audit_unavailable", "full")
+
+    rotation = KeyRotation(run, lambda: True, FakeWorld(), lambda *alert: alerts.append(alert))
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            await rotation()
+    assert alerts == [(AlertCode.ROTATION_FAILED, 1)] * 2

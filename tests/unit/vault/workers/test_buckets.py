@@ -35,3 +35,11 @@ def test_more_callers_than_places() -> None:
     assert all(shared.take(f"caller {n}", n + 1) == 0 for n in range(3 * page.BUCKETS))
     last = f"caller {3 * page.BUCKETS - 1}"
     assert shared.take(last, 3 * page.BUCKETS) > 0
+
+
+def test_a_clock_that_was_ahead_empties_no_bucket() -> None:
+    """When it is right again."""
+    shared = SharedBuckets(new_page(), rate=1, burst=2)
+    for _ in range(3):
+        shared.take("a", 10**6 * SECOND)
+    assert [shared.take("a", SECOND) for _ in range(3)] == [0, 0, SECOND]

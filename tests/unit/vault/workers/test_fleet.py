@@ -16,9 +16,9 @@ from actors.testing import FakeWorld
 from tests.unit.vault.workers.seats import FakeWorker, FakeZygote, NoEdge, zygote
 from vault.audit.layout import Layout
 from vault.metrics import Metrics
-from vault.workers.fleet import Fleet
+from vault.workers.fleet import FAILING_DEATHS, FAILING_SECONDS, Fleet
 from vault.workers.seat import STALLED
-from vault.workers.wire import Drain, Lane, Order, Serving
+from vault.workers.wire import Drain, Lane, Order, Serving, SetClock
 
 GONE = ConnectionResetError("gone")
 PATIENCE = 10.0  # seconds, of a thread that starts a process
@@ -81,6 +81,18 @@ async def test_a_process_that_cannot_be_had_is_asked_for_again() -> None:
         await stage.serving(3)
 
 
+async def test_workers_that_end_again_and_again_are_failing_until_they_are_steady() -> None:
+    """Three in a quarter of an hour are none of that; a quarter without one ends it."""
+    async with staffed() as stage:
+        for number in range(FAILING_DEATHS):
+            assert not stage.fleet.failing
+            stage.zygote.workers[number].close()
+            await stage.serving(number + 2)
+        assert stage.fleet.failing
+        stage.world.advance(FAILING_SECONDS)
+        assert not stage.fleet.failing
+
+
 async def test_no_fleet_begins_with_fewer() -> None:
     """Whoever starts the agent hears that there is no process to be had."""
     with zygote() as fake:
@@ -140,3 +152,21 @@ async def test_a_worker_that_hangs_with_the_audit_log(tmp_path: Path) -> None:
         assert process.poll() is None
         end.evict(process.pid)
         assert await trio.to_thread.run_sync(process.wait, PATIENCE) == -signal.SIGKILL
+
+
+async def test_all_workers_hear_of_a_confirmed_clock() -> None:
+    """With the leader's time, which they go on from."""
+    with zygote() as fake:
+        stage, lanes = Stage(fake), list[Lane[Order]]()
+
+        async def serve() -> None:
+            lanes.append(await stage.serving(1))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            await nursery.start(run, stage.fleet)
+            await trio.testing.wait_all_tasks_blocked()
+            stage.fleet.confirm_clock()
+            with trio.fail_after(PATIENCE):
+                assert await lanes[0].receive() == SetClock(stage.world.clock.value)
+            nursery.cancel_scope.cancel()

@@ -45,7 +45,7 @@ class Stage:
 
     async def run(self) -> None:
         """The seat's life."""
-        await self.seat.run(0)
+        await self.seat.run()
         self.ended.set()
 
 

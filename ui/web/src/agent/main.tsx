@@ -1,7 +1,7 @@
 import { effect } from "@preact/signals";
 import { render } from "preact";
 import { navigate, path, startRouter } from "../lib/router";
-import { standing } from "../lib/session";
+import { followTabs, standing } from "../lib/session";
 import "../styles/index.css";
 import { App } from "./app";
 import { HOME } from "./pages";
@@ -15,6 +15,7 @@ if (root) {
     if (path.value === "/") navigate(HOME, { replace: true });
   });
   watchPresence();
+  followTabs(resume);
   watchSeal();
   effect(() => {
     // Asked once it is known that the vault is open, and again when it was sealed in between.

@@ -17,7 +17,7 @@ export async function lookAtSeal(): Promise<void> {
   isAsking = true;
   try {
     const init = { method: "GET", headers: { Accept: "application/json" } };
-    const { response, text } = await request("/v1/sys/seal-status", init);
+    const { response, body: text } = await request("/v1/sys/seal-status", init);
     if (response.ok) seal.value = JSON.parse(text) as Seal;
   } catch {
     // It cannot be reached: what is shown says so by itself, and the next look comes.

@@ -110,7 +110,7 @@ function Unseal({ now }: { now: Seal }) {
 }
 
 async function offer(share: string): Promise<Seal> {
-  const { response, text } = await request("/v1/sys/unseal", {
+  const { response, body: text } = await request("/v1/sys/unseal", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ key: share }),

@@ -1,10 +1,9 @@
 import { signal } from "@preact/signals";
-import { ApiError, asApiError, get, holdCsrf, post } from "../lib/api";
+import { ApiError, asApiError, get, post } from "../lib/api";
 import { expire, standing } from "../lib/session";
-import { recall, remember } from "../lib/storage";
-import type { Session } from "./wire";
+import { holdSessionKey, sessionKey } from "../lib/session-key";
+import type { OpenedSession, Session } from "./wire";
 
-const KEY = "freehold-agent-session"; // whether there was one: no credential, that is in a cookie
 const TICK = 5000; // milliseconds
 const SHARE = 0.25; // of the idle time: a session is renewed no more often
 
@@ -19,12 +18,14 @@ let acted = false;
 /** Turn a token or an API key into a session. Throws `ApiError`. */
 export async function signIn(credential: string): Promise<void> {
   const headers = { Authorization: `Bearer ${credential}` };
-  enter(await post<Session>("sessions", undefined, { headers }));
+  const made = await post<OpenedSession>("sessions", undefined, { headers });
+  holdSessionKey(made.session_key);
+  enter(made);
 }
 
-/** Is there one already? Only asked when there was: a page that nobody has used asks nothing. */
+/** Is there one already? Without a session key there is none, and nothing is asked. */
 export async function resume(): Promise<void> {
-  if (recall(KEY) !== "open") {
+  if (!sessionKey()) {
     // asked at each look at the seal: what the door says stays
     if (standing.peek().state !== "out") standing.value = { state: "out" };
     return;
@@ -33,8 +34,8 @@ export async function resume(): Promise<void> {
     enter(await get<Session>("sessions/current"));
   } catch (thrown) {
     const error = asApiError(thrown);
-    standing.value =
-      error.status === 401 ? { state: "out", ended: true } : { state: "error", error };
+    if (error.status === 401) expire();
+    else standing.value = { state: "error", error };
   }
 }
 
@@ -44,10 +45,7 @@ export function watchPresence(): void {
     addEventListener(kind, () => (acted = true), { passive: true, capture: true });
   setInterval(() => void tick(), TICK);
   standing.subscribe(({ state }) => {
-    if (state !== "out" || !session.peek()) return;
-    session.value = null;
-    holdCsrf("");
-    remember(KEY, "closed");
+    if (state === "out") session.value = null;
   });
 }
 
@@ -69,11 +67,9 @@ async function renew(): Promise<void> {
 }
 
 function enter(mine: Session): void {
-  holdCsrf(mine.csrf);
   session.value = mine;
   ends = Date.now() + mine.left_seconds * 1000;
   renewed = ends - mine.idle_seconds * 1000;
-  remember(KEY, "open");
   if (standing.peek().state !== "in") standing.value = { state: "in", me: someone(mine.name) };
 }
 

@@ -4,10 +4,13 @@ export interface Session {
   name: string;
   policies: string[];
   root: boolean;
-  csrf: string;
   idle_seconds: number;
   /** Until it ends unless it is renewed. */
   left_seconds: number;
+}
+
+export interface OpenedSession extends Session {
+  session_key: string;
 }
 
 /** Of `/v1/sys/seal-status`, which anybody may ask. */
@@ -168,6 +171,13 @@ export interface Sink {
   error: string;
 }
 
+export interface Disk {
+  place: string;
+  free: number;
+  total: number;
+  low: boolean;
+}
+
 /** Topic `health`, key `now`. */
 export interface Health {
   version: string;
@@ -190,6 +200,7 @@ export interface Health {
   audit_size: number;
   trouble: string;
   sinks: Sink[];
+  disks: Disk[];
 }
 
 /** Topic `link`, key `now`. */

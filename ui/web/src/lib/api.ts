@@ -1,5 +1,6 @@
 import { signal } from "@preact/signals";
 import { prove } from "./proof";
+import { sessionKey } from "./session-key";
 
 /** What the server said against a request; `requestId` is what its log knows the request by. */
 export class ApiError extends Error {
@@ -36,12 +37,7 @@ const API = "/api/v1/";
 /** Milliseconds that an answer may take: a question may be asked again, a change rather not. */
 export const ASKED_WITHIN = 15_000;
 const CHANGED_WITHIN = 30_000;
-let csrf = "";
-
-/** The token that goes with every change from now on: a page of another origin cannot know it. */
-export function holdCsrf(token: string): void {
-  csrf = token;
-}
+const FILE_WITHIN = 120_000;
 
 /**
  * One request to the API; `path` is below `/api/v1/`. Null for an answer without a body.
@@ -60,17 +56,37 @@ export async function call<T>(method: string, path: string, asked: Asked = {}): 
   }
 }
 
+/** A file that the server makes: its content and its name. Throws as `call`. */
+export async function file(path: string, query?: Asked["query"]): Promise<[Blob, string]> {
+  const headers: Record<string, string> = {};
+  const key = sign(headers);
+  const init: RequestInit = { method: "GET", headers, redirect: "error" };
+  const url = API + path + search(query);
+  const { response, body } = await request(url, init, FILE_WITHIN, found => found.blob());
+  if (!response.ok) throw refusal(response, await body.text(), key);
+  const name = /filename="([^"]*)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
+  return [body, name ?? ""];
+}
+
+/** Put the session key on a request; which one it was. */
+function sign(headers: Record<string, string>): string {
+  const key = sessionKey();
+  if (key) headers["X-Session-Key"] = key;
+  return key;
+}
+
 async function once<T>(method: string, path: string, asked: Asked): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json", ...asked.headers };
-  if (method !== "GET" && csrf) headers["X-CSRF-Token"] = csrf;
+  const key = sign(headers);
   const init: RequestInit = { method, headers, redirect: "error" };
   if (asked.signal) init.signal = asked.signal;
   if (asked.body !== undefined) {
     headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(asked.body);
   }
-  const { response, text } = await request(API + path + search(asked.query), init, asked.timeout);
-  if (!response.ok) throw refusal(response, text);
+  const url = API + path + search(asked.query);
+  const { response, body: text } = await request(url, init, asked.timeout);
+  if (!response.ok) throw refusal(response, text, key);
   return (text ? JSON.parse(text) : null) as T;
 }
 
@@ -78,11 +94,12 @@ async function once<T>(method: string, path: string, asked: Asked): Promise<T> {
  * One `fetch`, its whole answer read, within a time. Throws `ApiError` (`code` `unreachable`) when
  * nothing came, or not in time, and the signal's reason when it was ended.
  */
-export async function request(
+export async function request<B = string>(
   url: string,
   init: RequestInit,
   timeout = init.method === "GET" ? ASKED_WITHIN : CHANGED_WITHIN,
-): Promise<{ response: Response; text: string }> {
+  read = (response: Response) => response.text() as Promise<B>,
+): Promise<{ response: Response; body: B }> {
   const ended = init.signal ?? undefined;
   const late = AbortSignal.timeout(timeout);
   try {
@@ -90,7 +107,7 @@ export async function request(
       ...init,
       signal: AbortSignal.any([late, ...(ended ? [ended] : [])]),
     });
-    return { response, text: await response.text() };
+    return { response, body: await read(response) };
   } catch {
     ended?.throwIfAborted();
     if (!late.aborted) throw new ApiError(0, "unreachable", "the server cannot be reached");
@@ -128,8 +145,9 @@ function search(query: Asked["query"]): string {
     : "";
 }
 
-function refusal(response: Response, text: string): ApiError {
-  if (response.status === 401) signedOut.value++;
+/** `key`: what the request came with. Of a session that is over here it says nothing new. */
+function refusal(response: Response, text: string, key: string): ApiError {
+  if (response.status === 401 && key === sessionKey()) signedOut.value++;
   const id = response.headers.get("X-Request-Id") ?? "";
   try {
     const told = JSON.parse(text);

@@ -1,6 +1,7 @@
 import { computed, effect, signal } from "@preact/signals";
-import { ApiError, asApiError, get, holdCsrf, put, remove, signedOut } from "./api";
+import { ApiError, asApiError, get, put, remove, signedOut } from "./api";
 import { navigate, path, query, setQuery } from "./router";
+import { dropSessionKey, holdSessionKey, sessionKey, watchSessionKey } from "./session-key";
 import type { Role } from "./types";
 
 /** An organization that one belongs to, and as what. */
@@ -22,10 +23,6 @@ export interface Me {
   /** Who has neither shows who they are at the identity provider. */
   password: boolean;
   organizations: Membership[];
-}
-
-interface Current extends Me {
-  csrf: string;
 }
 
 /**
@@ -69,7 +66,10 @@ export async function chooseOrganization(org: string): Promise<void> {
   const list = LISTS[path.peek().split("/")[1] ?? ""];
   if (list && path.peek().split("/")[2]) navigate(within(list)); // the other one has no such thing
   if (mine?.super_admin) return setQuery({ org: org === mine.organization ? "" : org });
-  await put("sessions/current/organization", { organization: org });
+  const made = await put<{ session_key: string }>("sessions/current/organization", {
+    organization: org,
+  });
+  holdSessionKey(made.session_key);
   standing.value = { state: "unknown" }; // the feed of the session that ended closes before it is cut
   await resume();
 }
@@ -85,20 +85,30 @@ export function ofOrganization(path: string): string {
   return `organizations/${encodeURIComponent(organization.value)}/${path}`;
 }
 
-/** Ask the server who is signed in by the cookie that the browser holds. */
+/** Ask the server who is signed in. Without a session key it is nobody: nothing is asked. */
 export async function resume(): Promise<void> {
+  if (!sessionKey()) return leave();
   try {
-    enter(await get<Current>("sessions/current"));
+    standing.value = { state: "in", me: await get<Me>("sessions/current") };
   } catch (error) {
     const told = asApiError(error);
-    standing.value = told.status === 401 ? { state: "out" } : { state: "error", error: told };
+    if (told.status === 401) leave();
+    else standing.value = { state: "error", error: told };
   }
+}
+
+/** Another tab has signed in or out, and so has this one. Once, at the start. */
+export function followTabs(again: () => Promise<void>): void {
+  watchSessionKey(() => {
+    standing.value = sessionKey() ? { state: "unknown" } : { state: "out" };
+    if (sessionKey()) void again();
+  });
 }
 
 /** Whether the session is still one: if not, the answer says so and the door is shown. */
 export async function doubt(): Promise<void> {
   try {
-    await get<Current>("sessions/current");
+    await get<Me>("sessions/current");
   } catch (error) {
     if (!(error instanceof ApiError)) throw error; // 401 was counted where it came in
   }
@@ -116,18 +126,13 @@ export async function signOut(): Promise<void> {
 
 /** The session is over: back to the door, which says so if it `ended` by itself. */
 export function leave({ ended = false } = {}): void {
-  holdCsrf("");
+  dropSessionKey();
   standing.value = { state: "out", ended };
 }
 
 /** Its time is up, or somebody ended it from elsewhere. */
 export function expire(): void {
   leave({ ended: true });
-}
-
-function enter(current: Current): void {
-  holdCsrf(current.csrf);
-  standing.value = { state: "in", me: current };
 }
 
 effect(() => {

@@ -1,4 +1,7 @@
-/** What the browser keeps for a person's comfort, never a credential; works without it as well. */
+/**
+ * What the browser keeps for this origin; works without it as well. Of credentials the session key
+ * alone is here (`lib/session-key.ts`), which is worth nothing without the cookie.
+ */
 
 export function recall(key: string): string | null {
   try {
@@ -13,5 +16,13 @@ export function remember(key: string, value: string): void {
     localStorage.setItem(key, value);
   } catch {
     // Storage is full or forbidden: the choice lasts as long as the page.
+  }
+}
+
+export function forget(key: string): void {
+  try {
+    localStorage.removeItem(key);
+  } catch {
+    // Storage is forbidden: nothing was kept.
   }
 }

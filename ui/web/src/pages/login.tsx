@@ -13,16 +13,17 @@ import { Password } from "./login/password";
 export default function Login() {
   const signin = query.value.get("signin");
   const secret = invitation.value;
-  const [at, setAt] = useState<Opened | null>(returned(signin));
+  const [at, setAt] = useState<Opened | null>(returned.value);
   const [hasAccount, setHasAccount] = useState(false);
-  const next = async (opened: Opened) => {
-    if (opened.state !== "open") return setAt(opened);
+  const done = async () => {
+    returned.value = null;
     setQuery({ signin: "" });
     await resume();
   };
+  const next = async (opened: Opened) => (opened.state === "open" ? done() : setAt(opened));
   return (
     <Door of="Freehold">
-      {at?.state === "enrolment" && <Enrolment challenge={at.challenge} next={next} />}
+      {at?.state === "enrolment" && <Enrolment challenge={at.challenge} done={done} />}
       {at?.state === "second-factor" && <Factor challenge={at.challenge} next={next} />}
       {!at && secret && !hasAccount && (
         <Invited key={secret} secret={secret} next={next} instead={() => setHasAccount(true)} />

@@ -1,6 +1,6 @@
 import { useRef, useState } from "preact/hooks";
 import { post } from "../lib/api";
-import { beginFederated } from "../lib/door";
+import { goToProvider } from "../lib/door";
 import { asked } from "../lib/proof";
 import { me } from "../lib/session";
 import { Dialog } from "./dialog";
@@ -21,7 +21,7 @@ export function Proof() {
 /** Of whom only the organization's provider knows: a new login there is the proof. */
 function Elsewhere({ home, answer }: { home: string; answer: (proven: boolean) => void }) {
   const act = async () => {
-    location.assign((await beginFederated(home, "")).url);
+    await goToProvider(home);
     await new Promise(() => {}); // the page is on its way
   };
   return (

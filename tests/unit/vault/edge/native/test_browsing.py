@@ -1,19 +1,18 @@
-"""A session's cookie stands for the credential, from our own pages only."""
+"""A session stands for the credential, whole and from our own pages only."""
 
 from typing import Any
 
 import pytest
 
 from actors.testing import FakeWorld
-from vault.authn.browsing import csrf_of
 from vault.edge.browsers import Browsers
 from vault.edge.native.browsing import BrowsingNative
 from vault.errors import AuthorizationError
 
 HOST = (b"host", b"127.0.0.1:8200")
-COOKIE = (b"cookie", b"freehold-agent-8200=s.session")
+COOKIE = (b"cookie", b"freehold-agent-8200=cookie")
 OURS = (b"origin", b"http://127.0.0.1:8200")
-TOKEN = (b"x-csrf-token", csrf_of("s.session").encode())
+KEY = (b"x-session-key", b"key")
 BEARER = (b"authorization", b"Bearer s.token")
 
 
@@ -38,24 +37,35 @@ async def asked(wire: Any, method: str, *headers: tuple[bytes, bytes]) -> tuple[
 
 
 async def test_our_page_is_served(wire: Any) -> None:
-    """Reading takes the origin, changing the session's token beside it."""
-    assert await asked(wire, "GET", COOKIE, OURS) == (
-        200, [("policy.list", "s.session", "sys/policies/")],
+    """Reading and changing alike."""
+    assert await asked(wire, "GET", COOKIE, OURS, KEY) == (
+        200, [("policy.list", "cookie:key", "sys/policies/")],
     )  # fmt: skip
     wire.gate.asked.clear()
-    assert await asked(wire, "DELETE", COOKIE, OURS, TOKEN) == (
-        204, [("policy.delete", "s.session", "sys/policies/p")],
+    assert await asked(wire, "DELETE", COOKIE, OURS, KEY) == (
+        204, [("policy.delete", "cookie:key", "sys/policies/p")],
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("headers", [(), (OURS,), (TOKEN,), ((b"origin", b"http://x"), TOKEN)])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("headers", [(KEY,), ((b"origin", b"http://x"), KEY)])
 async def test_others_are_refused_for_the_session_on_record(
-    wire: Any, headers: tuple[tuple[bytes, bytes], ...]
+    wire: Any, method: str, headers: tuple[tuple[bytes, bytes], ...]
 ) -> None:
     """Under its name, at the path that was meant; what was meant does not happen."""
-    assert await asked(wire, "DELETE", COOKIE, *headers) == (
-        403, [("session.refuse", "s.session", "sys/policies/p")],
-    )  # fmt: skip
+    status, ran = await asked(wire, method, COOKIE, *headers)
+    assert status == 403
+    assert [(name, credential) for name, credential, _ in ran] == [("session.refuse", "cookie:key")]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("headers", [(), (OURS,), ((b"origin", b"http://x"),)])
+async def test_a_cookie_alone_is_no_credential(
+    wire: Any, method: str, headers: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    """Another port of the host reads it: the pipeline refuses it, on record as such an attempt."""
+    _, ran = await asked(wire, method, COOKIE, *headers)
+    assert [(name, credential) for name, credential, _ in ran] == [("session.refuse", None)]
 
 
 async def test_a_credential_in_a_header_counts_first(wire: Any) -> None:

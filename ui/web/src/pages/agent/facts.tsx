@@ -6,6 +6,7 @@ import { PolicyState, State, Tags } from "../../parts/badge";
 import { Card, Facts } from "../../parts/card";
 import { Copy } from "../../parts/copy";
 import { TimeAgo } from "../../parts/time";
+import { AcceptLog } from "./life";
 
 /** Names that are written in a way of their own. */
 const PROPER: Record<string, string> = {
@@ -59,6 +60,7 @@ export function About({
         aside={
           <span class="line">
             {audit && witness(audit)}
+            {audit?.fault && <AcceptLog vault={vault} />}
             {may("admin") && <a href={within(`/audit?target=${vault}`)}>On the trail</a>}
           </span>
         }

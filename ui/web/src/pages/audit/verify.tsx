@@ -3,13 +3,14 @@ import { get } from "../../lib/api";
 import { count, plural } from "../../lib/format";
 import { useAct, useGet } from "../../lib/hooks";
 import { CONTROL_LIMITS } from "../../lib/limits";
-import { save } from "../../lib/save";
+import { download, save } from "../../lib/save";
 import { ofOrganization, organization } from "../../lib/session";
 import { State } from "../../parts/badge";
 import { Button } from "../../parts/button";
 import { Card, Facts } from "../../parts/card";
 import { Await, Notice } from "../../parts/states";
 import { Moment } from "../../parts/time";
+import { toastError } from "../../parts/toasts";
 import type { AuditEvent, Head, Verdict } from "./wire";
 
 const PATIENCE = 300_000; // milliseconds: the whole chain is read
@@ -98,9 +99,14 @@ function Signed() {
             />
             <p class="muted">
               Keep one elsewhere: what was recorded up to it cannot change unseen.{" "}
-              <a href={`/api/v1/${ofOrganization("audit/head")}`} download="trail-head.json">
+              <Button
+                kind="quiet"
+                onClick={() =>
+                  download(ofOrganization("audit/head"), {}, "trail-head.json").catch(toastError)
+                }
+              >
                 Download the newest
-              </a>
+              </Button>
             </p>
           </div>
         )}

@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { get } from "../../lib/api";
 import { bytes, plural } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
+import { download } from "../../lib/save";
 import { ofOrganization } from "../../lib/session";
 import { Button } from "../../parts/button";
 import { Card, Facts } from "../../parts/card";
@@ -55,13 +56,17 @@ export function Shown({ report }: { report: Report }) {
           <p class="line noprint">
             <span class="muted">Download ({bytes(report.size)}):</span>
             {FORMS.map(([form, title]) => (
-              <a
+              <Button
                 key={form}
-                download
-                href={`/api/v1/${ofOrganization(`reports/${report.id}/file?format=${form}`)}`}
+                kind="quiet"
+                onClick={() =>
+                  download(ofOrganization(`reports/${report.id}/file`), { format: form }).catch(
+                    toastError,
+                  )
+                }
               >
                 {title}
-              </a>
+              </Button>
             ))}
           </p>
         </div>

@@ -1,11 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { type ApiError, asApiError } from "../../lib/api";
-import {
-  type Enrolment as Begun,
-  beginEnrolment,
-  confirmEnrolment,
-  type Opened,
-} from "../../lib/door";
+import { type Enrolment as Begun, beginEnrolment, confirmEnrolment } from "../../lib/door";
 import { Code } from "../../parts/code";
 import { Copy } from "../../parts/copy";
 import { Failure, Loading } from "../../parts/states";
@@ -14,11 +9,12 @@ import { Step } from "./step";
 
 interface EnrolmentProps {
   challenge: string;
-  next: (opened: Opened) => Promise<void>;
+  /** One is signed in, and has the recovery codes. */
+  done: () => Promise<void>;
 }
 
 /** The organization wants a second step of everybody: set it up, then keep the recovery codes. */
-export function Enrolment({ challenge, next }: EnrolmentProps) {
+export function Enrolment({ challenge, done }: EnrolmentProps) {
   const [begun, setBegun] = useState<Begun | null>(null);
   const [error, setError] = useState<ApiError | null>(null);
   const [code, setCode] = useState("");
@@ -26,12 +22,10 @@ export function Enrolment({ challenge, next }: EnrolmentProps) {
   useEffect(() => {
     beginEnrolment(challenge).then(setBegun, thrown => setError(asApiError(thrown)));
   }, [challenge]);
-  const confirm = async () =>
-    setRecovery((await confirmEnrolment(challenge, code.trim())).recovery_codes);
+  const confirm = async () => setRecovery(await confirmEnrolment(challenge, code.trim()));
   if (error) return <Failure error={error} />;
   if (!begun) return <Loading />;
-  if (recovery)
-    return <Recovery codes={recovery} kept={() => next({ state: "open", challenge: "" })} />;
+  if (recovery) return <Recovery codes={recovery} kept={done} />;
   return (
     <Step
       title="Set up a second step"

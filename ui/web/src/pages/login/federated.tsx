@@ -1,12 +1,12 @@
 import { useState } from "preact/hooks";
 import { ApiError, asApiError } from "../../lib/api";
-import { beginFederated } from "../../lib/door";
+import { goToProvider } from "../../lib/door";
 import { Button } from "../../parts/button";
 import { Notice } from "../../parts/states";
 
 /** What came of a login at the provider, by the code in the address. */
 const TOLD: Record<string, string> = {
-  oidc_state: "This login was not begun in this browser, or took too long. Try again.",
+  oidc_state: "This login was not begun in this tab, or took too long. Try again.",
   oidc_refused: "The identity provider did not let you in.",
   oidc_issuer: "Another provider has answered. Try again.",
   oidc_unavailable: "The identity provider does not answer. Try again later.",
@@ -30,7 +30,7 @@ export function Federated({ organization, failed, invitation = "" }: FederatedPr
   const go = async () => {
     try {
       if (!organization) throw new ApiError(0, "missing", "Which organization?");
-      location.assign((await beginFederated(organization, invitation)).url);
+      await goToProvider(organization, invitation);
     } catch (thrown) {
       const told = asApiError(thrown);
       setError(told.status === 404 ? "This organization has no identity provider." : told.message);

@@ -1,21 +1,23 @@
+import { download } from "../../lib/save";
 import { ofOrganization } from "../../lib/session";
+import { Button } from "../../parts/button";
+import { toastError } from "../../parts/toasts";
 import { asked } from "./span";
 
 /** The same as a table to keep: the server makes it, up to 10,000 rows. */
 export function Export({ of, days }: { of: string; days?: string }) {
-  const link = (format: string) => {
+  const save = (format: string) => {
     const given = { ...asked(), of, format, ...(days ? { days } : {}) };
-    const pairs = Object.entries(given).map(([name, value]) => [name, String(value)]);
-    return `/api/v1/${ofOrganization("usage/export")}?${new URLSearchParams(pairs)}`;
+    return download(ofOrganization("usage/export"), given).catch(toastError);
   };
   return (
     <span class="line">
-      <a href={link("csv")} download={`usage-${of}.csv`} aria-label={`CSV: ${of}`}>
+      <Button kind="quiet" aria-label={`CSV: ${of}`} onClick={() => save("csv")}>
         CSV
-      </a>
-      <a href={link("json")} download={`usage-${of}.json`} aria-label={`JSON: ${of}`}>
+      </Button>
+      <Button kind="quiet" aria-label={`JSON: ${of}`} onClick={() => save("json")}>
         JSON
-      </a>
+      </Button>
     </span>
   );
 }

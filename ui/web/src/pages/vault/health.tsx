@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { useNow } from "../../agent/live";
 import { lookAtSeal, seal } from "../../agent/seal";
-import type { Health, Sink } from "../../agent/wire";
+import type { Disk, Health, Sink } from "../../agent/wire";
 import { post } from "../../lib/api";
 import { bytes, compact, count, millis, percent, plural } from "../../lib/format";
 import { State } from "../../parts/badge";
@@ -32,6 +32,25 @@ const COLUMNS: Column<Sink>[] = [
   },
 ];
 
+const PLACES: Record<string, string> = {
+  data: "Database",
+  audit: "Audit log",
+  anchor: "Anchor",
+  link: "Control plane link",
+};
+
+const DISKS: Column<Disk>[] = [
+  { name: "place", title: "Place", cell: row => PLACES[row.place] ?? row.place },
+  {
+    name: "state",
+    title: "State",
+    width: "9rem",
+    cell: row => <State of={row.low ? "warning" : "ok"} label={row.low ? "Nearly full" : "OK"} />,
+  },
+  { name: "free", title: "Free", width: "7rem", number: true, cell: row => bytes(row.free) },
+  { name: "total", title: "Size", width: "7rem", number: true, cell: row => bytes(row.total) },
+];
+
 /** How the agent does at this moment: load, seal, keys, store, audit log. */
 export default function HealthPage() {
   const [now, live] = useNow<Health>("health");
@@ -59,6 +78,11 @@ export default function HealthPage() {
         {now.rotation_due && (
           <Notice tone="warn">The key-encryption key is due to be rotated.</Notice>
         )}
+        {now.disks.some(disk => disk.low) && (
+          <Notice tone="warn">
+            A disk is nearly full. Free some space before requests are refused.
+          </Notice>
+        )}
         <Load now={now} />
         <div class="columns">
           <Seal now={now} />
@@ -71,6 +95,15 @@ export default function HealthPage() {
             rows={now.sinks}
             keyOf={s => s.name}
             height="14rem"
+          />
+        </Card>
+        <Card title="Disks" flush>
+          <Table
+            label="Disks"
+            columns={DISKS}
+            rows={now.disks}
+            keyOf={disk => disk.place}
+            height="12rem"
           />
         </Card>
       </div>

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { take } from "../src/lib/invitation";
+import { takeFragment } from "../src/lib/fragment";
 
 /** What is taken at an address, and what stands in its bar afterwards. */
 function taken(address: string): [string, string] {
@@ -10,7 +10,12 @@ function taken(address: string): [string, string] {
       at.href = new URL(to, at).href;
     },
   };
-  return [take(at as unknown as Location, entries as unknown as History), at.href];
+  const secret = takeFragment(
+    "invitation",
+    at as unknown as Location,
+    entries as unknown as History,
+  );
+  return [secret, at.href];
 }
 
 test("a link's secret is taken out of the address", () => {
