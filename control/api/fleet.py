@@ -11,7 +11,6 @@ from control.model.agents import AgentFilter, Life, Presence, State
 from control.model.names import Limit, Prose, Slug, Tags
 from control.model.people import Role
 from control.model.records import Severity
-from control.services.witness import accept
 from control.store import records
 from control.store.alerts import Narrow
 from protocols.instant import rfc3339
@@ -245,8 +244,7 @@ async def checkpoint(call: Call, org: str, vault: str) -> Checkpoint:
     body=Because, status=NO_CONTENT,
 )  # fmt: skip
 async def accept_log(call: Call, org: str, vault: str, *, body: Because) -> None:  # noqa: ARG001  # recorded
-    if not await call.plane.store.write(lambda tx: accept(tx, org, vault)):
-        raise NotFoundError("not_found", "this agent's log has no fault")
+    await call.plane.alerts.accept_log(org, vault)
 
 
 @metrics.add("GET", _AGENTS + "/{vault}/metrics", "The names of its series", returns=list[str])
