@@ -65,7 +65,9 @@ class Because(Struct, frozen=True, forbid_unknown_fields=True):
 class NewCommand(Struct, frozen=True, forbid_unknown_fields=True):
     """A listed word; there is no argument."""
 
-    command: CommandName
+    command: Literal[
+        "send_metrics", "send_checkpoint", "send_policy_status", "renew_certificate", "rotate_kek"
+    ]
 
 
 class Assigned(Struct, frozen=True, forbid_unknown_fields=True):
@@ -200,7 +202,7 @@ async def policy(call: Call, org: str, vault: str) -> views.AssignmentView:
     errors=(409, 503),
 )  # fmt: skip
 async def command(call: Call, org: str, vault: str, *, body: NewCommand) -> views.CommandView:
-    asked = await call.plane.commands.ask(org, vault, body.command, call.caller.actor)
+    asked = await call.plane.commands.ask(org, vault, CommandName(body.command), call.caller.actor)
     return views.command(asked)
 
 
