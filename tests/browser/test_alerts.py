@@ -26,7 +26,7 @@ def test_an_agent_that_dies_is_told_at_once(visit: Visiting, estate: Estate) -> 
         window.open("/alerts?q=offline&vault=two")
         window.see("Live")
         estate.agents["two"].kill()
-        row = alerts(window, "Agent offline", "two").filter(has_text="still so")
+        row = alerts(window, "Agent offline", "two").filter(has_text="not resolved")
         expect(row).to_have_count(1)
         expect(row).to_contain_text("Firing")
         row.get_by_role("button", name="Acknowledge").click()

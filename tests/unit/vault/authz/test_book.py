@@ -264,6 +264,10 @@ async def test_a_bundle_counts_beside_local_policies_and_survives(store: Any, wo
     for opened in (book, PolicyBook(store, world, ceiling)):
         await opened.reload()
         assert opened.names() == ["app", "default", "local", "root"]
+        assert opened.listing().control_plane == ["app"]
+        assert opened.listing().local == ["default", "local", "root"]
+        assert opened.get("app").source == "control_plane"
+        assert opened.get("local").source is msgspec.UNSET
         assert opened.get("app").name == "app"
         labels = [
             r.label for r in opened.snapshot.compiled(_identity("app", "default")).rules.rules
