@@ -71,6 +71,9 @@ def test_read_beside_a_control_plane_that_runs(stopped: Plane) -> None:
         assert verified.returncode == 0, verified.stderr
         assert {row["verdict"] for row in json.loads(verified.stdout)} == {"whole"}
         assert len(command(stopped, "export", "acme").stdout.splitlines()) > 3
+        nobody = command(stopped, "export", "nosuch")
+        assert (nobody.returncode, nobody.stdout) == (1, "")
+        assert "there is no organization nosuch" in nobody.stderr
 
 
 def changed(plane: Plane, statement: str) -> None:
