@@ -90,7 +90,7 @@ def test_verified_and_read_out(stopped: Plane) -> None:
     assert told.returncode == 0, told.stderr
     rows = {row["organization"]: row for row in json.loads(told.stdout)}
     assert {row["verdict"] for row in rows.values()} == {"whole"}
-    assert rows["acme"]["kept"] == rows["acme"]["records"] > 3
+    assert rows["acme"]["signed"] == rows["acme"]["records"] > 3
     lines = command(stopped, "export", "acme").stdout.splitlines()
     assert [json.loads(line)["seq"] for line in lines] == list(range(1, len(lines) + 1))
     changed(stopped, f"DELETE FROM audit WHERE org = 'acme' AND seq > {len(lines) - 1}")  # noqa: S608
