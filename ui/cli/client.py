@@ -73,6 +73,16 @@ class Client:
             raise self._unreachable(str(error)) from None
         return self._told(reply)
 
+    def download(self, path: str, *, query: dict[str, Any]) -> bytes:
+        """The bytes of an answer that is a file. Raises `CliError`."""
+        try:
+            reply = self._http.request("GET", path, params=query)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise self._unreachable(str(error)) from None
+        if not reply.is_success:
+            self._told(reply)
+        return reply.content
+
     def merge(self, path: str, patch: object, *, query: dict[str, Any] | None = None) -> Any:
         """As `call`, with a JSON merge patch."""
         params = {name: value for name, value in (query or {}).items() if value is not None}

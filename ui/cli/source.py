@@ -24,10 +24,16 @@ def read_value(file: Path | None, literal: str | None, *, as_json: bool) -> Any:
     text = _read(file) if literal is None else literal
     if not as_json:
         return text
+    place = "--value" if literal is not None else f"{file}" if file else "stdin"
+    if not text.strip():
+        raise CliError(f"{place} is empty: give JSON in --file FILE or on stdin")
     try:
         return json.loads(text)
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}, column {error.colno}"
+        raise CliError(f"{place} is not JSON: look at {at}") from None
     except (ValueError, RecursionError):
-        raise CliError("JSON is expected and this is none") from None
+        raise CliError(f"{place} is not JSON that can be read") from None
 
 
 def read_line(prompt: str) -> str:

@@ -10,8 +10,8 @@ from vault.authn.roles import MAX_POLICIES
 from vault.authn.users import Users
 from vault.authz.access import Access, Decision
 from vault.authz.authorizer import Authorizer
-from vault.authz.book import Effective, PolicyBook
-from vault.authz.policy import Policy
+from vault.authz.book import Effective, PolicyBook, PolicyNames
+from vault.authz.policy import Policy, ShownPolicy
 from vault.barrier import SECRETS, Barrier
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
@@ -48,11 +48,11 @@ class Policies:
             "policy.dry_run": Handler(run=self.dry_run, capability=Capability.READ),
         }
 
-    async def list(self, _: Call) -> list[str]:
+    async def list(self, _: Call) -> PolicyNames:
         """All names, the built-in ones among them."""
-        return self.book.names()
+        return self.book.listing()
 
-    async def read(self, call: Call) -> Policy:
+    async def read(self, call: Call) -> ShownPolicy:
         """One policy."""
         return self.book.get(call.canonical_name)
 

@@ -54,14 +54,22 @@ def test_a_value_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         read_value(Path("/dev/zero"), None, as_json=False)
 
 
-@pytest.mark.parametrize("raw", [b"{", b"", b"[" * 100_000])
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b'{\n"s3cret', "stdin is not JSON: look at line 2, column 1"),
+        (b"", "stdin is empty: give JSON in --file"),
+        (b"[" * 100_000, "stdin is not JSON that can be read"),
+    ],
+)
 def test_what_is_no_json_is_refused_without_being_shown(
-    raw: bytes, monkeypatch: pytest.MonkeyPatch
+    raw: bytes, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also what is nested too deeply to be read."""
     stdin(monkeypatch, raw)
-    with pytest.raises(CliError, match="JSON is expected and this is none"):
+    with pytest.raises(CliError, match=told) as caught:
         read_value(None, None, as_json=True)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_bytes_that_are_no_text_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ async def test_write_read_list_delete(house: House) -> None:
     row = await house.do("policy.write", AT, WritePolicy(document={"rules": [READ]}))
     assert (row.name, row.version, row.created_by) == ("app", 1, "root")
     assert (await house.do("policy.read", AT)).rules[0].paths == ("s/*",)
-    assert await house.do("policy.list", "sys/policies/") == ["app", "default", "root"]
+    assert (await house.do("policy.list", "sys/policies/")).policies == ["app", "default", "root"]
     assert (await house.do("policy.write", AT, WritePolicy(document={}))).version == 2
     await house.do("policy.delete", AT)
     with pytest.raises(NotFoundError):
@@ -75,7 +75,7 @@ async def test_a_document_is_looked_at_and_changes_nothing(house: House) -> None
         await house.do("policy.validate", AT, WritePolicy(document={"name": "other"}), by=nobody)
     good = await house.do("policy.validate", AT, WritePolicy(document={"rules": [READ]}), by=nobody)
     assert (good.name, good.rules[0].paths) == ("app", ("s/*",))
-    assert "app" not in await house.do("policy.list", "sys/policies/")
+    assert "app" not in (await house.do("policy.list", "sys/policies/")).policies
 
 
 async def test_create_only(house: House) -> None:
@@ -183,7 +183,7 @@ async def test_dry_run_of_a_draft(house: House) -> None:
         "deny_rule"
     )
     assert (await dry(house, policies=("app",))).allowed
-    assert await house.do("policy.list", "sys/policies/") == ["app", "default", "root"]
+    assert (await house.do("policy.list", "sys/policies/")).policies == ["app", "default", "root"]
 
 
 async def test_a_faulty_draft_is_told_with_its_place(house: House) -> None:

@@ -105,7 +105,7 @@ function Now({ agent, gauges }: NowProps) {
       <Figure
         label="Latency p99"
         value={millis(agent.p99)}
-        note={known(agent.p50, each => `p50 ${millis(each)}`)}
+        note={known(agent.p50, each => `p50 ${millis(each)}`) ?? "no requests now"}
       />
       <Figure
         label="Secrets"

@@ -22,6 +22,8 @@ import { openRollout, targeted, told } from "./policy/targets";
 interface Row extends Policy {
   agents: number;
   rollout: Keyed<RolloutRow> | undefined;
+  /** The newest version was rolled back. */
+  undone: boolean;
 }
 
 const COLUMNS: Column<Row>[] = [
@@ -131,6 +133,7 @@ function List({ policies, text, agents, moving }: ListProps) {
       ...policy,
       agents: targeted(agents, policy.targets).length,
       rollout: openRollout(moving, policy.name),
+      undone: isUndone(moving, policy),
     }));
   return (
     <Card title="All" flush aside={plural(policies.length, "policy", "policies")}>
@@ -150,7 +153,15 @@ function List({ policies, text, agents, moving }: ListProps) {
   );
 }
 
-function Standing({ row: { head, rollout, stable } }: { row: Row }) {
+/** Whether the last that became of its newest version is that it was rolled back. */
+function isUndone(rows: Keyed<RolloutRow>[], { name, head }: Policy): boolean {
+  const [last] = rows
+    .filter(row => row.policy === name && row.version === head)
+    .sort((a, b) => b.created - a.created);
+  return last?.state === "rolled_back";
+}
+
+function Standing({ row: { head, rollout, stable, undone } }: { row: Row }) {
   if (rollout)
     return (
       <State
@@ -158,6 +169,8 @@ function Standing({ row: { head, rollout, stable } }: { row: Row }) {
         label={`${rollout.state === "halted" ? "Halted at" : "Rolling out"} ${rollout.version}`}
       />
     );
+  if (undone && stable !== head)
+    return <State of="rolled_back" label={`Version ${head} rolled back`} />;
   if (!stable) return <State of="pending" label="Not rolled out" />;
   return stable === head ? (
     <State of="done" label="In use" />

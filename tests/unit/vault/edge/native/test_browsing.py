@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from actors.testing import FakeWorld
+from vault.authz.book import PolicyNames
 from vault.edge.browsers import Browsers
 from vault.edge.native.browsing import BrowsingNative
 from vault.errors import AuthorizationError
@@ -19,7 +20,7 @@ BEARER = (b"authorization", b"Bearer s.token")
 async def asked(wire: Any, method: str, *headers: tuple[bytes, bytes]) -> tuple[int, list[Any]]:
     """The status, and name and credential of each operation that was run."""
     wire.gate.answers["session.refuse"] = AuthorizationError("csrf", "not ours")
-    wire.gate.answers["policy.list"] = []
+    wire.gate.answers["policy.list"] = PolicyNames([], [], [])
     scope = {
         "method": method,
         "raw_path": b"/api/v1/policies" + (b"/p" if method == "DELETE" else b""),

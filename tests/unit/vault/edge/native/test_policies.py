@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from vault.authz.access import Decision
-from vault.authz.book import Effective
+from vault.authz.book import Effective, PolicyNames
 from vault.authz.policy import Policy
 from vault.model.payloads import DryRun, WritePolicy
 from vault.model.records import PolicyRow
@@ -47,9 +47,12 @@ async def test_names_are_canonical(wire: Any) -> None:
 
 async def test_reading_listing_deleting(wire: Any) -> None:
     """Each goes to the path that policies name."""
-    wire.gate.answers |= {"policy.read": Policy(name="app"), "policy.list": ["app", "root"]}
+    names = PolicyNames(["app", "root"], ["root"], ["app"])
+    wire.gate.answers |= {"policy.read": Policy(name="app"), "policy.list": names}
     assert json.loads((await wire.ask("GET", "policies/app")).body)["name"] == "app"
-    assert json.loads((await wire.ask("GET", "policies")).body) == {"policies": ["app", "root"]}
+    assert json.loads((await wire.ask("GET", "policies")).body) == {
+        "policies": ["app", "root"], "local": ["root"], "control_plane": ["app"],
+    }  # fmt: skip
     assert wire.asked == ("policy.list", "sys/policies/")
     assert (await wire.ask("DELETE", "policies/app")).status == 204
     assert wire.asked == ("policy.delete", "sys/policies/app")

@@ -118,14 +118,14 @@ function One({ row, changed }: OneProps) {
       <div class="when">
         <TimeAgo at={row.at} />
         <span class="muted">
-          {isOver ? `lasted ${duration(row.ended_at - row.at)}` : "still so"}
+          {isOver ? `lasted ${duration(row.ended_at - row.at)}` : "not resolved"}
         </span>
         {isSeen && (
           <span class="muted">
             {row.acknowledged_by}, <TimeAgo at={row.acknowledged_at} />
           </span>
         )}
-        {!isSeen && may("operator") && (
+        {!isSeen && !isOver && may("operator") && (
           <Button onClick={() => setAsks(true)} aria-label={`Acknowledge: ${row.message}`}>
             Acknowledge…
           </Button>

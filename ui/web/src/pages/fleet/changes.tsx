@@ -2,20 +2,19 @@ import { deedOf } from "../../lib/deeds";
 import { whoOf } from "../../lib/format";
 import { useLive } from "../../lib/hooks";
 import type { ChangeRow } from "../../lib/types";
-import { State } from "../../parts/badge";
 import { Card } from "../../parts/card";
 import { TimeAgo } from "../../parts/time";
 import "./changes.css";
 
 const SHOWN = 8;
 
-/** What people did lately, and whether they were let. */
+/** What people changed lately; what was refused or failed is on the audit page. */
 export function Changes({ org }: { org: string }) {
   const changes = useLive<ChangeRow>("changes", org);
   changes.version.value;
   const newest = changes
     .list()
-    .filter(({ phase }) => phase === "outcome")
+    .filter(({ phase, result }) => phase === "outcome" && result === "ok")
     .sort((a, b) => Number(b.key) - Number(a.key))
     .slice(0, SHOWN);
   return (
@@ -29,7 +28,6 @@ export function Changes({ org }: { org: string }) {
               </span>
               <TimeAgo at={row.at} />
               <span class="by">{row.operation.startsWith("link.") ? "the agent" : whoOf(row)}</span>
-              {row.result !== "ok" && <State of={row.result} />}
             </li>
           ))}
         </ul>

@@ -105,7 +105,7 @@ function List({ people, soFar, makes }: ListProps) {
         rows={rows}
         keyOf={keyOf}
         {...(may("admin") ? { open: (row: Person) => setQuery({ who: keyOf(row) }) } : {})}
-        empty={<Empty icon="people" title="Nobody of this name" />}
+        empty={<Empty icon="people" title={wanted ? "Nobody of this name" : "Nobody yet"} />}
       />
     </Card>
   );

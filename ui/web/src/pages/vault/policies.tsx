@@ -10,8 +10,15 @@ import { Page } from "../../parts/page";
 import { Await, Empty } from "../../parts/states";
 import { type Column, Table } from "../../parts/table";
 
+interface Names {
+  policies: string[];
+  local: string[];
+  control_plane: string[];
+}
+
 interface Row {
   name: string;
+  source: string;
   note: string;
 }
 
@@ -27,6 +34,7 @@ const COLUMNS: Column<Row>[] = [
       name === "root" ? name : <a href={`/policies/${encodeURIComponent(name)}`}>{name}</a>,
     by: row => row.name,
   },
+  { name: "source", title: "Source", cell: row => row.source, by: row => row.source },
   { name: "note", title: "Note", wide: true, cell: row => <span class="muted">{row.note}</span> },
 ];
 
@@ -34,7 +42,7 @@ const COLUMNS: Column<Row>[] = [
 export default function Policies() {
   const [asks, setAsks] = useState(false);
   const [text, setText] = useState("");
-  const found = useGet<{ policies: string[] }>("policies");
+  const found = useGet<Names>("policies");
   return (
     <Page
       title="Policies"
@@ -45,7 +53,7 @@ export default function Policies() {
       }
     >
       <Await of={found}>
-        {({ policies }) => (
+        {({ policies, local, control_plane }) => (
           <Card title="All" flush aside={plural(policies.length, "policy", "policies")}>
             <div class="toolbar">
               <Search label="Find policies" value={text} change={setText} />
@@ -55,7 +63,16 @@ export default function Policies() {
               columns={COLUMNS}
               rows={policies
                 .filter(name => name.includes(text.trim().toLowerCase()))
-                .map(name => ({ name, note: BUILT_IN[name] ?? "" }))}
+                .map(name => ({
+                  name,
+                  source: [
+                    local.includes(name) && "this agent",
+                    control_plane.includes(name) && "control plane",
+                  ]
+                    .filter(Boolean)
+                    .join(", "),
+                  note: BUILT_IN[name] ?? "",
+                }))}
               keyOf={({ name }) => name}
               open={({ name }) => name !== "root" && navigate(`/policies/${name}`)}
               empty={<Empty icon="policy" title="No policy fits" />}

@@ -6,7 +6,7 @@ import { navigate, type PageProps, query } from "../../lib/router";
 import type { PolicyDocument } from "../../lib/types";
 import { Button } from "../../parts/button";
 import { Card } from "../../parts/card";
-import { Diff } from "../../parts/code";
+import { Code, Diff } from "../../parts/code";
 import { Dialog } from "../../parts/dialog";
 import { Draft, Verdict } from "../../parts/draft";
 import { Page } from "../../parts/page";
@@ -44,7 +44,24 @@ export default function PolicyPage({ params: { name = "" } }: PageProps) {
     );
   if (found.error) return <Failure error={found.error} retry={found.reload} />;
   if (!found.data) return <Loading what={`Loading ${name}`} />;
+  if (found.data.source) return <Central name={name} document={found.data} />;
   return <Write key={name} name={name} before={shown(found.data)} />;
+}
+
+/** One that the control plane has sent. */
+function Central({ name, document }: { name: string; document: PolicyDocument }) {
+  const { source: _, ...rest } = document;
+  return (
+    <Page title={name} above={above}>
+      <div class="stack">
+        <p>This policy is of the control plane. It is changed there.</p>
+        <Card title="Document">
+          <Code label={`Document of ${name}`} text={shown(rest)} />
+        </Card>
+        <Trial policy={name} />
+      </div>
+    </Page>
+  );
 }
 
 function Write({ name, before: first }: { name: string; before: string }) {

@@ -92,7 +92,7 @@ function List({ first }: { first: UserPage }) {
         keyOf={({ id }) => id}
         order={{ column: "username", descending: false }}
         open={({ id }) => navigate(`/users/${id}`)}
-        empty={<Empty icon="people" title="No user fits" />}
+        empty={<Empty icon="people" title={text ? "No user fits" : "No users yet"} />}
       />
       {found.more}
     </Card>
