@@ -31,6 +31,7 @@ class KeyStatus(Struct, frozen=True, kw_only=True):
     """The key that seals now: its generation, since when, how often it was used.
 
     `oldest_generation` is not retired yet; `rewrapped` false: versions may be under older keys.
+    `reserved_uses`, never fewer than `uses`, count after a crash; an orderly stop counts `uses`.
     """
 
     epoch: int
@@ -39,6 +40,7 @@ class KeyStatus(Struct, frozen=True, kw_only=True):
     rewrapped: bool
     created_at: str
     uses: int
+    reserved_uses: int
     rotation_due: bool
 
 
@@ -220,6 +222,7 @@ async def key_status(dialect: Dialect, request: Request) -> KeyStatus:
         rewrapped=state["rewrapped"],
         created_at=rfc3339(state["install_time"]),
         uses=state["encryptions"],
+        reserved_uses=state["reserved"],
         rotation_due=state["rotation_due"],
     )
 
