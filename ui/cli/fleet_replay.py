@@ -36,7 +36,11 @@ def replay(
     too old or refuse are shown as such.
     """
     current = fleet(context)
-    document = None if version else read_value(file, None, as_json=True)
+    document = (
+        None
+        if version
+        else read_value(file, None, as_json=True, otherwise="--version N for a stored one")
+    )
     if not version and not isinstance(document, dict):
         raise CliError("a policy is a JSON object and this is none")
     targets: list[dict[str, Any]] = [{"tag": one} for one in tag or []]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ui.cli.errors import Exit
-from ui.cli.output import document
+from ui.cli.output import Format, document, tell
 from ui.cli.pairs import given
 from ui.cli.policy_replay import replay
 from ui.cli.route import route
@@ -50,6 +50,7 @@ def write(
 def delete(context: typer.Context, name: Name) -> None:
     """Delete a policy; it is out of force at once."""
     session(context).client.call("DELETE", route("policies", name))
+    tell(f"policy {name} is deleted and out of force")
 
 
 @app.command()
@@ -73,6 +74,9 @@ def check(
     current = session(context)
     body = given(capability=capability, path=path, user=user, policies=policy, ip=ip, at=at)
     decision = current.client.call("POST", route("policies-dry-run"), body)
+    if current.form is Format.TABLE:
+        for name in decision.pop("unknown", ()):
+            tell(f"Warning: there is no policy {name}: it allows and denies nothing")
     current.show(decision)
     if not decision["allowed"]:
         raise typer.Exit(Exit.DENIED)

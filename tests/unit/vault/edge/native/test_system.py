@@ -42,13 +42,13 @@ async def test_what_changes_keys(
 async def test_the_key_is_told_without_the_key(wire: Any) -> None:
     """Generation, age and uses."""
     wire.gate.answers["sys.key_status"] = {
-        "epoch": 3, "term": 2, "install_time": 10**18, "encryptions": 9, "reserved": 12, "rotation_due": False,
-        "oldest": 1, "rewrapped": False,
+        "epoch": 3, "term": 2, "install_time": 10**18, "encryptions": 9, "reserved": 12,
+        "rotation_due": False, "oldest": 1, "rewrapped": False,
     }  # fmt: skip
     body = json.loads((await wire.ask("GET", "system/key-status")).body)
     assert body == {
-        "epoch": 3, "generation": 2, "created_at": "2001-09-09T01:46:40Z", "uses": 9, "reserved_uses": 12,
-        "oldest_generation": 1, "rewrapped": False,
+        "epoch": 3, "generation": 2, "created_at": "2001-09-09T01:46:40Z", "uses": 9,
+        "reserved_uses": 12, "oldest_generation": 1, "rewrapped": False,
         "rotation_due": False,
     }  # fmt: skip
 
