@@ -11,7 +11,9 @@ from tests.acceptance.command import FREEHOLD
 def test_the_whole_life_of_a_secret(shared: Command, tmp_path: Path) -> None:
     """Stored, read, changed, rolled back, deleted, brought back, destroyed and purged."""
     name = "secret/life/db"
-    shared("secret", "put", name, "--tag", "prod", "-m", "team=a b", stdin="one\n")
+    words = ("secret", "put", name, "--tag", "prod", "-m", "team=a b", "-o", "json")
+    made = decoded(shared(*words, stdin="one\n"))
+    assert made["created_at"] == made["updated_at"]
     file = tmp_path / "two.json"
     file.write_text('{"user": "app", "n": 2}')
     shared("secret", "put", name, "--json", "--file", str(file), "--cas", "1")

@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from actors.tree import MailboxStats, Node
 from vault.model.instant import SECOND
+from vault.model.link import CentralBundle, LinkNotification, LinkStatus
 from vault.model.payloads import TuneMount, WriteMount
 from vault.model.records import MountRow
 from vault.model.results import RewrapStep
@@ -92,3 +94,28 @@ async def test_mounts(wire: Any) -> None:
     assert json.loads((await wire.ask("GET", "system/mounts")).body)["mounts"][0]["id"] == "m"
     assert (await wire.ask("DELETE", "system/mounts/kv")).status == 204
     assert (await wire.ask("POST", "system/mounts/kv", {"version": 3})).status == 400
+
+
+async def test_times_of_the_link_are_read_as_all_others(wire: Any) -> None:
+    """RFC 3339, and null for never; the agent's own are numbers."""
+    notice = LinkNotification(code="c", severity="warning", at=10**12)
+    wire.gate.answers["fleet.link"] = LinkStatus(
+        enabled=True, since=10**18, certificate_expires=10**18 + 1, notifications=(notice,)
+    )
+    body = json.loads((await wire.ask("GET", "system/link")).body)
+    assert body["since"] == "2001-09-09T01:46:40Z"
+    assert body["certificate_expires"] == "2001-09-09T01:46:40.000000001Z"
+    assert (body["connected_at"], body["policy_expires"]) == (None, None)
+    assert body["notifications"] == [
+        {"code": "c", "severity": "warning", "at": "2001-09-09T01:46:40Z"}
+    ]
+    assert body.keys() == {field.name for field in msgspec.structs.fields(LinkStatus)}
+
+
+async def test_times_of_a_bundle_too(wire: Any) -> None:
+    """Where it is looked at and where it is dropped."""
+    found = CentralBundle(version=3, org="acme", vault="v", expires=10**18, policies=())
+    wire.gate.answers |= {"fleet.bundle": found, "fleet.reset": found}
+    for method in ("GET", "DELETE"):
+        body = json.loads((await wire.ask(method, "system/link/policies")).body)
+        assert (body["expires"], body["version"]) == ("2001-09-09T01:46:40Z", 3)
