@@ -9,7 +9,7 @@ from actors.tree import Node
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
-from vault.model.health import HealthState
+from vault.model.health import HealthState, SinkHealth
 from vault.model.instant import SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.link import CentralBundle, CentralPolicy, LinkStatus, SentPage, SentVerdict
 from vault.model.path import ResourcePath
@@ -120,6 +120,40 @@ class BundleBody(Struct, frozen=True, kw_only=True):
         """From the agent's own."""
         dated = {"expires": rfc3339_or_none(bundle.expires)}
         return cls(**msgspec.structs.asdict(bundle) | dated)
+
+
+class HealthBody(Struct, frozen=True, kw_only=True):
+    """Rates are of the last seconds, a second; `p50` and `p99` are upper bounds in milliseconds.
+
+    `opened_at`: since when it is unsealed. `trouble`: of audit log and anchor, for people.
+    """
+
+    version: str
+    opened_at: str
+    connections: int
+    requests: int
+    requests_per_second: float | None
+    errors_per_second: float | None
+    p50: float | None
+    p99: float | None
+    key_epoch: int
+    key_generation: int
+    key_created_at: str
+    key_uses: int
+    rotation_due: bool
+    cache_bytes: int
+    cache_max_bytes: int
+    cache_entries: int
+    cache_hit_rate: float
+    audit_size: int
+    trouble: str
+    sinks: tuple[SinkHealth, ...]
+
+    @classmethod
+    def of(cls, state: HealthState) -> "HealthBody":
+        """From the agent's own."""
+        dated = {name: rfc3339(getattr(state, name)) for name in ("opened_at", "key_created_at")}
+        return cls(**msgspec.structs.asdict(state) | dated)
 
 
 class Rotated(Struct, frozen=True):
@@ -362,11 +396,10 @@ async def egress_verification(dialect: Dialect, request: Request) -> SentVerdict
     return found
 
 
-@system.add("GET", "system/health", "How the open agent does", returns=HealthState)
-async def health(dialect: Dialect, request: Request) -> HealthState:
+@system.add("GET", "system/health", "How the open agent does", returns=HealthBody)
+async def health(dialect: Dialect, request: Request) -> HealthBody:
     path = system_path("health")
-    found: HealthState = await dialect.run(request, "sys.health", path, Nothing())
-    return found
+    return HealthBody.of(await dialect.run(request, "sys.health", path, Nothing()))
 
 
 @system.add("GET", "system/mounts", "List the mounts", returns=MountList)

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from actors.tree import MailboxStats, Node
+from vault.model.health import HealthState
 from vault.model.instant import SECOND
 from vault.model.link import CentralBundle, LinkNotification, LinkStatus
 from vault.model.payloads import TuneMount, WriteMount
@@ -119,3 +120,15 @@ async def test_times_of_a_bundle_too(wire: Any) -> None:
     for method in ("GET", "DELETE"):
         body = json.loads((await wire.ask(method, "system/link/policies")).body)
         assert (body["expires"], body["version"]) == ("2001-09-09T01:46:40Z", 3)
+
+
+async def test_times_of_the_health_too(wire: Any) -> None:
+    """Since when it is open, and of when the key is."""
+    none = {field.name: 0 for field in msgspec.structs.fields(HealthState)}
+    texts = {"version": "1", "trouble": "", "sinks": (), "rotation_due": False}
+    times = {"opened_at": 10**18, "key_created_at": 10**18 + 1}
+    wire.gate.answers["sys.health"] = HealthState(**none | texts | times)
+    body = json.loads((await wire.ask("GET", "system/health")).body)
+    assert body["opened_at"] == "2001-09-09T01:46:40Z"
+    assert body["key_created_at"] == "2001-09-09T01:46:40.000000001Z"
+    assert body.keys() == none.keys()
