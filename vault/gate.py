@@ -22,7 +22,14 @@ from vault.crypto.kek.file import FileRootKey
 from vault.crypto.kek.shamir import Progress, ShamirRootKey
 from vault.crypto.keyring import Keyring
 from vault.crypto.unseal import SealConfig
-from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError, VaultError
+from vault.errors import (
+    ConflictError,
+    SetupError,
+    TamperedError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation
 from vault.model.records import SystemRow
@@ -227,6 +234,7 @@ class Gate:
         async with self._lock:
             if self._record is not None:
                 raise ConflictError("initialized", "Vault is already initialized")
+            await self._require_key_folder()
             await self._try_out()
             new, config = await self._new_root(shares, threshold)
             now = self._world.now()
@@ -428,12 +436,21 @@ class Gate:
             raise ValidationError("not_initialized", "Vault is not initialized")
         return self._record
 
+    async def _require_key_folder(self) -> None:
+        """Before anything is made. Raises `SetupError` where no key file could be written."""
+        file = self._key_file
+        if file is not None and not file.path.exists():
+            try:
+                await self._world.run_sync(file.require_folder)
+            except KeyFileError as error:
+                raise SetupError("key_file", str(error)) from None
+
     async def _new_root(self, shares: int, threshold: int) -> tuple[NewRoot, SealConfig]:
         if self._key_file is not None:
             try:
                 return await self._world.run_sync(self._key_file.initialise), SealConfig(1, 1)
             except KeyFileError as error:
-                raise UnavailableError("key_file", str(error)) from None
+                raise SetupError("key_file", str(error)) from None
         try:
             config = SealConfig(shares, threshold)
         except ValueError as error:

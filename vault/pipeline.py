@@ -112,6 +112,22 @@ DECISIONS: Final = 10  # on one operation whose secret comes and goes, or change
 NOTHING_HELD: Final = Following((), int)
 
 
+def _denied(trail: Trail) -> AuthorizationError:
+    """What the caller asked for and may not do.
+
+    Where it depends on whether something is there which capability that takes, both are named.
+    """
+    wanted = trail.handler.capability
+    capability = f"{Capability.CREATE} or {Capability.UPDATE}" if callable(wanted) else wanted
+    path = str(trail.op.path)
+    return AuthorizationError(
+        "permission_denied",
+        f"permission denied: {capability} on {path} is not allowed",
+        capability=capability,
+        path=path,
+    )
+
+
 class Pipeline:
     """Runs operations. Exists only while the agent is unsealed; built by `vault.app`."""
 
@@ -287,7 +303,7 @@ class Pipeline:
             )
         )
         if not trail.decision.allowed:
-            raise AuthorizationError("permission_denied", "permission denied")
+            raise _denied(trail)
 
     async def _facts(self, trail: Trail) -> Facts:
         handler = trail.handler

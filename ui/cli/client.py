@@ -2,13 +2,20 @@
 
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, Final, TypeGuard
 
 import httpx2
 
-from ui.cli.errors import CliError, CredentialError, Exit, StepUpError, exit_of
+from ui.cli.errors import (
+    CliError,
+    CredentialError,
+    Exit,
+    FaultsError,
+    StepUpError,
+    exit_of,
+)
 from ui.cli.settings import Settings
 
 TIMEOUT: Final = 90.0  # seconds; the longest that a server works on one request
@@ -122,9 +129,13 @@ class Client:
             )
         text = told.get("message") or "; ".join(told.get("errors", ())) or f"error {status}"
         field = (told.get("details") or {}).get("field")
-        if isinstance(field, str) and not re.search(rf"\b{re.escape(field)}(?!\w)", text):
+        if (
+            isinstance(field, str)
+            and "'freehold " not in text
+            and not re.search(rf"\b{re.escape(field)}(?!\w)", text)
+        ):
             text += f" ({field})"
-        code = exit_of(status)
+        code = Exit.USAGE if told.get("type") == "validation" else exit_of(status)
         request = f" (request {told['request_id']})" if told.get("request_id") else ""
         if told.get("code") == "sealed" or _SEALED in told.get("errors", []):
             code = Exit.SEALED
@@ -140,6 +151,8 @@ class Client:
                 way += f", then `unset {self._variable}` or set it anew: until then it wins"
             again = f"it is too long ago that you showed who you are: {way}"
             return StepUpError(f"{again}{request}", code)
+        if len(faults := _faults(told)) > 1:
+            return FaultsError([f"{fault}{request}" for fault in faults], code)
         return CliError(f"{text}{request}", code)
 
     def _unknown(self) -> str:
@@ -169,6 +182,18 @@ def _is_error(told: object) -> TypeGuard[dict[str, Any]]:
         and isinstance(words, list)
         and all(isinstance(word, str) for word in words)
     )
+
+
+def _faults(told: Mapping[str, Any]) -> list[str]:
+    """All that is wrong with a document, where the server has looked at all of it."""
+    faults = (told.get("details") or {}).get("errors")
+    if not isinstance(faults, list):
+        return []
+    return [
+        f"{fault.get('field') or 'the document'} {fault.get('message', '')}"
+        for fault in faults
+        if isinstance(fault, dict)
+    ]
 
 
 def _require_bare(settings: Settings) -> None:

@@ -83,12 +83,14 @@ def offline(
     from ui.cli.agent import leaves
 
     settings, found = settings_of(config, data_dir), None
+    told: list[str] = []
     try:
         found = trio.run(do, settings, SystemWorld())
     except* (ApiError, PkiError, OSError) as group:
-        told = list(dict.fromkeys(leaves(group)))
+        told += dict.fromkeys(leaves(group))
         told += [remedy for code, remedy in _REMEDIES.items() if _has(group, code)]
-        raise CliError("; ".join(told)) from None
+    if told:  # raised here: Python 3.11 puts what an `except*` raises into another group
+        raise CliError("; ".join(told))
     return found
 
 

@@ -39,10 +39,11 @@ def replay(
     current = fleet(context)
     if not version and file is None and sys.stdin.isatty():
         raise CliError("what is to be tried? give --file FILE, --version or stdin", Exit.USAGE)
-    try:
-        document = None if version else read_value(file, None, as_json=True)
-    except CliError as error:
-        raise CliError(f"{error}, or a stored version with --version", error.exit_code) from None
+    document = (
+        None
+        if version
+        else read_value(file, None, as_json=True, otherwise="--version N for a stored one")
+    )
     if not version and not isinstance(document, dict):
         raise CliError("a policy is a JSON object and this is none")
     targets: list[dict[str, Any]] = [{"tag": one} for one in tag or []]

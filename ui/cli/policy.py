@@ -61,6 +61,7 @@ def write(
 def delete(context: typer.Context, name: Name) -> None:
     """Delete a policy; it is out of force at once."""
     session(context).client.call("DELETE", route("policies", name))
+    tell(f"policy {name} is deleted and out of force")
 
 
 @app.command()
@@ -84,6 +85,9 @@ def check(
     current = session(context)
     body = given(capability=capability, path=path, user=user, policies=policy, ip=ip, at=at)
     decision = current.client.call("POST", route("policies-dry-run"), body)
+    if current.form is Format.TABLE:
+        for name in decision.pop("unknown", ()):
+            tell(f"Warning: there is no policy {name}: it allows and denies nothing")
     current.show(decision)
     if not decision["allowed"]:
         raise typer.Exit(Exit.DENIED)

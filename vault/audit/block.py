@@ -143,6 +143,7 @@ class Sought:
         self._until = query.until
         self._below = query.check()
         self._path = query.path
+        self._actor = _cut(query.actor)
         self._equals = [(name, _cut(str(value))) for name, value in query.equals().items()]
         self._terms = [_term(name, value) for name, value in self._equals]
         if query.path:
@@ -191,6 +192,8 @@ class Sought:
         row = AuditRow(number, time, *texts)
         if not row.path.startswith(self._path):
             return None
+        if self._actor and self._actor not in (row.actor_id, row.actor_name):
+            return None  # a name is no term: each block is looked through for it
         for name, value in self._equals:
             if getattr(row, name) != value:
                 return None

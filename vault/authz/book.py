@@ -72,11 +72,7 @@ DEFAULT: Final = Policy(
         ),
         Rule(
             effect=Effect.ALLOW,
-            paths=(
-                "auth/token/renew-self",
-                "auth/token/revoke-self",
-                "sys/capabilities-self",
-            ),
+            paths=("auth/token/renew-self", "auth/token/revoke-self"),
             capabilities=("update",),
         ),
     ),

@@ -236,12 +236,14 @@ class Secrets:
             )
 
     def _head(self, call: Call) -> SecretRow:
-        """Of a secret that is not there yet. Raises `ValidationError` for a name below no mount."""
+        """Of a secret that is not there yet: `_append` says as of when.
+
+        Raises `ValidationError` for a name below no mount.
+        """
         if self.mounts.match(call.op.path) is None:
             raise _no_mount(call.op.path)
-        now = self.world.now()
         return SecretRow(
-            name=str(call.op.path), id=self.world.new_id(), created_at=now, updated_at=now,
+            name=str(call.op.path), id=self.world.new_id(), created_at=0, updated_at=0,
             created_by=call.identity.name,
         )  # fmt: skip
 
@@ -272,7 +274,7 @@ class Secrets:
         head = replace(
             head, current_version=number, oldest_version=keep_from, expires_at=expires_at,
             status=Status.ACTIVE.value,  # plain text, as it is read back
-            updated_at=now,
+            created_at=head.created_at or now, updated_at=now,
         )  # fmt: skip
         tx.put(SECRETS, head)
         return Written(secret=head, version=version)

@@ -47,6 +47,7 @@ class WrittenPolicy(Struct, frozen=True):
 class DryRunBody(Struct, frozen=True, forbid_unknown_fields=True):
     """A request that might be made. What is left out is taken from this one, or as it is.
 
+    With `capability` and `path` alone it is about the caller, and any caller may ask.
     `draft` is a policy document with its name: it stands in for the stored policy of that name.
     """
 
@@ -152,8 +153,12 @@ async def dry_run(dialect: Dialect, request: Request, *, body: DryRunBody) -> De
         tags=None if body.tags is None else tuple(body.tags),
         metadata=body.metadata,
     )
+    own = payload == DryRun(
+        capability=payload.capability, path=payload.path
+    )  # takes no policy: see `Policies`
+    name = "policy.check" if own else "policy.dry_run"
     path = system_path("policies-dry-run")
-    decision: Decision = await dialect.run(request, "policy.dry_run", path, payload)
+    decision: Decision = await dialect.run(request, name, path, payload)
     return decision
 
 

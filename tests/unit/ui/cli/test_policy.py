@@ -47,6 +47,18 @@ def test_a_policy_of_the_control_plane_is_told_as_that(agent: FakeAgent, cli: Ru
     assert "p is a policy of the control plane" in done.err
 
 
+def test_check_names_policies_that_do_not_exist(agent: FakeAgent, cli: Run) -> None:
+    """To people as a warning; programs get the field."""
+    answer = {"allowed": True, "rule": "p/rules[0]", "unknown": ["nosuch"]}
+    words = ("policy", "check", "read", "secret/a", "--policy", "p", "--policy", "nosuch")
+    agent.answer(answer)
+    done = cli(*words)
+    assert "Warning: there is no policy nosuch" in done.err
+    assert "unknown" not in done.out
+    agent.answer(answer)
+    assert cli(*words, "-o", "json").json == answer
+
+
 def test_check_tells_by_its_exit_code(agent: FakeAgent, cli: Run) -> None:
     """0: it would be allowed; 4: it would not, and what is missing."""
     agent.answer({"allowed": True, "rule": "p/rules[0]"})

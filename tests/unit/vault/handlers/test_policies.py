@@ -104,6 +104,35 @@ async def test_dry_run_for_oneself(house: House) -> None:
     assert decision.missing
 
 
+async def test_any_caller_may_ask_for_himself(house: House) -> None:
+    """As the request would be decided; nothing is supposed that he says."""
+    who = await house.allow("app", "s/*", capabilities=("read",))
+    networks = {"type": "source_network", "networks": ["192.0.2.0/24"]}
+    rule = {"effect": "allow", "paths": ["s/*"], "capabilities": ["read"], "conditions": [networks]}
+    await house.do("policy.write", "sys/policies/near", WritePolicy(document={"rules": [rule]}))
+    near = replace(who, policies=("near", "gone"))
+
+    async def own(by: Identity, **supposed: Any) -> Decision:
+        asked = DryRun(capability="read", path="s/a", **supposed)
+        found: Decision = await house.do("policy.check", "sys/policies-dry-run", asked, by=by)
+        return found
+
+    assert (await own(who)).allowed
+    refused = await own(near)
+    assert (refused.allowed, refused.unknown) == (False, ("gone",))
+    assert refused.missing
+    for supposed in ({"ip": "192.0.2.1"}, {"policies": ("app",)}, {"user": "nobody"}):
+        assert await own(near, **supposed) == refused
+
+
+async def test_a_dry_run_names_policies_that_do_not_exist(house: House) -> None:
+    """They add nothing; a draft is there."""
+    await house.allow("app", "s/*", capabilities=("read",))
+    assert (await dry(house, policies=("app", "nosuch"))).unknown == ("nosuch",)
+    draft: dict[str, Any] = {"name": "new", "rules": []}
+    assert (await dry(house, policies=("new", "nosuch"), draft=draft)).unknown == ("nosuch",)
+
+
 async def test_dry_run_for_another(house: House) -> None:
     """For a user by name, or for a set of policies, instead of the caller."""
     await house.allow("app", "s/*", capabilities=("read",))

@@ -64,6 +64,20 @@ async def test_effective(wire: Any) -> None:
     assert json.loads((await wire.ask("GET", "policies-effective")).body)["unknown"] == ["gone"]
 
 
+async def test_a_dry_run_about_the_caller_takes_no_policy(wire: Any) -> None:
+    """Capability and path alone; anything that is supposed makes it an administrator's."""
+    answer = Decision(allowed=False, unknown=("gone",))
+    wire.gate.answers |= {"policy.check": answer, "policy.dry_run": answer}
+    body = {"capability": "read", "path": "secret/a"}
+    assert json.loads((await wire.ask("POST", "policies-dry-run", body)).body)["unknown"] == [
+        "gone"
+    ]
+    assert wire.asked == ("policy.check", "sys/policies-dry-run")
+    for more in ({"user": "a"}, {"ip": "10.0.0.1"}, {"policies": []}, {"tags": []}, {"mfa": False}):
+        await wire.ask("POST", "policies-dry-run", body | more)
+        assert wire.asked == ("policy.dry_run", "sys/policies-dry-run")
+
+
 async def test_a_dry_run_asks_for_what_is_given(wire: Any) -> None:
     """What is left out stays open; a capability that does not exist is refused."""
     wire.gate.answers["policy.dry_run"] = Decision(allowed=False, missing=("a rule",))
