@@ -9,7 +9,7 @@ from actors.tree import Node
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
-from vault.model.health import HealthState, SinkHealth
+from vault.model.health import DiskHealth, HealthState, SinkHealth
 from vault.model.instant import SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.link import CentralBundle, CentralPolicy, LinkStatus, SentPage, SentVerdict
 from vault.model.path import ResourcePath
@@ -148,6 +148,7 @@ class HealthBody(Struct, frozen=True, kw_only=True):
     audit_size: int
     trouble: str
     sinks: tuple[SinkHealth, ...]
+    disks: tuple[DiskHealth, ...]
 
     @classmethod
     def of(cls, state: HealthState) -> "HealthBody":

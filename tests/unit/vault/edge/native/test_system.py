@@ -125,7 +125,7 @@ async def test_times_of_a_bundle_too(wire: Any) -> None:
 async def test_times_of_the_health_too(wire: Any) -> None:
     """Since when it is open, and of when the key is."""
     none = {field.name: 0 for field in msgspec.structs.fields(HealthState)}
-    texts = {"version": "1", "trouble": "", "sinks": (), "rotation_due": False}
+    texts = {"version": "1", "trouble": "", "sinks": (), "disks": (), "rotation_due": False}
     times = {"opened_at": 10**18, "key_created_at": 10**18 + 1}
     wire.gate.answers["sys.health"] = HealthState(**none | texts | times)
     body = json.loads((await wire.ask("GET", "system/health")).body)
