@@ -58,6 +58,10 @@ class Gate:
         self.may.set()
         self._now = 0
 
+    async def knows(self, *_: object) -> bool:
+        """It is."""
+        return True
+
     async def run(self, op: Operation) -> object:
         """One operation."""
         if isinstance(op.payload, MalformedRequest):
