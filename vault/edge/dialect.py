@@ -7,6 +7,7 @@ import msgspec
 import trio
 from msgspec.structs import replace
 
+from actors.pacer import Pacer
 from actors.world import World
 from vault.door import Door
 from vault.edge.reply import Reply
@@ -56,6 +57,8 @@ class Dialect:
     def __init__(self, gate: Door, world: World) -> None:
         self.gate = gate
         self.world = world
+        self.pacer = Pacer(world.monotonic)
+        """Of requests that are many operations, all of them together."""
 
     async def answer(self, scope: Any, receive: Receive) -> tuple[Reply, str]:
         """The reply to one request, and the template of its route.
