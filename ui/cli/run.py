@@ -13,8 +13,8 @@ from ui.cli.session import session
 
 OWN: Final = ("FREEHOLD_TOKEN", "VAULT_TOKEN", "BAO_TOKEN")  # never handed to the program
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
-# Names that can choose what code a program loads or starts, whom it trusts or where it sends what it
-# knows. Such a list is never complete: where the writers of a secret are trusted less than the
+# Names that can choose what code a program loads or starts, whom it trusts, or where it sends what
+# it knows. Such a list is never complete: where the writers of a secret are trusted less than the
 # program, `--env` names each variable.
 _PREFIXES: Final = (
     *("LD_", "DYLD_", "GCONV_", "MALLOC_", "GLIBC_", "LIBMYSQL_", "OPENSSL_", "ODBC", "SASL_"),
@@ -24,25 +24,14 @@ _PREFIXES: Final = (
     *("POETRY_", "CONDA_", "BUNDLE_", "GEM_", "CARGO_", "RUSTC_", "GUNICORN_", "UVICORN_"),
     *("HYPERCORN_", "CELERY_", "PYTEST_", "TOX_", "ANSIBLE_", "GIT_", "SVN_", "HGRC", "CVS_"),
     *("RSYNC_", "TAR_", "MAKE", "SUDO_", "SYSTEMD_", "XDG_", "KUBE_"),
-    *(
-        "LESS",
-        "FZF_",
-        "KRB5",
-        "SSL_CERT",
-        "SSLKEYLOG",
-        "NODE_",
-        "TF_CLI_",
-        "TERRAFORM_",
-        "PGSERVICE",
-    ),
-    *("GOCACHE", "GOPROXY", "AWK", "R_LIBS", "FREEHOLD_", "VAULT_", "BAO_"),
+    *("LESSKEY", "FZF_", "KRB5", "SSL_CERT_", "SSLKEYLOG", "NODE_TLS_", "NODE_EXTRA_", "TF_CLI_"),
+    *("PGSERVICE", "GOCACHE", "GOPROXY", "R_LIBS", "FREEHOLD_", "VAULT_", "BAO_"),
 )
 _SUFFIXES: Final = (
     *("_EDITOR", "_PAGER", "_BROWSER", "_ASKPASS", "_RSH", "_WRAPPER", "_CONFIG_PATH"),
     *("JAVA_OPTIONS", "JAVA_OPTS", "JAVA_TOOL_OPTIONS", "MAVEN_OPTS", "GRADLE_OPTS"),
     *("_OPTS", "_OPTIONS", "_COMMAND", "_CA_BUNDLE", "_CA_CERTS", "_CA_FILE", "_PROXY"),
 )
-_PLAIN: Final = frozenset(("NODE_ENV",))  # like those above, and harmless
 _NAMES: Final = frozenset(
     (
         *("PATH", "HOME", "SHELL", "ENV", "IFS", "CDPATH", "PROMPT_COMMAND", "SHELLOPTS"),
@@ -69,7 +58,8 @@ _NAMES: Final = frozenset(
         ),
         *("LESS", "LESSOPEN", "LESSCLOSE", "VIMINIT", "EXINIT", "MYVIMRC", "PSQLRC", "INPUTRC"),
         *("KUBECONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "DOCKER_CONFIG"),
-        *("DOCKER_HOST", "SSH_ASKPASS", "CURL_HOME", "WGETRC", "TF_CLI_CONFIG_FILE"),
+        *("DOCKER_HOST", "SSH_ASKPASS", "CURL_HOME", "WGETRC", "TERRAFORM_CONFIG"),
+        *("AWKPATH", "AWKLIBPATH"),
     )
 )
 
@@ -157,8 +147,6 @@ def _refuse_steering(secret: str, value: dict[str, Any], allowed: list[str]) -> 
 
 def _steers(key: str) -> bool:
     name = key.upper()
-    if name in _PLAIN:
-        return False
     return name in _NAMES or name.startswith(_PREFIXES) or name.endswith(_SUFFIXES)
 
 
