@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from actors import collector
 from actors.world import World
+from protocols import json_text
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.kek import NewRoot
 from vault.crypto.kek.file import FileRootKey
@@ -31,7 +32,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.mounts import MountBook
-from vault.model.operation import Operation
+from vault.model.operation import Operation, Origin
 from vault.model.records import SystemRow
 
 log: Final = logging.getLogger("freehold.gate")
@@ -76,6 +77,9 @@ class Pipeline(Protocol):
 
     async def run(self, op: Operation) -> object:
         """Run one operation."""
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
+        """Whether a credential stands."""
 
 
 class Unit(Struct, frozen=True):
@@ -168,9 +172,23 @@ class Gate:
         try:
             return await unit.pipeline.run(op)
         finally:
-            self._in_flight -= 1
-            if not self._in_flight and self._seal_wanted.is_set():
-                self._drained.set()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight and self._seal_wanted.is_set():
+            self._drained.set()
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
+        """Whether a credential stands; no use of it is counted. Raises as `run`."""
+        unit = self._unit
+        if unit is None or self._seal_wanted.is_set():
+            raise self._shut()
+        self._in_flight += 1
+        try:
+            return await unit.pipeline.knows(credential, origin)
+        finally:
+            self._leave()
 
     @property
     def mounts(self) -> MountBook:
@@ -217,7 +235,7 @@ class Gate:
         rows = await self._system.load()
         if SEAL_ROW not in rows:
             return
-        self._record = record = msgspec.json.decode(rows[SEAL_ROW], type=SealRecord)
+        self._record = record = json_text.decode(rows[SEAL_ROW], type=SealRecord)
         self._keyring_blob = rows[KEYRING_ROW]
         config = SealConfig(record.shares, record.threshold)
         if self._shares is None or self._shares.config != config:

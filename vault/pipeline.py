@@ -34,7 +34,7 @@ from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.handlers.sight import facts_of
 from vault.metrics import Metrics
 from vault.model.identity import ANONYMOUS, OPERATOR, Identity, service_identity
-from vault.model.operation import NO_FACTS, Capability, Facts, Operation
+from vault.model.operation import NO_FACTS, Capability, Facts, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.trail import ALLOWED, Trail, unrecorded
 
@@ -194,6 +194,10 @@ class Pipeline:
                 raise
         self._count(op.name, "ok")
         return result  # 6
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
+        """Whether step 1 would succeed: asked before a large body is decoded."""
+        return await self._authenticator.knows(credential, origin)
 
     def _take_own(self, trail: Trail) -> None:
         """Count what anybody may do: else its records would fill the disk."""

@@ -19,6 +19,7 @@ import trio
 from msgspec.structs import replace
 
 from actors import World
+from protocols import json_text
 from vault.barrier import SYSTEM, UNKNOWN, Barrier
 from vault.crypto.encoding import BASE62
 from vault.crypto.errors import AuthenticationFailed, KeyFileError, MalformedShare, UnsealRefused
@@ -402,7 +403,7 @@ class RootKey:
         row = await self._barrier.get(SYSTEM, SEAL_ROW)
         if row is None:
             raise RuntimeError("an open vault has a seal row")
-        return msgspec.json.decode(row.value, type=SealRecord)
+        return json_text.decode(row.value, type=SealRecord)
 
     def _prove(self, root_key: bytes) -> bool:
         """True for the root key. Raises `AuthenticationFailed`."""

@@ -30,6 +30,7 @@ from control.store import alerts, bases, records
 from control.store.bases import Base
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols import json_text
 from protocols.errors import TamperedError, UnavailableError
 from protocols.lockfile import LockFile
 from protocols.pki import files
@@ -212,7 +213,7 @@ def encoded(heads: Iterable[Head]) -> bytes:
 def decoded(data: bytes, public: bytes) -> dict[str, Head]:
     """The heads of a file by organization. Raises `TamperedError` for one not signed by us."""
     try:
-        heads = msgspec.json.decode(data, type=list[Head])
+        heads = json_text.decode(data, type=list[Head])
     except msgspec.DecodeError:
         raise TamperedError(
             "trail_heads", "the file of heads is not one: take it from where it was kept apart"

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from vault.audit.bloom import ANYTHING, build, may_hold
 from vault.audit.query import AuditQuery
 from vault.audit.tail import Place, Stretch, link_of, parsed
@@ -51,9 +52,9 @@ class _Whole(Struct):
     body: msgspec.Raw
 
 
-_decode_outline: Final = msgspec.json.Decoder(_Outline).decode
-_decode_whole: Final = msgspec.json.Decoder(_Whole).decode
-_decode_event: Final = msgspec.json.Decoder(
+_decode_outline: Final = json_text.decoder(_Outline).decode
+_decode_whole: Final = json_text.decoder(_Whole).decode
+_decode_event: Final = json_text.decoder(
     msgspec.defstruct("_Event", [(name, str, "") for name in _NAMES])
 ).decode
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 
+from protocols import json_text
 from protocols.http.scope import RESERVATION
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
 from vault.model.operation import UNBOUNDED, Memory, Origin
@@ -95,7 +96,7 @@ class Request:
             raise ValidationError("body_invalid", f"a body may hold at most {MAX_STRINGS} strings")
         _check_depth(self.body)
         try:
-            return msgspec.json.decode(self.body or b"{}", type=shape)
+            return json_text.decode(self.body or b"{}", type=shape)
         except msgspec.ValidationError as error:
             raise ValidationError(
                 "body_invalid", f"the body is not as expected: {told(error)}"

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols import json_text
 from vault.barrier import SECRETS, VERSIONS, Barrier, Query, VaultTx
 from vault.errors import (
     ConflictError,
@@ -391,8 +392,8 @@ def _merge(target: bytes, patch: bytes) -> bytes:
     if not patch.lstrip().startswith(b"{"):
         return patch
     is_object = target.lstrip().startswith(b"{")
-    result = msgspec.json.decode(target, type=dict[str, msgspec.Raw]) if is_object else {}
-    for key, value in msgspec.json.decode(patch, type=dict[str, msgspec.Raw]).items():
+    result = json_text.decode(target, type=dict[str, msgspec.Raw]) if is_object else {}
+    for key, value in json_text.decode(patch, type=dict[str, msgspec.Raw]).items():
         if bytes(value) == b"null":
             result.pop(key, None)
         else:
@@ -407,7 +408,7 @@ def _seen(result: SecretValue | Written) -> object:
 
 def _write_request(payload: WriteSecret) -> object:
     return {
-        "data": msgspec.json.decode(payload.value),
+        "data": json_text.decode(payload.value),
         "cas": payload.cas,
         "metadata": payload.metadata,
         "tags": payload.tags,
@@ -416,4 +417,4 @@ def _write_request(payload: WriteSecret) -> object:
 
 
 def _patch_request(payload: PatchSecret) -> object:
-    return {"data": msgspec.json.decode(payload.patch), "cas": payload.cas}
+    return {"data": json_text.decode(payload.patch), "cas": payload.cas}
