@@ -5,7 +5,7 @@
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges \
 #     -v freehold-config:/etc/freehold:ro -v freehold-data:/var/lib/freehold \
 #     -v freehold-anchor:/var/lib/freehold-anchor -v freehold-logs:/var/log/freehold \
-#     -p 8200:8200 freehold
+#     -v freehold-key:/var/lib/freehold-key -p 8200:8200 freehold
 
 # The web interface; nothing of node is in the image.
 FROM node:22-trixie-slim AS web
@@ -39,7 +39,8 @@ LABEL org.opencontainers.image.title="Freehold" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --gid 10001 freehold \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/freehold freehold \
- && install -d -o freehold -g freehold -m 0700 /var/lib/freehold /var/lib/freehold-anchor /var/log/freehold \
+ && install -d -o freehold -g freehold -m 0700 \
+      /var/lib/freehold /var/lib/freehold-anchor /var/lib/freehold-key /var/log/freehold \
  && install -d -o root -g freehold -m 0750 /etc/freehold
 COPY --from=build /opt/freehold /opt/freehold
 ENV PATH=/opt/freehold/bin:$PATH \
@@ -48,7 +49,7 @@ ENV PATH=/opt/freehold/bin:$PATH \
     FREEHOLD_ADDR=https://127.0.0.1:8200 \
     FREEHOLD_CACERT=/etc/freehold/tls/ca.crt
 USER 10001:10001
-VOLUME ["/var/lib/freehold", "/var/lib/freehold-anchor", "/var/log/freehold"]
+VOLUME ["/var/lib/freehold", "/var/lib/freehold-anchor", "/var/lib/freehold-key", "/var/log/freehold"]
 EXPOSE 8200
 STOPSIGNAL SIGTERM
 # A sealed agent (exit code 2) is healthy: it waits for people, and a restart would not help it.

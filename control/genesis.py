@@ -7,14 +7,17 @@ from typing import Final
 
 from actors import World
 from control.api.plane import Plane
+from control.authn.passwords import check_length
 from control.ca.directory import STATE, CaDirectory
 from control.config.settings import Settings
 from control.crypto import mint
-from control.errors import ConflictError, ValidationError
+from control.errors import ConflictError, UnavailableError, ValidationError
+from control.model.names import slug
 from control.model.operation import Operation, Origin
 from control.model.people import PLATFORM, Organization, Role
 from control.store import people
 from control.store.rows import Tx
+from control.store.store import open_reader
 from control.unit import open_plane
 from protocols.pki import files
 from protocols.pki.pin import pin_of
@@ -32,11 +35,15 @@ async def is_initialized(plane: Plane) -> bool:
 async def need_uninitialized(plane: Plane) -> None:
     """Raise `ConflictError` where somebody can sign in."""
     if await is_initialized(plane):
-        raise ConflictError(
-            "already_initialized",
-            "this control plane has accounts: sign in, or let somebody in again with "
-            "'freehold control user recover platform admin'",
-        )
+        raise _initialized()
+
+
+def _initialized() -> ConflictError:
+    return ConflictError(
+        "already_initialized",
+        "this control plane has accounts: sign in, or let somebody in again with "
+        "'freehold control user recover platform admin'",
+    )
 
 
 async def make_admin(plane: Plane, password: str) -> None:
@@ -67,6 +74,20 @@ async def _record(plane: Plane, name: str, org: str, target: str) -> None:
     await plane.trail.record(op, None, "outcome", "ok")
 
 
+def needs_authority(settings: Settings) -> bool:
+    """Whether agents have a port and there is no authority yet that lets them in."""
+    return settings.link is not None and not (settings.link.authority / STATE).exists()
+
+
+def _root_missing(settings: Settings) -> ValidationError:
+    folder = settings.link.authority if settings.link is not None else ""
+    return ValidationError(
+        "root_missing",
+        f"there is no authority in {folder} yet: pass --root FOLDER for the root's key, which you "
+        "take away from this machine afterwards",
+    )
+
+
 def make_authority(settings: Settings, root: Path | None, label: str, now: int) -> str:
     """The authority that `link.authority` names, unless it is there; the pin that agents need.
 
@@ -75,13 +96,9 @@ def make_authority(settings: Settings, root: Path | None, label: str, now: int) 
     if settings.link is None:
         return ""
     directory = CaDirectory(settings.link.authority)
-    if not (directory.path / STATE).exists():
+    if needs_authority(settings):
         if root is None:
-            raise ValidationError(
-                "root_missing",
-                f"there is no authority in {directory.path} yet: pass --root FOLDER for the "
-                "root's key, which you take away from this machine afterwards",
-            )
+            raise _root_missing(settings)
         directory.init(root, label, now)
     return pin_of(directory.standing().authority.root)
 
@@ -97,17 +114,34 @@ async def initialize(
 ) -> str:
     """Authority, first organization, first login; the pin that agents need, empty without a link.
 
-    What an attempt that failed has made stays and is used. `password` is asked last. Raises
+    What is given is checked before anything is made, and `password` asked for only where there are
+    no accounts. What an attempt that failed later has made stays and is used. Raises
     `ControlError`, `PkiError`, `OSError`.
     """
+    slug(organization, "organization")
+    if root is None and needs_authority(settings):
+        raise _root_missing(settings)
+    await _need_fresh_database(settings, world)
+    chosen = check_length(await world.run_sync(password))
     pin = await world.run_sync(make_authority, settings, root, organization, world.now())
     settings = settings.model_copy(update={"redis": None})  # alone on the database
     async with open_plane(settings, world) as plane:
         await need_uninitialized(plane)
         with suppress(ConflictError):  # an attempt before this one has made it
             await make_organization(plane, organization, title)
-        await make_admin(plane, await world.run_sync(password))
+        await make_admin(plane, chosen)
     return pin
+
+
+async def _need_fresh_database(settings: Settings, world: World) -> None:
+    """Raise `ConflictError` where somebody can sign in; a database that is none yet is fresh."""
+    try:
+        async with open_reader(settings.database.url.get_secret_value(), world) as store:
+            owners = await store.read(lambda tx: people.count_owners(tx, PLATFORM))
+    except UnavailableError:
+        return  # not made yet, or of another version: `open_plane` says what is wrong with it
+    if owners:
+        raise _initialized()
 
 
 def kept_password(file: Path) -> str:

@@ -14,12 +14,13 @@ from actors import World
 from control.api.views import EventView, event
 from control.authn.passwords import Passwords
 from control.config.settings import Settings
+from control.errors import NotFoundError
 from control.keys import public, signing_key
 from control.rescue import rescue
 from control.services.deletions import confirm
 from control.services.heads import FILE, MAX_FILE, Head, decoded
 from control.services.trail import START, TrailReader
-from control.store import records
+from control.store import people, records
 from control.store.store import Store, StoreReader, open_reader, open_store
 from protocols.pki import files
 
@@ -55,8 +56,18 @@ async def verify_trails(settings: Settings, world: World) -> list[Finding]:
 async def export_trail(
     settings: Settings, world: World, org: str, tell: Callable[[EventView], None]
 ) -> None:
-    """Every record of an organization, the oldest first. Raises as `verify_trails`."""
+    """Every record of an organization, the oldest first.
+
+    Raises as `verify_trails`, and `NotFoundError` for one that there is not and never was.
+    """
     async with _reading(settings, world) as store:
+        known = {name for name, _, _ in await store.read(records.ends)}
+        if org not in known and await store.read(lambda tx: people.organization(tx, org)) is None:
+            raise NotFoundError(
+                "not_found",
+                f"there is no organization {org}: 'freehold control trail verify' lists those that "
+                "have a trail",
+            )
         trail, after = TrailReader(store), 0
         while page := await trail.onward(org, after, PAGE):
             for row in page:

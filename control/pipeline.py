@@ -86,6 +86,18 @@ class Pipeline:
             async with self._passwords.turn(reader.group, reader.member):
                 return await self._mutate(op, caller, handle)
 
+    async def knows(self, op: Operation) -> bool:
+        """Whether step 1 would succeed: asked before a large body is decoded.
+
+        To be followed by `run`, whatever the answer: it says why not.
+        """
+        try:
+            with reading_for(stranger(op.origin.ip)):
+                await self._sessions.identify(op)
+        except ControlError:
+            return False
+        return True
+
     async def _mutate(self, op: Operation, caller: Caller, handle: Handle[T]) -> T:
         """Steps 3 to 5, whole: a caller who leaves does not cut a change in two.
 

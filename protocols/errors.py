@@ -108,6 +108,13 @@ class InternalError(ApiError):
     """Our fault. The message names the request id to look for in the log, and nothing else."""
 
 
+class SetupError(ApiError):
+    """The machine lacks what this takes, and a person has to change that: the message says what.
+
+    Nothing was done, and trying again alone is of no use.
+    """
+
+
 class UnavailableError(ApiError):
     """Not now: sealed, audit refused, store or disk gone. Nothing was done unless it says so."""
 

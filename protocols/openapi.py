@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from protocols.errors import ErrorType
 
 JSON: Final = "application/json"
@@ -144,7 +145,7 @@ def document(
             },
         },
     }
-    plain: Schema = msgspec.json.decode(msgspec.json.encode(whole))  # defaults are tuples, structs
+    plain: Schema = json_text.decode(msgspec.json.encode(whole))  # defaults are tuples, structs
     return plain
 
 

@@ -43,7 +43,7 @@ from vault.edge.ops import Ops
 from vault.edge.web import with_pages
 from vault.errors import UnavailableError
 from vault.footing import try_places
-from vault.gate import Gate
+from vault.gate import Gate, SealStatus
 from vault.genesis import Genesis
 from vault.live.browser import Place
 from vault.live.door import LiveDoor
@@ -88,12 +88,12 @@ async def serve(
     *,
     dev_token: Path | None = None,
     zygote: Zygote | None = None,
-    listening: Callable[[int], None] = lambda _: None,
+    listening: Callable[[int, SealStatus], None] = lambda *_: None,
 ) -> None:
     """Run an agent until SIGTERM or SIGINT. Raises `VaultError` or `OSError` when it cannot.
 
-    `dev_token`: development, with the root token of this file. `listening` is told the port once
-    connections are accepted.
+    `dev_token`: development, with the root token of this file. `listening` is told the port and
+    how the vault is sealed once connections are accepted.
     """
     shapes.complete()
     root_token = await trio.to_thread.run_sync(_dev_token, dev_token) if dev_token else ""
@@ -134,7 +134,7 @@ async def serve(
         metrics.count(requests_shed=handle.shed)
         if tracing is not None:
             metrics.count(spans_dropped=lambda: float(tracing.dropped))
-        listening(handle.port)
+        listening(handle.port, gate.status())
         with (
             metrics.follow(
                 active_connections=handle.connections,

@@ -5,8 +5,7 @@ place, authority rows carry a MAC, list cursors are sealed. Handlers above see r
 and never a key.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from hmac import compare_digest
 from typing import Any, Final, TypeVar
@@ -21,7 +20,7 @@ from vault.crypto import aead
 from vault.crypto.datakeys import DataKeys, room_beside
 from vault.crypto.encoding import prefixed_last
 from vault.crypto.envelope import data_key, open_box, rewrap, seal_value
-from vault.crypto.errors import CryptoError, RetiredGeneration
+from vault.crypto.errors import CounterClosed, CryptoError, RetiredGeneration
 from vault.crypto.keyring import Keyring
 from vault.crypto.mac import MacKey
 from vault.crypto.sealed import Box, Place, Sealed, WrappedDek
@@ -56,6 +55,7 @@ T = TypeVar("T")
 
 VALUES_AT_ONCE: Final = 16
 """Values that are loaded from the database at a time: until one is there, nobody knows its size."""
+RETURN_SECONDS: Final = 5.0  # that a stop waits for the store; longer only over-counts
 KEYRING_ROW: Final = "keyring"
 VALUE_FIELD: Final = "value"
 _ROW_LABEL: Final = b"freehold-row-v1"
@@ -111,7 +111,7 @@ class VaultTx:
     def seal(self, secret_id: str, version: int, plaintext: bytes) -> tuple[bytes, bytes, int]:
         """`(wrapped_dek, box, kek_generation)` for a `VersionRow`."""
         keyring = self._keyring
-        self._sealed.count += 1
+        self._sealed.count_one()
         sealed = seal_value(
             keyring.kek(keyring.active), _place(keyring, secret_id, version), plaintext
         )
@@ -124,7 +124,7 @@ class VaultTx:
     def rewrap(self, row: VersionRow) -> VersionRow:
         """The version with its DEK under the active KEK; the ciphertext is not touched."""
         keyring = self._keyring
-        self._sealed.count += 1
+        self._sealed.count_one()
         place = _place(keyring, row.secret_id, row.version)
         try:
             sealed = Sealed.from_parts(row.wrapped_dek, row.box)
@@ -192,12 +192,12 @@ class Barrier:
         if self.is_stale:
             await self.refresh()
         keyring, uses = self._keyring, self._uses
-        while seals and (needed := uses.take(seals)) is not None:
+        while seals and (needed := _taken(uses, seals)) is not None:
             await self._store.commit(partial(_reserve, needed=needed))
             uses.confirm(needed)
-        with _counted(uses, seals) as sealed:
-            sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
-            return await self._store.commit_together(sealing)
+        sealed = _Tally(uses, seals)
+        sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
+        return await self._store.commit_together(sealing)
 
     def commit_here(
         self, changes: Sequence[Callable[[VaultTx], T]], *, seals: int, until: float
@@ -208,11 +208,11 @@ class Barrier:
         current, or uses have to be reserved.
         """
         uses, keyring = self._uses, self._keyring  # in this order: a rotation has the other one
-        if self.is_stale or uses.generation != keyring.active or uses.take(seals) is not None:
+        if self.is_stale or uses.generation != keyring.active or _taken(uses, seals) is not None:
             return None
-        with _counted(uses, seals) as sealed:
-            sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
-            return self._store.commit_here(sealing, until=until)
+        sealed = _Tally(uses, seals)
+        sealing = [partial(self._sealing, change, keyring, sealed) for change in changes]
+        return self._store.commit_here(sealing, until=until)
 
     def _sealing(
         self, change: Callable[[VaultTx], T], keyring: Keyring, sealed: "_Tally", tx: Tx
@@ -289,6 +289,7 @@ class Barrier:
             "oldest": self.oldest_generation,
             "install_time": self._keyring.generations[-1].created_at,
             "encryptions": self._uses.used,
+            "reserved": self._uses.reserved,
             "rotation_due": self.rotation_due,
         }
 
@@ -427,6 +428,15 @@ class Barrier:
             "keyring_tampered", "the stored keyring is not this vault's; restore a backup"
         )
 
+    async def return_unused(self) -> None:
+        """Give back the key uses that were reserved and did not happen; nothing seals any more.
+
+        Raises as `Store.commit`: then all that is reserved counts as used, as after a crash.
+        """
+        uses = self._uses
+        if uses.used < uses.reserved:
+            await self._store.commit(partial(_return_unused, uses=uses), deadline=RETURN_SECONDS)
+
     def forget(self) -> None:
         """Drop the data keys: nothing is to be opened any more."""
         self._keys.clear()
@@ -443,24 +453,40 @@ class Barrier:
         return UseCounter(keyring.active, keyring.generations[-1].created_at, reserved)
 
 
-class _Tally(msgspec.Struct):
-    """How often a change has sealed, over all attempts."""
+class _Tally:
+    """What a batch seals, over all attempts: one that is run again seals again."""
 
-    count: int = 0
+    __slots__ = ("_count", "_taken", "_uses")
+
+    def __init__(self, uses: UseCounter, taken: int) -> None:
+        """`taken` of `uses` before."""
+        self._uses = uses
+        self._taken = taken
+        self._count = 0
+
+    def count_one(self) -> None:
+        """Before each. What is committed is told as committed: more than was taken is owed.
+
+        Raises `UnavailableError` (`sealed`) where nobody would count it any more.
+        """
+        self._count += 1
+        if self._count > self._taken:
+            try:
+                self._uses.owe(1)
+            except CounterClosed:
+                raise _closed() from None
 
 
-@contextmanager
-def _counted(uses: UseCounter, taken: int) -> Iterator[_Tally]:
-    """What a batch seals: one that is run again seals again, which is counted afterwards.
-
-    What is committed is told as committed, so it is owed and not refused.
-    """
-    sealed = _Tally()
+def _taken(uses: UseCounter, count: int) -> ReservationNeeded | None:
+    """As `UseCounter.take`. Raises `UnavailableError` (`sealed`) once the count is final."""
     try:
-        yield sealed
-    finally:
-        if sealed.count > taken:
-            uses.owe(sealed.count - taken)
+        return uses.take(count)
+    except CounterClosed:
+        raise _closed() from None
+
+
+def _closed() -> UnavailableError:
+    return UnavailableError("sealed", "Vault is sealed", outcome="none")
 
 
 def _reserve(tx: Tx, needed: ReservationNeeded) -> None:
@@ -469,6 +495,18 @@ def _reserve(tx: Tx, needed: ReservationNeeded) -> None:
     stored = tx.get(SYSTEM, name)
     reserved = max(needed.reserved, int.from_bytes(stored.value) if stored else 0)
     tx.put(SYSTEM, SystemRow(name=name, value=reserved.to_bytes(8)))
+
+
+def _return_unused(tx: Tx, uses: UseCounter) -> None:
+    """Store the exact count for the reservation.
+
+    Transactions are one at a time: what sealed before this one is counted, and whatever comes after
+    it is refused. A larger reservation that somebody else has stored stays.
+    """
+    used, name = uses.close(), _uses_row(uses.generation)
+    stored = tx.get(SYSTEM, name)
+    if stored is not None and int.from_bytes(stored.value) == uses.reserved:
+        tx.put(SYSTEM, SystemRow(name=name, value=used.to_bytes(8)))
 
 
 def _uses_row(generation: int) -> str:

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from vault.gate import Initialised, SealStatus
 from vault.model.mounts import MountBook
-from vault.model.operation import Operation
+from vault.model.operation import Operation, Origin
 
 
 class Door(Protocol):
@@ -21,6 +21,10 @@ class Door(Protocol):
         ...
 
     async def run(self, op: Operation) -> object:
+        """See `Gate`."""
+        ...
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
         """See `Gate`."""
         ...
 

@@ -33,7 +33,7 @@ from vault.audit.retention import Retention
 from vault.barrier import KEYRING_ROW
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
-from vault.errors import ConflictError, UnavailableError, VaultError
+from vault.errors import ConflictError, SetupError, UnavailableError, VaultError
 from vault.gate import ROLLBACK_ACCEPTED, SEALED_ON_ORDER
 from vault.model.instant import rfc3339
 from vault.model.records import SystemRow
@@ -255,7 +255,7 @@ def try_places(places: Places) -> None:
     """Try out, before a vault is made, what its first opening will need of the disk. Blocks.
 
     The shares of a vault that cannot be opened would be worth nothing. Raises `ConflictError`
-    (`anchor_exists`, `audit_log_exists`) where another vault has left its own, `UnavailableError`
+    (`anchor_exists`, `audit_log_exists`) where another vault has left its own, `SetupError`
     (`anchor_unavailable`, `audit_unavailable`) where nothing can be written.
     """
     anchor, layout = places.anchor, Layout(places.log)
@@ -285,7 +285,7 @@ def _try_folder(file: Path, what: str, key: str) -> None:
             for left in (probe, new_of(probe)):
                 left.unlink(missing_ok=True)
     except OSError as error:
-        raise UnavailableError(
+        raise SetupError(
             f"{what}_unavailable",
             "no vault is made, since it could not be opened: "
             f"{error.filename or file.parent}: {error.strerror}; let the agent's user write in "
@@ -297,7 +297,7 @@ def _try_names(what: str, *files: Path) -> None:
     """Where the opening needs a file or nothing, there is no folder, link or pipe."""
     for file in files:
         if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
-            raise UnavailableError(
+            raise SetupError(
                 f"{what}_unavailable",
                 f"no vault is made, since it could not be opened: {file} is not a file; "
                 "move it away",

@@ -16,15 +16,23 @@ from msgspec import Struct
 
 from actors import collector
 from actors.world import World
+from protocols import json_text
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
 from vault.crypto.kek import NewRoot
 from vault.crypto.kek.file import FileRootKey
 from vault.crypto.kek.shamir import Progress, ShamirRootKey
 from vault.crypto.keyring import Keyring
 from vault.crypto.unseal import SealConfig
-from vault.errors import ConflictError, TamperedError, UnavailableError, ValidationError, VaultError
+from vault.errors import (
+    ConflictError,
+    SetupError,
+    TamperedError,
+    UnavailableError,
+    ValidationError,
+    VaultError,
+)
 from vault.model.mounts import MountBook
-from vault.model.operation import Operation
+from vault.model.operation import Operation, Origin
 from vault.model.records import SystemRow
 
 log: Final = logging.getLogger("freehold.gate")
@@ -69,6 +77,9 @@ class Pipeline(Protocol):
 
     async def run(self, op: Operation) -> object:
         """Run one operation."""
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
+        """Whether a credential stands."""
 
 
 class Unit(Struct, frozen=True):
@@ -161,9 +172,23 @@ class Gate:
         try:
             return await unit.pipeline.run(op)
         finally:
-            self._in_flight -= 1
-            if not self._in_flight and self._seal_wanted.is_set():
-                self._drained.set()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight and self._seal_wanted.is_set():
+            self._drained.set()
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
+        """Whether a credential stands; no use of it is counted. Raises as `run`."""
+        unit = self._unit
+        if unit is None or self._seal_wanted.is_set():
+            raise self._shut()
+        self._in_flight += 1
+        try:
+            return await unit.pipeline.knows(credential, origin)
+        finally:
+            self._leave()
 
     @property
     def mounts(self) -> MountBook:
@@ -210,7 +235,7 @@ class Gate:
         rows = await self._system.load()
         if SEAL_ROW not in rows:
             return
-        self._record = record = msgspec.json.decode(rows[SEAL_ROW], type=SealRecord)
+        self._record = record = json_text.decode(rows[SEAL_ROW], type=SealRecord)
         self._keyring_blob = rows[KEYRING_ROW]
         config = SealConfig(record.shares, record.threshold)
         if self._shares is None or self._shares.config != config:
@@ -227,6 +252,7 @@ class Gate:
         async with self._lock:
             if self._record is not None:
                 raise ConflictError("initialized", "Vault is already initialized")
+            await self._require_key_folder()
             await self._try_out()
             new, config = await self._new_root(shares, threshold)
             now = self._world.now()
@@ -428,12 +454,21 @@ class Gate:
             raise ValidationError("not_initialized", "Vault is not initialized")
         return self._record
 
+    async def _require_key_folder(self) -> None:
+        """Before anything is made. Raises `SetupError` where no key file could be written."""
+        file = self._key_file
+        if file is not None and not file.path.exists():
+            try:
+                await self._world.run_sync(file.require_folder)
+            except KeyFileError as error:
+                raise SetupError("key_file", str(error)) from None
+
     async def _new_root(self, shares: int, threshold: int) -> tuple[NewRoot, SealConfig]:
         if self._key_file is not None:
             try:
                 return await self._world.run_sync(self._key_file.initialise), SealConfig(1, 1)
             except KeyFileError as error:
-                raise UnavailableError("key_file", str(error)) from None
+                raise SetupError("key_file", str(error)) from None
         try:
             config = SealConfig(shares, threshold)
         except ValueError as error:

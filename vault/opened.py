@@ -6,9 +6,8 @@ the opening that follows writes it, before the first request is served.
 
 from typing import Final
 
-import msgspec
-
 from actors.world import World
+from protocols import json_text
 from vault.audit.broker import Broker
 from vault.audit.record import AuditEvent
 from vault.gate import SEAL_ROW, SealRecord
@@ -32,7 +31,7 @@ async def record_opening(
     row = await store.get(SYSTEM, SEAL_ROW)
     if row is None:
         raise RuntimeError("a vault that opens has a seal row")
-    seal = msgspec.json.decode(row.value, type=SealRecord)
+    seal = json_text.decode(row.value, type=SealRecord)
     how = f"{seal.type}, {seal.threshold} of {seal.shares}"
     actor = "operator" if by_person else f"service:{seal.type}"
     if first:

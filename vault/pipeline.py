@@ -34,7 +34,7 @@ from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
 from vault.handlers.sight import facts_of
 from vault.metrics import Metrics
 from vault.model.identity import ANONYMOUS, OPERATOR, Identity, service_identity
-from vault.model.operation import NO_FACTS, Capability, Facts, Operation
+from vault.model.operation import NO_FACTS, Capability, Facts, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.trail import ALLOWED, Trail, unrecorded
 
@@ -112,6 +112,22 @@ DECISIONS: Final = 10  # on one operation whose secret comes and goes, or change
 NOTHING_HELD: Final = Following((), int)
 
 
+def _denied(trail: Trail) -> AuthorizationError:
+    """What the caller asked for and may not do.
+
+    Where it depends on whether something is there which capability that takes, both are named.
+    """
+    wanted = trail.handler.capability
+    capability = f"{Capability.CREATE} or {Capability.UPDATE}" if callable(wanted) else wanted
+    path = str(trail.op.path)
+    return AuthorizationError(
+        "permission_denied",
+        f"permission denied: {capability} on {path} is not allowed",
+        capability=capability,
+        path=path,
+    )
+
+
 class Pipeline:
     """Runs operations. Exists only while the agent is unsealed; built by `vault.app`."""
 
@@ -178,6 +194,10 @@ class Pipeline:
                 raise
         self._count(op.name, "ok")
         return result  # 6
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
+        """Whether step 1 would succeed: asked before a large body is decoded."""
+        return await self._authenticator.knows(credential, origin)
 
     def _take_own(self, trail: Trail) -> None:
         """Count what anybody may do: else its records would fill the disk."""
@@ -287,7 +307,7 @@ class Pipeline:
             )
         )
         if not trail.decision.allowed:
-            raise AuthorizationError("permission_denied", "permission denied")
+            raise _denied(trail)
 
     async def _facts(self, trail: Trail) -> Facts:
         handler = trail.handler

@@ -19,6 +19,7 @@ import trio
 from msgspec.structs import replace
 
 from actors import World
+from protocols import json_text
 from vault.barrier import SYSTEM, UNKNOWN, Barrier
 from vault.crypto.encoding import BASE62
 from vault.crypto.errors import AuthenticationFailed, KeyFileError, MalformedShare, UnsealRefused
@@ -27,7 +28,7 @@ from vault.crypto.kek.file import FileRootKey
 from vault.crypto.kek.shamir import Progress, ShamirRootKey
 from vault.crypto.random import random_bytes
 from vault.crypto.unseal import SealConfig
-from vault.errors import ConflictError, UnavailableError, ValidationError, VaultError
+from vault.errors import ConflictError, SetupError, ValidationError, VaultError
 from vault.gate import SEAL_ROW, SealRecord
 from vault.model.instant import SECOND
 from vault.model.records import SystemRow
@@ -255,6 +256,8 @@ class RootKey:
         async with self._lock:
             if self._rekey is not None:
                 raise _busy("rekey")
+            if self._key_file is not None:
+                await self._at_key_file(self._key_file.require_folder)
             verifies = verifies and self._key_file is None  # the file is where it was written
             self._rekey = _Rekeying(*await self._new_attempt(), new=new, verifies=verifies)
         return await self.rekey_state()
@@ -353,7 +356,8 @@ class RootKey:
         )
         row = SystemRow(name=SEAL_ROW, value=msgspec.json.encode(new))
         if self._key_file is not None:
-            await self._prepared(self._key_file, made.root_key)
+            file, in_force = self._key_file, self._barrier.root_key
+            await self._at_key_file(partial(file.write_next, made.root_key, in_force=in_force))
         async with self._others() as tell:
             try:
                 epoch = await self._barrier.rekey(made.root_key, row)
@@ -371,13 +375,12 @@ class RootKey:
             log.error("the seal's state is read again at the next seal: %s", error)  # noqa: TRY400  # one line tells all
         return "" if self._key_file is None else await self._named(self._key_file)
 
-    async def _prepared(self, file: FileRootKey, key: bytes) -> None:
+    async def _at_key_file(self, step: Callable[[], None]) -> None:
+        """Raises `SetupError` where the file or its folder does not let it."""
         try:
-            await self._world.run_sync(
-                partial(file.write_next, key, in_force=self._barrier.root_key)
-            )
+            await self._world.run_sync(step)
         except KeyFileError as error:
-            raise UnavailableError("key_file", str(error)) from None
+            raise SetupError("key_file", str(error)) from None
 
     async def _named(self, file: FileRootKey) -> str:
         """What is wrong, or nothing. A start finds the key by either name, and tries it again."""
@@ -400,7 +403,7 @@ class RootKey:
         row = await self._barrier.get(SYSTEM, SEAL_ROW)
         if row is None:
             raise RuntimeError("an open vault has a seal row")
-        return msgspec.json.decode(row.value, type=SealRecord)
+        return json_text.decode(row.value, type=SealRecord)
 
     def _prove(self, root_key: bytes) -> bool:
         """True for the root key. Raises `AuthenticationFailed`."""

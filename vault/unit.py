@@ -5,6 +5,7 @@
 It exists while the vault is unsealed, and is taken down in reverse.
 """
 
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from typing import Final, Protocol
+
+import trio
 
 from actors import Node, World
 from actors.periodic import Job, working
@@ -51,7 +54,7 @@ from vault.config import Settings
 from vault.config.caching import Cache as Caching
 from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
-from vault.errors import TamperedError
+from vault.errors import TamperedError, VaultError
 from vault.footing import DatabaseWatch, Footing, Places, alert_of, find_footing
 from vault.gate import Unit
 from vault.handlers.access import AccessCounters
@@ -99,6 +102,8 @@ from vault.work.failures import EVERY, FAILURES, REFUSALS, RefusedReport, report
 from vault.work.lockouts import LockoutReport
 from vault.work.rewrap import KeyRewrap
 from vault.work.rotation import KeyRotation
+
+log: Final = logging.getLogger("freehold.seal")
 
 FLUSH_EVERY: Final = 10.0  # seconds; what a crash may lose of counters that the audit log has too
 SWEEP_EVERY: Final = 60.0  # seconds; expired tokens are refused at once, and cleared away by this
@@ -185,6 +190,7 @@ async def open_unit(
         tampered = partial(_alert, parts, AlertCode.STORE_TAMPERED)
         watch = DatabaseWatch(footing.marker, audit, seal.want_seal, world, tampered)
         async with (
+            _exact_uses(barrier),
             _lent(parts, footing, barrier, wired.book),
             inspecting_database(store, watch, footing.foreign_writes, world),
             working(wired.jobs, world) as work,
@@ -409,6 +415,19 @@ def _pipeline(
         ),
         following=following,
     )
+
+
+@asynccontextmanager
+async def _exact_uses(barrier: Barrier) -> AsyncIterator[None]:
+    """Behind the block nothing seals any more: the key uses that it did not need are given back."""
+    try:
+        yield
+    finally:
+        with trio.CancelScope(shield=True):
+            try:
+                await barrier.return_unused()
+            except VaultError as error:
+                log.warning("all reserved uses of the key count as used: %s", str(error))
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ from control.model.agents import AgentFilter, Life, Presence, State
 from control.model.names import Limit, Prose, Slug, Tags
 from control.model.people import Role
 from control.model.records import Severity
-from control.services.witness import accept
 from control.store import records
 from control.store.alerts import Narrow
 from protocols.instant import rfc3339
@@ -66,7 +65,9 @@ class Because(Struct, frozen=True, forbid_unknown_fields=True):
 class NewCommand(Struct, frozen=True, forbid_unknown_fields=True):
     """A listed word; there is no argument."""
 
-    command: CommandName
+    command: Literal[
+        "send_metrics", "send_checkpoint", "send_policy_status", "renew_certificate", "rotate_kek"
+    ]
 
 
 class Assigned(Struct, frozen=True, forbid_unknown_fields=True):
@@ -201,7 +202,7 @@ async def policy(call: Call, org: str, vault: str) -> views.AssignmentView:
     errors=(409, 503),
 )  # fmt: skip
 async def command(call: Call, org: str, vault: str, *, body: NewCommand) -> views.CommandView:
-    asked = await call.plane.commands.ask(org, vault, body.command, call.caller.actor)
+    asked = await call.plane.commands.ask(org, vault, CommandName(body.command), call.caller.actor)
     return views.command(asked)
 
 
@@ -245,8 +246,7 @@ async def checkpoint(call: Call, org: str, vault: str) -> Checkpoint:
     body=Because, status=NO_CONTENT,
 )  # fmt: skip
 async def accept_log(call: Call, org: str, vault: str, *, body: Because) -> None:  # noqa: ARG001  # recorded
-    if not await call.plane.store.write(lambda tx: accept(tx, org, vault)):
-        raise NotFoundError("not_found", "this agent's log has no fault")
+    await call.plane.alerts.accept_log(org, vault)
 
 
 @metrics.add("GET", _AGENTS + "/{vault}/metrics", "The names of its series", returns=list[str])

@@ -6,11 +6,12 @@ from msgspec import Meta, Struct
 
 from control.api import views
 from control.api.endpoint import CREATED, Call, Endpoints
-from control.errors import NotFoundError
+from control.errors import NotFoundError, ValidationError
 from control.model.documents import Document, checked
 from control.model.names import Limit, Prose
 from control.model.people import Role
 from control.model.policies import MAX_STEPS, MAX_TARGETS, Plan, Target
+from control.services.rollouts import Draft
 
 policies = Endpoints("policies", "What agents enforce, in versions.")
 rollouts = Endpoints("rollouts", "A version on its way to the agents.")
@@ -34,10 +35,16 @@ class Targets(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewRollout(Struct, frozen=True, forbid_unknown_fields=True):
-    """A version to be rolled out."""
+    """A version to be rolled out: one that is there, or a `document` that becomes the next one.
 
-    version: Number
+    `targets`: whom the policy is for with this roll-out; null leaves it. A refusal changes nothing.
+    """
+
+    version: Number | None = None
     plan: Plan = Plan()
+    document: Document | None = None
+    comment: Prose = ""
+    targets: Annotated[tuple[Target, ...], Meta(max_length=MAX_TARGETS)] | None = None
 
 
 class At(Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,7 +142,7 @@ async def diff(call: Call, org: str, policy: str, *, query: Between) -> Diff:
 
 @policies.add(
     "PUT", _POLICIES + "/{policy}/targets", "Whom it is for: agents, tags, or all",
-    role=Role.OPERATOR, fresh=True, body=Targets, returns=views.PolicyView,
+    role=Role.OPERATOR, fresh=True, body=Targets, returns=views.PolicyView, errors=(409,),
 )  # fmt: skip
 async def point(call: Call, org: str, policy: str, *, body: Targets) -> views.PolicyView:
     return views.policy(await call.plane.policies.point(org, policy, body.targets))
@@ -152,10 +159,18 @@ async def status(call: Call, org: str, policy: str, *, query: Behind) -> list[vi
 
 @rollouts.add(
     "POST", _POLICIES + "/{policy}/rollouts", "Begin to roll out a version", role=Role.OPERATOR,
-    fresh=True, body=NewRollout, status=CREATED, returns=views.RolloutView, errors=(409,),
+    fresh=True, body=NewRollout, unrecorded=("document",), status=CREATED,
+    returns=views.RolloutView, errors=(409,),
 )  # fmt: skip
 async def start(call: Call, org: str, policy: str, *, body: NewRollout) -> views.RolloutView:
-    made = await call.plane.rollouts.start(org, policy, body.version, body.plan, call.caller.actor)
+    if body.version is not None and body.document is None:
+        what: int | Draft = body.version
+    elif body.version is None and body.document is not None:
+        what = Draft(body.document, body.comment)
+    else:
+        raise ValidationError("candidate_invalid", "give a version or a document, one of them")
+    by = call.caller.actor
+    made = await call.plane.rollouts.start(org, policy, what, body.plan, by, targets=body.targets)
     return views.rollout(made)
 
 

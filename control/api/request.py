@@ -10,6 +10,7 @@ from control.api.endpoint import FORM, Endpoint, Nothing
 from control.api.faults import told
 from control.errors import ValidationError
 from control.model.names import is_slug
+from protocols import json_text
 
 MAX_BODY: Final = 256 * 1024
 MAX_QUERY_FIELDS: Final = 32
@@ -58,7 +59,7 @@ def _body(endpoint: Endpoint, body: bytes, content_type: str) -> Any:
     if body.count(b"[") + body.count(b"{") > MAX_BRACKETS or rb"\u0000" in body:
         raise ValidationError("body_invalid", "the body is nested too much or holds a NUL")
     try:
-        return msgspec.json.decode(body or b"{}", type=endpoint.body)
+        return json_text.decode(body or b"{}", type=endpoint.body)
     except msgspec.ValidationError as error:
         raise _faulty(str(error), endpoint.body, "body") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

@@ -1,7 +1,7 @@
 """How things look to a caller: no digest, no password, times as RFC 3339."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -10,17 +10,18 @@ from control.model.links import Command
 from control.model.people import Membership, Organization, Role, Token, TokenKind, User
 from control.model.policies import (
     Outcome,
-    Plan,
     Policy,
     PolicyVersion,
     Rollout,
     RolloutState,
     Standing,
+    StoredPlan,
     Target,
 )
 from control.model.records import Alert, AlertState, AuditEvent, Sample, Severity
 from control.services.rollout import Progress
 from protocols.instant import SECOND, rfc3339, rfc3339_or_none
+from protocols.link.vocabulary import CommandOutcome
 
 
 class OrganizationView(Struct, frozen=True):
@@ -127,7 +128,7 @@ class RolloutView(Struct, frozen=True):
     policy: str
     version: int
     previous: int
-    plan: Plan
+    plan: StoredPlan
     step: int
     state: RolloutState
     reason: str
@@ -148,8 +149,17 @@ class AssignmentView(Struct, frozen=True):
     changed_at: str
 
 
+WHY_NOT: Final[Mapping[str, str]] = {
+    CommandOutcome.REFUSED: "the agent's owner has not allowed it: control_plane.allow_commands",
+    CommandOutcome.UNSUPPORTED: "this version of the agent cannot do it",
+    CommandOutcome.EXPIRED: "the agent did not come back in time",
+    CommandOutcome.FAILED: "see the agent's log",
+}
+"""Of a command, by its outcome."""
+
+
 class CommandView(Struct, frozen=True):
-    """What an agent was asked to do; `outcome` is empty until it tells."""
+    """What an agent was asked to do; `outcome` is empty until it tells, `reason` says why not."""
 
     id: str
     vault: str
@@ -158,6 +168,7 @@ class CommandView(Struct, frozen=True):
     created_at: str
     expires_at: str
     outcome: str
+    reason: str
     done_at: str | None
 
 
@@ -314,6 +325,7 @@ def command(row: Command) -> CommandView:
         row.created_by,
         *times,
         row.outcome,
+        WHY_NOT.get(row.outcome, ""),
         rfc3339_or_none(row.done_at),
     )
 

@@ -93,6 +93,8 @@ RESOURCES: Final[Sequence[Endpoints]] = (
     replays.replays,
     api,
 )
+MAX_UNKNOWN_BODY: Final = 16 << 10
+"""Bytes of a JSON body that is decoded before the caller is authenticated."""
 _DOCUMENT: Final = encoded(RESOURCES)
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -137,9 +139,13 @@ async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
     malformed: ControlError | None = None
     try:
         body = cast("bytes", await request.get_data(as_text=False))
+        if len(body) > MAX_UNKNOWN_BODY and endpoint.media_type == JSON:
+            await _need_known(plane, endpoint, values, visited)
         arguments = decoded(endpoint, body, request.query_string, request.content_type or "")
     except ValidationError as error:
         malformed = _typed(error)
+    except AuthenticationError as error:
+        malformed = error
     if not path_is_fine(values):
         malformed = NotFoundError("not_found", "there is nothing of this name")
 
@@ -164,6 +170,22 @@ async def _answer(plane: Plane, endpoint: Endpoint, **values: str) -> Response:
             raise
         result = None  # a browser came by itself: the page that it is sent to tells the code
     return dress(_response(endpoint, result), visited.reply, visited.own)
+
+
+async def _need_known(
+    plane: Plane, endpoint: Endpoint, values: dict[str, str], visited: Visit
+) -> None:
+    """Refuse a large body of a caller who is not known, before it is decoded.
+
+    Raises `TooLargeError` where no credential is needed, else `AuthenticationError`.
+    """
+    if endpoint.public:
+        raise TooLargeError(
+            "body_too_large", f"a body has at most {MAX_UNKNOWN_BODY} bytes where nobody signs in"
+        )
+    op = _operation(endpoint, values, {}, visited, mutates=False)
+    if not await plane.pipeline.knows(op):
+        raise AuthenticationError("unauthenticated", "sign in first")
 
 
 async def _reserve(size: int) -> None:

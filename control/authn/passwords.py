@@ -63,13 +63,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """The PHC string to store. Raises `ValidationError` for one that is too short or long."""
-        if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-            raise ValidationError(
-                "password_invalid",
-                f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters",
-                field="password",
-            )
-        return await self._hash(password)
+        return await self._hash(check_length(password))
 
     async def matches(self, stored: str | None, password: str) -> bool:
         """Whether it is the one; the same work when nothing is stored."""
@@ -91,3 +85,14 @@ class Passwords:
             return self._hasher.verify(stored, given)
         except (VerificationError, InvalidHashError):
             return False
+
+
+def check_length(password: str) -> str:
+    """The same. Raises `ValidationError` for one that is too short or long."""
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+        raise ValidationError(
+            "password_invalid",
+            f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters",
+            field="password",
+        )
+    return password

@@ -27,6 +27,7 @@ from control.errors import AuthenticationError, UnavailableError, ValidationErro
 from control.notify.errors import FailedError, RefusedError
 from control.notify.reach import ANYWHERE, Place, Resolve, resolve
 from control.notify.reach import Reach as Outward
+from protocols import json_text
 
 SECONDS: Final = 10.0  # for one answer
 MAX_BODY: Final = 256 * 1024
@@ -265,7 +266,7 @@ async def _bounded(reply: httpx2.Response) -> bytes:
 
 def _decoded(body: bytes, shape: type[T]) -> T:
     try:
-        return msgspec.json.decode(body, type=shape)
+        return json_text.decode(body, type=shape)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise _unreachable() from None
 

@@ -23,6 +23,7 @@ from cryptography.x509 import Certificate
 from control.ca.issuer import Standing
 from control.ca.rollover import Phase, Rollover, finish, start, switch
 from control.errors import ConflictError, NotFoundError, UnavailableError
+from protocols import json_text
 from protocols.pki.authority import Authority, Cross, Root, is_cross, same_authority
 from protocols.pki.ceremony import cross_sign, new_root, sign_intermediate
 from protocols.pki.certificates import der, parse_pem, pem, public_key
@@ -59,7 +60,7 @@ class CaDirectory:
             way = f"freehold control ca init --root FOLDER --directory {self.path}"
             raise NotFoundError("ca_missing", f"no authority in {self.path}; make one first: {way}")
         try:
-            return msgspec.json.decode(read(file), type=Rollover)
+            return json_text.decode(read(file), type=Rollover)
         except (msgspec.DecodeError, PkiError) as error:
             raise UnavailableError("ca_damaged", f"{file} cannot be read") from error
 

@@ -17,6 +17,7 @@ from actors.world import World
 from control.ca.issuer import Entry, Issuer
 from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx
 from control.errors import AuthorizationError, ConflictError, NotFoundError
+from control.model.conditions import AGENT_LOCKED
 from control.model.records import Alert, Severity
 from protocols.pki.chain import Agent as Peer
 from protocols.pki.names import AgentName
@@ -125,7 +126,7 @@ class Revocation:
             id=self._world.new_id(),
             org=agent.name.org,
             vault=agent.name.vault,
-            code="agent_locked",
+            code=AGENT_LOCKED,
             severity=Severity.CRITICAL,
             message=f"agent {agent.name.vault} is locked: {STOLEN}; enrol it anew",
             at=now,

@@ -5,10 +5,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-import msgspec
-
 from control.errors import ValidationError
 from control.model.compliance import Control, Evidence, Framework, Judged, NoteView, Result
+from protocols import json_text
 
 _FOLDER: Final = "frameworks"
 
@@ -18,7 +17,7 @@ def frameworks() -> Mapping[str, Framework]:
     """All of them by id, in the order of their ids."""
     folder = files("control.compliance") / _FOLDER
     found = sorted((item for item in folder.iterdir() if item.name.endswith(".json")), key=str)
-    decoded = (msgspec.json.decode(item.read_bytes(), type=Framework) for item in found)
+    decoded = (json_text.decode(item.read_bytes(), type=Framework) for item in found)
     return {framework.id: framework for framework in decoded}
 
 

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from control.compliance.proofs import faults
 from control.crypto import is_signed, same_bytes, sha256
 from control.model.compliance import Evidence, Header, Judged
+from protocols import json_text
 
 FORMAT: Final = "freehold-report-v1"
 DOMAIN: Final = FORMAT.encode() + b"\0"
@@ -83,19 +84,19 @@ def sealed(report: Report, sign: Sign, public: bytes) -> tuple[bytes, str]:
 
 def opened(data: bytes) -> Report:
     """What a file says, whole or not. Raises `msgspec.DecodeError`."""
-    file = msgspec.json.decode(data, type=File)
+    file = json_text.decode(data, type=File)
     return Report(
-        header=msgspec.json.decode(file.header, type=Header),
-        evidence={k: msgspec.json.decode(v, type=Evidence) for k, v in file.evidence.items()},
-        controls=[msgspec.json.decode(part, type=Judged) for part in file.controls.values()],
+        header=json_text.decode(file.header, type=Header),
+        evidence={k: json_text.decode(v, type=Evidence) for k, v in file.evidence.items()},
+        controls=[json_text.decode(part, type=Judged) for part in file.controls.values()],
     )
 
 
 def verify(data: bytes, public: bytes) -> Verdict:
     """Hold a file against its signature by this key (32 bytes), and each proof against itself."""
     try:
-        file = msgspec.json.decode(data, type=File)
-        manifest = msgspec.json.decode(file.manifest, type=Manifest)
+        file = json_text.decode(data, type=File)
+        manifest = json_text.decode(file.manifest, type=Manifest)
         signature = bytes.fromhex(file.signature)
     except (msgspec.DecodeError, ValueError):
         return Verdict(digest="", faults=("this is no report, or its outline was edited",))

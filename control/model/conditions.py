@@ -32,15 +32,27 @@ REPORTED: Final = frozenset(
     )
 )
 """What an agent says of itself for as long as it holds (`Conditions`, `Workers` of the link)."""
-CONDITIONS: Final = REPORTED | {
-    *(OFFLINE, REFUSING, CHANNEL_FAILING, ROLLOUT_HALTED, BUNDLE_FULL),
-    *(OWNER_GONE, CRITICAL_UNDELIVERED),
-}
+CONTRADICTED: Final = frozenset({"audit_fork", "audit_rollback", "audit_key"})
+"""An agent's audit log is not the one that was cosigned; over when a person accepts the log."""
+AGENT_LOCKED: Final = "agent_locked"
+TRAIL_BROKEN: Final = "trail_broken"
+ON_RECORD: Final = CONTRADICTED | {AGENT_LOCKED}
+"""What holds of an agent whether it is heard or not."""
+HEARD: Final = REPORTED | {OFFLINE, REFUSING, BUNDLE_FULL}
+"""What is over for an agent that nobody listens to any more."""
+CONDITIONS: Final = (
+    HEARD
+    | ON_RECORD
+    | {CHANNEL_FAILING, ROLLOUT_HALTED, TRAIL_BROKEN, OWNER_GONE, CRITICAL_UNDELIVERED}
+)
 
 _ENDS: Final = {
     OFFLINE: "agent {vault} is heard again",
     SEALED: "agent {vault} is unsealed",
     REFUSING: "agent {vault} serves requests again",
+    AGENT_LOCKED: "agent {vault} is enrolled anew or retired",
+    TRAIL_BROKEN: "the trail of people is the one that was signed",
+    **dict.fromkeys(CONTRADICTED, "the audit log of agent {vault} was accepted"),
 }
 _MESSAGES: Final[Mapping[str, str]] = {
     SEALED: "agent {vault} is sealed: it serves nothing until it is unsealed",

@@ -6,10 +6,11 @@ from msgspec.structs import replace
 
 from actors import World
 from control.errors import NotFoundError
-from control.model.conditions import ends_by_itself
+from control.model.conditions import CONTRADICTED, ends_by_itself
 from control.model.notices import Kind, notice_of
 from control.model.records import Alert, Severity
 from control.services.events import Bus, Event, Topic
+from control.services.witness import accept
 from control.store import alerts, notices
 from control.store.alerts import ANY, Narrow
 from control.store.rows import Tx
@@ -112,6 +113,21 @@ class Alerts:
         seen = await self._store.write(change)
         self.tell(seen)
         return seen
+
+    async def accept_log(self, org: str, vault: str) -> None:
+        """Have an agent's log witnessed anew, and end the alerts about it.
+
+        Raises `NotFoundError` for one that has no fault, and as `witness.accept` does.
+        """
+        now = self._world.now()
+
+        def change(tx: Tx) -> list[Alert]:
+            settled = accept(tx, org, vault)
+            if not settled:
+                raise NotFoundError("not_found", "this agent's log has no fault")
+            return alerts.resolve(tx, org, CONTRADICTED, settled, now=now)
+
+        self.tell(*await self._store.write(change))
 
     async def settle(self) -> None:
         """Notify the ends of conditions that came and went, once they have held."""

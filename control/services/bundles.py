@@ -73,12 +73,17 @@ def renew(
 
 
 class Documents:
-    """Documents as bundles carry them, each read once in a transaction."""
+    """Documents as bundles carry them, each read once in a transaction.
 
-    def __init__(self, tx: Tx, org: str) -> None:
+    `known`: those of versions that are not stored yet.
+    """
+
+    def __init__(
+        self, tx: Tx, org: str, known: Mapping[tuple[str, int], bytes] | None = None
+    ) -> None:
         self._tx = tx
         self._org = org
-        self._found: dict[tuple[str, int], bytes] = {}
+        self._found = dict(known or {})
 
     def of(self, contents: Mapping[str, int]) -> tuple[bytes, ...]:
         """UTF-8 JSON of each policy, by name."""

@@ -22,13 +22,15 @@ from msgspec import Struct
 
 from actors import World
 from control.crypto import SigningKey, is_signed
+from control.model.conditions import TRAIL_BROKEN
 from control.model.people import PLATFORM
 from control.model.records import Severity
 from control.services.alerts import Alerts
-from control.store import bases, records
+from control.store import alerts, bases, records
 from control.store.bases import Base
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols import json_text
 from protocols.errors import TamperedError, UnavailableError
 from protocols.lockfile import LockFile
 from protocols.pki import files
@@ -56,13 +58,14 @@ class Heads:
 
     A head takes the place of an older one only when the trail still holds that: what was changed
     while nobody looked is not signed over. It raises an alert, once a start, and the file stays.
+    The alert ends when the trail holds again what was signed.
     """
 
     def __init__(
-        self, store: Store, alerts: Alerts, key: SigningKey, path: Path, world: World
+        self, store: Store, alerts_: Alerts, key: SigningKey, path: Path, world: World
     ) -> None:
         self._store = store
-        self._alerts = alerts
+        self._alerts = alerts_
         self._sign = key.sign
         self.public = key.public_key().public_bytes_raw()
         self._path = path
@@ -85,9 +88,12 @@ class Heads:
 
     async def _keep(self) -> None:
         kept = self._kept = await self._world.run_sync(self._newest)
-        changed, broken = await self._store.read(lambda tx: _compared(tx, kept, self.public))
+        changed, broken, told = await self._store.read(lambda tx: _compared(tx, kept, self.public))
         for org in broken:
             await self._warn(org, "the trail of people is not the one that was signed")
+        for org in sorted(told & kept.keys() - set(broken)):
+            self._told.discard(org)
+            await self._alerts.resolve(org, [TRAIL_BROKEN])
         if changed:
             signed = {org: self._signed(org, *end) for org, end in changed.items()}
             self._kept = await self._world.run_sync(partial(self._put, signed))
@@ -130,7 +136,7 @@ class Heads:
         if org in self._told:
             return
         self._told.add(org)
-        alert = self._alerts.make(org, "", "trail_broken", Severity.CRITICAL, message)
+        alert = self._alerts.make(org, "", TRAIL_BROKEN, Severity.CRITICAL, message)
         await self._alerts.fire(alert)
 
     def base(self, org: str, size: int, digest: bytes) -> Head:
@@ -158,8 +164,11 @@ def is_base(base: Base, public: bytes) -> bool:
 
 def _compared(
     tx: Tx, kept: dict[str, Head], public: bytes
-) -> tuple[dict[str, tuple[int, bytes]], list[str]]:
-    """The ends that are to be signed, and the organizations whose trail lacks what was signed."""
+) -> tuple[dict[str, tuple[int, bytes]], list[str], set[str]]:
+    """The ends that are to be signed, and the organizations whose trail lacks what was signed.
+
+    And those with an alert that says so.
+    """
     ends = {org: (size, digest) for org, size, digest in records.ends(tx)}
     broken = [
         org
@@ -171,7 +180,7 @@ def _compared(
         for org, end in ends.items()
         if org not in broken and (org not in kept or end != (kept[org].size, kept[org].hash))
     }
-    return fresh, broken
+    return fresh, broken, {org for org, _ in alerts.firing_anywhere(tx, TRAIL_BROKEN)}
 
 
 def holds(tx: Tx, head: Head, public: bytes) -> bool:
@@ -204,7 +213,7 @@ def encoded(heads: Iterable[Head]) -> bytes:
 def decoded(data: bytes, public: bytes) -> dict[str, Head]:
     """The heads of a file by organization. Raises `TamperedError` for one not signed by us."""
     try:
-        heads = msgspec.json.decode(data, type=list[Head])
+        heads = json_text.decode(data, type=list[Head])
     except msgspec.DecodeError:
         raise TamperedError(
             "trail_heads", "the file of heads is not one: take it from where it was kept apart"

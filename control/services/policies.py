@@ -12,11 +12,19 @@ from msgspec.structs import replace
 
 from actors import World
 from actors.periodic import Bell
-from control.errors import NotFoundError, ValidationError
+from control.errors import ConflictError, NotFoundError, ValidationError
 from control.model.conditions import BUNDLE_FULL
 from control.model.documents import Document, checked
 from control.model.names import MAX_PAGE, slug
-from control.model.policies import Assignment, Outcome, Policy, PolicyVersion, Standing, Target
+from control.model.policies import (
+    Assignment,
+    Outcome,
+    Policy,
+    PolicyVersion,
+    Rollout,
+    Standing,
+    Target,
+)
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
 from control.services.bundles import Terms, assign, renew
@@ -69,11 +77,7 @@ class Policies:
         now = self._world.now()
 
         def change(tx: Tx) -> PolicyVersion:
-            policy = policies.policy(tx, org, name)
-            if policy is None:
-                if len(policies.policies_of(tx, org)) >= MAX_POLICIES:
-                    raise ValidationError("too_many", f"at most {MAX_POLICIES} policies")
-                policy = Policy(org, name, 0, 0, (), now, now)
+            policy = policy_to_write(tx, org, name, now)
             head = policy.head + 1
             made = PolicyVersion(org, name, head, plain, comment, by, now)
             policies.put_policy(tx, replace(policy, head=head, changed_at=now))
@@ -110,16 +114,19 @@ class Policies:
         return await self._world.run_sync(_diff, before, after, limiter=self._comparing)
 
     async def point(self, org: str, name: str, targets: tuple[Target, ...]) -> Policy:
-        """Whom the policy is for, from now on."""
-        for target in targets:
-            if (target.vault is not None) + (target.tag is not None) + target.all != 1:
-                raise ValidationError(
-                    "target_invalid", "a target is one of vault, tag and all", field="targets"
-                )
+        """Whom the policy is for, from now on.
+
+        Raises `ConflictError` (`rollout_open`) while a roll-out that changes them is open.
+        """
+        check_targets(targets)
         now = self._world.now()
 
         def change(tx: Tx) -> Policy:
-            pointed = replace(require_policy(tx, org, name), targets=targets, changed_at=now)
+            policy = require_policy(tx, org, name)
+            for rollout in policies.open_rollouts(tx, org):
+                if rollout.policy == name and rollout.plan.targets is not None:
+                    raise rollout_open(rollout)
+            pointed = replace(policy, targets=targets, changed_at=now)
             policies.put_policy(tx, pointed)
             return pointed
 
@@ -337,6 +344,34 @@ def require_policy(tx: Tx, org: str, name: str) -> Policy:
     if found is None:
         raise NotFoundError("not_found", "there is no such policy")
     return found
+
+
+def policy_to_write(tx: Tx, org: str, name: str, now: int) -> Policy:
+    """The policy, or a new one that is not stored yet. Raises `ValidationError` (`too_many`)."""
+    found = policies.policy(tx, org, name)
+    if found is None:
+        if len(policies.policies_of(tx, org)) >= MAX_POLICIES:
+            raise ValidationError("too_many", f"at most {MAX_POLICIES} policies")
+        found = Policy(org, name, 0, 0, (), now, now)
+    return found
+
+
+def check_targets(targets: tuple[Target, ...]) -> None:
+    """Raises `ValidationError` (`target_invalid`)."""
+    for target in targets:
+        if (target.vault is not None) + (target.tag is not None) + target.all != 1:
+            raise ValidationError(
+                "target_invalid", "a target is one of vault, tag and all", field="targets"
+            )
+
+
+def rollout_open(rollout: Rollout) -> ConflictError:
+    """What a policy's open roll-out does not allow."""
+    return ConflictError(
+        "rollout_open",
+        f"version {rollout.version} of {rollout.policy} has a roll-out on its way "
+        f"({rollout.state}, id {rollout.id}): finish it or roll it back first",
+    )
 
 
 def require_version(tx: Tx, org: str, name: str, number: int) -> PolicyVersion:

@@ -104,7 +104,7 @@ def moved(
     changed = living(agent, to, reason, now=now)
     changed = replace(changed, last_seen=max(changed.last_seen, heard))
     agents.put_agent(tx, changed)
-    alerts.resolve_agent(tx, org, vault, now)
+    alerts.follow_life(tx, org, vault, to, now)
     ledger = SqlLedgerTx(tx)
     enrolled = ledger.agent(AgentName(org, vault))
     if enrolled is not None:

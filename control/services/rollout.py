@@ -48,7 +48,10 @@ class Progress(Struct, frozen=True):
         """Whether nobody is waited for: who is away is not, if the version is shown to work.
 
         That takes one of those whom the step has added. If it has added nobody, anybody will do.
+        A version that no agent was given is not shown to work.
         """
+        if not self.wanted + self.applied + self.failed:
+            return False
         if self.added:
             return self.wanted == self.away and self.shown > 0
         return self.wanted == self.away and (self.applied > 0 or not self.wanted)

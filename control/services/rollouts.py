@@ -2,19 +2,39 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.errors import ConflictError, NotFoundError
+from control.errors import ConflictError, NotFoundError, ValidationError
 from control.model.agents import Member
 from control.model.conditions import ROLLOUT_HALTED
-from control.model.policies import UNSETTLED, Outcome, Plan, Policy, Rollout, RolloutState
+from control.model.documents import Document, checked
+from control.model.names import slug
+from control.model.policies import (
+    UNSETTLED,
+    Outcome,
+    Plan,
+    Policy,
+    PolicyVersion,
+    Rollout,
+    RolloutState,
+    StoredPlan,
+    Target,
+)
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
-from control.services.policies import Policies, require_policy, require_version
+from control.services.policies import (
+    Policies,
+    check_targets,
+    policy_to_write,
+    require_policy,
+    require_version,
+    rollout_open,
+)
 from control.services.rollout import Next, Progress, added, judge, reach, reached, steps, tally
 from control.services.room import HOLDS, full_among, need_room
 from control.services.wanting import HAVING, is_away, is_silent, targeted
@@ -27,6 +47,17 @@ Step = Callable[[Tx, Rollout], Rollout]
 LOOK_EVERY: Final = 15.0  # seconds
 PATIENCE: Final = 3.0  # seconds for which what has changed in a large fleet may wait
 OPEN: Final = frozenset({RolloutState.RUNNING, RolloutState.HALTED})
+
+
+class Draft(Struct, frozen=True):
+    """A document that is to be a policy's next version."""
+
+    document: Document
+    comment: str = ""
+
+    def plain(self, name: str) -> Any:
+        """The document as it is stored. Raises `ValidationError`."""
+        return msgspec.to_builtins(checked(self.document, slug(name, "policy")))
 
 
 class Seen(Struct, frozen=True):
@@ -59,36 +90,75 @@ class Rollouts:
         self._world = world
         self._seen: dict[str, Seen] = {}
 
-    async def start(self, org: str, name: str, version: int, plan: Plan, by: str) -> Rollout:
+    async def start(
+        self,
+        org: str,
+        name: str,
+        what: "int | Draft",
+        plan: Plan,
+        by: str,
+        *,
+        targets: tuple[Target, ...] | None = None,
+    ) -> Rollout:
         """Begin with the first step. One policy has one open roll-out at a time.
 
+        `what`: the number of a version, or a draft that becomes the next one. `targets`: whom the
+        policy is for with this roll-out; None leaves it. A refusal changes nothing.
+
         Raises `ValidationError` (`bundle_too_large`) for what some agent's bundle would not hold,
-        and `ConflictError` (`still_there`) for what was taken back and has not left them yet.
+        (`no_targets`) for a policy that is for nobody, and `ConflictError` (`rollout_open`,
+        `still_there`: what was taken back and has not left the agents yet).
         """
         now, rollout_id = self._world.now(), self._world.new_id()
+        draft = None if isinstance(what, int) else what.plain(name)
+        check_targets(targets or ())
+
+        def wished(tx: Tx) -> tuple[Policy, Policy, int]:
+            """The policy as it is and as the roll-out wants it; the version."""
+            if isinstance(what, int):
+                before = require_policy(tx, org, name)
+                require_version(tx, org, name, what)
+                version = what
+            else:
+                before = policy_to_write(tx, org, name, now)
+                version = before.head + 1
+            _need_none_open(tx, before)
+            policy = before if targets is None else replace(before, targets=targets)
+            if not policy.targets:
+                raise ValidationError(
+                    "no_targets", f"{name} is for nobody: say for whom with 'targets'"
+                )
+            return before, policy, version
 
         def look(tx: Tx) -> policies.Steering:
-            policy = require_policy(tx, org, name)
-            require_version(tx, org, name, version)
-            _need_none_open(tx, policy)
-            need_room(tx, org, policy, version)
+            _, policy, version = wished(tx)
+            need_room(tx, org, policy, version, draft)
             return policies.steering(tx, org)
 
         seen = await self._store.read(look)  # all agents: the writer is not held for it
 
         def change(tx: Tx) -> Rollout:
-            policy = require_policy(tx, org, name)
+            before, policy, version = wished(tx)
             if policies.steering(tx, org) != seen:  # somebody decided something meanwhile
-                _need_none_open(tx, policy)
-                need_room(tx, org, policy, version)
+                need_room(tx, org, policy, version, draft)
             _need_gone(tx, policy, version, plan)
+            if not isinstance(what, int):
+                policy = replace(policy, head=version)
+                row = PolicyVersion(org, name, version, draft, what.comment, by, now)
+                policies.add_version(tx, row)
+            if policy != before:
+                policies.put_policy(tx, replace(policy, changed_at=now))
             made = Rollout(
                 id=rollout_id,
                 org=org,
                 policy=name,
                 version=version,
                 previous=policy.stable,
-                plan=plan,
+                plan=StoredPlan(
+                    **msgspec.structs.asdict(plan),
+                    targets=targets,
+                    previous_targets=None if targets is None else before.targets,
+                ),
                 step=0,
                 state=RolloutState.RUNNING,
                 reason="",
@@ -160,6 +230,7 @@ class Rollouts:
     async def roll_back(self, org: str, rollout_id: str, reason: str) -> Rollout:
         """Everybody gets the previous version again, in a new bundle; also after it was done.
 
+        The targets that came with it go back too, unless they were changed since.
         One that is done is not taken back while another of its policy is open (`rollout_open`).
         """
         now = self._world.now()
@@ -170,7 +241,11 @@ class Rollouts:
                 if policy.stable != rollout.version:
                     raise ConflictError("superseded", "another version is stable by now")
                 _need_none_open(tx, policy)  # it would go back to this one's version
-                policies.put_policy(tx, replace(policy, stable=rollout.previous, changed_at=now))
+                policy = replace(policy, stable=rollout.previous, changed_at=now)
+            previous = rollout.plan.previous_targets
+            if previous is not None and policy.targets == rollout.plan.targets:
+                policy = replace(policy, targets=previous, changed_at=now)
+            policies.put_policy(tx, policy)
             return replace(rollout, state=RolloutState.ROLLED_BACK, reason=reason)
 
         return await self._change(org, rollout_id, back, also=RolloutState.DONE)
@@ -328,8 +403,9 @@ def _reason(full: int) -> str:
 
 
 def _need_none_open(tx: Tx, policy: Policy) -> None:
-    if any(r.policy == policy.name for r in policies.open_rollouts(tx, policy.org)):
-        raise ConflictError("rollout_open", "this policy has a roll-out on its way")
+    for rollout in policies.open_rollouts(tx, policy.org):
+        if rollout.policy == policy.name:
+            raise rollout_open(rollout)
 
 
 def _need_gone(tx: Tx, policy: Policy, version: int, plan: Plan) -> None:

@@ -1,8 +1,9 @@
 """Whether what agents should have fits into their bundles."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from control.errors import ValidationError
@@ -18,13 +19,16 @@ HOLDS: Final = f"more than a bundle holds ({MAX_BUNDLE >> 10} KiB, {MAX_RULES} p
 Fit = Callable[[Mapping[str, int]], bool]
 
 
-def need_room(tx: Tx, org: str, policy: Policy, version: int) -> None:
+def need_room(tx: Tx, org: str, policy: Policy, version: int, draft: Any = None) -> None:
     """Raises `ValidationError` (`bundle_too_large`) for what some agent could not be sent.
+
+    `draft`: the document of a version that is not stored yet.
 
     Only where this version is to blame: an agent that is too full without it (a tag or target made
     it so) keeps nobody else from it. What is on its way counts as it is largest.
     """
-    documents = Documents(tx, org)
+    known = {} if draft is None else {(policy.name, version): msgspec.json.encode(draft)}
+    documents = Documents(tx, org, known)
     members = agents.members(tx, org)
     largest = _largest(tx, org, documents)
     wanted, fit = contents(largest, [], members, {}), _once(documents)
@@ -54,13 +58,18 @@ def full_among(tx: Tx, org: str, vaults: Iterable[str]) -> frozenset[str]:
 
 
 def _largest(tx: Tx, org: str, documents: Documents) -> list[Policy]:
-    """The policies, each with the larger of what it is and of what is on its way as `stable`."""
+    """The policies, each with the larger of what it is and of what is on its way as `stable`.
+
+    An open roll-out counts for the agents that have its policy by the targets before it, too.
+    """
     found = {policy.name: policy for policy in policies.policies_of(tx, org)}
     for rollout in policies.open_rollouts(tx, org):
         policy = found[rollout.policy]
         size = documents.size(policy.name, policy.stable) if policy.stable else -1
         if documents.size(policy.name, rollout.version) > size:
-            found[policy.name] = replace(policy, stable=rollout.version)
+            policy = replace(policy, stable=rollout.version)
+        before = rollout.plan.previous_targets or ()
+        found[policy.name] = replace(policy, targets=policy.targets + before)
     return list(found.values())
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from control.model.agents import Life, Member, Presence
 from control.model.policies import Policy, Rollout, Target
 from control.services.rollout import Having, reached
@@ -63,9 +65,16 @@ def contents(
     for policy in sorted(policies, key=lambda policy: policy.name):
         vaults = targeted(policy, agents)
         rollout = moving.get(policy.name)
-        new = reached(rollout, vaults, having) if rollout is not None else frozenset()
-        for vault in vaults:
-            version = rollout.version if rollout and vault in new else policy.stable
-            if version:
-                wanted[vault][policy.name] = version
+        if policy.stable:
+            for vault in vaults if rollout is None else targeted(_before(policy, rollout), agents):
+                wanted[vault][policy.name] = policy.stable
+        if rollout is not None:
+            for vault in reached(rollout, vaults, having):
+                wanted[vault][policy.name] = rollout.version
     return wanted
+
+
+def _before(policy: Policy, rollout: Rollout) -> Policy:
+    """The policy with the targets that its stable version has while the roll-out is open."""
+    previous = rollout.plan.previous_targets
+    return policy if previous is None else replace(policy, targets=previous)

@@ -157,8 +157,10 @@ def cosigned_at(tx: Tx, org: str, vault: str, size: int) -> Witnessed | None:
     return Witnessed(org, vault, log.size, log.root, log.note, log.at, "", log.signer)
 
 
-def accept(tx: Tx, org: str, vault: str) -> bool:
-    """A person has looked: the log may begin anew. Whether there was a fault.
+def accept(tx: Tx, org: str, vault: str) -> list[str]:
+    """A person has looked: the log may begin anew. Whose logs have no fault now; empty: none had.
+
+    That is this agent, and the one of the organization that the log was cosigned for.
 
     What another organization's enrolment has shown of this log counts as a fault of it, too.
     Raises `ConflictError` (`log_elsewhere`) for a log that was cosigned for another organization:
@@ -166,11 +168,12 @@ def accept(tx: Tx, org: str, vault: str) -> bool:
     """
     last = records.checkpoint(tx, org, vault)
     if last is None:
-        return False
+        return []
     log = records.witnessed_log(tx, parse(last.note).origin, last.signer)
     disputed = log is not None and log.disputed
     if not last.fault and not disputed:
-        return False
+        return []
+    settled = {vault}
     if log is not None and disputed:
         if log.org != org:
             raise ConflictError(
@@ -179,8 +182,11 @@ def accept(tx: Tx, org: str, vault: str) -> bool:
                 "organization: accept it there, or begin a new audit log at this agent",
             )
         records.put_witnessed_log(tx, replace(log, size=0, root=b"", disputed=False))
+        owner = records.checkpoint(tx, org, log.vault)
+        if owner is None or not owner.fault:
+            settled.add(log.vault)
     records.put_checkpoint(tx, replace(last, fault="", size=0, root=b"", signer=b""))
-    return True
+    return sorted(settled)
 
 
 def _other_log(last: Witnessed | None, head: Head, shown: Shown) -> Fault | None:

@@ -21,6 +21,7 @@ from control.model.history import Aspect, Turn, presence_of
 from control.store.history import note
 from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
 from control.store.tables import agent_tags, agents
+from protocols import json_text
 
 _PULSES: Final = sa.select(
     agents.c.vault, agents.c.presence, agents.c.last_seen, agents.c.health
@@ -145,7 +146,7 @@ def members(tx: Tx, org: str) -> list[Member]:
     for vault, life, text, presence, seen in tx.execute(_MEMBERS, {"org": org}):
         tags = read.get(text)
         if tags is None:
-            tags = read[text] = msgspec.json.decode(text, type=tuple[str, ...])
+            tags = read[text] = json_text.decode(text, type=tuple[str, ...])
         found.append(Member(vault, lives[life], tags, presences[presence], seen))
     return found
 

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 from msgspec.structs import replace
 
-from control.model.conditions import ends_by_itself
+from control.model.agents import Life
+from control.model.conditions import AGENT_LOCKED, HEARD, ends_by_itself
 from control.model.notices import notice_of, resolution_of
 from control.model.records import Alert, AlertState, worst
 from control.store.holds import is_held
@@ -94,10 +95,12 @@ def resolve(
     return [end(tx, row, now) for row in found]
 
 
-def resolve_agent(tx: Tx, org: str, vault: str, now: int) -> list[Alert]:
-    """End the conditions of an agent that nobody listens to any more."""
-    chosen = sa.select(alerts).where(_t.org == org, _t.vault == vault, _t.ended_at == 0)
-    return [end(tx, row, now) for row in every(tx, Alert, chosen) if ends_by_itself(row.code)]
+def follow_life(tx: Tx, org: str, vault: str, life: Life, now: int) -> list[Alert]:
+    """End the conditions of an agent that are over with its new life."""
+    codes = frozenset[str]() if life is Life.ACTIVE else HEARD
+    if life is not Life.LOCKED:
+        codes |= {AGENT_LOCKED}
+    return resolve(tx, org, codes, [vault], now=now)
 
 
 def end(tx: Tx, row: Alert, now: int) -> Alert:
@@ -129,6 +132,13 @@ def firing(tx: Tx, org: str, code: str) -> set[str]:
     """The agents at which this code fires."""
     mine = _t.org == org, _t.code == code, _t.ended_at == 0
     return set(tx.execute(sa.select(_t.vault).where(*mine).distinct()).scalars())
+
+
+def firing_anywhere(tx: Tx, code: str) -> list[tuple[str, str]]:
+    """Organization and agent of each alert of this code that fires, in order."""
+    mine = _t.code == code, _t.ended_at == 0
+    chosen = sa.select(_t.org, _t.vault).where(*mine).distinct().order_by(_t.org, _t.vault)
+    return [(org, vault) for org, vault in tx.execute(chosen)]
 
 
 def count(tx: Tx, org: str, vault: str, code: str, since: int) -> int:

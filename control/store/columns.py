@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from protocols import json_text
+
 # PostgreSQL's default collation depends on the machine; names are compared and ordered bytewise.
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
@@ -21,7 +23,7 @@ class Json(sa.types.TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ARG002
         """From text."""
-        return msgspec.json.decode(value)
+        return json_text.decode(value)
 
     @classmethod
     def column(cls, title: str) -> sa.Column[Any]:

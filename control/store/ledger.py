@@ -109,8 +109,7 @@ class SqlLedgerTx:
             agents.add_agent(self._tx, newcomer(*agent.name, life, now=agent.changed_at))
         elif known.life is not life:
             agents.put_agent(self._tx, living(known, life, agent.reason, now=agent.changed_at))
-            if life is not Life.ACTIVE:
-                alerts.resolve_agent(self._tx, *agent.name, agent.changed_at)
+            alerts.follow_life(self._tx, *agent.name, life, agent.changed_at)
 
     def certificate(self, serial: str) -> Issued | None:
         """By serial."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import sqlalchemy as sa
 
 from control.model.history import Aspect, Turn
@@ -20,6 +19,7 @@ from control.store.bodies import Around, parted, whole
 from control.store.history import note
 from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
 from control.store.tables import assignments, policies, policy_versions, rollouts
+from protocols import json_text
 
 
 class Since(NamedTuple):
@@ -246,7 +246,7 @@ def outcomes(tx: Tx, org: str) -> list[tuple[str, Outcome, dict[str, int]]]:
     for vault, outcome, text in tx.execute(_OUTCOMES, {"org": org}):
         contents = read.get(text)
         if contents is None:
-            contents = read[text] = msgspec.json.decode(text)
+            contents = read[text] = json_text.decode(text)
         found.append((vault, Outcome(outcome), contents))
     return found
 

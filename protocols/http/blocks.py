@@ -87,12 +87,13 @@ def _length(size: int) -> bytes:
 class BlockReader:
     """Requests out of header blocks; raises ProtocolViolationError for what is no such block."""
 
-    __slots__ = ("_decoder", "_known", "_limits")
+    __slots__ = ("_decoder", "_known", "_limits", "decoded")
 
     def __init__(self, limits: Limits) -> None:
         # Between the limit and twice as much a request can still be answered with 431.
         self._decoder = Decoder(max_header_list_size=2 * limits.header_bytes)
         self._limits = limits
+        self.decoded = 0  # fields so far, but for those of remembered blocks
         self._known: dict[tuple[bytes, bytes | None], Request] = {}
 
     def request(self, block: bytes) -> Request | RefusedError:
@@ -143,7 +144,9 @@ class BlockReader:
             raise ProtocolViolationError(ENHANCE_YOUR_CALM, "header_list") from error
         except (HPACKError, IndexError, TypeError) as error:  # as h2 expects of hpack
             raise ProtocolViolationError(COMPRESSION_ERROR, type(error).__name__) from error
-        return [(bytes(name), bytes(value)) for name, value in fields]
+        found = [(bytes(name), bytes(value)) for name, value in fields]
+        self.decoded += len(found)
+        return found
 
 
 @lru_cache(maxsize=4_096)  # paths, of less than 127 bytes each

@@ -6,6 +6,7 @@ the connection is a ProtocolViolationError. Held against the h2 library by a dif
 (docs/decisions/0015-http2.md).
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from protocols.http import frames
@@ -57,6 +58,8 @@ from protocols.http.windows import DEFAULT_WINDOW, InboundWindow
 
 __all__ = ["CANCEL", "INTERNAL_ERROR", "NO_ERROR", "H2Machine"]
 
+FIELDS = 512
+"""Header fields that are decoded in one turn of the event loop: some milliseconds."""
 _LONG_SETTINGS = 64  # bytes; real clients send six settings, in 36
 _PING_SIZE, _PRIORITY_SIZE, _GOAWAY_SIZE = 8, 5, 8
 
@@ -69,6 +72,7 @@ class H2Machine:
         self.meter = FrameMeter(limits, now)
         self._output = Output()
         self._reader = FrameReader()
+        self._frames: deque[Frame] = deque()  # that came and were not looked at yet
         self.streams = StreamTable()
         self._blocks = BlockReader(limits)
         self._block: tuple[int, int, bytearray] | None = None  # stream, flags, what came so far
@@ -102,14 +106,21 @@ class H2Machine:
     def feed(self, data: bytes, now: float, room: int = LARGEST_NUMBER) -> list[Event]:
         """Events in `data`; requests beyond `room` are refused where that can be (`h2_early`).
 
+        After `FIELDS` header fields it ends early: `is_behind` then, and what is left is taken
+        first the next time, for which there need be no `data`.
+
         Raises ProtocolViolationError; `output` then ends with a GOAWAY.
         """
         events = self._events = []
+        left, blocks = self._frames, self._blocks
+        enough = blocks.decoded + FIELDS
         meter, takers = self.meter, self._takers
         meter.beat(now)
         self._room = room
         try:
-            for frame in self._reader.feed(data):
+            left.extend(self._reader.feed(data))
+            while left and blocks.decoded < enough:
+                frame = left.popleft()
                 kind = frame.kind
                 if self._room <= 0 and kind == HEADERS and self._block is None:
                     taken = self.early.refuse(frame, min(self._initial_outbound, self.outbound))
@@ -125,10 +136,16 @@ class H2Machine:
                 if take is not None:  # section 5.5: of an unknown kind, ignored
                     take(frame)
         except ProtocolViolationError as error:
+            left.clear()
             if error.reason != "preface":  # section 3.4: that is no HTTP/2 peer
                 self.goaway(error.code)
             raise
         return events
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether `feed` has more to do with what it has been given."""
+        return bool(self._frames)
 
     @property
     def queued(self) -> int:

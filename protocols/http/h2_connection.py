@@ -114,17 +114,11 @@ class H2Connection:
             if first:
                 first = False
                 transport.read_by = NEVER
-            refused, early, opened = admission.refused, machine.early.count, False
-            for event in machine.feed(data, pulse.now, admission.room):
-                if type(event) is RequestReceived:
-                    self._on_request(event, handlers)
-                elif type(event) is WindowOpened:
-                    opened = True
-                else:
-                    self._on_event(event)
-            if opened:
-                self.blocked.wake()
-            admission.refuse(machine.early.count - early)
+            refused = admission.refused
+            self._take(data, handlers)
+            while machine.is_behind:
+                await trio.lowlevel.checkpoint()
+                self._take(b"", handlers)
             if machine.queued:
                 self.wrote()
             self._set_deadline()
@@ -134,6 +128,21 @@ class H2Connection:
                 self._resting = True
                 await self.shared.lull.wait()
                 self._resting = False
+
+    def _take(self, data: bytes, handlers: Handlers[Job]) -> None:
+        """What came: as much of it as is done in one turn."""
+        admission, machine = self.shared.admission, self.machine
+        early, opened = machine.early.count, False
+        for event in machine.feed(data, self.shared.pulse.now, admission.room):
+            if type(event) is RequestReceived:
+                self._on_request(event, handlers)
+            elif type(event) is WindowOpened:
+                opened = True
+            else:
+                self._on_event(event)
+        if opened:
+            self.blocked.wake()
+        admission.refuse(machine.early.count - early)
 
     def _set_deadline(self) -> None:
         """A header block has to end in time; a connection without streams idles, PINGs or not."""

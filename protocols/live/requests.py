@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from protocols import json_text
 from protocols.live.limits import MAX_ID, MAX_REQUEST, Bounds
 
 Number = Annotated[int, Meta(ge=0, le=MAX_ID)]
@@ -30,8 +31,8 @@ class Unwatch(Struct, frozen=True, forbid_unknown_fields=True):
     unwatch: Number
 
 
-_watch: Final = msgspec.json.Decoder(Watch)
-_unwatch: Final = msgspec.json.Decoder(Unwatch)
+_watch: Final = json_text.decoder(Watch)
+_unwatch: Final = json_text.decoder(Unwatch)
 
 
 def parse(text: str) -> Watch | Unwatch:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from protocols import json_text
 from protocols.pki.certificates import MAX_CERTIFICATE, MAX_CHAIN
 from protocols.pki.errors import RequestError
 from protocols.pki.names import SLUG
@@ -133,6 +134,6 @@ def encode(message: Struct) -> bytes:
 
 def _decoded(kind: Any, body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return json_text.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RequestError("the body is not the JSON that docs/spec/pki.md describes") from None

@@ -29,6 +29,12 @@ def written(estate: Estate, name: str, *rules: object, comment: str = "") -> Non
     ask(estate, 201, "POST", f"policies/{name}/versions", body)
 
 
+def pointed(estate: Estate, name: str) -> None:
+    """For agents that there are none of."""
+    body = {"targets": [{"tag": "nobody-has-it"}]}
+    ask(estate, 200, "PUT", f"policies/{name}/targets", body)
+
+
 @pytest.fixture(autouse=True)
 def _for_nobody(estate: Estate) -> Iterator[None]:
     """Afterwards no agent has a policy of these tests, and nothing is on its way."""
@@ -196,6 +202,7 @@ def test_texts_of_people_are_texts(visit: Visiting, estate: Estate) -> None:
     written(estate, "script", comment=SCRIPT)
     body = {"document": {"description": SCRIPT, "rules": [RULE]}, "comment": SCRIPT}
     ask(estate, 201, "POST", "policies/script/versions", body)
+    pointed(estate, "script")
     made = ask(estate, 201, "POST", "policies/script/rollouts", {"version": 2, "plan": {}})
     ask(estate, 200, "POST", f"rollouts/{made['id']}/rollback", {"reason": SCRIPT})
     with visit() as window:
@@ -211,6 +218,7 @@ def test_every_part_is_for_everybody(visit: Visiting, estate: Estate) -> None:
     """axe-core finds nothing on any tab nor in a dialog, and nothing is wider than the window."""
     written(estate, "seen", comment="first")
     written(estate, "seen", RULE, {**RULE, "effect": "deny"}, comment="second")
+    pointed(estate, "seen")
     ask(estate, 201, "POST", "policies/seen/rollouts", {"version": 1, "plan": {"automatic": False}})
     with visit(size=NARROW, scheme="dark") as window:
         window.open("/policies/seen")

@@ -38,7 +38,8 @@ SELECT n.generation FROM ca_certificates c JOIN ca_certificates n USING (org, va
 WHERE n.generation = c.generation + 1 AND n.not_before + ? < c.not_after
 AND c.key = ? AND c.revoked_at IS NULL"""
 """What was over before the next was given, unused, is nobody's any more (`control.ca.renewal`)."""
-_TOLD: Final = "SELECT count(*) FROM alerts WHERE vault = ? AND code = 'agent_locked'"
+_TOLD: Final = """
+SELECT coalesce(sum(count), 0) FROM alerts WHERE vault = ? AND code = 'agent_locked'"""
 
 
 @dataclass

@@ -21,6 +21,7 @@ from ui.cli.protection import protect_memory
 
 if TYPE_CHECKING:
     from vault.config import Settings
+    from vault.gate import SealStatus
 
 app = typer.Typer(help="Run a vault agent.", no_args_is_help=True)
 app.command()(agent_link.enrol)
@@ -66,7 +67,7 @@ def dev(
     settings = checked(partial(dev_settings, listen, data_dir, workers, heartbeat))
     token_file = root_token_file or data_dir / "root-token"
 
-    def listening(port: int) -> None:
+    def listening(port: int, _: "SealStatus") -> None:
         address = f"http://{listen.rpartition(':')[0]}:{port}"
         tell(f"freehold: development agent on {address}, data in {data_dir}")
         if settings.server.web:
@@ -86,8 +87,12 @@ def serve_(
     """Run in production, as the configuration file says."""
     from vault.config.load import load_settings
 
-    def listening(port: int) -> None:
+    def listening(port: int, status: "SealStatus") -> None:
         tell(f"freehold: listening on port {port}")
+        if not status.initialized:
+            tell("  no vault is here yet: make it once, with `freehold operator init`")
+        elif status.sealed:
+            tell("  the vault is sealed: open it with `freehold operator unseal`")
 
     _run(checked(partial(load_settings, config)), listening)
 
@@ -121,7 +126,9 @@ def require_private(folder: Path) -> None:
 
 
 def _run(
-    settings: "Settings", listening: Callable[[int], None], dev_token: Path | None = None
+    settings: "Settings",
+    listening: Callable[[int, "SealStatus"], None],
+    dev_token: Path | None = None,
 ) -> None:
     """Run the agent; what it cannot start with is one line, not a traceback."""
     import trio
@@ -133,11 +140,19 @@ def _run(
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are of no use to a reader
     zygote = fork_workers(settings)
+    served = partial(serve, settings, dev_token=dev_token, zygote=zygote, listening=listening)
+    in_one_line(partial(trio.run, served), VaultError, OSError)
+
+
+def in_one_line(run: Callable[[], object], *kinds: type[Exception]) -> None:
+    """Run it; errors of these kinds, alone or in groups, are one `CliError`."""
+    told: list[str] = []
     try:
-        trio.run(partial(serve, settings, dev_token=dev_token, zygote=zygote, listening=listening))
-    except* (VaultError, OSError) as group:
-        told = "; ".join(dict.fromkeys(leaves(group)))
-        raise CliError(told) from None
+        run()
+    except* kinds as group:
+        told += dict.fromkeys(leaves(group))
+    if told:  # raised here: Python 3.11 puts what an `except*` raises into another group
+        raise CliError("; ".join(told))
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:

@@ -2,15 +2,16 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from ui.cli.anchor import Config, anchor_of, beside, database_of
 from ui.cli.errors import CliError
-from ui.cli.output import document, json_visible, plain, tell
+from ui.cli.output import Format, document, json_visible, plain, tell
 from ui.cli.paging import every
 from ui.cli.pairs import given
 from ui.cli.route import route
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at the audit log and prove that it is whole.", no_args_is_help=True)
 
+QUERIED: Final = ("seq", "time", "actor_name", "operation", "phase", "path", "result", "rule")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 Log = Annotated[Path, typer.Option(help="The active log file, its segments beside it.")]
 
 
@@ -71,7 +74,12 @@ def key_(log: Log) -> None:
 def status(context: typer.Context) -> None:
     """Show how many records there are and how each sink does."""
     current = session(context)
-    current.show(current.client.call("GET", route("audit/status")))
+    found = current.client.call("GET", route("audit/status"))
+    if current.form is Format.JSON:
+        current.show(found)
+        return
+    current.show({"size": found["size"], "trouble": found["trouble"] or "none"})
+    current.show(found["sinks"])
 
 
 @app.command()
@@ -80,7 +88,7 @@ def query(
     context: typer.Context,
     since: Annotated[str, typer.Option(help="RFC 3339 time.")] = "",
     until: Annotated[str, typer.Option(help="RFC 3339 time.")] = "",
-    actor: Annotated[str, typer.Option(help="Id of who did it.")] = "",
+    actor: Annotated[str, typer.Option(help="Name or id of who did it.")] = "",
     operation: Annotated[str, typer.Option(help="Such as secret.read.")] = "",
     path: Annotated[str, typer.Option(help="Beginning of the path.")] = "",
     result: Annotated[str, typer.Option(help="ok, denied or failed.")] = "",
@@ -92,14 +100,16 @@ def query(
     asked: dict[str, Any] = given(
         since=since,
         until=until,
-        actor_id=actor,
+        **{"actor_id" if _UUID.fullmatch(actor) else "actor": actor},
         operation=operation,
         path=path,
         result=result,
         request_id=request,
     )
     found = list(every(current.client, route("audit/events"), "events", asked, most=limit))
-    current.show(found, ("seq", "time", "actor_name", "operation", "path", "result", "rule"))
+    if actor and not found:
+        tell(f"no record that fits is of {actor}, by name or by id")
+    current.show(found, QUERIED)
 
 
 @app.command()

@@ -57,7 +57,7 @@ def import_(
     Each is written by itself: what fails is told on stderr, and the others are written all the
     same.
     """
-    values = read_value(file, None, as_json=True)
+    values = read_value(file, None, as_json=True, option="FILE")
     if not isinstance(values, dict):
         raise CliError('a JSON object is expected, such as {"secret/app/db": "value"}')
     client = session(context).client

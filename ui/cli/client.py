@@ -2,13 +2,20 @@
 
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, Final, TypeGuard
 
 import httpx2
 
-from ui.cli.errors import CliError, CredentialError, Exit, StepUpError, exit_of
+from ui.cli.errors import (
+    CliError,
+    CredentialError,
+    Exit,
+    FaultsError,
+    StepUpError,
+    exit_of,
+)
 from ui.cli.settings import Settings
 
 TIMEOUT: Final = 90.0  # seconds; the longest that a server works on one request
@@ -73,6 +80,16 @@ class Client:
             raise self._unreachable(str(error)) from None
         return self._told(reply)
 
+    def download(self, path: str, *, query: dict[str, Any]) -> bytes:
+        """The bytes of an answer that is a file. Raises `CliError`."""
+        try:
+            reply = self._http.request("GET", path, params=query)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise self._unreachable(str(error)) from None
+        if not reply.is_success:
+            self._told(reply)
+        return reply.content
+
     def merge(self, path: str, patch: object, *, query: dict[str, Any] | None = None) -> Any:
         """As `call`, with a JSON merge patch."""
         params = {name: value for name, value in (query or {}).items() if value is not None}
@@ -112,9 +129,13 @@ class Client:
             )
         text = told.get("message") or "; ".join(told.get("errors", ())) or f"error {status}"
         field = (told.get("details") or {}).get("field")
-        if isinstance(field, str) and not re.search(rf"\b{re.escape(field)}(?!\w)", text):
+        if (
+            isinstance(field, str)
+            and "'freehold " not in text
+            and not re.search(rf"\b{re.escape(field)}(?!\w)", text)
+        ):
             text += f" ({field})"
-        code = exit_of(status)
+        code = Exit.USAGE if told.get("type") == "validation" else exit_of(status)
         request = f" (request {told['request_id']})" if told.get("request_id") else ""
         if told.get("code") == "sealed" or _SEALED in told.get("errors", []):
             code = Exit.SEALED
@@ -130,6 +151,8 @@ class Client:
                 way += f", then `unset {self._variable}` or set it anew: until then it wins"
             again = f"it is too long ago that you showed who you are: {way}"
             return StepUpError(f"{again}{request}", code)
+        if len(faults := _faults(told)) > 1:
+            return FaultsError([f"{fault}{request}" for fault in faults], code)
         return CliError(f"{text}{request}", code)
 
     def _unknown(self) -> str:
@@ -159,6 +182,18 @@ def _is_error(told: object) -> TypeGuard[dict[str, Any]]:
         and isinstance(words, list)
         and all(isinstance(word, str) for word in words)
     )
+
+
+def _faults(told: Mapping[str, Any]) -> list[str]:
+    """All that is wrong with a document, where the server has looked at all of it."""
+    faults = (told.get("details") or {}).get("errors")
+    if not isinstance(faults, list):
+        return []
+    return [
+        f"{fault.get('field') or 'the document'} {fault.get('message', '')}"
+        for fault in faults
+        if isinstance(fault, dict)
+    ]
 
 
 def _require_bare(settings: Settings) -> None:

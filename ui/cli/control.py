@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ui.cli import control_ca, control_report, control_trail, control_user
-from ui.cli.agent import leaves, require_private
-from ui.cli.errors import CliError, FaultsError
+from ui.cli.agent import in_one_line, require_private
+from ui.cli.errors import FaultsError
 from ui.cli.output import tell
 from ui.cli.protection import protect_memory
 from ui.cli.session import session, shown
@@ -156,7 +156,4 @@ def _run(plane: Callable[[], Awaitable[None]]) -> None:
     protect_memory()
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    try:
-        trio.run(plane)
-    except* (ApiError, PkiError, OSError) as group:
-        raise CliError("; ".join(dict.fromkeys(leaves(group)))) from None
+    in_one_line(partial(trio.run, plane), ApiError, PkiError, OSError)

@@ -27,7 +27,7 @@ DEV: Final = Path(".freehold-control")
 LOCKED: Final = "stop the control plane, repeat this, and start it again"
 MISSING: Final = "name the control plane's --config FILE, or the --data-dir of `control dev`"
 _REMEDIES: Final = {"store_locked": LOCKED, "store_missing": MISSING}
-COLUMNS: Final = ("organization", "records", "kept", "verdict", "head")
+COLUMNS: Final = ("organization", "records", "signed", "verdict", "head")
 
 
 @app.command()
@@ -35,6 +35,7 @@ COLUMNS: Final = ("organization", "records", "kept", "verdict", "head")
 def verify(context: typer.Context, config: Config = None, data_dir: DataDir = DEV) -> None:
     """Go through every organization's chain, and compare it with the signed heads beside the keys.
 
+    `signed`: the first so many records are in the signed head; it is renewed each minute.
     Exit 1 if a record was changed, dropped or put in, or a trail is not the one that was signed.
     """
     from control.offline import verify_trails
@@ -82,12 +83,14 @@ def offline(
     from ui.cli.agent import leaves
 
     settings, found = settings_of(config, data_dir), None
+    told: list[str] = []
     try:
         found = trio.run(do, settings, SystemWorld())
     except* (ApiError, PkiError, OSError) as group:
-        told = list(dict.fromkeys(leaves(group)))
+        told += dict.fromkeys(leaves(group))
         told += [remedy for code, remedy in _REMEDIES.items() if _has(group, code)]
-        raise CliError("; ".join(told)) from None
+    if told:  # raised here: Python 3.11 puts what an `except*` raises into another group
+        raise CliError("; ".join(told))
     return found
 
 
@@ -99,7 +102,7 @@ def _row(found: "Finding") -> dict[str, Any]:
     return {
         "organization": found.organization,
         "records": found.records,
-        "kept": found.kept,
+        "signed": found.kept,
         "verdict": f"broken at record {found.broken_at}" if found.broken_at else "whole",
         "head": found.head.hex(),
     }

@@ -49,8 +49,8 @@ class CliError(Exception):
 class FaultsError(CliError):
     """What is wrong in several places: a line for each."""
 
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("; ".join(lines))
+    def __init__(self, lines: Sequence[str], exit_code: Exit = Exit.ERROR) -> None:
+        super().__init__("; ".join(lines), exit_code)
         self.lines = tuple(lines)
 
 

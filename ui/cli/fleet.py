@@ -29,6 +29,7 @@ from ui.cli.settings import (
     variable_of,
 )
 from ui.cli.source import read_line
+from ui.cli.times import MILLI, instant
 
 if TYPE_CHECKING:
     from ui.cli.client import Client
@@ -50,6 +51,7 @@ app.command("refuse")(fleet_entry.refuse)
 COLUMNS: Final = ("vault", "state", "sync", "last_seen", "policy", "tags")
 _SAID: Final = ("health", "sync")
 _HEARD: Final = ("online", "late")
+COMMANDS: Final = ("created_at", "command", "outcome", "reason", "done_at", "created_by", "id")
 ALERTS: Final = ("at", "state", "severity", "vault", "code", "count", "message", "id")
 Vault = Annotated[str, typer.Argument(help="Name of the agent's vault.")]
 Reason = Annotated[str, typer.Option(help="Kept with the agent and in the audit trail.")]
@@ -226,11 +228,14 @@ def alerts(
 @app.command("ack")
 @shown
 def acknowledge(
-    context: typer.Context, alert: Annotated[str, typer.Argument(help="Its id.")]
+    context: typer.Context,
+    alert: Annotated[str, typer.Argument(help="Its id.")],
+    note: Annotated[str, typer.Option(help="Why it came, what was done; kept with it.")] = "",
 ) -> None:
-    """Acknowledge an alert; what does not end by itself, such as a lockout, is resolved by it."""
+    """Acknowledge an alert. What nothing ends, such as a lockout, is resolved by it."""
     current = fleet(context)
-    current.show(current.call("POST", "alerts", alert, "acknowledge"))
+    body = given(note=note)
+    current.show(current.call("POST", "alerts", alert, "acknowledge", body=body or None))
 
 
 @app.command()
@@ -238,9 +243,17 @@ def acknowledge(
 def command(
     context: typer.Context,
     vault: Vault,
-    word: Annotated[str, typer.Argument(help="send_metrics, send_checkpoint, rotate_kek, …")],
+    word: Annotated[
+        str,
+        typer.Argument(
+            help="send_metrics, send_checkpoint, send_policy_status, renew_certificate, rotate_kek."
+        ),
+    ],
 ) -> None:
-    """Ask an agent to do something; it may refuse. `commands` shows what became of it."""
+    """Ask an agent to do something. `commands` shows what became of it, and why not.
+
+    To rotate its key its owner has to have allowed it: control_plane.allow_commands.
+    """
     current = fleet(context)
     current.show(current.call("POST", "agents", vault, "commands", body={"command": word}))
 
@@ -250,11 +263,14 @@ def command(
 def commands(context: typer.Context, vault: Vault) -> None:
     """List what an agent was asked to do, the newest first."""
     current = fleet(context)
-    current.show(current.call("GET", "agents", vault, "commands"))
+    current.show(current.call("GET", "agents", vault, "commands"), COMMANDS)
 
 
 def _show(current: Fleet, row: dict[str, Any]) -> None:
-    current.show({**row, **_of_now(current, row)})
+    facts = dict(row["facts"]) if "facts" in row else {}
+    if started := facts.get("started_at"):
+        facts["started_at"] = instant(started * MILLI)
+    current.show({**row, **({"facts": facts} if facts else {}), **_of_now(current, row)})
 
 
 def _of_now(current: Fleet, row: dict[str, Any]) -> dict[str, str]:

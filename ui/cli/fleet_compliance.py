@@ -1,15 +1,21 @@
 """`freehold fleet report …` and `freehold fleet hold …`: evidence, and what must not be deleted."""
 
+import sys
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from ui.cli.errors import CliError
+from ui.cli.output import tell
 from ui.cli.plane import fleet
 from ui.cli.session import shown
+from ui.cli.times import seconds_of
 
 reports = typer.Typer(help="Compliance reports.", no_args_is_help=True)
 holds = typer.Typer(help="Legal holds: what they cover is not deleted.", no_args_is_help=True)
 
+SHAPES: Final = "2026-11-01T00:00:00Z, 2026-11-01 (UTC), or so long ago: 30d."
 REPORTS: Final = ("created_at", "title", "frameworks", "state", "digest", "id")
 SCHEDULES: Final = ("title", "cron", "zone", "enabled", "next_at", "owner", "suspended", "id")
 HOLDS: Final = ("created_at", "vault", "since", "until", "reason", "created_by", "lifted_at", "id")
@@ -28,19 +34,44 @@ def list_(context: typer.Context) -> None:
 @shown
 def make(
     context: typer.Context,
-    since: Annotated[int, typer.Option(help="Beginning of its period, Unix seconds.")],
-    until: Annotated[int, typer.Option(help="End of its period, Unix seconds.")],
+    since: Annotated[str, typer.Option(help=f"Beginning of its period: {SHAPES}")],
     framework: Annotated[
         list[str], typer.Option(help="soc2, iso27001, pci-dss, hipaa; repeat it.")
     ],
+    until: Annotated[str, typer.Option(help="End of its period, in the same way.")] = "0s",
     title: Annotated[str, typer.Option(help="What it is called.")] = "Evidence",
 ) -> None:
     """Have one made; `list` shows when it is ready."""
     current = fleet(context)
     body: dict[str, Any] = {
-        "title": title, "frameworks": framework, "since": since, "until": until,
+        "title": title, "frameworks": framework,
+        "since": seconds_of(since, "--since"), "until": seconds_of(until, "--until"),
     }  # fmt: skip
     current.show(current.call("POST", "reports", body=body), REPORTS)
+
+
+@reports.command()
+def download(
+    context: typer.Context,
+    report: Id,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Where to; else stdout.", dir_okay=False)
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="json, as it is signed; html to print; csv.")
+    ] = "json",
+) -> None:
+    """Download a report that is ready. `control report verify FILE` checks its JSON."""
+    data = fleet(context).download("reports", report, "file", query={"format": form})
+    if file is None:
+        sys.stdout.buffer.write(data)
+        return
+    try:
+        with file.open("xb") as made:
+            made.write(data)
+    except OSError as error:
+        raise CliError(f"cannot write {file}: {error.strerror}") from None
+    tell(f"{len(data)} bytes in {file}")
 
 
 @reports.command()
@@ -83,10 +114,11 @@ def place(
     context: typer.Context,
     reason: Annotated[str, typer.Option(help="Why; it is on the trail.")],
     vault: Annotated[str, typer.Option(help="Of one agent alone.")] = "",
-    since: Annotated[int, typer.Option(min=0, help="Unix seconds; 0: from the beginning.")] = 0,
-    until: Annotated[int, typer.Option(min=0, help="Unix seconds; 0: without an end.")] = 0,
+    since: Annotated[str, typer.Option(help=f"{SHAPES} Without it: from the beginning.")] = "",
+    until: Annotated[str, typer.Option(help="In the same way. Without it: no end.")] = "",
 ) -> None:
     """Stay every deletion of what it covers."""
     current = fleet(context)
-    body = {"reason": reason, "vault": vault, "since": since, "until": until}
+    span = {"since": seconds_of(since, "--since"), "until": seconds_of(until, "--until")}
+    body = {"reason": reason, "vault": vault, **span}
     current.show(current.call("POST", "holds", body=body), HOLDS)

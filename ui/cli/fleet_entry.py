@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
+from ui.cli.output import tell
 from ui.cli.plane import fleet
 from ui.cli.session import shown
 
@@ -23,7 +24,12 @@ def create(context: typer.Context, vault: Vault, replace: Replace = False) -> No
     current = fleet(context)
     body = {"vault": vault, "replace": replace}
     made = current.call("POST", "enrolment-tokens", body=body)
-    current.show({"token": made["secret"], "pin": made["pin"], **made["token"]})
+    control = made["control"] or "https://HOST:PORT"
+    told = {"token": made["secret"], "pin": made["pin"], "control": made["control"]}
+    current.show({**told, **made["token"]})
+    tell(f"On the agent's machine: freehold agent enrol --control {control} --pin {made['pin']}")
+    if not made["control"]:
+        tell("HOST:PORT is where agents reach the control plane: `link` in its settings.")
 
 
 @tokens.command("list")

@@ -57,7 +57,9 @@ def push(
 ) -> None:
     """Write the next version of a policy and bring it to its agents.
 
-    Without --all, --tag or --vault it is for whom it was for before.
+    Without --all, --tag or --vault it is for whom it was for before. An agent that these add gets
+    the version when the roll-out reaches it; one that they leave out keeps the policy until the
+    roll-out is done. A refusal changes nothing, and writes no version.
     """
     if len(percent or []) > MOST_STEPS:
         raise CliError(f"--percent is given at most {MOST_STEPS} times", Exit.USAGE)
@@ -65,21 +67,10 @@ def push(
     document = read_value(file, None, as_json=True)
     targets = named(tag or [], vault or [], everybody=everybody)
     look(current, name, targets)
-    body = {"document": document, **given(comment=comment)}
-    version = current.call("POST", "policies", name, "versions", body=body)["version"]
     plan: dict[str, Any] = {"canary": canary, "percentages": percent or []}
     plan |= {"automatic": not by_hand, "max_failures": max_failures}
-    done = f"version {version} of {name} is written"
-    try:
-        if targets:
-            current.call("PUT", "policies", name, "targets", body={"targets": targets})
-            done += " and its targets are those given now"
-        begun = current.call(
-            "POST", "policies", name, "rollouts", body={"version": version, "plan": plan}
-        )
-    except CliError as error:
-        raise CliError(f"{done}, but it is not rolled out: {error}", error.exit_code) from None
-    current.show(begun)
+    body = {"document": document, "plan": plan, **given(comment=comment, targets=targets or None)}
+    current.show(current.call("POST", "policies", name, "rollouts", body=body))
 
 
 @app.command()

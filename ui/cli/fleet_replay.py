@@ -1,11 +1,12 @@
 """`freehold fleet policy replay`: what a version or a draft would have changed at each agent."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli.errors import CliError
+from ui.cli.errors import CliError, Exit
 from ui.cli.output import Format, tell
 from ui.cli.pairs import given
 from ui.cli.plane import fleet
@@ -36,7 +37,13 @@ def replay(
     too old or refuse are shown as such.
     """
     current = fleet(context)
-    document = None if version else read_value(file, None, as_json=True)
+    if not version and file is None and sys.stdin.isatty():
+        raise CliError("what is to be tried? give --file FILE, --version or stdin", Exit.USAGE)
+    document = (
+        None
+        if version
+        else read_value(file, None, as_json=True, otherwise="--version N for a stored one")
+    )
     if not version and not isinstance(document, dict):
         raise CliError("a policy is a JSON object and this is none")
     targets: list[dict[str, Any]] = [{"tag": one} for one in tag or []]

@@ -1,9 +1,12 @@
 """`freehold key …`: API keys of users."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
+from ui.cli.errors import CliError, Exit
 from ui.cli.output import plain, tell, warn
 from ui.cli.pairs import given
 from ui.cli.route import route
@@ -57,13 +60,28 @@ def list_(
 def show(context: typer.Context, key_id: KeyId) -> None:
     """Show everything but the key itself."""
     current = session(context)
-    current.show(current.client.call("GET", route("keys", key_id)))
+    with _by_id():
+        found = current.client.call("GET", route("keys", key_id))
+    current.show(found)
 
 
 @app.command()
 def revoke(context: typer.Context, key_id: KeyId) -> None:
     """Revoke a key: its next request is refused."""
-    session(context).client.call("DELETE", route("keys", key_id))
+    with _by_id():
+        session(context).client.call("DELETE", route("keys", key_id))
+
+
+@contextmanager
+def _by_id() -> Iterator[None]:
+    """Whoever gives the name that `create` took is told where the id is."""
+    try:
+        yield
+    except CliError as error:
+        if error.exit_code is not Exit.NOT_FOUND:
+            raise
+        why = f"{error}; a key is named by its id here: `freehold key list USER` shows it"
+        raise CliError(why, error.exit_code) from None
 
 
 def _permission(text: str) -> dict[str, list[str]]:

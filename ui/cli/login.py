@@ -34,6 +34,8 @@ def login(context: typer.Context) -> None:
     save_token(token)
     tell_kept(AGENT)
     names = [policy["name"] for policy in told["policies"]]
+    if told["root"]:
+        names.insert(0, "root")
     current.show({"root": told["root"], "policies": names})
 
 

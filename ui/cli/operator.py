@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 
 
+SHARES: Final = 5
+THRESHOLD: Final = 3
+
 KeyConfig = Annotated[
     Path | None,
     typer.Option(
@@ -67,18 +70,32 @@ def _attempt(client: Client, path: str, body: object) -> Iterator[Mapping[str, A
 @shown
 def init(
     context: typer.Context,
-    shares: Annotated[int, typer.Option(help="How many shares to make.")] = 5,
-    threshold: Annotated[int, typer.Option(help="How many of them unseal.")] = 3,
+    shares: Annotated[int | None, typer.Option(help=f"How many shares; {SHARES}.")] = None,
+    threshold: Annotated[int | None, typer.Option(help=f"How many unseal; {THRESHOLD}.")] = None,
 ) -> None:
     """Initialise a new vault. Shows the shares and the root token, once."""
     current = session(context)
-    body = {"secret_shares": shares, "secret_threshold": threshold}
+    given = shares is not None or threshold is not None
+    if given and current.client.call("GET", "/v1/sys/seal-status")["type"] == "file":
+        raise CliError(
+            "this vault has a key file (encryption.key_management: file) and no shares: leave out "
+            "--shares and --threshold, or set key_management: shamir and restart the agent",
+            Exit.USAGE,
+        )
+    body = {
+        "secret_shares": SHARES if shares is None else shares,
+        "secret_threshold": THRESHOLD if threshold is None else threshold,
+    }
     told = current.client.call("PUT", "/v1/sys/init", body)
     current.show(_keys(told["root_token"], told["keys_base64"], lined=current.form is Format.TABLE))
     if told["keys_base64"]:
         tell("Give each share to another person now; nothing keeps a copy.")
     else:
-        tell("There are no shares: the vault unseals by itself, from its key file. Back that up.")
+        tell(
+            "There are no shares: the vault unseals by itself, from the key file that "
+            "`encryption.key_file` in the agent's configuration names. Back that file up, apart "
+            "from the data: without it nobody opens the vault."
+        )
 
 
 def _keys(root_token: str, shares: list[str], *, lined: bool) -> Mapping[str, object]:
@@ -225,7 +242,7 @@ def generate_root(
     agent's machine. No token is needed.
     """
     current = session(context)
-    if decode:
+    if decode or otp:
         current.show({"root_token": _unmasked(decode, otp)})
         return
     if cancel:
@@ -290,7 +307,7 @@ def rekey(
         return
     state = current.client.call("GET", _REKEY)
     if status:
-        current.show(_rekey_state(state))
+        current.show({**_rekey_state(state), **_verification(current.client, state)})
         return
     _need_begun(state, "rekey")
     nonce = state["verification_nonce"] if verify else state["nonce"]
@@ -327,6 +344,14 @@ def _rekey_state(state: Mapping[str, object]) -> Mapping[str, object]:
     return {name: state[name] for name in names}
 
 
+def _verification(client: Client, state: Mapping[str, object]) -> Mapping[str, object]:
+    """How many of the new shares were shown, once they are made: no old one is needed then."""
+    if not state["verification_nonce"]:
+        return {}
+    shown = client.call("GET", _REKEY_PROOF)
+    return {"progress": shown["progress"], "required": shown["t"], "next": "rekey --verify"}
+
+
 def _need_begun(state: Mapping[str, object], command: str) -> None:
     if not state["started"]:
         raise CliError(f"nothing was begun: run `freehold operator {command} --init` first")
@@ -334,11 +359,24 @@ def _need_begun(state: Mapping[str, object], command: str) -> None:
 
 def _unmasked(token: str, otp: str) -> str:
     """The token: base64 without padding of token XOR one-time password. Raises `CliError`."""
+    if not (token and otp):
+        missing = "--decode, the masked token," if otp else "--otp, which --init has shown,"
+        raise CliError(f"{missing} is missing: --decode and --otp go together", Exit.USAGE)
     try:
         mixed = b64decode(token + "=" * (-len(token) % 4), validate=True)
+    except ValueError:
+        raise CliError(
+            "--decode is not a masked token: it takes the encoded_token that the last share has "
+            "shown, whole",
+            Exit.USAGE,
+        ) from None
+    try:
         return bytes(a ^ b for a, b in zip(mixed, otp.encode(), strict=True)).decode("ascii")
     except ValueError:
-        raise CliError("--decode and --otp do not belong together") from None
+        raise CliError(
+            "--otp is not of the same attempt as --decode: take what its --init has shown",
+            Exit.USAGE,
+        ) from None
 
 
 @app.command("key-status")

@@ -54,6 +54,10 @@ class Fleet:
         at = route("organizations", self.org, *names)
         return self.client.call(method, at, body, query=query)
 
+    def download(self, *names: str, query: dict[str, Any]) -> bytes:
+        """A file of the organization, as it is."""
+        return self.client.download(route("organizations", self.org, *names), query=query)
+
     def pages(self, *names: str, **wanted: object) -> Iterator[dict[str, Any]]:
         """All rows of a list that is read page by page, in the order of the agents' names."""
         after = ""

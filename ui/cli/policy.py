@@ -1,12 +1,12 @@
 """`freehold policy …`: write, read and try policies."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from ui.cli.errors import Exit
-from ui.cli.output import document
+from ui.cli.output import Format, document, tell
 from ui.cli.pairs import given
 from ui.cli.policy_replay import replay
 from ui.cli.route import route
@@ -16,21 +16,32 @@ from ui.cli.source import read_value
 app = typer.Typer(help="Who may do what.", no_args_is_help=True)
 app.command()(replay)
 
+_SOURCES: Final = ("local", "control_plane")
 Name = Annotated[str, typer.Argument(help="Name of the policy.")]
 
 
 @app.command("list")
 @shown
 def list_(context: typer.Context) -> None:
-    """List the policies' names."""
+    """List the policies, and whose they are: of this agent or of its control plane."""
     current = session(context)
-    current.show(current.client.call("GET", route("policies"))["policies"])
+    found = current.client.call("GET", route("policies"))
+    rows = [
+        {"name": name, "source": [each for each in _SOURCES if name in found[each]]}
+        for name in found["policies"]
+    ]
+    if current.form is Format.TABLE:
+        rows = [row | {"source": ", ".join(row["source"])} for row in rows]
+    current.show(rows)
 
 
 @app.command()
 def read(context: typer.Context, name: Name) -> None:
     """Show a policy as JSON, as `write` takes it."""
-    document(session(context).client.call("GET", route("policies", name)))
+    found = session(context).client.call("GET", route("policies", name))
+    if found.pop("source", "") == "control_plane":
+        tell(f"{name} is a policy of the control plane: it is changed there, and not here")
+    document(found)
 
 
 @app.command()
@@ -50,6 +61,7 @@ def write(
 def delete(context: typer.Context, name: Name) -> None:
     """Delete a policy; it is out of force at once."""
     session(context).client.call("DELETE", route("policies", name))
+    tell(f"policy {name} is deleted and out of force")
 
 
 @app.command()
@@ -73,6 +85,9 @@ def check(
     current = session(context)
     body = given(capability=capability, path=path, user=user, policies=policy, ip=ip, at=at)
     decision = current.client.call("POST", route("policies-dry-run"), body)
+    if current.form is Format.TABLE:
+        for name in decision.pop("unknown", ()):
+            tell(f"Warning: there is no policy {name}: it allows and denies nothing")
     current.show(decision)
     if not decision["allowed"]:
         raise typer.Exit(Exit.DENIED)

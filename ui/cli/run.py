@@ -13,8 +13,9 @@ from ui.cli.session import session
 
 OWN: Final = ("FREEHOLD_TOKEN", "VAULT_TOKEN", "BAO_TOKEN")  # never handed to the program
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
-# Names that can choose what code a program loads or starts. Such a list is never complete: where
-# the writers of a secret are trusted less than the program, `--env` names each variable.
+# Names that can choose what code a program loads or starts, whom it trusts, or where it sends what
+# it knows. Such a list is never complete: where the writers of a secret are trusted less than the
+# program, `--env` names each variable.
 _PREFIXES: Final = (
     *("LD_", "DYLD_", "GCONV_", "MALLOC_", "GLIBC_", "LIBMYSQL_", "OPENSSL_", "ODBC", "SASL_"),
     *("GTK_", "QT_", "GIO_", "GDK_", "GST_", "BASH_", "PYTHON", "PERL", "RUBY", "LUA_", "TCL"),
@@ -23,11 +24,13 @@ _PREFIXES: Final = (
     *("POETRY_", "CONDA_", "BUNDLE_", "GEM_", "CARGO_", "RUSTC_", "GUNICORN_", "UVICORN_"),
     *("HYPERCORN_", "CELERY_", "PYTEST_", "TOX_", "ANSIBLE_", "GIT_", "SVN_", "HGRC", "CVS_"),
     *("RSYNC_", "TAR_", "MAKE", "SUDO_", "SYSTEMD_", "XDG_", "KUBE_"),
+    *("LESSKEY", "FZF_", "KRB5", "SSL_CERT_", "SSLKEYLOG", "NODE_TLS_", "NODE_EXTRA_", "TF_CLI_"),
+    *("PGSERVICE", "GOCACHE", "GOPROXY", "R_LIBS", "FREEHOLD_", "VAULT_", "BAO_"),
 )
 _SUFFIXES: Final = (
     *("_EDITOR", "_PAGER", "_BROWSER", "_ASKPASS", "_RSH", "_WRAPPER", "_CONFIG_PATH"),
     *("JAVA_OPTIONS", "JAVA_OPTS", "JAVA_TOOL_OPTIONS", "MAVEN_OPTS", "GRADLE_OPTS"),
-    *("SBT_OPTS", "CATALINA_OPTS"),
+    *("_OPTS", "_OPTIONS", "_COMMAND", "_CA_BUNDLE", "_CA_CERTS", "_CA_FILE", "_PROXY"),
 )
 _NAMES: Final = frozenset(
     (
@@ -55,7 +58,8 @@ _NAMES: Final = frozenset(
         ),
         *("LESS", "LESSOPEN", "LESSCLOSE", "VIMINIT", "EXINIT", "MYVIMRC", "PSQLRC", "INPUTRC"),
         *("KUBECONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "DOCKER_CONFIG"),
-        *("DOCKER_HOST", "SSH_ASKPASS"),
+        *("DOCKER_HOST", "SSH_ASKPASS", "CURL_HOME", "WGETRC", "TERRAFORM_CONFIG"),
+        *("AWKPATH", "AWKLIBPATH"),
     )
 )
 
@@ -76,14 +80,16 @@ def run(
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            help="A key of --secret to accept although it can choose what code runs, such as PATH."
+            help="A key of --secret to accept although it can choose what code runs, such as PATH, "
+            "or is set already."
         ),
     ] = None,
 ) -> None:
     """Run a program with secrets in its environment; our own token is not passed on.
 
     A key of --secret that can choose what code runs (PATH, LD_PRELOAD, PYTHONPATH, ...) is refused
-    unless --allow names it: whoever writes the secret would choose the program.
+    unless --allow names it: whoever writes the secret would choose the program. So is one that your
+    own environment sets to something else.
     """
     client = session(context).client
     variables: dict[str, str] = {}
@@ -126,6 +132,16 @@ def _refuse_steering(secret: str, value: dict[str, Any], allowed: list[str]) -> 
         raise CliError(
             f"{secret} has the key {found[0]}, which can choose what code the program runs: "
             f"pass --allow {found[0]} if that is intended, or name the keys to use with --env"
+        )
+    changed = sorted(
+        key
+        for key, item in value.items()
+        if os.environ.get(key, _text(item)) != _text(item) and key not in allowed
+    )
+    if changed:
+        raise CliError(
+            f"{secret} has the key {changed[0]}, which your environment sets to something else: "
+            f"pass --allow {changed[0]} to take the secret's, or unset it"
         )
 
 

@@ -13,21 +13,34 @@ MAX_INPUT: Final = 1 << 20  # bytes; the server's bound for a value
 MAX_LINE: Final = 1 << 12  # characters; over the longest token or share
 
 
-def read_value(file: Path | None, literal: str | None, *, as_json: bool) -> Any:
+def read_value(
+    file: Path | None,
+    literal: str | None,
+    *,
+    as_json: bool,
+    option: str = "--file FILE",
+    otherwise: str = "",
+) -> Any:
     """The value: of `--file`, of `--value` (visible to other users), else of stdin.
 
     One closing newline is taken off text. At a terminal it is asked for, without echo. Raises
-    `CliError` when it is no JSON but should be, is not UTF-8 or too long.
+    `CliError` when it is no JSON but should be, is not UTF-8 or too long. For that message:
+    `option` is how the command takes the file, `otherwise` what it takes in place of a document.
     """
     if file is not None and literal is not None:
         raise typer.BadParameter("--file and --value are two values; give one")
     text = _read(file) if literal is None else literal
     if not as_json:
         return text
+    place = "--value" if literal is not None else f"{file}" if file else "stdin"
+    if not text.strip():
+        ways = ", ".join(filter(None, (f"{option} or stdin", otherwise)))
+        raise CliError(f"{place} is empty, JSON is expected: {ways}")
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):
-        raise CliError("JSON is expected and this is none") from None
+    except (ValueError, RecursionError) as error:
+        at = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise CliError(f"{place} is not JSON{at}: no other format is read here") from None
 
 
 def read_line(prompt: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from ui.cli.errors import CliError, Exit
+from ui.cli.output import tell
 from ui.cli.paging import every
 from ui.cli.pairs import given
 from ui.cli.route import route
@@ -88,6 +89,7 @@ def delete(context: typer.Context, name: Username) -> None:
     """Delete a user with his keys and tokens."""
     current = session(context)
     current.client.call("DELETE", route("users", _found(current, name)["id"]))
+    tell(f"user {name} is deleted, with all keys and tokens")
 
 
 def _found(current: Session, name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from vault.anchor.file import replace, sync_folder
 from vault.model.instant import SECOND
 
@@ -52,7 +53,7 @@ def read(anchor: Path, now: int, subject: Subject = Subject.ROLLBACK) -> Accepta
     """
     try:
         with path_of(anchor, subject).open("rb") as file:
-            found = msgspec.json.decode(file.read(_MAX_BYTES), type=Acceptance)
+            found = json_text.decode(file.read(_MAX_BYTES), type=Acceptance)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
     return found if found.time <= now < found.time + VALID else None

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from protocols import json_text
 from vault.anchor.keys import AnchorKeys
 from vault.audit.checkpoint import Head, unsigned_head
 from vault.audit.retention import Notice
@@ -79,7 +80,7 @@ def decode(data: bytes, kind: type[S], keys: AnchorKeys) -> S:
     mac = keys.mac(_LABELS[kind.__name__] + body).hex().encode() + b"\n"
     if not hmac.compare_digest(mac, rest):
         raise ValueError("it is damaged, or of another vault")
-    state = msgspec.json.decode(body, type=kind)
+    state = json_text.decode(body, type=kind)
     if state.format not in _KNOWN[kind.__name__]:
         raise ValueError(f"format {state.format} is not known")
     return state
@@ -91,6 +92,6 @@ def read_unchecked(data: bytes, kind: type[S]) -> S:
     if len(mac.strip()) != _HEX:
         raise ValueError(f"not {_NAMES[kind.__name__]}")
     try:
-        return msgspec.json.decode(body, type=kind)
+        return json_text.decode(body, type=kind)
     except msgspec.MsgspecError:
         raise ValueError(f"not {_NAMES[kind.__name__]}") from None

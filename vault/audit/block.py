@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from vault.audit.bloom import ANYTHING, build, may_hold
 from vault.audit.query import AuditQuery
 from vault.audit.tail import Place, Stretch, link_of, parsed
@@ -51,9 +52,9 @@ class _Whole(Struct):
     body: msgspec.Raw
 
 
-_decode_outline: Final = msgspec.json.Decoder(_Outline).decode
-_decode_whole: Final = msgspec.json.Decoder(_Whole).decode
-_decode_event: Final = msgspec.json.Decoder(
+_decode_outline: Final = json_text.decoder(_Outline).decode
+_decode_whole: Final = json_text.decoder(_Whole).decode
+_decode_event: Final = json_text.decoder(
     msgspec.defstruct("_Event", [(name, str, "") for name in _NAMES])
 ).decode
 
@@ -143,6 +144,7 @@ class Sought:
         self._until = query.until
         self._below = query.check()
         self._path = query.path
+        self._actor = _cut(query.actor)
         self._equals = [(name, _cut(str(value))) for name, value in query.equals().items()]
         self._terms = [_term(name, value) for name, value in self._equals]
         if query.path:
@@ -191,6 +193,8 @@ class Sought:
         row = AuditRow(number, time, *texts)
         if not row.path.startswith(self._path):
             return None
+        if self._actor and self._actor not in (row.actor_id, row.actor_name):
+            return None  # a name is no term: each block is looked through for it
         for name, value in self._equals:
             if getattr(row, name) != value:
                 return None

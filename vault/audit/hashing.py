@@ -3,7 +3,9 @@
 Every scalar below `request` and `response` becomes `hmac-sha256:<hex>`: numbers, booleans and null
 too, since a PIN or a flag can be the secret. The type is part of what is hashed, so 1, "1" and true
 differ. Structure and keys stay in the clear: field names of our own structs and the keys of secret
-data (`password`, not its value). A key that is longer than `MAX_KEY` is taken for data and hashed.
+data (`password`, not its value). A key that is longer than `MAX_KEY`, or holds a character that
+shows nothing or not where it stands, is taken for data and hashed: whoever reads the log in a
+terminal reads what is there.
 """
 
 from typing import Any, Final
@@ -92,7 +94,9 @@ class ValueHasher:
             if depth == 0 or budget[0] < 0:
                 return self._whole(data)
             return {
-                k if len(k) <= MAX_KEY else self._tag(_scalar(k)): self._walk(v, depth - 1, budget)
+                k if len(k) <= MAX_KEY and k.isprintable() else self._text(k): self._walk(
+                    v, depth - 1, budget
+                )
                 for k, v in data.items()
             }
         if kind is list or kind is tuple:

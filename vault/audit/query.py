@@ -14,13 +14,14 @@ _MAX_CURSOR: Final = 18  # digits that are below 2^63
 class AuditQuery(Struct, frozen=True, kw_only=True):
     """Events for which all of this holds, newest first. Empty fields ask for nothing.
 
-    `since` and `until` (both inclusive) are Unix nanoseconds; `path` is a prefix; `cursor` is a
-    former page's.
+    `since` and `until` (both inclusive) are Unix nanoseconds; `actor` is an id or a name; `path` is
+    a prefix; `cursor` is a former page's.
     """
 
     since: int = 0
     until: int = 0
     actor_id: str = ""
+    actor: str = ""
     operation: str = ""
     path: str = ""
     result: str = ""

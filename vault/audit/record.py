@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from vault.audit.keys import AuditKeys
 
 VERSION: Final = 1
@@ -133,7 +134,7 @@ class Repair(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(Record)
+_DECODER: Final = json_text.decoder(Record)
 
 
 def encode_body(body: object) -> bytes:

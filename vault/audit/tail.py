@@ -7,9 +7,9 @@ to say what is wrong with it.
 from collections.abc import Callable
 from typing import BinaryIO, Final, NamedTuple, TypeVar
 
-import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from vault.audit.layout import Layout, first_record
 from vault.audit.record import MAX_LINE, Segment, body_as
 
@@ -43,7 +43,7 @@ class Link(Struct):
     prev: str
 
 
-_link: Final = msgspec.json.Decoder(Link).decode
+_link: Final = json_text.decoder(Link).decode
 
 
 def parsed(decode: Callable[[bytes], T], line: bytes) -> T:

@@ -18,8 +18,13 @@ then looks the same from outside (a cold read is 0.1 to 1 ms), and guessing has 
 class CredentialMethod(Protocol):
     """One way of proving who one is; JWT and certificates will be two more."""
 
-    async def identify(self, located: Located, origin: Origin) -> Identity | None:
-        """Return the identity, or None for whatever reason it is not proven."""
+    async def identify(
+        self, located: Located, origin: Origin, *, use: bool = True
+    ) -> Identity | None:
+        """Return the identity, or None for whatever reason it is not proven.
+
+        Unless it is a `use`, nothing is counted or spent: another call follows that is one.
+        """
         ...
 
 
@@ -49,17 +54,39 @@ class Authenticator:
         identity = await self.find(credential, origin)
         if identity is not None:
             return identity
+        await self._wait(started)
+        raise AuthenticationError("unauthenticated", "permission denied")
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
+        """Whether `authenticate` would succeed; counts and spends nothing.
+
+        To be followed by `authenticate`, whatever the answer: it counts failures.
+        """
+        started = self._world.monotonic()
+        method, located = self._method(credential)
+        if method is None or located is None:
+            return False
+        known = await method.identify(located, origin, use=False) is not None
+        if not known:
+            await self._wait(started)
+        return known
+
+    async def _wait(self, started: float) -> None:
         left = started + REFUSAL_SECONDS - self._world.monotonic()
         await self._world.sleep(max(0.0, left))
-        raise AuthenticationError("unauthenticated", "permission denied")
 
     async def find(self, credential: str | None, origin: Origin) -> Identity | None:
         """Return who is asking, and count the use; None at once where `authenticate` refuses."""
-        if not credential or len(credential) > MAX_CREDENTIAL:
+        method, located = self._method(credential)
+        if method is None or located is None:
             return None
-        located = self._scheme.locate(credential)
-        method = self._methods.get(located.kind)
-        identity = None if method is None else await method.identify(located, origin)
+        identity = await method.identify(located, origin)
         if identity is not None:
             self._usage.count(identity.credential)
         return identity
+
+    def _method(self, credential: str | None) -> tuple[CredentialMethod | None, Located | None]:
+        if not credential or len(credential) > MAX_CREDENTIAL:
+            return None, None
+        located = self._scheme.locate(credential)
+        return self._methods.get(located.kind), located

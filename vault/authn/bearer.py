@@ -59,10 +59,13 @@ class Bearer(Generic[R]):
         self._spend = spend
         self._tell_again = 0.0
 
-    async def identify(self, located: Located, origin: Origin) -> Identity | None:
+    async def identify(
+        self, located: Located, origin: Origin, *, use: bool = True
+    ) -> Identity | None:
         """Return the holder; None for unknown, wrong, expired, revoked, spent, disabled, locked.
 
-        And for what came in another way than it counts in.
+        And for what came in another way than it counts in. Unless it is a `use`, no failure is
+        counted and no use of a limited token is spent.
         """
         epoch: object = self._store.epoch
         row = self._judgements.row(located.id, epoch)
@@ -78,15 +81,17 @@ class Bearer(Generic[R]):
         if row is None or locked:
             return None
         if not right:
-            self._lockout.fail(pair, now)
+            if use:
+                self._lockout.fail(pair, now)
             return None
-        self._lockout.succeed(pair)
+        if use:
+            self._lockout.succeed(pair)
         if self._is_session(row) is not origin.browser:
             return None
         identity = await self._judgements.of(located.id, row, now, epoch)
         if identity is None and now < not_before(row):
             self._tell_early(located, row, now)
-        if identity is None or self._spend is None:
+        if identity is None or self._spend is None or not use:
             return identity
         return identity if await self._spend(row) else None
 

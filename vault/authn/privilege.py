@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from vault.authn.standing import Get
 from vault.errors import AuthorizationError
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Permission
@@ -151,7 +152,7 @@ class _Effects:
         if self._bundle is None:
             row = self._get(POLICIES, BUNDLE_ROW)
             texts = [] if row is None else row.document["rules"]
-            found = [msgspec.json.decode(text, type=_Document) for text in texts]
+            found = [json_text.decode(text, type=_Document) for text in texts]
             self._bundle = {policy.name: policy.rules for policy in found}
         row = self._get(POLICIES, name)
         local = [] if row is None else msgspec.convert(row.document, _Document).rules

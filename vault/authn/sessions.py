@@ -19,6 +19,12 @@ MADE_AT: Final = "sys/sessions"
 """`TokenRow.path` of a browser's session; the token API has its own paths, so it makes none."""
 
 
+MOST_OF_TOKEN: Final = 100
+"""Browser sessions of one token at a time: a team may share the first root token."""
+_MOST_PAGES: Final = 10
+"""Of a token's children that are looked at: one with more may make tokens without end anyway."""
+
+
 def is_session(row: TokenRow) -> bool:
     """Whether a token is a browser's session, whose text is in a cookie and counts there alone."""
     return row.path == MADE_AT
@@ -36,6 +42,22 @@ class SessionRule(Struct, frozen=True, kw_only=True):
     def longest(self, explicit_max_ttl: int) -> int:
         """The explicit maximum of a session that asks for this one (0: none)."""
         return min(explicit_max_ttl or self.timeout, self.timeout)
+
+    def admit_browser(self, tx: Tx, token_id: str, now: int) -> None:
+        """Raise `ConflictError` (`sessions_full`) when a token has as many as it may."""
+        live, after = 0, None
+        for _ in range(_MOST_PAGES):
+            page = tx.select(TOKENS, Query(equals={"parent": token_id}, after=after))
+            live += sum(is_session(row) and not lapsed(row, now) for row in page)
+            if live >= MOST_OF_TOKEN:
+                raise ConflictError(
+                    "sessions_full",
+                    f"there are {MOST_OF_TOKEN} browser sessions of this token, the most there "
+                    "may be: sign out of one, or wait until one ends",
+                )
+            if len(page) < MAX_LIMIT:
+                return
+            after = (page[-1].id,)
 
     def admit(self, tx: Tx, user_id: str, now: int) -> None:
         """Raise `ConflictError` (`sessions_full`) when the user has as many as he may."""

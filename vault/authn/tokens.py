@@ -90,7 +90,7 @@ class Tokens:
         """Make a child of the caller's credential, or an orphan.
 
         What an API key makes for its user is a session (`SessionRule`); when he has too many, the
-        error is a `ConflictError`.
+        error is a `ConflictError`; so are a browser's, of one token.
 
         `sudo`: the caller holds that capability on the path. `orphan`: asked through the path that
         makes orphans. Raises `ValidationError`, or `AuthorizationError` when the caller's own
@@ -120,7 +120,10 @@ class Tokens:
         def change(tx: Tx) -> TokenRow:
             if is_session:
                 self._sessions.admit(tx, caller.id, row.created_at)
-            return _insert(tx, _placed(tx, caller, row, orphan=orphan))
+            placed = _placed(tx, caller, row, orphan=orphan)
+            if placed.path == MADE_AT and not is_session:
+                self._sessions.admit_browser(tx, placed.parent, row.created_at)
+            return _insert(tx, placed)
 
         stored = await self._store.commit(change)
         return Issued(row=stored, text=minted.text, warnings=life.warnings)

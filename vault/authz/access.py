@@ -26,8 +26,9 @@ class Access(Struct, frozen=True, kw_only=True):
 class Decision(Struct, frozen=True):
     """The answer: `rule` names the deciding rule (`app-read/rules[0]`), `reason` is a stable word.
 
-    `alert` is set when a policy with the action `alert` took part. `missing` is filled by a dry
-    run only: what stands between the caller and a yes, one sentence each.
+    `alert` is set when a policy with the action `alert` took part. A dry run alone fills `missing`
+    (what stands between the caller and a yes, one sentence each) and `unknown` (the policies that
+    the caller has by name and that do not exist: they add nothing).
     """
 
     allowed: bool
@@ -35,6 +36,7 @@ class Decision(Struct, frozen=True):
     reason: str = ""
     missing: tuple[str, ...] = ()
     alert: bool = False
+    unknown: tuple[str, ...] = ()
 
 
 ALLOWED: Final = "allowed"

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Final, TypeAlias, TypeVar
 
 import trio
-from msgspec import Struct
+from msgspec import Struct, structs
 from msgspec.structs import replace
 
 from actors.world import World
@@ -19,7 +19,16 @@ from vault.authz.ceiling import NO_CEILING, bound
 from vault.authz.compile import Bound, compile_permissions, compile_policies
 from vault.authz.compiled import Compiled, Question
 from vault.authz.fleet import NO_FLEET, Fleet, keep, recall
-from vault.authz.policy import Effect, Policy, Rule, document, is_denial, validate, validate_new
+from vault.authz.policy import (
+    Effect,
+    Policy,
+    Rule,
+    ShownPolicy,
+    document,
+    is_denial,
+    validate,
+    validate_new,
+)
 from vault.errors import (
     AuthorizationError,
     ConflictError,
@@ -63,11 +72,7 @@ DEFAULT: Final = Policy(
         ),
         Rule(
             effect=Effect.ALLOW,
-            paths=(
-                "auth/token/renew-self",
-                "auth/token/revoke-self",
-                "sys/capabilities-self",
-            ),
+            paths=("auth/token/renew-self", "auth/token/revoke-self"),
             capabilities=("update",),
         ),
     ),
@@ -82,6 +87,14 @@ class Effective(Struct, frozen=True, kw_only=True):
     unknown: tuple[str, ...]
     fleet: tuple[Policy, ...] = ()  # those of a control plane's bundle, held down by the ceiling
     denied_by: tuple[str, ...] = ()  # of whoever made the credential: their denials count too
+
+
+class PolicyNames(Struct, frozen=True):
+    """All names, and whose they are. One that both have counts twice."""
+
+    policies: list[str]
+    local: list[str]
+    control_plane: list[str]
 
 
 class Snapshot:
@@ -256,19 +269,25 @@ class PolicyBook:
 
     def names(self) -> list[str]:
         """Return the names of all policies, the built-in and the control plane's among them."""
-        central = (policy.name for policy in self.snapshot.fleet.policies)
-        return sorted({*self.snapshot.policies, *central, ROOT_POLICY})
+        return self.listing().policies
 
-    def get(self, name: str) -> Policy:
+    def listing(self) -> PolicyNames:
+        """Return the same, and whose they are."""
+        central = sorted(policy.name for policy in self.snapshot.fleet.policies)
+        local = sorted({*self.snapshot.policies, ROOT_POLICY})
+        return PolicyNames(sorted({*local, *central}), local, central)
+
+    def get(self, name: str) -> ShownPolicy:
         """Return a policy, a local one before the control plane's; raises `NotFoundError`.
 
         `root` has no document.
         """
         name = canonical_name(name, "name")
-        found = self.snapshot.policies.get(name) or next(iter(self.snapshot.central([name])), None)
-        if found is None:
-            raise NotFoundError("policy_not_found", "no such policy")
-        return found
+        if (local := self.snapshot.policies.get(name)) is not None:
+            return ShownPolicy(**structs.asdict(local))
+        for central in self.snapshot.central([name]):
+            return ShownPolicy(**structs.asdict(central), source="control_plane")
+        raise NotFoundError("policy_not_found", "no such policy")
 
     async def validated(self, written: object) -> Policy:
         """Return what `put` would store (decoded JSON); raises `ValidationError` as it does.

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from protocols import json_text
 from vault.authz.access import Access
 from vault.authz.compile import Bound, compile_policies
 from vault.authz.evaluate import evaluate
@@ -33,7 +34,7 @@ def read_ceiling(path: Path | None) -> Policy:
         return NO_CEILING
     try:
         with path.open("rb") as file:
-            written = msgspec.json.decode(file.read(MAX_BYTES + 1))
+            written = json_text.decode(file.read(MAX_BYTES + 1))
         return validate({"name": "ceiling", **written} if isinstance(written, dict) else written)
     except OSError as error:
         raise UnavailableError("ceiling_invalid", f"{path}: {error.strerror}") from None

@@ -220,11 +220,12 @@ def _window_check(window: TimeWindow) -> Check:
     zone, start, end = _zone(window.tz), _minutes(window.start), _minutes(window.end)
     days = frozenset(DAYS.index(day) for day in window.days)
 
-    def check(access: Access) -> bool:
+    @lru_cache(maxsize=1)  # a list asks for one moment a thousand times
+    def holds(second: int) -> bool:
         if zone is None or start is None or end is None:  # the host lost its zone database
             raise UndecidableError("time_window: the time zone is not known here")
         try:
-            local = datetime.fromtimestamp(access.now // SECOND, zone)
+            local = datetime.fromtimestamp(second, zone)
         except (ValueError, OverflowError, OSError):
             raise UndecidableError("time_window: the time is out of range") from None
         minute, day = local.hour * 60 + local.minute, local.weekday()
@@ -232,7 +233,7 @@ def _window_check(window: TimeWindow) -> Check:
             return day in days and start <= minute < end
         return (day in days and minute >= start) or ((day - 1) % 7 in days and minute < end)
 
-    return check
+    return lambda access: holds(access.now // SECOND)
 
 
 _Range = tuple[int, int, int]  # (IP version, mask, network) as integers

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import structs
 
 from vault.authz.access import ALLOWED, NO_RULE, NOT_PERMITTED, Access, Decision
-from vault.authz.compile import CompiledRule, Grant, RuleSet
+from vault.authz.compile import CEILING, CompiledRule, Grant, RuleSet
 from vault.authz.conditions import UndecidableError
 from vault.model.identity import ROOT_POLICY
 from vault.model.operation import Capability
@@ -119,12 +119,16 @@ def _covers(rule: CompiledRule, access: Access) -> bool:
     return any(p.matches(path) for p in rule.patterns for path in forms)
 
 
+OVER: Final = "the ceiling of this agent (control_plane.ceiling) does not allow it"
+"""Of a rule of the control plane's that allows it."""
+
+
 def _failed(rule: CompiledRule, access: Access) -> str:
     words = []
     for check, name in rule.checks:
         try:
             if not check(access):
-                words.append(f"condition {name} does not hold")
+                words.append(OVER if name == CEILING else f"condition {name} does not hold")
         except UndecidableError as why:
             words.append(f"condition {name} cannot be decided ({why})")
     return "; ".join(words)

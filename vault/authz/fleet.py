@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from protocols.link.bundle import NO_BUNDLE, Accepted, Stored
 from vault.authz.policy import Policy, validate
 from vault.errors import UnavailableError, ValidationError
@@ -117,7 +118,7 @@ def recall(document: object) -> Fleet:
 
 def _policies(rules: Iterable[str | bytes]) -> tuple[Policy, ...]:
     try:
-        found = tuple(validate(msgspec.json.decode(rule)) for rule in rules)
+        found = tuple(validate(json_text.decode(rule)) for rule in rules)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValidationError("policy_invalid", "a rule of the bundle is not JSON") from None
     if len({policy.name for policy in found}) != len(found):

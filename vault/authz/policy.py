@@ -73,6 +73,12 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     actions: Annotated[tuple[Action, ...], Meta(max_length=1)] = ()
 
 
+class ShownPolicy(Policy, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A policy as it is read. `source`: it is of the control plane, and not to be changed here."""
+
+    source: Literal["control_plane"] | msgspec.UnsetType = msgspec.UNSET
+
+
 def validate(document: object) -> Policy:
     """Read a decoded JSON document; raises `ValidationError` with `field` and `errors`."""
     try:

@@ -59,6 +59,10 @@ class WrapLimitReached(CryptoError):
     """This KEK has wrapped as often as AES-GCM with random nonces allows. Rotate it."""
 
 
+class CounterClosed(CryptoError):
+    """The count of this KEK's uses is final: the vault is being sealed."""
+
+
 class UnsealRefused(CryptoError):
     """The shares do not open the keyring, or an attempt was misused. Progress starts again."""
 

@@ -102,7 +102,10 @@ class UnsealAttempt(Struct, frozen=True, eq=False):
         if coordinate == 0:
             raise MalformedShare("no share has coordinate 0")
         if any(part[-1] == coordinate for part in self.parts):
-            raise MalformedShare("a different share with this coordinate is already in")
+            raise MalformedShare(
+                "a different share with this coordinate is already in: one of the two was mistyped "
+                "or is of another set; offer another share, or begin the attempt anew"
+            )
 
     def __repr__(self) -> str:
         return f"UnsealAttempt(nonce={self.nonce!r}, {self.progress}/{self.config.threshold})"

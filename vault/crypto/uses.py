@@ -2,7 +2,8 @@
 
 AES-GCM with random nonces allows 2^32 uses of a key (`aead`). Persisting a count at each use would
 double every write, so uses are reserved in blocks *before* they happen: after a crash the whole
-reserved block counts as used. The count is too high by less than a block and never too low.
+reserved block counts as used. The count is too high by less than a block and never too low. An
+orderly stop closes the counter and persists the exact count.
 """
 
 from threading import Lock
@@ -10,7 +11,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from vault.crypto.errors import WrapLimitReached
+from vault.crypto.errors import CounterClosed, WrapLimitReached
 
 BLOCK = 2**20
 """Uses a reservation covers: one persisted write a million wraps, 0.1 % of the rotation bound."""
@@ -39,7 +40,7 @@ class UseCounter:
     `created_at` is the generation's date in Unix ns.
     """
 
-    __slots__ = ("_lock", "_owed", "_reserved", "_used", "created_at", "generation")
+    __slots__ = ("_closed", "_lock", "_owed", "_reserved", "_used", "created_at", "generation")
 
     def __init__(self, generation: int, created_at: int, reserved: int = 0) -> None:
         if not 0 <= reserved <= HARD_STOP:
@@ -49,6 +50,7 @@ class UseCounter:
         self._reserved = reserved
         self._used = reserved
         self._owed = 0  # uses that have happened and are not in a reservation yet
+        self._closed = False
         self._lock = Lock()
 
     @property
@@ -61,9 +63,11 @@ class UseCounter:
         """Count so many uses, and those that are owed, and return None; the caller may wrap.
 
         Returns the reservation to persist and confirm first when there are not enough left, having
-        counted nothing. Raises `WrapLimitReached` where it would be more than 2^32 uses.
+        counted nothing. Raises `WrapLimitReached` where it would be more than 2^32 uses, and
+        `CounterClosed`.
         """
         with self._lock:
+            self._require_open()
             used = self._used + self._owed + count
             if used <= self._reserved:
                 self._used, self._owed = used, 0
@@ -76,10 +80,31 @@ class UseCounter:
         """Count uses that have happened already: more than were taken before.
 
         A reservation that this needs is made before the next use. The distance between the rotation
-        bound (2^30) and the ceiling (2^32) is there for such uses.
+        bound (2^30) and the ceiling (2^32) is there for such uses. Raises `CounterClosed`: called
+        before the key is used, it keeps a use from happening that nobody would count.
         """
         with self._lock:
+            self._require_open()
             self._owed += count
+
+    def close(self) -> int:
+        """Refuse every further use; return how many there were, to persist for `reserved`.
+
+        A use that was taken before may still happen: it is counted. May be called again.
+        """
+        with self._lock:
+            self._closed = True
+            return self._used + self._owed
+
+    @property
+    def reserved(self) -> int:
+        """What was last persisted, as far as this counter knows."""
+        with self._lock:
+            return self._reserved
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise CounterClosed(f"the uses of KEK generation {self.generation} are counted up")
 
     def confirm(self, persisted: ReservationNeeded) -> Self:
         """Make a persisted reservation usable. One that is already known changes nothing.

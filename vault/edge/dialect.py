@@ -7,6 +7,7 @@ import msgspec
 import trio
 from msgspec.structs import replace
 
+from actors.pacer import Pacer
 from actors.world import World
 from vault.door import Door
 from vault.edge.reply import Reply
@@ -16,6 +17,7 @@ from vault.errors import (
     AuthenticationError,
     AuthorizationError,
     NotFoundError,
+    TooLargeError,
     UnavailableError,
     ValidationError,
     VaultError,
@@ -34,6 +36,10 @@ UNCLEAR: Final = "sys/request"  # where a request is recorded that has no route
 UNMATCHED: Final = "unmatched"  # the endpoint label of everything that has no route
 _SHUT: Final = frozenset({"sealed", "not_initialized"})  # there is no log to record anything in
 
+MAX_UNKNOWN_BODY: Final = 8 << 10
+"""Bytes of a body that is decoded before the caller is authenticated: a few shares, or a small
+secret. What needs no credential takes no larger one."""
+
 log: Final = logging.getLogger("freehold.edge")
 
 
@@ -51,6 +57,8 @@ class Dialect:
     def __init__(self, gate: Door, world: World) -> None:
         self.gate = gate
         self.world = world
+        self.pacer = Pacer(world.monotonic)
+        """Of requests that are many operations, all of them together."""
 
     async def answer(self, scope: Any, receive: Receive) -> tuple[Reply, str]:
         """The reply to one request, and the template of its route.
@@ -66,6 +74,8 @@ class Dialect:
             endpoint = self.prefix + route.template
             if route.public:
                 refuse_cross_site(request)
+            if len(request.body) > MAX_UNKNOWN_BODY:
+                await self._need_known(request, route)
             await trio.lowlevel.checkpoint()  # see `Edge.__call__`
             reply = await route.answer(self, request, *values)
         except VaultError as error:
@@ -79,6 +89,22 @@ class Dialect:
                 told = await self.malformed(request, route, nothing)
                 reply = reply if told is nothing else self._refusal(told, request_id)
         return reply.with_header(b"x-request-id", request_id), endpoint
+
+    async def _need_known(self, request: Request, route: Route) -> None:
+        """Refuse a large body of a caller who is not known, before it is decoded.
+
+        Raises `TooLargeError` where no credential is needed, else `AuthenticationError`.
+        """
+        if route.public:
+            raise TooLargeError(
+                "body_too_large", f"a body may have at most {MAX_UNKNOWN_BODY} bytes here"
+            )
+        if not await self.knows(request):
+            raise AuthenticationError("unauthenticated", "permission denied")
+
+    async def knows(self, request: Request) -> bool:
+        """Whether the request's credential stands. The operation authenticates it again."""
+        return await self.gate.knows(self.credential(request), request.origin)
 
     async def malformed(
         self, request: Request, route: Route | None, error: VaultError

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 
+from protocols import json_text
 from protocols.http.scope import RESERVATION
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
 from vault.model.operation import UNBOUNDED, Memory, Origin
@@ -25,6 +26,7 @@ _PROVING: Final = frozenset(_SINGLE[:5])  # who the caller is
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[][{}]', re.DOTALL)
 """Strings are passed over whole; one that is not closed reaches to the end, so that no byte is
 looked at twice: else each quote in it would begin another scan of the rest."""
+_PLACE: Final = re.compile(r"(?P<what>[^`]+) - at `\$\.?(?P<field>[\w.\[\]]*)`", re.ASCII)
 _CHOICE: Final = re.compile(r"^Invalid enum value .*(?= - at `\$)", re.DOTALL)
 _BROKEN: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _STEP: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
@@ -94,7 +96,7 @@ class Request:
             raise ValidationError("body_invalid", f"a body may hold at most {MAX_STRINGS} strings")
         _check_depth(self.body)
         try:
-            return msgspec.json.decode(self.body or b"{}", type=shape)
+            return json_text.decode(self.body or b"{}", type=shape)
         except msgspec.ValidationError as error:
             raise ValidationError(
                 "body_invalid", f"the body is not as expected: {told(error)}"
@@ -221,4 +223,7 @@ def _check_depth(body: bytes) -> None:
 def told(error: msgspec.ValidationError) -> str:
     """What is wrong and where, without the value: of a wrong choice msgspec would quote it."""
     text = _CHOICE.sub("Value is not one of those allowed", str(error))
+    if placed := _PLACE.fullmatch(text):
+        what = placed["what"]
+        return f"{placed['field'] or 'the whole'}: {what[:1].lower()}{what[1:]}"
     return text if "`$" in text or "Object" in text else "wrong type"

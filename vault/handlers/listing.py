@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 import msgspec
-import trio
 
+from actors.pacer import Pacer
 from actors.world import World
 from vault.authz.authorizer import Authorizer
 from vault.barrier import SECRETS, Barrier, Query
@@ -24,7 +24,6 @@ from vault.model.results import Keys, Page
 MOST_SCANNED: Final = 20_000  # rows a search looks at before it hands out a cursor
 MOST_KEYS: Final = 100_000  # children of one folder in one answer
 _PAGE: Final = 1_000
-_AT_ONCE: Final = 16  # names between two turns of others: some 50 ms by the most intricate policies
 _STEP: Final = 1 << 18
 """Bytes of an answer for which memory is reserved at a time; the first so many are free."""
 _ENTRY: Final = 64  # bytes of a name in a list beside its letters
@@ -68,7 +67,7 @@ class Listing:
             )
         after = self.barrier.open_cursor(payload.cursor) if payload.cursor else ""
         sight = Sight(self.authorizer, call, self.world.now())
-        found, reserved = _Search(payload, sight), _Reserved(call)
+        found, reserved = _Search(payload, sight, Pacer(self.world.monotonic)), _Reserved(call)
         while True:
             page = await self._page(call.op.path, after)
             await found.add(page)
@@ -87,14 +86,13 @@ class Listing:
         folder, sight = call.op.path, Sight(self.authorizer, call, self.world.now())
         most = min(payload.limit or MOST_KEYS, MOST_KEYS)
         found: list[str] = []
-        size, reserved = 0, _Reserved(call)
+        size, reserved, pacer = 0, _Reserved(call), Pacer(self.world.monotonic)
         last = ""  # of these
         cursor = _last_below(folder, payload.after) if payload.after else folder
         while True:
             page = await self._names(folder, cursor, facts=sight.needs_facts)
-            for number, (name, facts) in enumerate(page):
-                if number % _AT_ONCE == 0:
-                    await trio.lowlevel.checkpoint()
+            for name, facts in page:
+                await pacer.pace()
                 key = _child(folder, name)
                 if key == last or not sight.shows(name, facts):
                     continue
@@ -124,8 +122,9 @@ class Listing:
 class _Search:
     """What a search has found so far, and where it is."""
 
-    def __init__(self, wanted: ListSecrets, sight: Sight) -> None:
+    def __init__(self, wanted: ListSecrets, sight: Sight, pacer: Pacer) -> None:
         self._wanted = wanted
+        self._pacer = pacer
         self._sight = sight
         self._scanned = 0
         self.shown: list[SecretRow] = []
@@ -135,9 +134,8 @@ class _Search:
 
     async def add(self, page: list[SecretRow]) -> None:
         """Look at some more rows, until it is over."""
-        for number, row in enumerate(page):
-            if number % _AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
+        for row in page:
+            await self._pacer.pace()
             self._scanned += 1
             self.last = row.name
             if self._sight.lists(row):

@@ -22,14 +22,15 @@ from vault.handlers.secrets import (
     with_expiry,
 )
 from vault.handlers.settings import checked_metadata, checked_tags, checked_versions
+from vault.model.labels import Labels
 from vault.model.mounts import MountBook
 from vault.model.operation import Capability, Facts
 from vault.model.payloads import CompareVersions, ReadMetadata, WriteMetadata
 from vault.model.records import SecretRow, VersionRow
 from vault.model.results import Compared, Labelled, SecretInfo
 
-_PAGE = 100  # version rows a query; each has its sealed value with it
-_FIRST_PAGE = 16  # the same, while it is not known how large the values are
+_PAGE = 100  # version rows a query; each has its sealed value and its labels with it
+_FIRST_PAGE = 16  # the same, while it is not known how large they are
 FEW = 32  # versions that are looked for one by one; a mount keeps 10 unless it is told otherwise
 SMALL = 1 << 18  # bytes that they have together: they are unpacked while everybody waits
 
@@ -169,7 +170,7 @@ class Metadata:
             if len(page) < limit:
                 return told.rows, told.relabelled
             after = (secret.id, page[-1].version)
-            limit = _PAGE if sum(len(row.box) for row in page) <= SMALL else _FIRST_PAGE
+            limit = _PAGE if sum(map(_size, page)) <= SMALL else _FIRST_PAGE
             del page  # its values are not held while the next page is loaded
 
     def _first_page(self, secret: SecretRow) -> int:
@@ -177,7 +178,7 @@ class Metadata:
         newest = self.barrier.cached(VERSIONS, secret.id, secret.current_version)
         if newest is None or newest is MISSING:
             return _FIRST_PAGE
-        return _PAGE if len(newest.box) * _PAGE <= SMALL else _FIRST_PAGE
+        return _PAGE if _size(newest) * _PAGE <= SMALL else _FIRST_PAGE
 
     async def _few(self, secret: SecretRow, numbers: range) -> Sequence[VersionRow] | None:
         """These versions; None where they have to be asked for.
@@ -191,7 +192,7 @@ class Metadata:
         if rows is not None:
             return rows[1:] if rows[0] == secret else None  # not secret: its head
         newest = self.barrier.cached(VERSIONS, *keys[-1]) if keys else None
-        if newest is None or newest is MISSING or len(newest.box) * len(keys) > SMALL:
+        if newest is None or newest is MISSING or _size(newest) * len(keys) > SMALL:
             return None
         found = await self.barrier.warm(VERSIONS, keys)
         return found if len(found) == len(keys) else None
@@ -213,6 +214,15 @@ class _Told:
                 self.relabelled[row.version] = labelled.labels != self._before.labels
             self._before = labelled
             self.rows.append(replace(row, wrapped_dek=b"", box=b"", labels=UNSET))
+
+
+def _size(row: VersionRow) -> int:
+    """Bytes of what is unpacked of it, about: its value, and the labels that it keeps."""
+    labels = row.labels
+    if not isinstance(labels, Labels):
+        return len(row.box)
+    words = sum(len(key) + len(value) for key, value in labels.metadata.items())
+    return len(row.box) + words + sum(map(len, labels.tags))
 
 
 def _there(call: Call, secret: SecretRow | None) -> SecretRow:

@@ -10,8 +10,8 @@ from vault.authn.roles import MAX_POLICIES
 from vault.authn.users import Users
 from vault.authz.access import Access, Decision
 from vault.authz.authorizer import Authorizer
-from vault.authz.book import Effective, PolicyBook
-from vault.authz.policy import Policy
+from vault.authz.book import Effective, PolicyBook, PolicyNames
+from vault.authz.policy import Policy, ShownPolicy
 from vault.barrier import SECRETS, Barrier
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
@@ -45,14 +45,15 @@ class Policies:
             "policy.write": Handler(run=self.write, capability=Capability.UPDATE, mutates=True),
             "policy.delete": Handler(run=self.delete, capability=Capability.DELETE, mutates=True),
             "policy.effective": Handler(run=self.effective, capability=None, of_self=True),
+            "policy.check": Handler(run=self.check, capability=None, of_self=True),
             "policy.dry_run": Handler(run=self.dry_run, capability=Capability.READ),
         }
 
-    async def list(self, _: Call) -> list[str]:
+    async def list(self, _: Call) -> PolicyNames:
         """All names, the built-in ones among them."""
-        return self.book.names()
+        return self.book.listing()
 
-    async def read(self, call: Call) -> Policy:
+    async def read(self, call: Call) -> ShownPolicy:
         """One policy."""
         return self.book.get(call.canonical_name)
 
@@ -78,13 +79,24 @@ class Policies:
         """The policies of the caller as they count now."""
         return self.book.effective(call.identity)
 
+    async def check(self, call: Call) -> Decision:
+        """What the decision on a request of the caller would be now, for any caller.
+
+        Nothing else is taken from the payload: a caller could learn a secret's tags by supposing
+        another address or time.
+        """
+        payload: DryRun = call.payload
+        return await self._decide(call, DryRun(capability=payload.capability, path=payload.path))
+
     async def dry_run(self, call: Call) -> Decision:
         """What the decision would be, by which rule, and what is missing. Changes nothing.
 
         A draft is validated as `write` would and takes the place of the stored policy of its name:
         in a thread, one at a time, for both take a while and no request may wait for them.
         """
-        payload: DryRun = call.payload
+        return await self._decide(call, call.payload)
+
+    async def _decide(self, call: Call, payload: DryRun) -> Decision:
         if payload.capability not in set(Capability):
             raise ValidationError("capability_unknown", "no such capability", field="capability")
         if payload.policies is not None and len(payload.policies) > MAX_POLICIES:
@@ -108,7 +120,10 @@ class Policies:
         )
         written = () if payload.draft is None else (await self._draft(payload.draft),)
         decide = self.authorizer.dry_run(written)
-        return await self.world.run_sync(decide, access, limiter=self._deciding)
+        decision = await self.world.run_sync(decide, access, limiter=self._deciding)
+        drafts = {policy.name for policy in written}
+        unknown = self.book.effective(access.identity).unknown
+        return replace(decision, unknown=tuple(n for n in unknown if n not in drafts))
 
     async def _draft(self, document: dict[str, object]) -> Policy:
         """The document, validated; faults are told with their place. Raises `ValidationError`."""

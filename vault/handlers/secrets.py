@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from actors.world import World
+from protocols import json_text
 from vault.barrier import SECRETS, VERSIONS, Barrier, Query, VaultTx
 from vault.errors import (
     ConflictError,
@@ -236,12 +237,14 @@ class Secrets:
             )
 
     def _head(self, call: Call) -> SecretRow:
-        """Of a secret that is not there yet. Raises `ValidationError` for a name below no mount."""
+        """Of a secret that is not there yet: `_append` says as of when.
+
+        Raises `ValidationError` for a name below no mount.
+        """
         if self.mounts.match(call.op.path) is None:
             raise _no_mount(call.op.path)
-        now = self.world.now()
         return SecretRow(
-            name=str(call.op.path), id=self.world.new_id(), created_at=now, updated_at=now,
+            name=str(call.op.path), id=self.world.new_id(), created_at=0, updated_at=0,
             created_by=call.identity.name,
         )  # fmt: skip
 
@@ -272,7 +275,7 @@ class Secrets:
         head = replace(
             head, current_version=number, oldest_version=keep_from, expires_at=expires_at,
             status=Status.ACTIVE.value,  # plain text, as it is read back
-            updated_at=now,
+            created_at=head.created_at or now, updated_at=now,
         )  # fmt: skip
         tx.put(SECRETS, head)
         return Written(secret=head, version=version)
@@ -389,8 +392,8 @@ def _merge(target: bytes, patch: bytes) -> bytes:
     if not patch.lstrip().startswith(b"{"):
         return patch
     is_object = target.lstrip().startswith(b"{")
-    result = msgspec.json.decode(target, type=dict[str, msgspec.Raw]) if is_object else {}
-    for key, value in msgspec.json.decode(patch, type=dict[str, msgspec.Raw]).items():
+    result = json_text.decode(target, type=dict[str, msgspec.Raw]) if is_object else {}
+    for key, value in json_text.decode(patch, type=dict[str, msgspec.Raw]).items():
         if bytes(value) == b"null":
             result.pop(key, None)
         else:
@@ -405,7 +408,7 @@ def _seen(result: SecretValue | Written) -> object:
 
 def _write_request(payload: WriteSecret) -> object:
     return {
-        "data": msgspec.json.decode(payload.value),
+        "data": json_text.decode(payload.value),
         "cas": payload.cas,
         "metadata": payload.metadata,
         "tags": payload.tags,
@@ -414,4 +417,4 @@ def _write_request(payload: WriteSecret) -> object:
 
 
 def _patch_request(payload: PatchSecret) -> object:
-    return {"data": msgspec.json.decode(payload.patch), "cas": payload.cas}
+    return {"data": json_text.decode(payload.patch), "cas": payload.cas}

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from vault.errors import TamperedError
 from vault.store.interface import ConstraintError, Session, Writes
 from vault.store.query import arrange
@@ -143,7 +144,7 @@ def _looked_at(table: Table[R], data: bytes) -> R:
 
 def _decode(table: Table[R], key: Key, data: bytes) -> R:
     try:
-        return msgspec.json.decode(data, type=table.row)
+        return json_text.decode(data, type=table.row)
     except msgspec.DecodeError:
         raise TamperedError(
             "row_corrupt", f"{table.name}: a stored row is damaged", table=table.name, key=key

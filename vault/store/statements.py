@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from protocols import json_text
 from vault.errors import TamperedError
 from vault.store.query import beyond_prefix
 from vault.store.schema import SQL_TABLES
@@ -162,7 +163,7 @@ def _json(table: Table[Any]) -> list[tuple[int, Any]]:
 
 
 def _decoder(annotation: Any) -> Callable[[str | bytes], Any]:
-    return msgspec.json.Decoder(annotation).decode
+    return json_text.decoder(annotation).decode
 
 
 def _behind(sql: sa.Table, names: tuple[str, ...], *, descending: bool) -> Any:

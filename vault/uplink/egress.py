@@ -14,6 +14,7 @@ from typing import Final, Literal, Self, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from protocols.instant import rfc3339
 from protocols.link.signing import sha256
 
@@ -156,7 +157,7 @@ def lines(chain: Chain, sending: Sending, contents: Iterable[bytes], now: int) -
 def decode(line: bytes) -> Header | Entry:
     """A line as it stands, its place not checked. Raises `BadLedgerError`."""
     try:
-        read: Header | Entry = msgspec.json.decode(line, type=Header | Entry)
+        read: Header | Entry = json_text.decode(line, type=Header | Entry)
         if isinstance(read, Entry):
             b64decode(read.data, validate=True)
     except (msgspec.MsgspecError, UnicodeDecodeError, Base64Error, ValueError):

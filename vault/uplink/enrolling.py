@@ -15,6 +15,7 @@ import trio
 from msgspec import Struct
 
 from actors import World
+from protocols import json_text
 from protocols.pki import contexts
 from protocols.pki.messages import (
     MAX_ANSWER,
@@ -250,7 +251,7 @@ async def _bounded(reply: httpx2.Response) -> bytes:
 def refusal(status: int, answer: bytes) -> EnrolError:
     """An answer that is neither 200 nor 202, in the control plane's own words if it has some."""
     try:
-        told = msgspec.json.decode(answer)
+        told = json_text.decode(answer)
         return EnrolError(
             f"the control plane refuses: {told['message']}", status, str(told["code"])
         )

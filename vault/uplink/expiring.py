@@ -71,9 +71,9 @@ class Expiring:
         now = self._world.now()
         soon, over = await database.transact(lambda tx: self._tell(tx, outbox, found, now))
         if soon:
-            log.warning("%d secrets expire soon: the control plane is told", soon)
+            log.warning("secrets that expire soon: %d; the control plane is told", soon)
         if over:
-            log.warning("%d secrets have expired: the control plane is told", over)
+            log.warning("secrets that have expired: %d; the control plane is told", over)
         return soon + over
 
     async def pause(self, *, first: bool = False) -> None:

@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from protocols import json_text
 from protocols.link.signing import LinkKey, sha256
 from protocols.pki import files, keys, proof, requests
 from protocols.pki.certificates import der, parse, parse_pem, pem, public_key
@@ -222,7 +223,7 @@ class IdentityStore:
 
     def _read_enrolment(self) -> Enrolment:
         try:
-            return msgspec.json.decode(files.read(self._enrolment), type=Enrolment)
+            return json_text.decode(files.read(self._enrolment), type=Enrolment)
         except msgspec.MsgspecError:
             raise PkiKeyError(f"{self._enrolment} is not what an enrolment writes") from None
 

@@ -17,6 +17,7 @@ import msgspec
 import trio
 
 from actors import World
+from protocols import json_text
 from protocols.errors import ValidationError
 from protocols.instant import SECOND, parse_rfc3339
 from protocols.link import codec
@@ -367,7 +368,7 @@ def told(entry: Entry) -> str:
             envelope = codec.decode(entry.content[SIGNATURE_SIZE:], Envelope)
             message = codec.decode_payload(envelope.message_type, envelope.payload)
             return f"{envelope.message_type} {msgspec.json.encode(message).decode()}"
-        body = msgspec.json.decode(entry.content)
+        body = json_text.decode(entry.content)
         fields = {name: value for name, value in body.items() if name != "token"}
         return msgspec.json.encode(fields).decode()
     except (RemoteFaultError, msgspec.DecodeError, AttributeError):

@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from actors import World
+from protocols import json_text
 from protocols.link import messages as m
 from protocols.link.limits import MAX_REPLAY_CHANGES
 from protocols.link.vocabulary import ReplayOutcome, UndecidedReason
@@ -140,7 +141,7 @@ def _instant(millis: int) -> int:
 
 def _document(rule: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(rule, type=dict[str, Any])
+        return json_text.decode(rule, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ValidationError("policy_invalid", "a rule is no JSON object") from None
 

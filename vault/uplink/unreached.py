@@ -38,7 +38,10 @@ def _behind(error: BaseException | None, deep: int) -> Iterator[BaseException]:
 
 
 def _pin(_: BaseException) -> str:
-    return "what answers does not have the pin: it is another control plane, or another's pin"
+    return (
+        "what answers does not have the pin: it is another control plane, its port for browsers "
+        "(agents' is `link.listen` in its settings), or another's pin"
+    )
 
 
 def _stranger(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from protocols.http.answers import Answers, Reservation
 from protocols.http.scope import RESERVATION
 from vault.audit.broker import Broker
 from vault.audit.draft import Draft
+from vault.edge.asgi import URGENT
 from vault.edge.reply import Headers
 from vault.errors import TooLargeError, VaultError
 from vault.model.operation import Memory, Operation
@@ -23,6 +24,7 @@ from vault.workers.carried import told_of
 from vault.workers.wire import (
     MOST,
     MOST_RELAYED,
+    MOST_URGENT,
     Answered,
     Asked,
     Drafted,
@@ -108,6 +110,7 @@ class RelayDesk:
         self._run = run
         self._answers = answers
         self._places = trio.Semaphore(MOST_RELAYED)
+        self._urgent = trio.Semaphore(MOST_URGENT)
         self._reserved: dict[int, Reservation] = {}  # by the ids of requests
 
     async def run(self) -> None:
@@ -126,13 +129,15 @@ class RelayDesk:
             if (reservation := self._reserved.pop(request.id, None)) is not None:
                 reservation.release()
             return
+        urgent = isinstance(request, Relayed) and request.raw_path in URGENT
+        places = self._urgent if urgent else self._places
         try:
-            self._places.acquire_nowait()
+            places.acquire_nowait()
         except trio.WouldBlock:
-            await self._places.acquire()
-        nursery.start_soon(self._serve, request)
+            await places.acquire()
+        nursery.start_soon(self._serve, request, places)
 
-    async def _serve(self, request: Relayed | Asked) -> None:
+    async def _serve(self, request: Relayed | Asked, places: trio.Semaphore) -> None:
         address = request.client[0] if isinstance(request, Relayed) and request.client else None
         if isinstance(request, Asked):
             address = request.origin.ip
@@ -144,7 +149,7 @@ class RelayDesk:
             else:
                 await self._tell(request, reservation)
         finally:
-            self._places.release()
+            places.release()
             if not reservation.held:
                 self._reserved.pop(request.id, None)
 

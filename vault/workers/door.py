@@ -8,7 +8,7 @@ import trio
 
 from vault.gate import DRAIN, Initialised, SealStatus
 from vault.model.mounts import MountBook
-from vault.model.operation import Operation
+from vault.model.operation import Operation, Origin
 from vault.model.payloads import REFUSED, ListKeys, ReadMetadata
 from vault.workers.elsewhere import Elsewhere
 from vault.workers.reading import LOCAL, Reading
@@ -69,6 +69,20 @@ class WorkerDoor:
                 return await self._run(op)
         return await self._run_there(op)
 
+    async def knows(self, credential: str | None, origin: Origin) -> bool:
+        """Whether a credential stands; `Elsewhere` unless it does: the leader refuses."""
+        reading = self._reading
+        if reading is None:
+            raise Elsewhere
+        self._in_flight += 1
+        try:
+            known = await reading.pipeline.knows(credential, origin)
+        finally:
+            self._leave()
+        if not known:
+            raise Elsewhere
+        return True
+
     async def _run(self, op: Operation) -> object:
         reading = self._reading
         if reading is None or op.name not in LOCAL or _is_leaders(op):
@@ -77,9 +91,12 @@ class WorkerDoor:
         try:
             return await reading.pipeline.run(op)
         finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
 
     @property
     def mounts(self) -> MountBook:

@@ -4,6 +4,7 @@ Of one that is several operations each that is not for it goes by itself.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import msgspec
@@ -11,7 +12,7 @@ import trio
 from msgspec import Raw
 
 from protocols.http.scope import RESERVATION
-from vault.edge.asgi import Edge
+from vault.edge.asgi import URGENT, Edge
 from vault.edge.compat.dialect import MAX_BODY as COMPAT_BODY
 from vault.edge.native.dialect import MAX_BODY as NATIVE_BODY
 from vault.edge.reply import Send
@@ -26,6 +27,7 @@ from vault.workers.wire import (
     DEADLINE,
     LOOK_EVERY,
     MOST_RELAYED,
+    MOST_URGENT,
     Answered,
     Asked,
     Lane,
@@ -57,6 +59,7 @@ class Relay:
         self._traceparent = traceparent
         self._slots: dict[int, _Slot] = {}
         self._places = _Places(MOST_RELAYED)
+        self._urgent = _Places(MOST_URGENT)
         self._parts = _Places(MOST_PARTS)
         self._last = 0
 
@@ -91,14 +94,16 @@ class Relay:
         Raises `UnavailableError`.
         """
         above = self._traceparent().encode()
-        answer = await self._asked(lambda number: _relayed(number, scope, body, above))
+        places = self._urgent if scope["raw_path"] in URGENT else self._places
+        answer = await self._asked(lambda number: _relayed(number, scope, body, above), places)
         return cast("Answered", answer)
 
     async def run_there(self, op: Operation) -> SecretValue | Written:
         """What a read or a write of a secret comes to that the leader runs, or what it raises."""
         above = self._traceparent()
         async with self._parts:
-            told = cast("Told", await self._asked(lambda number: _asked(number, op, above)))
+            question = partial(_asked, op=op, above=above)
+            told = cast("Told", await self._asked(question, self._places))
         value = told.value.value if told.value is not None else None
         await self.account(told, op.memory, len(value or b""))
         return result_of(told)
@@ -121,9 +126,9 @@ class Relay:
         if answer.reserved:
             self._lane.post(Taken(answer.id))
 
-    async def _asked(self, question: Callable[[int], ToLeader]) -> ToWorker:
+    async def _asked(self, question: Callable[[int], ToLeader], places: "_Places") -> ToWorker:
         """Raises `UnavailableError`."""
-        async with self._places:
+        async with places:
             answer = await self._ask(question)
         if answer is None:
             raise no_answer()

@@ -30,6 +30,8 @@ from vault.mutations import Decided
 LENGTH: Final = 4  # bytes of a frame's length
 MOST: Final = 1 << 26  # bytes of a frame; 256 records of the largest size are half of that
 MOST_RELAYED: Final = 1024  # requests at the leader at a time, for each worker; the others wait
+MOST_URGENT: Final = 32
+"""The same of what operators need, which waits behind no other request (`vault.edge.asgi`)."""
 DEADLINE: Final = 75.0  # seconds until an answer; above every deadline of the leader's own
 LOOK_EVERY: Final = 1.0  # seconds between two looks for who has waited so long
 _CHUNK: Final = 1 << 16

@@ -109,11 +109,18 @@ def _alerts(tx: Tx, span: Span) -> Evidence:
         "Alarms are raised, and somebody looks at them",
         share(len(critical) - len(late), len(critical)) if critical else Result.MET,
         f"{plural(len(rows), 'alert')} in the period, {seen} of them acknowledged, {over} "
-        f"resolved; {len(late)} of {plural(len(critical), 'critical one')} were neither within a "
-        "day.",
+        f"resolved. {_looked_at(len(critical), len(late))}",
         figures={"alerts": len(rows), "acknowledged": seen, "resolved": over,
                  "critical": len(critical), "late": len(late)},
         fine=[setting, *fine],
         total=total + 1,
         exceptions=[f"{row.code} {row.vault}".strip() for row in late],
     )  # fmt: skip
+
+
+def _looked_at(critical: int, late: int) -> str:
+    if not critical:
+        return "None was critical."
+    if not late:
+        return f"Each critical one ({critical}) was acknowledged or resolved within a day."
+    return f"Of {critical} critical, {late} were neither acknowledged nor resolved within a day."

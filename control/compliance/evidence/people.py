@@ -54,14 +54,15 @@ def _second_factor(tx: Tx, span: Span, found: list[Person]) -> Evidence:
     having = len(found) - len(without)
     some = demanded or (found and not without)
     rule = "demands" if demanded else "does not demand"
+    how_long = _how_long(hours, demanded=demanded)
     fine, total = recorded(tx, span, "organizations.change", "second-factors.", phase="outcome")
     told = [proof(Aspect.SECOND_FACTOR, stretch) for stretch in stretches]
     return evidence(
         "people.second-factor",
         "A second factor is demanded",
         Result.MET if always and not unsure else (Result.PARTLY if some else Result.GAP),
-        f"The organization {rule} a second factor at the end of the period, and did not for "
-        f"{plural(hours, 'hour')} of it; {having} of {plural(len(found), 'person', 'people')} "
+        f"The organization {rule} a second factor at the end of the period, and {how_long}; "
+        f"{having} of {plural(len(found), 'person', 'people')} "
         "have one now. Whoever has none is let into nothing but its enrolment while it is "
         "demanded.",
         figures={"demanded": int(demanded), "hours_without": hours, "people": len(found),
@@ -73,6 +74,12 @@ def _second_factor(tx: Tx, span: Span, found: list[Person]) -> Evidence:
         lacking=f"{lacking_of(unsure)} Whether an identity provider asks for a factor of its own "
         "is not known here.".strip(),
     )  # fmt: skip
+
+
+def _how_long(hours: int, *, demanded: bool) -> str:
+    if hours:
+        return f"did not for {plural(hours, 'hour')} of it"
+    return "did so throughout" if demanded else "did not for less than an hour of it"
 
 
 def _roles(lines: list[Timeline]) -> Evidence:
@@ -88,9 +95,11 @@ def _roles(lines: list[Timeline]) -> Evidence:
         "people.roles",
         "Few people may do much",
         Result.PARTLY if bad or unsure or not counted else Result.MET,
-        f"{said} at the end of the period; {plural(len(moments), 'time')} looked at, which are "
-        f"all changes of it, {len(bad)} not as asked for: an owner, and at most {FEW} owners and "
-        "admins or a quarter of all.",
+        f"{said} at the end of the period. Looked at after each change ({len(moments)}): "
+        f"{'always' if not bad else f'all but {len(bad)} times'} an owner, and at most {FEW} "
+        "owners and admins or a quarter of all."
+        if moments
+        else "Nothing is known of who could do what.",
         figures={**{str(role): last[role] for role in Role}, "people": last.total(),
                  "changes": len(moments), "wrong": len(bad), "unknown": len(unsure)},
         exceptions={s.turn.subject for s in strong} if bad else (),

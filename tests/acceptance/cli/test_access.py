@@ -48,6 +48,39 @@ def test_a_user_may_what_his_policy_allows(
     ann("secret", "get", "secret/app/db", code=4)
 
 
+def test_a_user_hears_what_he_lacks_and_asks_beforehand(
+    shared_agent: Agent, shared: Command, tmp_path: Path
+) -> None:
+    """Path and capability, alike whether the secret is there; for others it takes a policy."""
+    shared("secret", "put", "secret/held/there", stdin="x")
+    shared("policy", "write", "cas-read", stdin=json.dumps(READ_APP))
+    shared("user", "create", "cas", "--policy", "cas-read", "--policy", "gone")
+    made = decoded(shared("key", "create", "cas", "laptop", "-o", "json"))
+    cas = commands(shared_agent, tmp_path, made["key"])
+
+    for name in ("there", "nowhere"):
+        path = f"secret/held/{name}"
+        told = cas("secret", "get", path, code=4).stderr
+        assert f"permission denied: read on {path} is not allowed" in told
+        told = cas("secret", "put", path, stdin="y", code=4).stderr
+        assert f"permission denied: create or update on {path} is not allowed" in told
+
+    assert decoded(cas("policy", "check", "read", "secret/app/db", "-o", "json"))["allowed"]
+    refused = decoded(cas("policy", "check", "read", "secret/app/root", "-o", "json", code=4))
+    assert (refused["rule"], refused["unknown"]) == ("cas-read/rules[1]", ["gone"])
+    for more in (("--user", "cas"), ("--policy", "root"), ("--ip", "10.0.0.1")):
+        told = cas("policy", "check", "read", "secret/app/db", *more, code=4).stderr
+        assert "read on sys/policies-dry-run is not allowed" in told
+    wrong = cas("policy", "check", "reed", "secret/app/db", code=64).stderr
+    assert "capability: value is not one of those allowed" in wrong
+
+    shared("user", "delete", "cas")
+    found = decoded(shared("audit", "query", "--actor", "cas", "-o", "json"))
+    assert {event["actor_name"] for event in found} == {"cas"}
+    by_id = decoded(shared("audit", "query", "--actor", found[0]["actor_id"], "-o", "json"))
+    assert [event["seq"] for event in by_id] == [event["seq"] for event in found]
+
+
 def test_login_keeps_a_token_until_logout(
     shared_agent: Agent, shared: Command, tmp_path: Path
 ) -> None:

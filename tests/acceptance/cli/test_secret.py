@@ -11,7 +11,9 @@ from tests.acceptance.command import FREEHOLD
 def test_the_whole_life_of_a_secret(shared: Command, tmp_path: Path) -> None:
     """Stored, read, changed, rolled back, deleted, brought back, destroyed and purged."""
     name = "secret/life/db"
-    shared("secret", "put", name, "--tag", "prod", "-m", "team=a b", stdin="one\n")
+    words = ("secret", "put", name, "--tag", "prod", "-m", "team=a b", "-o", "json")
+    made = decoded(shared(*words, stdin="one\n"))
+    assert made["created_at"] == made["updated_at"]
     file = tmp_path / "two.json"
     file.write_text('{"user": "app", "n": 2}')
     shared("secret", "put", name, "--json", "--file", str(file), "--cas", "1")
@@ -66,7 +68,7 @@ def test_a_name_of_any_letters_comes_back(shared: Command) -> None:
 def test_bad_names_and_values_are_one_line(shared: Command) -> None:
     """Nothing is stored."""
     for name in ("secret/../x", "secret//x", "secret/x/", "secret/a%2Fb"):
-        done = shared("secret", "put", name, stdin="canary-value", code=1)
+        done = shared("secret", "put", name, stdin="canary-value", code=64)
         assert done.stderr.count("\n") == 1
         assert "canary-value" not in done.stderr
     shared("secret", "put", "secret/big", stdin="x" * (1 << 20) + "x", code=1)

@@ -15,7 +15,6 @@ from tests.acceptance.agent import Answer, own_folder
 from tests.acceptance.control.linked import WORLD, Linked, ask
 from tests.acceptance.control.plane import API, PASSWORD, Plane
 from tests.acceptance.declared import JSON, Leaf, Operation, declared, hostile, planted
-from tests.acceptance.link.estate import until
 from tests.oidc.provider import provider
 
 RULE = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
@@ -50,6 +49,9 @@ def things(plane: Plane, org: str) -> dict[str, str]:
 
     made(f"{base}/agents", {"vault": "theirs"})
     made(f"{base}/policies/theirs/versions", {"document": DOCUMENT})
+    nobody = {"version": 1, "targets": [{"tag": "nobody-has-it"}]}
+    rollout = made(f"{base}/policies/theirs/rollouts", nobody)["id"]
+    plane.want(200, "POST", f"{base}/rollouts/{rollout}/rollback", {})
     told = {"title": "T", "frameworks": ["soc2"]}
     word = {"framework": "soc2", "control": "CC1.4", "text": "theirs"}
     token = made("tokens", {"role": "viewer", "ttl": 600}, token=plane.people[org, "owner"])
@@ -59,7 +61,7 @@ def things(plane: Plane, org: str) -> dict[str, str]:
         "vault": "theirs", "policy": "theirs", "number": "1", "user": "viewer", "home": "acme",
         "alert": NOTHING, "join": NOTHING, "delivery": NOTHING, "replay": NOTHING,
         "token": token["token"]["id"], "session": token["token"]["id"],
-        "rollout": made(f"{base}/policies/theirs/rollouts", {"version": 1})["id"],
+        "rollout": rollout,
         "invitation": made(f"{base}/invitations", guest)["invitation"]["id"],
         "channel": made(f"{base}/channels", hook)["channel"]["id"],
         "mail": made(f"{base}/channels", MAIL)["channel"]["id"],
@@ -102,6 +104,7 @@ BODIES: dict[str, Any] = {
     "tokens_create_token": {"role": "viewer", "ttl": 600, "label": "L"},
     "agents_register": {"vault": "registered", "tags": ["a"]},
     "agents_tag": {"tags": ["a"]},
+    "rollouts_start": {"document": DOCUMENT, "comment": "C"},  # one is open: refused, as a draft
     "rollouts_halt": {"reason": "R"},
     "rollouts_roll_back": {"reason": "R"},
     "replays_start": {"document": DOCUMENT},
@@ -193,8 +196,6 @@ def stocked(plane: Plane, org: str) -> Iterator[dict[str, str]]:
     """One of everything in an organization with an owner and a viewer, lively; their ids."""
     found = things(plane, org)
     with own_folder() as folder:
-        ended = f"organizations/{org}/rollouts/{found['rollout']}"  # before it reaches somebody
-        until(lambda: plane.want(200, "GET", ended)["state"] == "done", "a roll-out to nobody")
         yield found | _lively(plane, org, folder)
 
 

@@ -38,14 +38,19 @@ def test_one_command_makes_authority_organization_and_login(folder: Path) -> Non
     assert "pass --root FOLDER" in lacking.stderr
     weak = freehold(*words, "--root", f"{folder}/root", stdin="short")
     assert weak.returncode == 1
-    done = freehold(*words, "-o", "json", stdin=password)
+    assert "a password has 12 to" in weak.stderr
+    wrong = freehold("control", "init", "No Id", *words[3:], "--root", f"{folder}/root", stdin="x")
+    assert wrong.returncode == 1
+    assert sorted(each.name for each in folder.iterdir()) == ["control.yaml"]
+    done = freehold(*words, "--root", f"{folder}/root", "-o", "json", stdin=password)
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
     assert made["pin"].startswith("sha256:")
     assert password not in done.stdout + done.stderr
-    again = freehold(*words, stdin=password)
+    again = freehold(*words, "--password-file", f"{folder}/first", stdin="")
     assert again.returncode == 1
     assert "already_initialized" in again.stderr
+    assert not (folder / "first").exists()
     with running(plane):
         plane.token = plane.login("platform", "admin", password)
         [acme] = [o for o in plane.want(200, "GET", "organizations") if o["id"] == "acme"]
@@ -57,6 +62,8 @@ def test_one_command_makes_authority_organization_and_login(folder: Path) -> Non
 def test_without_it_nothing_is_served(folder: Path) -> None:
     """A control plane that nobody can sign in to says what to do."""
     file = settings(folder)
+    fresh = served(folder, file).refused_start()
+    assert "freehold control init ORGANIZATION --config FILE --root FOLDER" in fresh
     made = freehold("control", "ca", "init", "--root", f"{folder}/root", "-d", f"{folder}/ca")
     assert made.returncode == 0, made.stderr
     plane = served(folder, file)

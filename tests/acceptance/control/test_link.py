@@ -317,16 +317,18 @@ async def test_a_command_is_carried_out_once_and_its_result_is_shown(
     """It waits for an agent that is away."""
     plane, agent = linked_plane, newcomer(linked_plane, tmp_path, "told")
     path = f"{BASE}/agents/told/commands"
-    asked = plane.want(201, "POST", path, {"command": "run_backup"})
+    plane.want(400, "POST", path, {"command": "run_backup"})  # no agent carries it out yet
+    asked = plane.want(201, "POST", path, {"command": "rotate_kek"})
     async with agent.connected() as talk:
         await talk.until(lambda: any(isinstance(x, m.Command) for x in agent.heard))
         result = m.CommandResult(
-            command_id=bytes.fromhex(asked["id"]), outcome=words.CommandOutcome.DONE, at=1
+            command_id=bytes.fromhex(asked["id"]), outcome=words.CommandOutcome.REFUSED, at=1
         )
         await talk.say(result)
         await talk.until(lambda: not agent.outbox.entries)
     [row] = plane.want(200, "GET", path)
-    assert row["outcome"] == "done"
+    assert row["outcome"] == "refused"
+    assert "control_plane.allow_commands" in row["reason"]
 
 
 async def test_three_enrolments_get_one_history_of_a_log_cosigned(

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.acceptance.control.browser import Browser
-from tests.acceptance.control.plane import PASSWORD, Plane
+from tests.acceptance.control.plane import API, PASSWORD, Plane
 
 
 @pytest.fixture
@@ -167,3 +167,14 @@ def test_another_password_or_role_ends_sessions(plane: Plane) -> None:
         browser.login("acme", "viewer")
         assert plane.ask(method, at, body).status in (200, 204)
         assert browser.ask("GET", "whoami").status == 401
+
+
+def test_who_is_not_known_has_no_large_body_decoded(plane: Plane) -> None:
+    """Whoever is signed in hears what is wrong with it; a login is short."""
+    body, headers = b"[" + b"1e300," * 40_000, {"Content-Type": "application/json"}
+    for token, status in (("", 401), ("nonsense", 401), (plane.token, 400)):
+        with plane.client(token) as client:
+            answer = client.call("POST", f"{API}organizations", body, headers=headers)
+        assert answer.status == status
+    with plane.client("") as client:
+        assert client.call("POST", f"{API}sessions", body, headers=headers).status == 413

@@ -71,6 +71,9 @@ def test_read_beside_a_control_plane_that_runs(stopped: Plane) -> None:
         assert verified.returncode == 0, verified.stderr
         assert {row["verdict"] for row in json.loads(verified.stdout)} == {"whole"}
         assert len(command(stopped, "export", "acme").stdout.splitlines()) > 3
+        nobody = command(stopped, "export", "nosuch")
+        assert (nobody.returncode, nobody.stdout) == (1, "")
+        assert "there is no organization nosuch" in nobody.stderr
 
 
 def changed(plane: Plane, statement: str) -> None:
@@ -87,7 +90,7 @@ def test_verified_and_read_out(stopped: Plane) -> None:
     assert told.returncode == 0, told.stderr
     rows = {row["organization"]: row for row in json.loads(told.stdout)}
     assert {row["verdict"] for row in rows.values()} == {"whole"}
-    assert rows["acme"]["kept"] == rows["acme"]["records"] > 3
+    assert rows["acme"]["signed"] == rows["acme"]["records"] > 3
     lines = command(stopped, "export", "acme").stdout.splitlines()
     assert [json.loads(line)["seq"] for line in lines] == list(range(1, len(lines) + 1))
     changed(stopped, f"DELETE FROM audit WHERE org = 'acme' AND seq > {len(lines) - 1}")  # noqa: S608

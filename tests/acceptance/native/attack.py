@@ -32,7 +32,7 @@ BODIES: dict[str, Any] = {
     "batch_write": {"secrets": [{"name": "secret/new", "value": {"k": "v"}, **SAID}]},
     "policies_write": {"rules": [RULE]},
     "policies_validate": {"rules": [RULE]},
-    "policies_dry_run": {"path": HELD, "capability": "read"},
+    "policies_dry_run": {"path": HELD, "capability": "read", "user": "held"},
     "replays_replay": {"write": [{"name": "tried", "rules": [RULE]}]},
     "users_create": {"username": "new"},
     "users_update": {"email": "new@corp.example"},

@@ -77,3 +77,25 @@ def test_validating_holds_up_nobody(agent: Agent) -> None:
             reads += 1
         assert [set(running.result()) for running in attacks] == [{400}, {200}] * 2
     assert reads > len(attacks) * EACH, reads  # on one connection: they took turns before
+
+
+def _large(begin: bytes) -> bytes:
+    return begin + b"1e300," * 330_000 + b"1"  # cut short: whoever decodes it says so
+
+
+@pytest.mark.parametrize("credential", ["", "s.unknown-unknown-unknown"])
+@pytest.mark.parametrize("path", [f"{API}/secrets", f"{API}/batch/read", "/v1/secret/data/a"])
+def test_who_is_not_known_has_nothing_decoded(agent: Agent, path: str, credential: str) -> None:
+    """A large body costs its bytes, and the refusal is on record."""
+    answer = agent.call("POST", path, _large(b'{"a":['), token=credential)
+    assert answer.status == (401 if path.startswith(API) else 403)
+    (record,) = ok(agent, "GET", f"audit/events?request_id={answer.request_id}")["events"]
+    assert (record["operation"], record["result"]) == ("request.malformed", "denied")
+    known = agent.call("POST", path, _large(b'{"a":['))
+    assert known.status == 400
+
+
+def test_what_needs_no_credential_takes_no_large_body(agent: Agent) -> None:
+    """A share is short."""
+    answer = agent.call("PUT", "/v1/sys/unseal", _large(b'{"key":['), token="")
+    assert answer.status == 413

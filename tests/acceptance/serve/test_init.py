@@ -101,7 +101,7 @@ def test_no_share_of_a_vault_that_could_not_be_opened(
     broken(folder)
     with running(agent_of(folder, kind)) as agent:
         refused = init(agent)
-        assert refused.status in {400, 503}
+        assert refused.status in {400, 500}
         [told] = refused.json["errors"]
         assert str(folder / path) in told
         assert remedy in told
@@ -129,9 +129,24 @@ def test_a_folder_that_is_not_ours(folder: Path) -> None:
     agent = served_agent(folder, {"anchor": {"file": f"{place}/vault.anchor"}})
     with running(agent):
         refused = init(agent)
-        assert refused.status == 503
+        assert refused.status == 500
         assert str(place) in refused.json["errors"][0]
         assert state(agent) == 501
+
+
+def test_a_key_file_in_a_folder_that_is_not_ours(folder: Path) -> None:
+    """Said with the folder and the remedy, as an error and not as "try again"; nothing is made."""
+    place = Path("/proc/self") if os.geteuid() == 0 else folder / "locked"
+    if os.geteuid():
+        place.mkdir(mode=0o500)
+    key = {"key_management": "file", "key_file": f"{place}/root.key"}
+    with running(served_agent(folder, {"encryption": key})) as agent:
+        told = freehold("--address", agent.address, "operator", "init")
+        assert told.returncode == 1
+        assert f"cannot write key file {place}/root.key: {place}: " in told.stderr
+        assert "encryption.key_file" in told.stderr
+        assert state(agent) == 501
+        assert not list(folder.rglob("*.anchor*"))
 
 
 @pytest.mark.parametrize("workers", [1, 2])

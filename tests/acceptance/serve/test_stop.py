@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("workers")
 
 WRITERS = 8
 WARM = 40  # acknowledged writes before the signal comes
+BLOCK = 2**20  # uses of the key that are reserved at a time
 
 
 class Load:
@@ -127,3 +128,37 @@ def test_it_serves_with_its_output_closed(folder: Path) -> None:
     closed = ["sh", "-c", 'exec "$0" "$@" >&-', *agent.command[3:4], "--version"]
     done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, check=False)
     assert "the output cannot be written: it is closed" in done.stderr
+
+
+def test_a_stop_counts_the_uses_of_the_key_exactly_and_a_crash_too_many(folder: Path) -> None:
+    """Under load, over several starts: none of the uses is lost, and none is made up by a stop."""
+    agent = dev_agent(folder)
+    written = 0
+
+    def counted() -> dict[str, int]:
+        status: dict[str, int] = agent.call("GET", "/api/v1/system/key-status").json
+        return status
+
+    for _ in range(2):
+        agent.start()
+        before = counted()
+        assert before["reserved_uses"] == before["uses"]
+        assert written <= before["uses"] <= written + WRITERS  # some were done without an answer
+        written = before["uses"]
+        load = Load(agent)
+        load.warm.wait(30)
+        assert agent.stop() == 0
+        load.join()
+        written += len(load.acknowledged)
+    agent.start()
+    assert written <= counted()["uses"] <= written + WRITERS
+    written = counted()["uses"]
+    assert agent.call("POST", "/v1/secret/data/one", {"data": {"n": 1}}).status == 200
+    now = counted()
+    assert (now["uses"], now["reserved_uses"]) == (written + 1, written + BLOCK)
+    agent.kill()
+    with running(agent):
+        assert counted()["uses"] == written + BLOCK
+        assert agent.stop() == 0
+    with running(agent):
+        assert counted()["uses"] == written + BLOCK

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from control.model.agents import Life
 from control.model.conditions import OFFLINE
 from control.model.notices import Kind, Told
 from control.model.records import Alert, AlertState, Severity
@@ -147,7 +148,7 @@ async def test_the_end_of_what_began_later_is_another_one(store: Store) -> None:
 async def test_nobody_waits_for_an_agent_that_is_not_listened_to(store: Store) -> None:
     """Its conditions are over; what a person has to see stays."""
     await fire(store, offline("1", 10), offline("2", 10, code="lockout"), offline("3", 10, "w"))
-    await store.write(lambda tx: alerts.resolve_agent(tx, "acme", "v", 20))
+    await store.write(lambda tx: alerts.follow_life(tx, "acme", "v", Life.LOCKED, 20))
     assert {row.id for row in await listed(store) if row.ended_at} == {"1"}
 
 

@@ -15,11 +15,11 @@ from control.model.people import Organization, Role, Token, TokenKind, User
 from control.model.policies import (
     Assignment,
     Outcome,
-    Plan,
     Policy,
     PolicyVersion,
     Rollout,
     RolloutState,
+    StoredPlan,
     Target,
 )
 from control.model.records import Alert, Sample, Severity, Witnessed
@@ -173,7 +173,12 @@ async def test_policies_versions_and_rollouts(store: Store) -> None:
     """Documents come back as they were; open roll-outs are found."""
     policy = Policy("acme", "p", 1, 0, (Target(tag="prod"), Target(all=True)), 1, 1)
     version = PolicyVersion("acme", "p", 1, {"rules": [{"é": [1, None]}]}, "why", "ann", 1)
-    plan = Plan(canary=1, percentages=(10, 50))
+    plan = StoredPlan(
+        canary=1,
+        percentages=(10, 50),
+        targets=policy.targets,
+        previous_targets=(Target(vault="v"),),
+    )
     rollout = Rollout("r", "acme", "p", 1, 0, plan, 0, RolloutState.RUNNING, "", "ann", 1, 1)
     await store.write(lambda tx: policies.put_policy(tx, policy))
     await store.write(lambda tx: policies.add_version(tx, version))

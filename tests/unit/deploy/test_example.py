@@ -11,7 +11,7 @@ def test_the_example_is_a_file_the_agent_takes(root: Path) -> None:
     """What is installed as /etc/freehold/vault.yaml starts."""
     found = load_settings(root / "deploy/vault.yaml", {})
     assert found.server.address == ("0.0.0.0", 8200)
-    assert found.server.tls.client_auth == "optional"
+    assert found.server.tls.client_auth == "none"
     assert found.audit_log == Path("/var/log/freehold/audit.log")
 
 

@@ -256,6 +256,77 @@ async def test_uses_are_reserved_before_they_happen(vault: Vault) -> None:
     assert after_a_crash.keyring_state["encryptions"] == BLOCK
 
 
+async def reopened(vault: Vault) -> int:
+    """How many uses the next opening counts."""
+    barrier = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world)
+    await barrier.open()
+    count: int = barrier.keyring_state["encryptions"]
+    return count
+
+
+async def test_an_orderly_stop_gives_back_what_was_not_used(vault: Vault) -> None:
+    """The exact count is stored, and nothing is sealed any more that nobody would count."""
+    for number in (1, 2, 3):
+        await vault.put(number=number)
+    assert (vault.barrier.keyring_state["reserved"], await reopened(vault)) == (BLOCK, BLOCK)
+    await vault.barrier.return_unused()
+    assert (await vault.reserved(), await reopened(vault)) == (3, 3)
+    with pytest.raises(UnavailableError, match="sealed"):
+        await vault.put(number=4)
+    with pytest.raises(UnavailableError, match="sealed"):
+        here(vault, sealing)
+    await vault.barrier.return_unused()
+    assert await vault.reserved() == 3
+
+
+async def test_what_is_sealed_beside_an_orderly_stop_is_counted_or_refused(vault: Vault) -> None:
+    """Taken before it: counted. More than was taken, behind it: refused before it happens."""
+    await vault.put()
+    held: list[VaultTx] = []
+    made = []
+
+    def twice(tx: VaultTx) -> None:
+        held.append(tx)
+        made.append(sealing(tx))
+        made.append(sealing(tx))
+
+    await vault.barrier.commit(twice, seals=1)
+    assert len(made) == 2
+    await vault.barrier.return_unused()
+    assert await vault.reserved() == 1 + 2
+    with pytest.raises(UnavailableError, match="sealed"):
+        sealing(held[0])
+
+
+async def test_a_stop_whose_count_is_not_stored_counts_as_a_crash(vault: Vault) -> None:
+    """The whole reservation counts, and still nothing is sealed beside it."""
+    await vault.put()
+    commit = vault.store.commit
+
+    async def lost(change: Any, **_: Any) -> Any:
+        def failing(tx: Any) -> None:
+            change(tx)
+            raise UnavailableError("store_full", "full", outcome="none")
+
+        return await commit(failing)
+
+    vault.store.commit = lost  # type: ignore[method-assign,assignment]  # a full disk
+    with pytest.raises(UnavailableError, match="store_full"):
+        await vault.barrier.return_unused()
+    assert (await vault.reserved(), await reopened(vault)) == (BLOCK, BLOCK)
+    with pytest.raises(UnavailableError, match="sealed"):
+        await vault.put(number=2)
+
+
+async def test_a_larger_reservation_than_ours_is_not_given_back(vault: Vault) -> None:
+    """Whoever stored it may have used it."""
+    await vault.put()
+    row = SystemRow(name="kek-uses/1", value=(5 * BLOCK).to_bytes(8))
+    await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
+    await vault.barrier.return_unused()
+    assert await vault.reserved() == 5 * BLOCK
+
+
 async def test_a_change_that_seals_more_than_it_said_is_counted(vault: Vault) -> None:
     """A batch that is run again seals again; the count follows."""
 

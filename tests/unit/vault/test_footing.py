@@ -17,7 +17,7 @@ from vault.audit.testing import NOW, VAULT
 from vault.audit.writer import AuditConfig
 from vault.barrier import KEYRING_ROW, RowGuard
 from vault.crypto.keyring import Keyring
-from vault.errors import TamperedError, UnavailableError
+from vault.errors import SetupError, TamperedError, UnavailableError
 from vault.footing import Footing, Places, find_footing, try_places
 from vault.model.instant import SECOND
 from vault.store.interface import BackendError
@@ -267,7 +267,7 @@ def test_a_place_that_is_full_is_found_before_a_vault_is_made(tmp_path: Path) ->
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))  # as a disk with so much room
     try:
-        with pytest.raises(UnavailableError, match="space is free"):
+        with pytest.raises(SetupError, match="space is free"):
             try_places(places)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

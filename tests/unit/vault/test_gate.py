@@ -9,10 +9,12 @@ import trio.testing
 
 from tests.unit.vault.gatehouse import Vault
 from vault.crypto import shamir
+from vault.crypto.errors import KeyFileError
 from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
 from vault.errors import (
     ConflictError,
+    SetupError,
     TamperedError,
     UnavailableError,
     ValidationError,
@@ -400,11 +402,30 @@ async def test_a_key_file_that_does_not_do(
 
 
 async def test_an_unwritable_key_file(tmp_path: Path, nursery: trio.Nursery) -> None:
-    """Init fails, and leaves nothing behind."""
+    """Init fails before anything is tried or made, with the folder and the remedy."""
     vault = Vault(nursery, FileRootKey(tmp_path / "none" / "root.key"))
-    with pytest.raises(UnavailableError, match="key_file"):
+    vault.lacks = SetupError("anchor_unavailable", "looked at after the key file")
+    with pytest.raises(SetupError, match="key_file") as caught:
         await vault.gate.initialise(1, 1)
+    assert f"{tmp_path / 'none'}: No such file" in caught.value.message
+    assert "encryption.key_file" in caught.value.message
     assert vault.system.rows == {}
+
+
+async def test_a_key_file_that_is_there_needs_no_folder_to_write_in(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """It was put there by somebody who may, and the agent only reads it."""
+
+    class ReadOnly(FileRootKey):
+        def require_folder(self) -> None:
+            raise KeyFileError("the folder is read-only")
+
+    file = ReadOnly(tmp_path / "root.key")
+    file.create()
+    vault = Vault(nursery, file)
+    await vault.gate.initialise(1, 1)
+    assert vault.system.rows
 
 
 async def test_a_configuration_of_another_kind(

@@ -224,7 +224,26 @@ async def test_nothing_without_a_yes(parts: Parts, *, mutates: bool) -> None:
     assert parts.diary[2:] == ["decide read", "outcome denied"]
     event = parts.events[0]
     assert (event.code, event.rule, event.capability) == ("permission_denied", "p/rules[3]", "read")
-    assert caught.value.message == "permission denied"
+    assert caught.value.message == "permission denied: read on s/a is not allowed"
+    assert caught.value.details == {"capability": "read", "path": "s/a"}
+
+
+@pytest.mark.parametrize("row", [None, SECRET])
+async def test_a_denied_upsert_does_not_tell_whether_the_secret_is_there(
+    parts: Parts, row: SecretRow | None
+) -> None:
+    """Its record names what was wanted; the caller hears of both capabilities."""
+    parts.decide_, parts.row = (lambda _: Decision(allowed=False)), row
+
+    async def run(_: Call) -> str:
+        raise AssertionError
+
+    upsert = Handler(run=run, capability=create_or_update, on_secret=True)
+    with pytest.raises(AuthorizationError) as caught:
+        await parts.pipeline(op=upsert).run(op())
+    assert caught.value.message == "permission denied: create or update on s/a is not allowed"
+    assert caught.value.details == {"capability": "create or update", "path": "s/a"}
+    assert parts.events[0].capability == ("create" if row is None else "update")
 
 
 async def test_no_capability_is_open_to_every_caller(parts: Parts) -> None:

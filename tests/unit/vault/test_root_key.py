@@ -15,7 +15,7 @@ from vault.crypto.errors import CryptoError, KeyFileError
 from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import Keyring
 from vault.crypto.unseal import SealConfig, deal
-from vault.errors import ConflictError, UnavailableError, ValidationError
+from vault.errors import ConflictError, SetupError, UnavailableError, ValidationError
 from vault.gate import SEAL_ROW, SealRecord
 from vault.model.records import SystemRow
 from vault.model.root_key import NewShares
@@ -241,10 +241,26 @@ async def test_the_only_copy_of_the_key_in_force_is_never_removed(
             assert (await root_key.commit_rekey(new.nonce)).warning
             assert vault.wraps((tmp_path / "root.key.next").read_bytes())
         else:
-            with pytest.raises(UnavailableError, match="the key in force is in"):
+            with pytest.raises(SetupError, match="the key in force is in"):
                 await root_key.commit_rekey(new.nonce)
             assert (tmp_path / "root.key.next").read_bytes() == kept
             assert vault.wraps(kept)
+
+
+async def test_a_rekey_begins_only_where_the_next_key_file_can_be_written(tmp_path: Path) -> None:
+    """Before anybody offers the key in force; what is wrong is said with its remedy."""
+
+    class Locked(FileRootKey):
+        def require_folder(self) -> None:
+            raise KeyFileError("cannot write in its folder")
+
+    file = Locked(tmp_path / "root.key")
+    file.path.write_bytes(ROOT_KEY)
+    file.path.chmod(0o600)
+    async with Vault(file).opened() as root_key:
+        with pytest.raises(SetupError, match="cannot write in its folder"):
+            await root_key.begin_rekey(1, 1, verifies=False)
+        assert not (await root_key.rekey_state()).started
 
 
 async def test_a_state_that_cannot_be_read_again_takes_nobodys_shares(vault: Vault) -> None:

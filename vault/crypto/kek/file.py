@@ -47,6 +47,20 @@ class FileRootKey:
                 ) from error
         return NewRoot(key)
 
+    def require_folder(self) -> None:
+        """Try whether files can be made beside this one. Raises `KeyFileError`, with the remedy."""
+        probe, folder = self.path.with_name(f"{self.path.name}.probe"), self.path.parent
+        try:
+            probe.unlink(missing_ok=True)
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE))
+            probe.unlink()
+        except OSError as error:
+            raise KeyFileError(
+                f"cannot write key file {self.path}: {folder}: {error.strerror}; let the agent's "
+                "user write in that folder, or set `encryption.key_file` to a file in a folder "
+                "where it may (with the systemd unit: /var/lib/freehold-key) and restart the agent"
+            ) from error
+
     def create(self) -> bytes:
         """Write a new key durably and return it. Never replaces a file.
 

@@ -33,6 +33,7 @@ Found: TypeAlias = tuple[Route, tuple[Any, ...]]
 Below: TypeAlias = tuple[Route, MountRow, int]
 """What answers all that lies in a folder, the mount, and where in a path its rest begins."""
 
+PERMISSION_DENIED: Final = "permission_denied"
 _LISTED: Final = "1 error occurred:\n\t* {}\n\n"  # Go's multierror: clients print and match it
 ENGINES: Final = {1: kv1.routes, 2: Router.of(kv2.routes, kv2_metadata.routes)}
 
@@ -102,6 +103,8 @@ class Compat(Dialect):
             return failed(412 if error.code == "changed_meanwhile" else 400, error.message)
         if isinstance(error, MethodError):
             return failed(405, _LISTED.format("unsupported operation"))
+        if error.code == PERMISSION_DENIED:  # clients print and match OpenBao's words alone
+            return failed(error.status, _LISTED.format("permission denied"))
         if error.code in _IN_A_LIST:
             return failed(error.status, _LISTED.format(error.message))
         return failed(error.status, error.message, *_outcome(error))
@@ -116,7 +119,7 @@ def _in_mount(book: MountBook, verb: str, path: str) -> Found:
     return route, (mount, *values)
 
 
-_IN_A_LIST: Final = frozenset({"permission_denied", "invalid_accessor", "missing_accessor"})
+_IN_A_LIST: Final = frozenset({"invalid_accessor", "missing_accessor"})
 _OUTCOMES: Final = {
     "none": "outcome: none; nothing was done, it can be repeated",
     "unknown": "outcome: unknown; it may be done or not, look before you repeat it",

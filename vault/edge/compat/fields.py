@@ -10,11 +10,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from protocols import json_text
 from vault.edge.request import Request
 from vault.errors import ValidationError
 from vault.model.instant import parse_duration
 
 _WHOLE: Final = re.compile(r"-?\d{1,19}", re.ASCII)
+MOST_ITEMS: Final = 1_000  # of a list, as in the native API
 _LARGEST: Final = (1 << 63) - 1  # what a database keeps
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.ParseBool
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
@@ -59,7 +61,7 @@ class Fields:
         if not isinstance(given, Raw):
             return given
         try:
-            return msgspec.json.decode(given)
+            return json_text.decode(given)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _bad(name, "not well-formed JSON") from None
 
@@ -119,6 +121,11 @@ class Fields:
 
     def _items(self, name: str) -> list[Any]:
         value = self.value(name)
+        count = value.count(",") if isinstance(value, str) else 0
+        if isinstance(value, list):
+            count = len(value) - 1
+        if count >= MOST_ITEMS:
+            raise _bad(name, f"it may have at most {MOST_ITEMS} items")
         if isinstance(value, str):
             return [item.strip() for item in value.split(",") if item.strip()]
         return value if isinstance(value, list) else [] if value is None else [value]

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
+from protocols import json_text
 from vault.edge.compat.envelope import DONE, told
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.kv import KEPT, new_name, secret_name, shown_value
@@ -84,7 +85,7 @@ def lease_seconds(value: bytes) -> int:
     if b'"ttl"' not in value and b'"lease"' not in value:
         return KEPT
     try:
-        lease = msgspec.json.decode(value, type=Lease)
+        lease = json_text.decode(value, type=Lease)
         asked = lease.lease if lease.ttl is msgspec.UNSET else lease.ttl
         if asked is msgspec.UNSET or isinstance(asked, float):
             return KEPT

@@ -7,9 +7,9 @@ Editing versions of a secret that is not there is no error: there is nothing lef
 from contextlib import suppress
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
+from protocols import json_text
 from vault.edge.compat.envelope import DONE, told
 from vault.edge.compat.fields import Fields
 from vault.edge.compat.kv import folder_name, new_name, secret_name, shown_value
@@ -141,7 +141,7 @@ async def subkeys(dialect: Dialect, request: Request, mount: MountRow, path: str
     body = VersionBody.of(found.secret, found.version)
     if found.value is None:
         return told(request, SubkeysBody(body, None), status=404)
-    keys = _without_leaves(msgspec.json.decode(shown_value(found.value)), depth)
+    keys = _without_leaves(json_text.decode(shown_value(found.value)), depth)
     return told(request, SubkeysBody(body, keys))
 
 

@@ -56,11 +56,15 @@ class EventPage(Struct, frozen=True):
 
 
 class EventQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Filters, all of which must hold. `since` and `until` are RFC 3339; `path` is a prefix."""
+    """Filters, all of which must hold. `since` and `until` are RFC 3339; `path` is a prefix.
+
+    `actor` is an id or a name, as the record has them; by `actor_id` a long log is searched faster.
+    """
 
     since: str = ""
     until: str = ""
     actor_id: str = ""
+    actor: str = ""
     operation: str = ""
     path: str = ""
     result: Literal["", "ok", "denied", "failed"] = ""
@@ -133,6 +137,7 @@ async def events(dialect: Dialect, request: Request, *, query: EventQuery) -> Ev
         since=parse_rfc3339(query.since, "since") if query.since else 0,
         until=parse_rfc3339(query.until, "until") if query.until else 0,
         actor_id=query.actor_id,
+        actor=query.actor,
         operation=query.operation,
         path=query.path,
         result=query.result,

@@ -168,9 +168,10 @@ class Room:
     also=(SOME_FAILED,),
 )  # fmt: skip
 async def read(dialect: Dialect, request: Request, *, body: ReadBatch) -> Reply:
-    room = Room(request.memory)
+    room, pacer = Room(request.memory), dialect.pacer
 
     async def one(i: int) -> SecretBody:
+        await pacer.pace()
         room.need()
         path = named(body.names[i])
         result = await dialect.run(
@@ -196,9 +197,10 @@ async def write(dialect: Dialect, request: Request, *, body: WriteBatch) -> Repl
             "batch_duplicate", "a name may be written once in a batch", field="secrets"
         )
 
-    room = Room(request.memory)
+    room, pacer = Room(request.memory), dialect.pacer
 
     async def one(i: int) -> SecretBody:
+        await pacer.pace()
         room.need()
         item = body.secrets[i]
         payload = WriteSecret(

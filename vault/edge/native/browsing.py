@@ -32,6 +32,12 @@ class BrowsingNative(Native):
         visit = self.browsers.of(request)
         return visit.credential if visit.credential and visit.same_origin else None
 
+    async def knows(self, request: Request) -> bool:
+        """As every dialect; a session counts as a browser's."""
+        if b"cookie" in request.headers and super().credential(request) is None:
+            request.origin = replace(request.origin, browser=True)
+        return await super().knows(request)
+
     async def run(
         self,
         request: Request,

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from vault.authz.access import Decision
-from vault.authz.book import Effective
-from vault.authz.policy import MAX_RULES, Action, Conditions, Policy, Rule
+from vault.authz.book import Effective, PolicyNames
+from vault.authz.policy import MAX_RULES, Action, Conditions, Policy, Rule, ShownPolicy
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
@@ -19,12 +19,6 @@ from vault.model.payloads import DryRun, Nothing, WritePolicy
 from vault.model.records import PolicyRow
 
 policies = Endpoints("policies", "Who may do what: deny by default, and a denial wins.")
-
-
-class PolicyNames(Struct, frozen=True):
-    """All names, the built-in ones among them."""
-
-    policies: list[str]
 
 
 class PolicyDocument(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +47,7 @@ class WrittenPolicy(Struct, frozen=True):
 class DryRunBody(Struct, frozen=True, forbid_unknown_fields=True):
     """A request that might be made. What is left out is taken from this one, or as it is.
 
+    With `capability` and `path` alone it is about the caller, and any caller may ask.
     `draft` is a policy document with its name: it stands in for the stored policy of that name.
     """
 
@@ -71,13 +66,14 @@ class DryRunBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 @policies.add("GET", "policies", "List the policies' names", returns=PolicyNames)
 async def list_(dialect: Dialect, request: Request) -> PolicyNames:
-    found = await dialect.run(request, "policy.list", system_folder("policies"), Nothing())
-    return PolicyNames(policies=found)
+    path = system_folder("policies")
+    found: PolicyNames = await dialect.run(request, "policy.list", path, Nothing())
+    return found
 
 
-@policies.add("GET", "policies/{name}", "Read a policy", returns=Policy)
-async def read(dialect: Dialect, request: Request, name: str) -> Policy:
-    policy: Policy = await dialect.run(request, "policy.read", _at(name), Nothing())
+@policies.add("GET", "policies/{name}", "Read a policy", returns=ShownPolicy)
+async def read(dialect: Dialect, request: Request, name: str) -> ShownPolicy:
+    policy: ShownPolicy = await dialect.run(request, "policy.read", _at(name), Nothing())
     return policy
 
 
@@ -157,8 +153,12 @@ async def dry_run(dialect: Dialect, request: Request, *, body: DryRunBody) -> De
         tags=None if body.tags is None else tuple(body.tags),
         metadata=body.metadata,
     )
+    own = payload == DryRun(
+        capability=payload.capability, path=payload.path
+    )  # takes no policy: see `Policies`
+    name = "policy.check" if own else "policy.dry_run"
     path = system_path("policies-dry-run")
-    decision: Decision = await dialect.run(request, "policy.dry_run", path, payload)
+    decision: Decision = await dialect.run(request, name, path, payload)
     return decision
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from protocols import json_text
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import MERGE_PATCH, Endpoints
 from vault.edge.native.views import (
@@ -320,7 +321,7 @@ def read_body(result: SecretValue) -> SecretBody:
 def value_of(raw: Raw) -> bytes:
     """The bytes of a value, read once in full: what is sealed can be read again."""
     try:
-        msgspec.json.decode(raw)
+        json_text.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValidationError(
             "value_invalid", "value is not JSON that can be kept", field="value"

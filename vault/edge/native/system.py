@@ -2,15 +2,16 @@
 
 from typing import Annotated, Final, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from actors.tree import Node
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
-from vault.model.health import HealthState
-from vault.model.instant import SECOND, parse_duration, rfc3339
-from vault.model.link import CentralBundle, LinkStatus, SentPage, SentVerdict
+from vault.model.health import DiskHealth, HealthState, SinkHealth
+from vault.model.instant import SECOND, parse_duration, rfc3339, rfc3339_or_none
+from vault.model.link import CentralBundle, CentralPolicy, LinkStatus, SentPage, SentVerdict
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
     MOST_SHOWN,
@@ -24,6 +25,7 @@ from vault.model.payloads import (
 from vault.model.records import MountRow
 
 system = Endpoints("system", "The agent itself.")
+MILLISECOND: Final = SECOND // 1000
 _BUNDLE: Final = ResourcePath.parse("sys/fleet/bundle")
 
 
@@ -31,6 +33,7 @@ class KeyStatus(Struct, frozen=True, kw_only=True):
     """The key that seals now: its generation, since when, how often it was used.
 
     `oldest_generation` is not retired yet; `rewrapped` false: versions may be under older keys.
+    `reserved_uses`, never fewer than `uses`, count after a crash; an orderly stop counts `uses`.
     """
 
     epoch: int
@@ -39,7 +42,119 @@ class KeyStatus(Struct, frozen=True, kw_only=True):
     rewrapped: bool
     created_at: str
     uses: int
+    reserved_uses: int
     rotation_due: bool
+
+
+class LinkNotice(Struct, frozen=True, kw_only=True):
+    """Something that the control plane has told."""
+
+    code: str
+    severity: str
+    at: str
+
+
+class LinkBody(Struct, frozen=True, kw_only=True):
+    """How the agent stands with its control plane; a time is null for never.
+
+    `state`: online, syncing, offline, queueing. `standing`: unenrolled, pending, enrolled, expired.
+    `health`: serving, sealed, refusing. `faults`: sessions that ended because the control plane
+    broke the protocol. `round_trip`: seconds. `trouble`: why it is not better, for people.
+    """
+
+    enabled: bool
+    state: str
+    health: str
+    since: str | None
+    standing: str
+    endpoint: str
+    org: str
+    vault: str
+    fingerprint: str
+    generation: int
+    certificate_expires: str | None
+    connected: bool
+    connected_at: str | None
+    round_trip: float | None
+    attempts: int
+    faults: int
+    outbox_messages: int
+    outbox_bytes: int
+    dropped: int
+    egress_bytes: int
+    cosigned_size: int
+    policy_version: int
+    policy_expires: str | None
+    policy_trouble: str
+    trouble: str
+    notifications: list[LinkNotice]
+
+    @classmethod
+    def of(cls, status: LinkStatus) -> "LinkBody":
+        """From the agent's own."""
+        notices = [
+            LinkNotice(code=one.code, severity=one.severity, at=rfc3339(one.at * MILLISECOND))
+            for one in status.notifications
+        ]
+        dated = {
+            name: rfc3339_or_none(getattr(status, name))
+            for name in ("since", "certificate_expires", "connected_at", "policy_expires")
+        }
+        return cls(**msgspec.structs.asdict(status) | dated | {"notifications": notices})
+
+
+class BundleBody(Struct, frozen=True, kw_only=True):
+    """A control plane's bundle; version 0 for none. `org` and `vault`: by whose enrolment it came.
+
+    `expires` is null for none.
+    """
+
+    version: int
+    org: str
+    vault: str
+    expires: str | None
+    policies: tuple[CentralPolicy, ...]
+
+    @classmethod
+    def of(cls, bundle: CentralBundle) -> "BundleBody":
+        """From the agent's own."""
+        dated = {"expires": rfc3339_or_none(bundle.expires)}
+        return cls(**msgspec.structs.asdict(bundle) | dated)
+
+
+class HealthBody(Struct, frozen=True, kw_only=True):
+    """Rates are of the last seconds, a second; `p50` and `p99` are upper bounds in milliseconds.
+
+    `opened_at`: since when it is unsealed. `trouble`: of audit log and anchor, for people.
+    """
+
+    version: str
+    opened_at: str
+    connections: int
+    requests: int
+    requests_per_second: float | None
+    errors_per_second: float | None
+    p50: float | None
+    p99: float | None
+    key_epoch: int
+    key_generation: int
+    key_created_at: str
+    key_uses: int
+    rotation_due: bool
+    cache_bytes: int
+    cache_max_bytes: int
+    cache_entries: int
+    cache_hit_rate: float
+    audit_size: int
+    trouble: str
+    sinks: tuple[SinkHealth, ...]
+    disks: tuple[DiskHealth, ...]
+
+    @classmethod
+    def of(cls, state: HealthState) -> "HealthBody":
+        """From the agent's own."""
+        dated = {name: rfc3339(getattr(state, name)) for name in ("opened_at", "key_created_at")}
+        return cls(**msgspec.structs.asdict(state) | dated)
 
 
 class Rotated(Struct, frozen=True):
@@ -220,6 +335,7 @@ async def key_status(dialect: Dialect, request: Request) -> KeyStatus:
         rewrapped=state["rewrapped"],
         created_at=rfc3339(state["install_time"]),
         uses=state["encryptions"],
+        reserved_uses=state["reserved"],
         rotation_due=state["rotation_due"],
     )
 
@@ -240,28 +356,26 @@ async def cache(dialect: Dialect, request: Request) -> CacheBody:
     return CacheBody(eviction_policy=policy, ttl_seconds=ttl / SECOND, **state)
 
 
-@system.add("GET", "system/link", "The link to the control plane", returns=LinkStatus)
-async def link(dialect: Dialect, request: Request) -> LinkStatus:
+@system.add("GET", "system/link", "The link to the control plane", returns=LinkBody)
+async def link(dialect: Dialect, request: Request) -> LinkBody:
     found: LinkStatus = await dialect.run(request, "fleet.link", system_path("link"), Nothing())
-    return found
+    return LinkBody.of(found)
 
 
 @system.add(
-    "GET", "system/link/policies", "The control plane's bundle in force", returns=CentralBundle
+    "GET", "system/link/policies", "The control plane's bundle in force", returns=BundleBody
 )
-async def link_policies(dialect: Dialect, request: Request) -> CentralBundle:
-    found: CentralBundle = await dialect.run(request, "fleet.bundle", _BUNDLE, Nothing())
-    return found
+async def link_policies(dialect: Dialect, request: Request) -> BundleBody:
+    return BundleBody.of(await dialect.run(request, "fleet.bundle", _BUNDLE, Nothing()))
 
 
 @system.add(
     "DELETE", "system/link/policies",
     "Drop the control plane's bundle, and its version with it: the next one may have any",
-    returns=CentralBundle,
+    returns=BundleBody,
 )  # fmt: skip
-async def reset_policies(dialect: Dialect, request: Request) -> CentralBundle:
-    dropped: CentralBundle = await dialect.run(request, "fleet.reset", _BUNDLE, Nothing())
-    return dropped
+async def reset_policies(dialect: Dialect, request: Request) -> BundleBody:
+    return BundleBody.of(await dialect.run(request, "fleet.reset", _BUNDLE, Nothing()))
 
 
 @system.add(
@@ -283,11 +397,10 @@ async def egress_verification(dialect: Dialect, request: Request) -> SentVerdict
     return found
 
 
-@system.add("GET", "system/health", "How the open agent does", returns=HealthState)
-async def health(dialect: Dialect, request: Request) -> HealthState:
+@system.add("GET", "system/health", "How the open agent does", returns=HealthBody)
+async def health(dialect: Dialect, request: Request) -> HealthBody:
     path = system_path("health")
-    found: HealthState = await dialect.run(request, "sys.health", path, Nothing())
-    return found
+    return HealthBody.of(await dialect.run(request, "sys.health", path, Nothing()))
 
 
 @system.add("GET", "system/mounts", "List the mounts", returns=MountList)

@@ -32,7 +32,7 @@ from control.errors import ValidationError
             NewRollout, '{"version":1,"plan":{"percentages":[250]}}', "plan.percentages[0]",
             "has to be `int` <= 100",
         ),
-        (NewRollout, '{"version":"1"}', "version", "has to be `int`, not `str`"),
+        (NewRollout, '{"version":"1"}', "version", "has to be `int | null`, not `str`"),
         (NewRollout, "[]", "", "has to be `object`, not `array`"),
     ],
 )  # fmt: skip

@@ -150,7 +150,7 @@ async def test_a_cookie_alone_is_told_what_it_lacks(plane: Plane) -> None:
     """Whatever the cookie is; one that is unknown with a key is refused as anything is."""
     for cookie in ("fhs_nobodys", parts_of((await opened(plane))[0])[0]):
         with pytest.raises(AuthenticationError, match="sign in again") as caught:
-            await plane.sessions.visit(Browser(cookie))
+            await plane.sessions.visit(Browser(*parts_of(cookie)))
         assert caught.value.code == "session_key"
     with pytest.raises(AuthenticationError, match="do not count"):
         await plane.sessions.visit(Browser("fhs_nobodys", "fhk_nobodys"))
@@ -286,7 +286,7 @@ async def test_what_a_clock_that_was_ahead_has_issued_is_refused(
         with pytest.raises(AuthenticationError):
             await plane.sessions.authenticate(secret)
     with pytest.raises(AuthenticationError):
-        await plane.sessions.visit(Browser(cookie))
+        await plane.sessions.visit(Browser(*parts_of(cookie)))
     assert await plane.sessions.authenticate(before)
     assert [one.id for one in await plane.sessions.mine(caller)] == [caller.token]
 
@@ -297,9 +297,9 @@ async def test_who_has_shown_it_by_a_clock_that_was_ahead_shows_it_again(
     """A session of before the jump, that lasts longer than it."""
     secret, _ = await opened(plane)
     world.step_wall(3600 / 4)
-    caller = (await plane.sessions.visit(Browser(secret))).caller
+    caller = (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
     await plane.sessions.proven(caller, factor=False)
     world.step_wall(-3600 / 4)
-    caller = (await plane.sessions.visit(Browser(secret))).caller
+    caller = (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
     with pytest.raises(AuthorizationError, match="step_up"):
         plane.sessions.check_fresh(caller)

@@ -122,10 +122,10 @@ async def test_one_organization_does_not_take_all_feeds(
     monkeypatch.setitem(OPEN_EACH, "organization", 1)
     await site.plane.users.create(ROOT, "acme", "bob", Role.VIEWER, PASSWORD)
     await site.plane.users.create(None, PLATFORM, "pam", Role.OWNER, PASSWORD)
-    async with site.open(await site.cookie()):
-        assert await site.refusal(cookie=await site.cookie("bob")) == (429, "too_many_feeds")
+    async with site.open(await site.session()):
+        assert await site.refusal(session=await site.session("bob")) == (429, "too_many_feeds")
         secret, _ = await site.plane.accounts.login(
             PLATFORM, "pam", PASSWORD, Way(TokenKind.BROWSER)
         )
-        async with site.open(f"freehold-session-{site.port}={secret}"):
+        async with site.open(secret):
             assert site.door.open == 2

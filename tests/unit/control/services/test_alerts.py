@@ -7,8 +7,11 @@ import pytest
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.errors import NotFoundError
-from control.model.records import Severity
+from control.model.agents import Life
+from control.model.conditions import AGENT_LOCKED, CONDITIONS, CONTRADICTED
+from control.model.records import AlertState, Severity
 from control.services.events import Topic
+from control.store import alerts as rows
 
 
 async def test_raised_told_acknowledged_swept(plane: Plane, world: FakeWorld) -> None:
@@ -41,3 +44,36 @@ async def test_a_page_begins_behind_an_alert_of_the_organization(plane: Plane) -
     for org, after in (("other", first.id), ("acme", "gone")):
         with pytest.raises(NotFoundError):
             await alerts.page(org, **wanted, after=after)
+
+
+@pytest.mark.parametrize("code", sorted(CONDITIONS))
+async def test_what_holds_is_acknowledged_and_not_resolved(plane: Plane, code: str) -> None:
+    """Whoever has seen a condition has not ended it."""
+    alert = plane.alerts.make("acme", "v", code, Severity.CRITICAL, "m")
+    await plane.alerts.fire(alert)
+    seen = await plane.alerts.acknowledge("acme", alert.id, "acme/ann")
+    assert seen.state is AlertState.ACKNOWLEDGED
+
+
+async def test_what_nothing_ends_is_over_when_it_was_seen(plane: Plane) -> None:
+    """Such as a lockout."""
+    alert = plane.alerts.make("acme", "v", "lockout", Severity.WARNING, "m")
+    await plane.alerts.fire(alert)
+    seen = await plane.alerts.acknowledge("acme", alert.id, "acme/ann")
+    assert seen.state is AlertState.RESOLVED
+
+
+async def test_a_locked_agent_is_an_alert_until_it_is_enrolled_or_retired(plane: Plane) -> None:
+    """A lock ends what is only heard of the agent; neither lock nor retirement accepts its log."""
+    codes = {AGENT_LOCKED, "agent_offline", *CONTRADICTED}
+
+    async def left(life: Life) -> set[str]:
+        made = [plane.alerts.make("acme", "v", each, Severity.CRITICAL, "m") for each in codes]
+        await plane.alerts.fire(*made)
+        await plane.store.write(lambda tx: rows.follow_life(tx, "acme", "v", life, 9))
+        found = await plane.alerts.page("acme", vault="v", before=0, limit=99)
+        return {alert.code for alert in found if alert.state is AlertState.FIRING}
+
+    assert await left(Life.LOCKED) == codes - {"agent_offline"}
+    assert await left(Life.ACTIVE) == codes - {AGENT_LOCKED}
+    assert await left(Life.RETIRED) == CONTRADICTED

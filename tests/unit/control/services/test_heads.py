@@ -136,6 +136,35 @@ async def test_what_was_changed_is_not_signed_over(
     assert [(alert.code, alert.count) for alert in told] == [("trail_broken", 2)]
 
 
+async def test_a_trail_that_is_the_signed_one_again_ends_the_alert(
+    plane: Plane, tmp_path: Path
+) -> None:
+    """Such as one that was put back from a backup; not one of which no signed head is left."""
+    for name in ("a.one", "a.two", "a.three"):
+        await note(plane, name)
+    await plane.heads.keep()
+    rows = await plane.store.read(lambda tx: list(tx.execute(sa.select(audit)).mappings()))
+    await plane.store.write(lambda tx: _shorter(tx, "acme"))
+    await plane.heads.keep()
+
+    async def states() -> list[str]:
+        found = await plane.alerts.page("acme", vault="", before=0, limit=9)
+        return [str(alert.state) for alert in found]
+
+    for alert in await plane.alerts.page("acme", vault="", before=0, limit=9):
+        await plane.alerts.acknowledge("acme", alert.id, "acme/ann")
+    await plane.heads.keep()
+    assert await states() == ["acknowledged"]
+
+    def put_back(tx: Tx) -> None:
+        tx.execute(audit.delete())
+        tx.execute(audit.insert(), [dict(row) for row in rows])
+
+    await plane.store.write(put_back)
+    await plane.heads.keep()
+    assert await states() == ["resolved"]
+
+
 async def test_two_processes_in_one_folder_put_back_no_older_head(
     plane: Plane, tmp_path: Path
 ) -> None:

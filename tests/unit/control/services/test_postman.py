@@ -160,7 +160,7 @@ async def test_a_channel_that_sends_nothing_does_not_fail(
         await there.parts.channels.remove("acme", held.channel.id)
     else:
         off = Draft("hook", Type.WEBHOOK, enabled=False, terms=held.channel.terms)
-        await there.parts.channels.change("acme", held.channel.id, off)
+        await there.parts.channels.change("acme", held.channel.id, off, "acme/ann")
     (found,) = [
         alert
         for alert in await there.alerts.page("acme", vault="", before=0, limit=9)

@@ -8,14 +8,14 @@ from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from control.api.plane import Plane
-from control.errors import ConflictError, NotFoundError, UnavailableError
+from control.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
 from control.model.documents import Document, Rule
 from control.model.policies import Plan, Rollout, RolloutState, Target
 from control.services import policies
 from control.services.events import Topic
 from control.services.policies import Assigned, Piece, Report
 from control.services.rollout import order
-from control.services.rollouts import LOOK_EVERY
+from control.services.rollouts import LOOK_EVERY, Draft
 from control.store import policies as rows
 from control.store.rows import Tx
 from tests.unit.control.fleet import enrolled
@@ -378,3 +378,116 @@ async def test_one_at_a_time_and_only_forward(plane: Plane, world: FakeWorld) ->
     with pytest.raises(ConflictError, match="rollout_over"):
         await plane.rollouts.halt("acme", rollout.id, "")
     assert [r.id for r in await plane.rollouts.of_policy("acme", "p", 9)] == [rollout.id]
+
+
+DRAFT: Final = Draft(Document(rules=(RULE,)), "why")
+V1, V2, ALL = (Target(vault="v1"),), (Target(vault="v2"),), (Target(all=True),)
+
+
+async def test_a_refused_draft_changes_nothing(plane: Plane, world: FakeWorld) -> None:
+    """Neither targets nor versions nor bundles, whatever it is refused for."""
+    await enrolled(plane, world, *VAULTS)
+    by_hand = Plan(canary=1, automatic=False)
+    opened = await plane.rollouts.start("acme", "p", DRAFT, by_hand, "ann", targets=V1)
+    await answer(plane, world)
+    before = await plane.policies.get("acme", "p"), await having(plane)
+    for targets in (V2, ALL, None):
+        with pytest.raises(ConflictError, match=opened.id):
+            await plane.rollouts.start("acme", "p", DRAFT, by_hand, "ann", targets=targets)
+    with pytest.raises(ConflictError, match="rollout_open"):
+        await plane.policies.point("acme", "p", V2)
+    both = (Target(vault="v2", tag="x"),)
+    for name, targets, code in (("q", both, "target_invalid"), ("q", (), "no_targets")):
+        with pytest.raises(ValidationError, match=code):
+            await plane.rollouts.start("acme", name, DRAFT, Plan(), "ann", targets=targets)
+    plane.policies.due("acme")
+    assert (await plane.policies.get("acme", "p"), await having(plane)) == before
+    assert [row.version for row in await plane.policies.versions("acme", "p", 9)] == [1]
+    assert [row.name for row in await plane.policies.every("acme")] == ["p"]
+
+
+async def test_new_targets_come_with_the_steps_and_old_ones_stay_until_the_end(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """One agent at first, though a stable version exists; who is left out loses it at the end."""
+    await enrolled(plane, world, *VAULTS)
+    await plane.rollouts.start("acme", "p", DRAFT, Plan(), "ann", targets=V1)
+    await answer(plane, world)
+    await plane.rollouts.tick()
+    plan = Plan(canary=1, automatic=False)
+    others = tuple(Target(vault=vault) for vault in VAULTS[1:])
+    rollout = await plane.rollouts.start("acme", "p", DRAFT, plan, "ann", targets=others)
+    found = await having(plane)
+    assert found.pop("v1") == 1
+    assert list(found.values()) == [2]
+    await answer(plane, world)
+    await plane.rollouts.advance("acme", rollout.id, 0)
+    assert await having(plane) == {"v1": 1, "v2": 2, "v3": 2, "v4": 2}
+    await answer(plane, world)
+    await plane.rollouts.tick()
+    assert await having(plane) == {"v2": 2, "v3": 2, "v4": 2}
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_a_roll_back_brings_the_targets_back(
+    plane: Plane, world: FakeWorld, *, done: bool
+) -> None:
+    """With the version, from the middle and from the end."""
+    await enrolled(plane, world, *VAULTS)
+    await plane.rollouts.start("acme", "p", DRAFT, Plan(), "ann", targets=V1)
+    await answer(plane, world)
+    await plane.rollouts.tick()
+    plan = Plan(automatic=done)
+    rollout = await plane.rollouts.start("acme", "p", DRAFT, plan, "ann", targets=ALL)
+    if done:
+        await answer(plane, world)
+        await plane.rollouts.tick()
+        assert set(await having(plane)) == set(VAULTS)
+    await plane.rollouts.roll_back("acme", rollout.id, "bad")
+    assert await having(plane) == {"v1": 1}
+    assert (await plane.policies.get("acme", "p")).targets == V1
+
+
+async def test_a_roll_back_leaves_targets_that_were_changed_since(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """They are somebody's later decision."""
+    await enrolled(plane, world, *VAULTS)
+    rollout = await plane.rollouts.start("acme", "p", DRAFT, Plan(), "ann", targets=V1)
+    await answer(plane, world)
+    await plane.rollouts.tick()
+    await plane.policies.point("acme", "p", V2)
+    await plane.rollouts.roll_back("acme", rollout.id, "bad")
+    assert (await plane.policies.get("acme", "p")).targets == V2
+
+
+async def test_what_no_agent_was_given_becomes_not_stable(plane: Plane, world: FakeWorld) -> None:
+    """It waits for the first agent that fits, which is its canary."""
+    await enrolled(plane, world, *VAULTS)
+    plan, us = Plan(canary=1), (Target(tag="us"),)
+    rollout = await plane.rollouts.start("acme", "p", DRAFT, plan, "ann", targets=us)
+    await plane.rollouts.tick()
+    assert (await plane.rollouts.get("acme", rollout.id))[0].state is RolloutState.RUNNING
+    assert (await plane.policies.get("acme", "p")).stable == 0
+    await enrolled(plane, world, "w1", "w2", tags=("us",))
+    plane.policies.due("acme")
+    for expected in (1, 2):
+        assert len(await having(plane)) == expected
+        await answer(plane, world)
+        await plane.rollouts.tick()
+    assert (await plane.policies.get("acme", "p")).stable == 1
+
+
+async def test_a_draft_that_no_bundle_holds_is_refused_unwritten(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Its size counts before it is stored."""
+    await enrolled(plane, world, *VAULTS)
+    wide = tuple(f"a/{number}/{'x' * 600}" for number in range(90))
+    draft = Draft(Document(rules=(Rule(effect="allow", paths=wide, capabilities=("read",)),)))
+    for name in "abc":
+        await plane.rollouts.start("acme", name, draft, Plan(), "ann", targets=ALL)
+    with pytest.raises(ValidationError, match="bundle_too_large"):
+        await plane.rollouts.start("acme", "d", draft, Plan(), "ann", targets=ALL)
+    with pytest.raises(NotFoundError):
+        await plane.policies.get("acme", "d")

@@ -146,6 +146,7 @@ async def test_the_writer_is_not_held_to_look_for_room(
 
     for name in "abc":
         await plane.policies.write("acme", name, SMALL, "", "ann")
+        await plane.policies.point("acme", name, (Target(all=True),))
     monkeypatch.setattr(plane.store, "read", then)
     await plane.rollouts.start("acme", "a", 1, Plan(), "ann")
     assert looked == ["a"]

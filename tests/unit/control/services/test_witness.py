@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.crypto import sha256
-from control.errors import ConflictError, ValidationError
-from control.model.records import Witnessed
+from control.errors import ConflictError, NotFoundError, ValidationError
+from control.model.records import Severity, Witnessed
 from control.services.witness import Fault, Shown, Witness, accept, parse
 from control.store import records
+from control.store.alerts import Narrow
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.merkle import Collector, Frontier, consistency_ranges, leaf_hash
@@ -252,3 +253,29 @@ async def test_a_person_accepts_at_either_agent_of_one_organization(
     assert isinstance(await cosign(plane, world, restored, vault="v2"), Fault)
     assert await plane.store.write(lambda tx: accept(tx, "acme", "v2"))
     assert isinstance(await cosign(plane, world, restored, vault="v2"), Witnessed)
+
+
+async def firing(plane: Plane, org: str = "acme") -> list[tuple[str, str]]:
+    """Agent and code of what is not resolved."""
+    found = await plane.alerts.page(org, vault="", before=0, limit=9, narrow=Narrow(state="open"))
+    return sorted((alert.vault, alert.code) for alert in found)
+
+
+async def test_the_alerts_of_a_fault_end_when_the_log_is_accepted(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """At the agent and at the one it was cosigned for; not by being seen, nor at a third one."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    for vault in ("v2", "v3"):
+        assert isinstance(await cosign(plane, world, shown(leaves(5), 0), vault=vault), Fault)
+    for vault in ("v1", "v2", "v3"):
+        alert = plane.alerts.make("acme", vault, "audit_rollback", Severity.CRITICAL, "m")
+        await plane.alerts.fire(alert)
+        await plane.alerts.acknowledge("acme", alert.id, "acme/ann")
+    assert [vault for vault, _ in await firing(plane)] == ["v1", "v2", "v3"]
+    await plane.alerts.accept_log("acme", "v2")
+    assert await firing(plane) == [("v3", "audit_rollback")]
+    with pytest.raises(NotFoundError):
+        await plane.alerts.accept_log("acme", "v2")
+    await plane.alerts.accept_log("acme", "v3")
+    assert await firing(plane) == []

@@ -29,6 +29,7 @@ async def test_open_rollouts_come_before_the_newest_others(plane: Plane, world: 
     """And no more of these than asked for."""
     for name in ("p", "q", "r"):
         await plane.policies.write("acme", name, Document(rules=(RULE,)), "", "ann")
+        await plane.policies.point("acme", name, (Target(vault="v1"),))
         made = await plane.rollouts.start("acme", name, 1, Plan(), "ann")
         if name != "p":
             await plane.rollouts.roll_back("acme", made.id, "")

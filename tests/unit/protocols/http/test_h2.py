@@ -22,7 +22,7 @@ from hyperframe.frame import (
 from protocols.http import h2_events as inbound
 from protocols.http.errors import ProtocolViolationError
 from protocols.http.frames import PREFACE, settings_frame, window_frame
-from protocols.http.h2 import NO_ERROR, H2Machine
+from protocols.http.h2 import FIELDS, NO_ERROR, H2Machine
 from protocols.http.limits import Limits
 from protocols.http.scope import Headers, TurnAway
 
@@ -398,3 +398,27 @@ def test_header_blocks_that_open_nothing_are_counted() -> None:
     assert pair.machine.feed(frame * 90, 0.0) == []
     with pytest.raises(ProtocolViolationError):
         pair.machine.feed(frame * 20, 0.0)
+
+
+def test_header_fields_are_decoded_a_few_at_a_time() -> None:
+    """However many blocks come at once: in between others have their turn. None is lost."""
+    pair = Pair()
+    fields = [(b"x-%d" % n, b"value") for n in range(90)]
+    streams = [pair.request(*fields) for _ in range(50)]
+    found, most = [], 0
+    data = pair.client.data_to_send()
+    while data or pair.machine.is_behind:
+        events = kinds(list(pair.machine.feed(data, 0.0)), inbound.RequestReceived)
+        most = max(most, sum(len(event.request.headers) for event in events))
+        found += [event.stream for event in events]
+        data = b""
+    assert found == streams
+    assert most <= FIELDS + 91
+
+
+def test_what_breaks_the_protocol_leaves_nothing_to_do() -> None:
+    """Frames behind the one that is wrong are not looked at."""
+    machine = H2Machine(Limits(), 0.0)
+    with pytest.raises(ProtocolViolationError):
+        machine.feed(BEGUN + PingFrame(0).serialize() * 3, 0.0)
+    assert not machine.is_behind

@@ -56,6 +56,15 @@ async def test_one_turn_is_one_send(dial: Dial, clock: Clock) -> None:
     assert data.count(b"hello") == len(streams)
 
 
+async def test_all_of_many_large_header_blocks_are_answered(dial: Dial, clock: Clock) -> None:
+    """Those too that came with more than is decoded in one turn."""
+    client = await dial(hello)
+    more = [(b"x-%d" % n, b"value") for n in range(90)]
+    streams = [client.request(*more) for _ in range(40)]
+    for stream in streams:
+        assert (await client.answer(stream)).body == b"hello"
+
+
 async def test_reset_streams_count_while_their_handlers_run(dial: Dial, clock: Clock) -> None:
     """Rapid reset does not multiply handlers: no more run than streams are allowed."""
     running = 0

@@ -9,9 +9,15 @@ import pytest
 import ui.cli.agent
 import vault.app
 from tests.unit.ui.cli.conftest import Run
+from ui.cli.agent import in_one_line
+from ui.cli.errors import CliError
 from vault.errors import UnavailableError
+from vault.gate import SealStatus
 
 Served = list[dict[str, Any]]
+OPEN = SealStatus(type="shamir", initialized=True, sealed=False)
+STATUS: list[SealStatus] = []
+"""How the next agent finds its vault; open, if this says nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +37,7 @@ def served(monkeypatch: pytest.MonkeyPatch, protected: list[None]) -> Served:
         calls.append(
             {"settings": settings, "collects": gc.isenabled(), "protected": len(protected), **more}
         )
-        more["listening"](4321)
+        more["listening"](4321, STATUS.pop() if STATUS else OPEN)
 
     monkeypatch.setattr(vault.app, "serve", serve)
     return calls
@@ -44,6 +50,48 @@ def failing(error: BaseException) -> Callable[..., Coroutine[Any, Any, None]]:
         raise error
 
     return serve
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (OPEN, ""),
+        (SealStatus(type="shamir", initialized=False, sealed=True), "freehold operator init"),
+        (SealStatus(type="shamir", initialized=True, sealed=True), "freehold operator unseal"),
+    ],
+)
+def test_serve_says_what_to_do_next(
+    cli: Run, served: Served, tmp_path: Path, status: SealStatus, told: str
+) -> None:
+    """With a vault that is new or sealed; with an open one there is nothing to do."""
+    config = tmp_path / "vault.yaml"
+    config.write_text(
+        f"server: {{listen: '127.0.0.1:0', tls: {{enabled: false}}}}\n"
+        f"storage: {{connection_string: 'sqlite:///{tmp_path}/vault.db'}}\n"
+    )
+    STATUS.append(status)
+    done = cli("agent", "serve", "--config", str(config))
+    assert done.code == 0, done.err
+    assert "listening on port 4321" in done.err
+    assert done.err.count("\n") == (2 if told else 1)
+    assert told in done.err
+    assert len(served) == 1
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_what_keeps_it_from_starting_is_one_line(grouped: bool) -> None:
+    """Alone or in groups, on each Python: 3.11 groups what is raised while it is handled."""
+    inner = UnavailableError("key_file", "cannot read key file k: No such file")
+    error = ExceptionGroup("", [ExceptionGroup("", [inner, inner])]) if grouped else inner
+
+    def run() -> None:
+        raise error
+
+    with pytest.raises(CliError) as caught:
+        in_one_line(run, UnavailableError, OSError)
+    assert str(caught.value) == "key_file: cannot read key file k: No such file"
+    with pytest.raises(ExceptionGroup if grouped else UnavailableError):
+        in_one_line(run, OSError)
 
 
 def test_dev_runs_on_its_folder_with_its_token(cli: Run, served: Served, tmp_path: Path) -> None:

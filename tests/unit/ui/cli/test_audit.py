@@ -119,8 +119,31 @@ def test_query_sends_its_filters(agent: FakeAgent, cli: Run) -> None:
     assert "secret.read" in done.out
     assert "::1" not in done.out
     assert agent.seen[0].path == (
-        "/api/v1/audit/events?actor_id=a&path=secret%2F&result=denied&request_id=r"
+        "/api/v1/audit/events?actor=a&path=secret%2F&result=denied&request_id=r"
     )
+
+
+def test_query_takes_an_id_or_a_name_and_says_that_neither_is_there(
+    agent: FakeAgent, cli: Run
+) -> None:
+    """An id is searched for by the filters of the index; a name is that of deleted users too."""
+    user = "f89362bb-6603-4521-a79d-7c44e6e05b7f"
+    for actor, asked in ((user, "actor_id"), ("ann", "actor")):
+        agent.answer({"events": [], "cursor": ""})
+        done = cli("audit", "query", "--actor", actor)
+        assert f"no record that fits is of {actor}, by name or by id" in done.err
+        assert agent.seen[-1].path == f"/api/v1/audit/events?{asked}={actor}"
+
+
+def test_status_has_a_row_for_each_copy(agent: FakeAgent, cli: Run) -> None:
+    """And says when nothing is wrong; programs get it as the API has it."""
+    found = {"size": 7, "sinks": [{"name": "file", "size": 7, "error": ""}], "trouble": ""}
+    agent.answer(found)
+    assert cli("audit", "status").out.splitlines() == [
+        "key      value", "size     7", "trouble  none", "name  size  error", "file  7",
+    ]  # fmt: skip
+    agent.answer(found)
+    assert cli("audit", "status", "-o", "json").json == found
 
 
 def test_the_rest_is_one_request_each(agent: FakeAgent, cli: Run) -> None:

@@ -324,3 +324,32 @@ def test_an_agent_is_no_control_plane_nor_the_other_way_round() -> None:
             error = failure(Client(settings, httpx2.MockTransport(lambda _, told=reply: told)))
             assert error.exit_code is code
             assert (f"is no {peer.name}" in str(error)) == (code is Exit.UNREACHABLE)
+
+
+def test_faults_of_a_document_are_a_line_each_and_wrong_usage() -> None:
+    """All that the server has found, and no more of them than there are."""
+    faults = [
+        {"field": "rules[0].paths", "message": "is empty"},
+        {"field": "", "message": "is odd"},
+    ]
+    body = {
+        "type": "validation", "code": "policy_invalid", "request_id": "r",
+        "message": "rules[0].paths is empty (and 1 more)",
+        "details": {"field": "rules[0].paths", "errors": faults},
+    }  # fmt: skip
+    told = failure(answering(400, body))
+    assert told.lines == (
+        "rules[0].paths is empty (request r)",
+        "the document is odd (request r)",
+    )
+    assert told.exit_code is Exit.USAGE
+    body["details"] = {"field": "rules[0].paths", "errors": faults[:1]}
+    body["message"] = "rules[0].paths is empty"
+    assert failure(answering(400, body)).lines == ("rules[0].paths is empty (request r)",)
+
+
+def test_what_names_its_remedy_names_no_field() -> None:
+    """The field would read as a part of the command."""
+    told = "there is no mount at a/: create it with 'freehold mount create a/'"
+    body = {"type": "validation", "message": told, "details": {"field": "name"}}
+    assert str(failure(answering(400, body))) == told

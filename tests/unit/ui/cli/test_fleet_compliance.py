@@ -1,6 +1,8 @@
 """Reports and legal holds at the terminal."""
 
 import json
+import time
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +21,8 @@ def _plane(agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_reports_are_made_listed_and_verified(agent: FakeAgent, cli: Run) -> None:
     """As they are asked for."""
     agent.answer({"id": "r1", "state": "waiting"})
-    asked = ("--since", "1", "--until", "86401", "--framework", "soc2", "--framework", "hipaa")
+    span = ("--since", "1970-01-02", "--until", "1970-01-02T00:00:01Z")
+    asked = (*span, "--framework", "soc2", "--framework", "hipaa")
     assert cli("fleet", "report", "make", *asked, "-o", "json").json["state"] == "waiting"
     agent.answer([{"id": "r1", "state": "ready"}])
     assert "ready" in cli("fleet", "report", "list").out
@@ -28,6 +31,44 @@ def test_reports_are_made_listed_and_verified(agent: FakeAgent, cli: Run) -> Non
     assert [path for _, path, *_ in agent.asked] == [
         f"{API}reports", f"{API}reports", f"{API}reports/r1/verify",
     ]  # fmt: skip
+    body = agent.asked[0][2]
+    assert (body["since"], body["until"]) == (86_400, 86_401)
+
+
+def test_a_period_is_so_long_ago_until_now(agent: FakeAgent, cli: Run) -> None:
+    """Without an end until now."""
+    agent.answer({"id": "r1"})
+    assert cli("fleet", "report", "make", "--since", "30d", "--framework", "soc2").code == 0
+    body = agent.asked[0][2]
+    assert abs(body["until"] - time.time()) < 60
+    assert abs(body["until"] - body["since"] - 30 * 86_400) <= 1
+
+
+@pytest.mark.parametrize("since", ["1764500000", "-3d", "yesterday", "2026-13-01", "2026-11-01T"])
+def test_a_time_that_is_none_is_refused(agent: FakeAgent, cli: Run, since: str) -> None:
+    """With the shapes that there are; nothing is asked."""
+    for words in (("report", "make", "--framework", "soc2"), ("hold", "place", "--reason", "x")):
+        done = cli("fleet", *words, f"--since={since}")
+        assert done.code == 64
+        assert "2026-11-01T00:00:00Z" in done.err
+    assert agent.seen == []
+
+
+def test_a_report_is_downloaded_as_it_is(agent: FakeAgent, cli: Run, tmp_path: Path) -> None:
+    """Byte for byte, never over another file."""
+    data, file = b'{"signed": [1,2] }\n', tmp_path / "report.json"
+    agent.answer(data)
+    assert cli("fleet", "report", "download", "r1", "--file", str(file)).code == 0
+    assert file.read_bytes() == data
+    agent.answer(data)
+    again = cli("fleet", "report", "download", "r1", "--file", str(file))
+    assert again.code == 1
+    assert "File exists" in again.err
+    agent.answer({"code": "not_ready", "message": "it is not made yet"}, 409)
+    refused = cli("fleet", "report", "download", "r1", "--format", "csv")
+    assert (refused.code, refused.out) == (5, "")
+    paths = [path for _, path, _ in agent.asked]
+    assert paths == [f"{API}reports/r1/file?format={form}" for form in ("json", "json", "csv")]
 
 
 def test_holds_are_placed_and_listed(agent: FakeAgent, cli: Run) -> None:

@@ -16,11 +16,13 @@ def _plane(agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_token_comes_with_the_pin(agent: FakeAgent, cli: Run) -> None:
     """Both are what the agent is given."""
-    agent.answer(
-        {"secret": "fhe_x", "pin": "sha256:y", "token": {"id": "t-1", "vault": "one"}}, 201
-    )
-    told = cli("fleet", "enrolment-token", "create", "one", "--replace", "-o", "json").json
+    made = {"secret": "fhe_x", "pin": "sha256:y", "token": {"id": "t-1", "vault": "one"}}
+    agent.answer(made | {"control": "https://plane:8301"}, 201)
+    done = cli("fleet", "enrolment-token", "create", "one", "--replace", "-o", "json")
+    told = done.json
     assert (told["token"], told["pin"], told["vault"]) == ("fhe_x", "sha256:y", "one")
+    assert "freehold agent enrol --control https://plane:8301 --pin sha256:y" in done.err
+    assert "fhe_x" not in done.err
     body = {"vault": "one", "replace": True}
     assert agent.asked == [("POST", f"{BASE}/enrolment-tokens", body)]
 

@@ -14,40 +14,34 @@ def _plane(agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FREEHOLD_ORG", "acme")
 
 
-def test_push_writes_points_and_rolls_out(agent: FakeAgent, cli: Run) -> None:
-    """In that order, with the plan that was asked for, once somebody is there to get it."""
+def test_push_is_one_request(agent: FakeAgent, cli: Run) -> None:
+    """Document, targets and plan together, once somebody is there to get it."""
     agent.answer({"targets": [{"all": True}]})
     agent.answer([{"vault": "two", "life": "active"}])
     agent.answer({"vault": "one", "life": "active"})
-    agent.answer({"version": 4}, 201)
-    agent.answer({})
     agent.answer({"id": "r-1", "state": "running"}, 201)
     words = ["fleet", "policy", "push", "p", "--tag", "eu", "--vault", "one", "--canary", "2"]
     done = cli(*words, "--percent", "25", "--max-failures", "1", "--comment", "why", stdin="{}")
     assert done.code == 0
     plan = {"canary": 2, "percentages": [25], "automatic": True, "max_failures": 1}
-    assert agent.asked[3:] == [
-        ("POST", f"{BASE}/policies/p/versions", {"document": {}, "comment": "why"}),
-        ("PUT", f"{BASE}/policies/p/targets", {"targets": [{"tag": "eu"}, {"vault": "one"}]}),
-        ("POST", f"{BASE}/policies/p/rollouts", {"version": 4, "plan": plan}),
-    ]
+    targets = [{"tag": "eu"}, {"vault": "one"}]
+    body = {"document": {}, "plan": plan, "comment": "why", "targets": targets}
+    assert agent.asked[3:] == [("POST", f"{BASE}/policies/p/rollouts", body)]
 
 
 def test_push_without_targets_leaves_them(agent: FakeAgent, cli: Run) -> None:
     """A new version goes to whom the policy is for."""
     agent.answer({"targets": [{"all": True}]})
     agent.answer([{"vault": "one", "life": "active"}])
-    agent.answer({"version": 2}, 201)
     agent.answer({"id": "r-1"}, 201)
     assert cli("fleet", "policy", "push", "p", stdin="{}").code == 0
-    assert [method for method, _, _ in agent.asked[2:]] == ["POST", "POST"]
+    assert "targets" not in agent.asked[-1][2]
 
 
 def test_a_roll_out_by_hand_waits_at_each_step(agent: FakeAgent, cli: Run) -> None:
     """The plan says so; nothing else is different."""
     agent.answer({"targets": [{"all": True}]})
     agent.answer([{"vault": "one", "life": "active"}])
-    agent.answer({"version": 2}, 201)
     agent.answer({"id": "r-1"}, 201)
     assert cli("fleet", "policy", "push", "p", "--canary", "1", "--by-hand", stdin="{}").code == 0
     assert agent.asked[-1][2]["plan"]["automatic"] is False
@@ -69,34 +63,15 @@ def test_a_plan_that_cannot_be_is_refused_before_anything_is_written(
     assert words[0] in done.err
 
 
-def test_a_version_that_was_written_and_not_rolled_out_is_told_as_that(
-    agent: FakeAgent, cli: Run
-) -> None:
-    """With its number and the reason, under the reason's exit code."""
+def test_a_refused_push_ends_with_the_reason(agent: FakeAgent, cli: Run) -> None:
+    """Under its exit code; nothing else was asked for."""
     agent.answer({"targets": [{"all": True}]})
     agent.answer([{"vault": "one", "life": "active"}])
-    agent.answer({"version": 7}, 201)
     agent.answer({"code": "rollout_open", "message": "one is open"}, 409)
     done = cli("fleet", "policy", "push", "p", stdin="{}")
     assert done.code == 5
-    assert "version 7 of p is written, but it is not rolled out: one is open" in done.err
-
-
-@pytest.mark.parametrize("pointed", [True, False])
-def test_targets_that_were_changed_before_the_roll_out_failed_are_told(
-    agent: FakeAgent, cli: Run, pointed: bool
-) -> None:
-    """They stay changed, without the roll-out; where it is they that were refused, nothing did."""
-    agent.answer({"targets": [{"all": True}]})
-    agent.answer([{"vault": "one", "life": "active"}])
-    agent.answer({"version": 7}, 201)
-    if pointed:
-        agent.answer({})
-    agent.answer({"code": "rollout_open", "message": "one is open"}, 409)
-    done = cli("fleet", "policy", "push", "p", "--tag", "eu", stdin="{}")
-    assert done.code == 5
-    targets = " and its targets are those given now" if pointed else ""
-    assert f"version 7 of p is written{targets}, but it is not rolled out: one is open" in done.err
+    assert "one is open" in done.err
+    assert [method for method, _, _ in agent.asked] == ["GET", "GET", "POST"]
 
 
 def test_what_is_no_json_is_not_sent(agent: FakeAgent, cli: Run) -> None:

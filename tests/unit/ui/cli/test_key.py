@@ -39,3 +39,11 @@ def test_a_script_gets_the_key_alone(agent: FakeAgent, cli: Run) -> None:
     agent.answer(KEY | {"key": "fh_k1_x"}, 201)
     done = cli("key", "create", "bob", "laptop", "--raw")
     assert (done.out, done.err) == ("fh_k1_x\n", "")
+
+
+def test_a_name_in_the_place_of_an_id_is_told_where_ids_are(agent: FakeAgent, cli: Run) -> None:
+    """`create` takes a name, these take an id."""
+    for command in ("show", "revoke"):
+        agent.answer({"type": "not_found", "message": "no such API key"}, 404)
+        done = cli("key", command, "laptop")
+        assert (done.code, "`freehold key list USER`" in done.err) == (3, True)

@@ -10,15 +10,57 @@ PROGRESS = {"sealed": True, "t": 3, "n": 5, "progress": 1, "nonce": "x", "type":
 
 def test_init_shows_shares_and_root_token_once(agent: FakeAgent, cli: Run) -> None:
     """With what to do with them, beside."""
+    agent.answer({"type": "shamir"})
     agent.answer({"keys": ["61"], "keys_base64": ["YQ=="], "root_token": "s.r"})
     done = cli("operator", "init", "--shares", "1", "--threshold", "1", "-o", "json")
     assert done.json == {"root_token": "s.r", "shares": ["YQ=="]}
     assert "nothing keeps a copy" in done.err
-    assert agent.asked == [("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1})]
+    assert agent.asked == [
+        ("GET", "/v1/sys/seal-status", None),
+        ("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}),
+    ]
+
+
+def test_shares_of_a_vault_with_a_key_file_are_refused_before_it_is_made(
+    agent: FakeAgent, cli: Run
+) -> None:
+    """Whoever asks for them would wait for shares that do not come."""
+    agent.answer({"type": "file"})
+    done = cli("operator", "init", "--shares", "5", "--threshold", "3")
+    assert (done.code, "key_management: shamir" in done.err) == (64, True)
+    assert [method for method, *_ in agent.asked] == ["GET"]
+
+
+def test_each_half_of_a_masked_token_asks_for_the_other(agent: FakeAgent, cli: Run) -> None:
+    """And what is wrong with either is said; nothing is asked of the agent."""
+    for given, told in (
+        (("--decode", "AAAA"), "--otp, which --init has shown, is missing"),
+        (("--otp", "abc"), "--decode, the masked token, is missing"),
+        (("--decode", "!", "--otp", "abc"), "--decode is not a masked token"),
+        (("--decode", "AAAA", "--otp", "abcd"), "--otp is not of the same attempt"),
+    ):
+        done = cli("operator", "generate-root", *given)
+        assert (done.code, told in done.err) == (64, True), done.err
+    assert agent.seen == []
+    done = cli("operator", "generate-root", "--decode", "AAAA", "--otp", "abc", "-o", "json")
+    assert done.json == {"root_token": "abc"}
+
+
+def test_a_rekey_that_is_verified_tells_of_the_new_shares(agent: FakeAgent, cli: Run) -> None:
+    """How many of them were shown, of how many: no old share is needed any more."""
+    state = {"nonce": "n", "started": True, "n": 5, "t": 3, "progress": 0, "required": 2}
+    agent.answer(state | {"verification_nonce": ""})
+    assert cli("operator", "rekey", "--status", "-o", "json").json["required"] == 2
+    agent.answer(state | {"verification_nonce": "v"})
+    agent.answer({"nonce": "v", "started": True, "t": 3, "n": 5, "progress": 1})
+    shown = cli("operator", "rekey", "--status", "-o", "json").json
+    assert (shown["progress"], shown["required"], shown["next"]) == (1, 3, "rekey --verify")
+    assert agent.asked[-1][:2] == ("GET", "/v1/sys/rekey/verify")
 
 
 def test_people_see_a_line_for_each_share(agent: FakeAgent, cli: Run) -> None:
     """Each is cut off and handed to somebody else."""
+    agent.answer({"type": "shamir"})
     agent.answer({"keys": ["61", "62"], "keys_base64": ["YQ==", "Yg=="], "root_token": "s.r"})
     done = cli("operator", "init", "--shares", "2", "--threshold", "2")
     assert done.out.splitlines()[1:] == [
@@ -35,7 +77,7 @@ def test_a_vault_with_a_key_file_has_no_shares_to_give(agent: FakeAgent, cli: Ru
     done = cli("operator", "init")
     assert done.out.splitlines()[1:] == ["root_token  s.r"]
     assert "another person" not in done.err
-    assert "key file" in done.err
+    assert "encryption.key_file" in done.err
 
 
 def test_a_share_comes_by_stdin(agent: FakeAgent, cli: Run) -> None:

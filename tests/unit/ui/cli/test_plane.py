@@ -62,7 +62,7 @@ def test_who_is_at_the_terminal_shows_it_again(
     agent.answer({"code": "step_up", "message": "show", "request_id": "r"}, 403)
     agent.answer({"second_factor": active, "password": True})
     agent.answer(None, 204)
-    agent.answer({"vault": "v1"})
+    agent.answer({"vault": "v1", "presence": "offline"})
     assert cli("fleet", "lock", "v1", stdin="123456\n").code == 0
     lock = ("POST", "/api/v1/organizations/acme/agents/v1/lock", {"reason": ""})
     assert agent.asked == [

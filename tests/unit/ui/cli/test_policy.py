@@ -24,14 +24,39 @@ def test_what_is_no_json_is_not_sent(agent: FakeAgent, cli: Run) -> None:
     assert agent.seen == []
 
 
-def test_policies_are_json_and_names_are_lines(agent: FakeAgent, cli: Run) -> None:
+def test_policies_are_json_and_lists_say_whose_they_are(agent: FakeAgent, cli: Run) -> None:
     """What is read can be written back."""
-    for answer in (POLICY, {"root": True}, {"policies": ["a", "b"]}, None):
+    names = {"policies": ["a", "b"], "local": ["a", "b"], "control_plane": ["b"]}
+    for answer in (POLICY, {"root": True}, names, names, None):
         agent.answer(answer)
     assert cli("policy", "read", "p").json == POLICY
     assert cli("policy", "effective").json == {"root": True}
-    assert cli("policy", "list").out == "a\nb\n"
+    lines = cli("policy", "list").out.splitlines()
+    assert [line.split(maxsplit=1) for line in lines] == [
+        ["name", "source"], ["a", "local"], ["b", "local, control_plane"],
+    ]  # fmt: skip
+    assert cli("policy", "list", "-o", "json").json[1]["source"] == ["local", "control_plane"]
     assert cli("policy", "delete", "p").code == 0
+
+
+def test_a_policy_of_the_control_plane_is_told_as_that(agent: FakeAgent, cli: Run) -> None:
+    """Beside the document, which has no such field."""
+    agent.answer(POLICY | {"source": "control_plane"})
+    done = cli("policy", "read", "p")
+    assert done.json == POLICY
+    assert "p is a policy of the control plane" in done.err
+
+
+def test_check_names_policies_that_do_not_exist(agent: FakeAgent, cli: Run) -> None:
+    """To people as a warning; programs get the field."""
+    answer = {"allowed": True, "rule": "p/rules[0]", "unknown": ["nosuch"]}
+    words = ("policy", "check", "read", "secret/a", "--policy", "p", "--policy", "nosuch")
+    agent.answer(answer)
+    done = cli(*words)
+    assert "Warning: there is no policy nosuch" in done.err
+    assert "unknown" not in done.out
+    agent.answer(answer)
+    assert cli(*words, "-o", "json").json == answer
 
 
 def test_check_tells_by_its_exit_code(agent: FakeAgent, cli: Run) -> None:

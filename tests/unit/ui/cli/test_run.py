@@ -109,6 +109,23 @@ def test_an_assignment_needs_its_sign(agent: FakeAgent, cli: Run, started: Start
         "KUBECONFIG",
         "PSQL_PAGER",
         "IBM_JAVA_OPTIONS",
+        "LESSKEY_CONTENT",
+        "LESSOPEN",
+        "https_proxy",
+        "NODE_TLS_REJECT_UNAUTHORIZED",
+        "SSL_CERT_FILE",
+        "SSLKEYLOGFILE",
+        "REQUESTS_CA_BUNDLE",
+        "KRB5_CONFIG",
+        "ANT_OPTS",
+        "JRUBY_OPTS",
+        "GOCACHEPROG",
+        "FZF_DEFAULT_COMMAND",
+        "CURL_HOME",
+        "WGETRC",
+        "TF_CLI_CONFIG_FILE",
+        "VAULT_ADDR",
+        "FREEHOLD_ADDR",
     ],
 )
 def test_a_key_that_chooses_code_is_refused_unless_allowed(
@@ -131,12 +148,31 @@ def test_ordinary_keys_need_no_leave(agent: FakeAgent, cli: Run, started: Starte
         "GITHUB_TOKEN": "1",
         "NODE_ENV": "2",
         "DATABASE_URL": "3",
+        "AWS_SECRET_ACCESS_KEY": "6",
+        "VAULTED": "7",
         "PATHS": "4",
         "HOMEPAGE": "5",
     }
     agent.answer({"value": value})
     assert cli("run", "-s", "secret/env", "--", "prog").code == 0
     assert started[0][2].items() >= value.items()
+
+
+def test_what_the_caller_has_set_is_not_changed_unless_allowed(
+    agent: FakeAgent, cli: Run, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it means to a program: no list of such names is complete."""
+    monkeypatch.setenv("SOME_SETTING", "mine")
+    monkeypatch.setenv("SAME", "[1]")
+    value = {"SOME_SETTING": "planted", "SAME": [1]}
+    agent.answer({"value": value})
+    done = cli("run", "-s", "secret/env", "--", "prog")
+    assert (done.code, started) == (1, [])
+    assert "--allow SOME_SETTING" in done.err
+    assert "planted" not in done.err
+    agent.answer({"value": value})
+    assert cli("run", "-s", "secret/env", "--allow", "SOME_SETTING", "--", "prog").code == 0
+    assert started[0][2].items() >= {"SOME_SETTING": "planted", "SAME": "[1]"}.items()
 
 
 def test_the_program_is_found_by_the_callers_path(

@@ -54,14 +54,39 @@ def test_a_value_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         read_value(Path("/dev/zero"), None, as_json=False)
 
 
-@pytest.mark.parametrize("raw", [b"{", b"", b"[" * 100_000])
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b'{\n"s3cret', "stdin is not JSON: look at line 2, column 1"),
+        (b"", "stdin is empty: give JSON in --file"),
+        (b"[" * 100_000, "stdin is not JSON that can be read"),
+    ],
+)
 def test_what_is_no_json_is_refused_without_being_shown(
-    raw: bytes, monkeypatch: pytest.MonkeyPatch
+    raw: bytes, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also what is nested too deeply to be read."""
     stdin(monkeypatch, raw)
-    with pytest.raises(CliError, match="JSON is expected and this is none"):
+    with pytest.raises(CliError, match="stdin is") as caught:
         read_value(None, None, as_json=True)
+    assert ("--file FILE" in str(caught.value)) == (not raw)
+    assert "[[" not in str(caught.value)
+
+
+def test_where_a_document_goes_is_said_when_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the command takes it; of a file that is none, which and where."""
+    stdin(monkeypatch, b"\n")
+    with pytest.raises(
+        CliError, match="stdin is empty, JSON is expected: FILE or stdin, --version"
+    ):
+        read_value(None, None, as_json=True, option="FILE", otherwise="--version N")
+    file = tmp_path / "p.hcl"
+    file.write_text('{"a": 1,\npath "secret/hunter2" {}')
+    with pytest.raises(CliError) as caught:
+        read_value(file, None, as_json=True)
+    assert str(caught.value) == f"{file} is not JSON (line 2): no other format is read here"
 
 
 def test_bytes_that_are_no_text_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

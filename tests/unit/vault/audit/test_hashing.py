@@ -1,6 +1,7 @@
 """Values become keyed hashes, all of them; structure stays, bounded."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -45,21 +46,37 @@ def _scalars(data: Any) -> list[Any]:
 
 @given(trees)
 def test_no_value_stays(data: Any) -> None:
-    """Whatever a value is, what is left is a hash; keys and shape are as they were."""
+    """Whatever a value is, what is left is a hash; shape and keys that show are as they were."""
     hashed = HASHER.redact(data)
     for leaf in _scalars(hashed):
         assert leaf.startswith(PREFIX)
         assert len(leaf) == len(PREFIX) + 64
-    assert _shape(hashed) == _shape(data)
+    assert _shape(hashed) == _shape(data, lambda key: key if key.isprintable() else hashed_key(key))
     msgspec.json.encode(hashed)
 
 
-def _shape(data: Any) -> Any:
+def hashed_key(key: str) -> str:
+    """As whoever looks for it writes it."""
+    return HASHER.value(key)
+
+
+def _shape(data: Any, shown: Callable[[str], str] = str) -> Any:
     if isinstance(data, dict):
-        return {key: _shape(value) for key, value in data.items()}
+        return {shown(key): _shape(value, shown) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_shape(value) for value in data]
+        return [_shape(value, shown) for value in data]
     return None
+
+
+@pytest.mark.parametrize(
+    "key", ["\x1b]0;x\x07", "a\x9b31m", "user\u202e", "\u2066a", "a\u200b", "a\nb", "\0"]
+)
+def test_a_key_that_does_not_show_is_hashed(key: str) -> None:
+    """A terminal would obey it, or show another one."""
+    assert HASHER.redact({key: 1, "b": 2}) == {
+        hashed_key(key): HASHER.value(1),
+        "b": HASHER.value(2),
+    }
 
 
 def test_types_are_told_apart() -> None:

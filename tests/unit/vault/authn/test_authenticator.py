@@ -13,6 +13,7 @@ from vault.authn.lockout import DURATION, FAILURES
 from vault.authn.tokens import NewToken
 from vault.errors import AuthenticationError
 from vault.model.identity import Identity, Method
+from vault.model.operation import Origin
 from vault.store.tables import API_KEYS, TOKENS
 
 HOUR = 3600 * 10**9
@@ -237,3 +238,21 @@ async def test_unregistered_kind(desk: Any) -> None:
     text, _ = await desk.root()
     with pytest.raises(AuthenticationError, match="permission denied"):
         await lone.authenticate(text, module.Origin(ip="10.0.0.1"))
+
+
+async def test_to_know_is_no_use(desk: Any) -> None:
+    """Asked before a large body is decoded: nothing is spent, and no failure counted."""
+    _, root = await desk.root()
+    once = (await desk.tokens.create(root, NewToken(num_uses=1))).text
+    for _ in range(3):
+        assert await desk.authenticator.knows(once, Origin(ip="10.0.0.1"))
+    for _ in range(FAILURES + 1):
+        assert not await desk.authenticator.knows(_other_secret(once), Origin(ip="10.0.0.1"))
+    await desk.who(once)
+    assert not await desk.authenticator.knows(once, Origin(ip="10.0.0.1"))
+
+
+async def test_what_is_refused_is_not_known(desk: Any) -> None:
+    """By the same rule."""
+    for text in (await _everything_refused(desk)).values():
+        assert not await desk.authenticator.knows(text, Origin(ip="10.0.0.1"))

@@ -72,7 +72,7 @@ async def test_who_is_told_of_changes_reads_those_alone(store: Any, world: Any) 
         await writer.delete(name, by=caller("ann"))
     await follower.follow(["app", "default"])
     assert "app" not in follower.snapshot.policies
-    assert follower.get("default") is DEFAULT
+    assert follower.get("default").description == DEFAULT.description
     assert follower.snapshot.fleet.version == 1
     await follower.follow(None)
     assert "untold" in follower.names()
@@ -264,6 +264,10 @@ async def test_a_bundle_counts_beside_local_policies_and_survives(store: Any, wo
     for opened in (book, PolicyBook(store, world, ceiling)):
         await opened.reload()
         assert opened.names() == ["app", "default", "local", "root"]
+        assert opened.listing().control_plane == ["app", "default"]
+        assert opened.listing().local == ["default", "local", "root"]
+        assert opened.get("app").source == "control_plane"
+        assert opened.get("local").source is msgspec.UNSET
         assert opened.get("app").name == "app"
         labels = [
             r.label for r in opened.snapshot.compiled(_identity("app", "default")).rules.rules

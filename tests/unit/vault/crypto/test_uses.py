@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.crypto.errors import WrapLimitReached
+from vault.crypto.errors import CounterClosed, WrapLimitReached
 from vault.crypto.uses import (
     BLOCK,
     HARD_STOP,
@@ -44,14 +44,22 @@ def test_a_block_lasts_exactly_its_size() -> None:
     assert counter.take() == ReservationNeeded(1, 2 * BLOCK)
 
 
-@given(st.lists(st.sampled_from(["take", "crash"]), max_size=60))
+@given(st.lists(st.sampled_from(["take", "stop", "crash"]), max_size=60))
 def test_a_crash_over_counts_and_never_under_counts(steps: list[str]) -> None:
-    """Whatever the order of uses and crashes, the count is at least the uses that happened."""
+    """Whatever the order of uses, stops and crashes, at least the uses that happened are counted.
+
+    Without a crash, no more than those.
+    """
     persisted = really = 0
     counter = UseCounter(1, NOW, persisted)
     for step in steps:
         if step == "crash":
             counter = UseCounter(1, NOW, persisted)
+            continue
+        if step == "stop":
+            persisted = counter.close()
+            counter = UseCounter(1, NOW, persisted)
+            assert counter.used >= really
             continue
         needed = counter.take()
         if needed is not None:
@@ -60,7 +68,20 @@ def test_a_crash_over_counts_and_never_under_counts(steps: list[str]) -> None:
         really += 1
         assert counter.used >= really
         assert persisted >= counter.used
-    assert counter.used - really <= BLOCK * (steps.count("crash") + 1)
+    assert counter.used - really <= BLOCK * steps.count("crash")
+
+
+def test_a_closed_counter_takes_no_use() -> None:
+    """Neither before the key is used nor for one that nobody expected; its count is final."""
+    counter = UseCounter(1, NOW).confirm(ReservationNeeded(1, BLOCK))
+    assert counter.take(3) is None
+    counter.owe(2)
+    assert (counter.close(), counter.reserved) == (5, BLOCK)
+    with pytest.raises(CounterClosed):
+        counter.take()
+    with pytest.raises(CounterClosed):
+        counter.owe(1)
+    assert counter.close() == counter.used == 5
 
 
 def test_the_last_block_ends_at_the_ceiling() -> None:

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from vault.edge.dialect import RETRY_AFTER, UNMATCHED, Dialect
+from vault.edge.dialect import MAX_UNKNOWN_BODY, RETRY_AFTER, UNMATCHED, Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
@@ -18,7 +18,7 @@ from vault.errors import (
     UnavailableError,
     VaultError,
 )
-from vault.model.operation import Operation
+from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import MalformedRequest, Nothing
 
@@ -66,6 +66,10 @@ class FakeGate:
         self.asked: list[Operation] = []
         self.malformed: list[Operation] = []
 
+    async def knows(self, credential: str | None, origin: Origin) -> bool:  # noqa: ARG002
+        """Whoever shows one is known."""
+        return credential is not None and credential != "wrong"
+
     async def run(self, op: Operation) -> object:
         """Done."""
         if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything
@@ -101,6 +105,50 @@ class Wire:
 def wire() -> Wire:
     """A client."""
     return Wire()
+
+
+@_router.add("POST", template="decode")
+@_router.add("POST", template="share", public=True)
+async def _decode(dialect: Plain, request: Request) -> Reply:
+    decoded = request.json(list[float])
+    if dialect.router.match("POST", request.path.removeprefix("/p/"))[0].public:
+        return Reply(200, str(len(decoded)).encode())
+    result = await dialect.run(request, "op", ResourcePath.parse("x"), Nothing())
+    return Reply(200, str(result).encode())
+
+
+@pytest.mark.parametrize("credential", [None, "wrong"])
+async def test_a_large_body_of_who_is_not_known_is_not_decoded(
+    wire: Wire, credential: str | None
+) -> None:
+    """It costs nothing but its bytes, and is refused as any operation would be, on record."""
+    wire.dialect.max_body = 2 * MAX_UNKNOWN_BODY  # type: ignore[misc]  # this one's
+    body = b"x" * (MAX_UNKNOWN_BODY + 1)
+    headers = {} if credential is None else {"x-vault-token": credential}
+    reply, _ = await wire.ask("POST", "/p/decode", body, **headers)
+    assert (reply.status, reply.body.split()[0]) == (401, b"unauthenticated")
+    (op,) = wire.gate.malformed
+    assert op.credential == credential
+
+
+async def test_a_large_body_of_who_is_known_is_decoded(wire: Wire) -> None:
+    """And a small one of anybody, whom the operation then refuses."""
+    wire.dialect.max_body = 2 * MAX_UNKNOWN_BODY  # type: ignore[misc]  # this one's
+    body = b"[" + b" " * MAX_UNKNOWN_BODY + b"]"
+    reply, _ = await wire.ask("POST", "/p/decode", body, **{"x-vault-token": "right"})
+    assert reply.body == b"done"
+    reply, _ = await wire.ask("POST", "/p/decode", b"x")
+    assert reply.body.split()[0] == b"body_malformed"
+
+
+async def test_what_needs_no_credential_takes_small_bodies_alone(wire: Wire) -> None:
+    """Whoever has one shown beside it, too."""
+    wire.dialect.max_body = 2 * MAX_UNKNOWN_BODY  # type: ignore[misc]  # this one's
+    body = b"[" + b" " * (MAX_UNKNOWN_BODY - 2) + b"]"
+    reply, _ = await wire.ask("POST", "/p/share", body)
+    assert reply.status == 200
+    reply, _ = await wire.ask("POST", "/p/share", body + b" ", **{"x-vault-token": "right"})
+    assert (reply.status, reply.body.split()[0]) == (413, b"body_too_large")
 
 
 async def test_an_operation_is_built_from_the_request(wire: Wire) -> None:

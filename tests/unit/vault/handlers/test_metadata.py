@@ -309,6 +309,27 @@ async def test_versions_are_listed_without_what_may_be_large(house: House) -> No
     assert (row.wrapped_dek, row.box, row.labels) == (b"", b"", UNSET)
 
 
+@pytest.mark.parametrize("label", ["", "x" * 512])
+async def test_large_labels_are_unpacked_a_few_at_a_time(
+    house: House, label: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two pages of versions others have their turn."""
+    await house.mount("secret/", max_versions=2000)
+    for _ in range(250):
+        await house.write(APP, b"1", metadata={f"k{n}": label for n in range(60)})
+    asked: list[int] = []
+    select = house.barrier.select
+
+    async def noted(table: Any, query: Any) -> Any:
+        asked.append(query.limit)
+        return await select(table, query)
+
+    monkeypatch.setattr(house.barrier, "select", noted)
+    info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
+    assert len(info.versions) == 250
+    assert max(asked) == (16 if label else 100)
+
+
 async def test_a_version_from_before_labels_were_kept(house: House) -> None:
     """It says so, and what to do; whether the next one changed anything is not known."""
     written = await house.write(APP)

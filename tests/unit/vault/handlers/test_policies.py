@@ -30,7 +30,7 @@ async def test_write_read_list_delete(house: House) -> None:
     row = await house.do("policy.write", AT, WritePolicy(document={"rules": [READ]}))
     assert (row.name, row.version, row.created_by) == ("app", 1, "root")
     assert (await house.do("policy.read", AT)).rules[0].paths == ("s/*",)
-    assert await house.do("policy.list", "sys/policies/") == ["app", "default", "root"]
+    assert (await house.do("policy.list", "sys/policies/")).policies == ["app", "default", "root"]
     assert (await house.do("policy.write", AT, WritePolicy(document={}))).version == 2
     await house.do("policy.delete", AT)
     with pytest.raises(NotFoundError):
@@ -75,7 +75,7 @@ async def test_a_document_is_looked_at_and_changes_nothing(house: House) -> None
         await house.do("policy.validate", AT, WritePolicy(document={"name": "other"}), by=nobody)
     good = await house.do("policy.validate", AT, WritePolicy(document={"rules": [READ]}), by=nobody)
     assert (good.name, good.rules[0].paths) == ("app", ("s/*",))
-    assert "app" not in await house.do("policy.list", "sys/policies/")
+    assert "app" not in (await house.do("policy.list", "sys/policies/")).policies
 
 
 async def test_create_only(house: House) -> None:
@@ -102,6 +102,35 @@ async def test_dry_run_for_oneself(house: House) -> None:
     decision = await dry(house, by=who, capability="update")
     assert not decision.allowed
     assert decision.missing
+
+
+async def test_any_caller_may_ask_for_himself(house: House) -> None:
+    """As the request would be decided; nothing is supposed that he says."""
+    who = await house.allow("app", "s/*", capabilities=("read",))
+    networks = {"type": "source_network", "networks": ["192.0.2.0/24"]}
+    rule = {"effect": "allow", "paths": ["s/*"], "capabilities": ["read"], "conditions": [networks]}
+    await house.do("policy.write", "sys/policies/near", WritePolicy(document={"rules": [rule]}))
+    near = replace(who, policies=("near", "gone"))
+
+    async def own(by: Identity, **supposed: Any) -> Decision:
+        asked = DryRun(capability="read", path="s/a", **supposed)
+        found: Decision = await house.do("policy.check", "sys/policies-dry-run", asked, by=by)
+        return found
+
+    assert (await own(who)).allowed
+    refused = await own(near)
+    assert (refused.allowed, refused.unknown) == (False, ("gone",))
+    assert refused.missing
+    for supposed in ({"ip": "192.0.2.1"}, {"policies": ("app",)}, {"user": "nobody"}):
+        assert await own(near, **supposed) == refused
+
+
+async def test_a_dry_run_names_policies_that_do_not_exist(house: House) -> None:
+    """They add nothing; a draft is there."""
+    await house.allow("app", "s/*", capabilities=("read",))
+    assert (await dry(house, policies=("app", "nosuch"))).unknown == ("nosuch",)
+    draft: dict[str, Any] = {"name": "new", "rules": []}
+    assert (await dry(house, policies=("new", "nosuch"), draft=draft)).unknown == ("nosuch",)
 
 
 async def test_dry_run_for_another(house: House) -> None:
@@ -183,7 +212,7 @@ async def test_dry_run_of_a_draft(house: House) -> None:
         "deny_rule"
     )
     assert (await dry(house, policies=("app",))).allowed
-    assert await house.do("policy.list", "sys/policies/") == ["app", "default", "root"]
+    assert (await house.do("policy.list", "sys/policies/")).policies == ["app", "default", "root"]
 
 
 async def test_a_faulty_draft_is_told_with_its_place(house: House) -> None:

@@ -1,9 +1,12 @@
 """A browser's session: made from a credential, renewed while somebody is there, over with it."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import HERE, ROOT, SECOND, House
+from vault.authn import sessions
 from vault.authn.tokens import NewToken
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handlers
@@ -118,3 +121,20 @@ async def test_the_record_never_has_the_cookie(house: House) -> None:
         if handler.response is not None:
             assert handler.response(made) == {"accessor": made.accessor}, name
     assert made.text not in repr(made)
+
+
+async def test_a_token_has_no_more_than_so_many(house: House, monkeypatch: Any) -> None:
+    """Anybody may open one with what is his: each is a row. What has ended makes room."""
+    monkeypatch.setattr(sessions, "MOST_OF_TOKEN", 3)
+    root = await house.tokens.create_root()
+    by = replace(ROOT, method=Method.TOKEN, credential=root.row.accessor)
+    for _ in range(5):
+        await house.tokens.create(by, NewToken())  # children that are no sessions
+    for _ in range(3):
+        await ask(house, "session.open", by)
+    with pytest.raises(ConflictError, match="there are 3 browser sessions of this token"):
+        await ask(house, "session.open", by)
+    other = await house.tokens.create(by, NewToken())
+    await ask(house, "session.open", replace(by, credential=other.row.accessor))
+    house.world.time += IDLE
+    await ask(house, "session.open", by)

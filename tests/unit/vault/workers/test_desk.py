@@ -229,6 +229,23 @@ async def test_relayed_requests_are_answered_beside_each_other() -> None:
     assert (scope["method"], scope["query_string"]) == ("POST", b"a=1")
 
 
+async def test_an_emergency_seal_has_a_place_of_its_own() -> None:
+    """When all others are taken it is answered all the same."""
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        if scope["raw_path"] != b"/v1/sys/seal":
+            await trio.sleep_forever()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with served(app) as worker:
+        for number in range(MOST_RELAYED):
+            await worker.send(relayed(number))
+        await worker.send(relayed(MOST_RELAYED, b"/v1/sys/seal"))
+        with trio.fail_after(10):
+            assert (await worker.receive()).id == MOST_RELAYED
+
+
 async def test_memory_of_an_answer_is_held_until_the_worker_has_it() -> None:
     """Then, or when the worker is gone; an answer for which nothing was reserved needs no word."""
 

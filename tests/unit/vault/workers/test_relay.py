@@ -314,6 +314,19 @@ async def test_many_operations_of_one_request_leave_room_for_another() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_an_emergency_seal_waits_behind_no_other_request() -> None:
+    """However many of the leader's requests are under way."""
+    async with staged() as stage, trio.open_nursery() as nursery:
+        stage.answers = False
+        for _ in range(MOST_RELAYED + 1):
+            nursery.start_soon(stage.ask, "POST")
+        await until(lambda: len(stage.relayed) == MOST_RELAYED)
+        stage.answers = True
+        with trio.fail_after(5):
+            assert await stage.ask("PUT", path=b"/v1/sys/seal") == b"leader"
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_frame_that_is_no_answer_ends_nothing() -> None:
     """It is passed over: whoever waits for another answer gets that."""
     async with staged() as stage:

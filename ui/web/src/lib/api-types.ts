@@ -201,6 +201,8 @@ export interface PolicyRule {
 
 export interface PolicyDocument {
   name?: string;
+  /** Of an agent's policy that its control plane has sent. */
+  source?: "control_plane";
   description?: string;
   enabled?: boolean;
   rules?: PolicyRule[];

@@ -39,11 +39,12 @@ async def test_an_open_critical_alert_makes_a_gap_and_is_named(plane: Plane, sho
     assert {control.result for control in resting} == {Result.GAP}
 
 
-async def test_one_that_was_dealt_with_is_no_gap(plane: Plane, shown: Shown) -> None:
+async def test_one_that_is_over_is_no_gap(plane: Plane, world: FakeWorld, shown: Shown) -> None:
     """Nor is one that is not critical, or about something else."""
     await noted(plane, "users.create")
-    id_ = await raised(plane, "trail_broken")
-    await plane.alerts.acknowledge("acme", id_, "acme/ann")
+    await raised(plane, "trail_broken")
+    await plane.alerts.resolve("acme", ["trail_broken"], "v1")
+    world.advance(3600)
     await raised(plane, "trail_broken", Severity.WARNING)
     await raised(plane, "backup_failed")
     assert (await shown())["audit.trail"].result is Result.MET

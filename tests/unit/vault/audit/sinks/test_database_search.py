@@ -43,6 +43,20 @@ async def test_an_event_is_found_once_it_is_on_record(log: Path) -> None:
         assert len(oldest.events) == 1
 
 
+async def test_an_actor_is_found_by_id_and_by_name(log: Path) -> None:
+    """Of users that are deleted too: the records have both. In blocks and behind them."""
+    rows, world = Rows(), FakeWorld()
+    async with running(log, rows, world) as (broker, index):
+        await fill(broker, BLOCK, 0, actor_id="id-1", actor_name="ann")
+        await fill(broker, 2, BLOCK, actor_id="id-2", actor_name="ann")
+        await caught_up(broker, index, world)
+        for actor, newest in (("id-1", BLOCK - 1), ("id-2", BLOCK + 1), ("ann", BLOCK + 1)):
+            page = await index.search(AuditQuery(actor=actor, limit=500))
+            assert page.events[0].request_id == f"request-{newest}"
+            assert len(page.events) == (2 if actor == "id-2" else 500)
+        assert (await index.search(AuditQuery(actor="an"))).events == []
+
+
 async def test_a_search_asks_for_all_that_it_names(log: Path) -> None:
     """In blocks and behind them; a query that is faulty is refused."""
     rows, world = Rows(), FakeWorld()

@@ -12,7 +12,7 @@ from vault.edge.compat import Compat
 from vault.errors import UnavailableError
 from vault.gate import Initialised, SealStatus
 from vault.model.mounts import MountBook
-from vault.model.operation import Operation
+from vault.model.operation import Operation, Origin
 from vault.model.payloads import MalformedRequest
 from vault.model.records import MountRow
 
@@ -37,6 +37,10 @@ class FakeGate:
         self.calls: list[object] = []
         self.state = OPEN
         self.book = MountBook(MOUNTS)
+
+    async def knows(self, credential: str | None, origin: Origin) -> bool:  # noqa: ARG002
+        """Whoever shows one is known."""
+        return credential is not None and credential != "wrong"
 
     async def run(self, op: Operation) -> object:
         """One operation."""

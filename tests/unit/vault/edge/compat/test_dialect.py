@@ -73,6 +73,11 @@ async def test_put_is_post(wire: Wire) -> None:
             403,
             ["1 error occurred:\n\t* permission denied\n\n"],
         ),
+        (
+            AuthorizationError("permission_denied", "native", capability="read", path="s/a"),
+            403,
+            ["1 error occurred:\n\t* permission denied\n\n"],
+        ),
         (AuthorizationError("bad_token", "bad token"), 403, ["bad token"]),
         (NotFoundError("secret_not_found", "x"), 404, []),
         (ConflictError("cas_mismatch", "did not match"), 400, ["did not match"]),

@@ -129,3 +129,17 @@ def test_what_nobody_asked_for_is_remarked() -> None:
     some.text("known")
     assert some.ignored() == ["Endpoint ignored these unrecognized parameters: [a z]"]
     assert Fields({}).ignored() == []
+
+
+@pytest.mark.parametrize("given", [",".join(["1"] * 1_001), ["1"] * 1_001, "," * 1_000])
+def test_a_list_has_a_bound(given: object) -> None:
+    """It is counted before it is split."""
+    for read in (Fields({"a": given}).integers, Fields({"a": given}).texts):
+        with pytest.raises(ValidationError, match="at most 1000 items"):
+            read("a")
+
+
+def test_a_list_may_be_as_long_as_its_bound() -> None:
+    """In either form."""
+    assert len(Fields({"a": ",".join(["1"] * 1_000)}).integers("a")) == 1_000
+    assert len(Fields({"a": [1] * 1_000}).texts("a")) == 1_000

@@ -25,6 +25,10 @@ class FakeGate:
         self.malformed: list[Operation] = []
         self.waited: list[str] = []
 
+    async def knows(self, credential: str | None, origin: Origin) -> bool:  # noqa: ARG002
+        """Whoever shows one is known."""
+        return credential is not None and credential != "wrong"
+
     async def run(self, op: Operation) -> object:
         """One operation."""
         if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything

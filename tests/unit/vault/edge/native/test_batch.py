@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
+from actors.pacer import SLICE
 from vault.edge.native.batch import AT_ONCE, MOST, OF_ALL_AT_ONCE
 from vault.errors import (
     AuthenticationError,
@@ -57,6 +59,10 @@ class Gate:
         self.may = trio.Event()
         self.may.set()
         self._now = 0
+
+    async def knows(self, *_: object) -> bool:
+        """It is."""
+        return True
 
     async def run(self, op: Operation) -> object:
         """One operation."""
@@ -144,6 +150,31 @@ async def test_side_by_side_within_a_bound(wire: Any, gate: Gate) -> None:
     assert reply.status == 200
     assert gate.most == AT_ONCE
     assert len(gate.ops) == MOST
+
+
+async def test_what_takes_long_lets_others_in_between(
+    wire: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decisions by intricate policies: one slice of them a turn, however many are under way."""
+    run, turns = gate.run, [0]
+
+    async def slow(op: Operation) -> object:
+        wire.world.advance(SLICE * 1.01)
+        return await run(op)
+
+    async def other() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns.append(len(gate.ops))
+
+    monkeypatch.setattr(gate, "run", slow)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        reply = await wire.ask("POST", "batch/read", {"names": names(300)})
+        nursery.cancel_scope.cancel()
+    assert reply.status == 200
+    assert len(gate.ops) == 300
+    assert max(b - a for a, b in pairwise(turns)) <= 3
 
 
 async def test_many_requests_share_what_is_under_way(wire: Any, gate: Gate) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from actors.testing import FakeWorld
+from vault.authz.book import PolicyNames
 from vault.edge.browsers import Browsers
+from vault.edge.dialect import MAX_UNKNOWN_BODY
 from vault.edge.native.browsing import BrowsingNative
 from vault.errors import AuthorizationError
 
@@ -16,10 +18,12 @@ KEY = (b"x-session-key", b"key")
 BEARER = (b"authorization", b"Bearer s.token")
 
 
-async def asked(wire: Any, method: str, *headers: tuple[bytes, bytes]) -> tuple[int, list[Any]]:
+async def asked(
+    wire: Any, method: str, *headers: tuple[bytes, bytes], body: bytes = b""
+) -> tuple[int, list[Any]]:
     """The status, and name and credential of each operation that was run."""
     wire.gate.answers["session.refuse"] = AuthorizationError("csrf", "not ours")
-    wire.gate.answers["policy.list"] = []
+    wire.gate.answers["policy.list"] = PolicyNames([], [], [])
     scope = {
         "method": method,
         "raw_path": b"/api/v1/policies" + (b"/p" if method == "DELETE" else b""),
@@ -29,7 +33,7 @@ async def asked(wire: Any, method: str, *headers: tuple[bytes, bytes]) -> tuple[
     }
 
     async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     dialect = BrowsingNative(wire.gate, FakeWorld(), Browsers(tls=False))
     reply, _ = await dialect.answer(scope, receive)
@@ -79,3 +83,19 @@ async def test_others_cookies_are_no_credential(wire: Any) -> None:
     """As of the control plane on the same machine."""
     status, ran = await asked(wire, "GET", (b"cookie", b"freehold-session=x"), OURS)
     assert (status, ran) == (200, [("policy.list", None, "sys/policies/")])  # the pipeline refuses
+
+
+@pytest.mark.parametrize("headers", [(COOKIE, OURS, KEY), (BEARER,)])
+async def test_a_large_body_of_a_session_is_asked_about_as_a_browsers(
+    wire: Any, headers: tuple[tuple[bytes, bytes], ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session counts in a cookie alone, any other credential never does."""
+    known: list[tuple[str | None, bool]] = []
+
+    async def knows(credential: str | None, origin: Any) -> bool:
+        known.append((credential, origin.browser))
+        return True
+
+    monkeypatch.setattr(wire.gate, "knows", knows)
+    await asked(wire, "GET", *headers, body=b" " * MAX_UNKNOWN_BODY + b"{}")
+    assert known == [("cookie:key", True) if COOKIE in headers else ("s.token", False)]

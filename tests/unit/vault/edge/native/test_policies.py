@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from vault.authz.access import Decision
-from vault.authz.book import Effective
+from vault.authz.book import Effective, PolicyNames
 from vault.authz.policy import Policy
 from vault.model.payloads import DryRun, WritePolicy
 from vault.model.records import PolicyRow
@@ -47,9 +47,12 @@ async def test_names_are_canonical(wire: Any) -> None:
 
 async def test_reading_listing_deleting(wire: Any) -> None:
     """Each goes to the path that policies name."""
-    wire.gate.answers |= {"policy.read": Policy(name="app"), "policy.list": ["app", "root"]}
+    names = PolicyNames(["app", "root"], ["root"], ["app"])
+    wire.gate.answers |= {"policy.read": Policy(name="app"), "policy.list": names}
     assert json.loads((await wire.ask("GET", "policies/app")).body)["name"] == "app"
-    assert json.loads((await wire.ask("GET", "policies")).body) == {"policies": ["app", "root"]}
+    assert json.loads((await wire.ask("GET", "policies")).body) == {
+        "policies": ["app", "root"], "local": ["root"], "control_plane": ["app"],
+    }  # fmt: skip
     assert wire.asked == ("policy.list", "sys/policies/")
     assert (await wire.ask("DELETE", "policies/app")).status == 204
     assert wire.asked == ("policy.delete", "sys/policies/app")
@@ -59,6 +62,20 @@ async def test_effective(wire: Any) -> None:
     """Names that mean nothing are shown too."""
     wire.gate.answers["policy.effective"] = Effective(root=False, policies=(), unknown=("gone",))
     assert json.loads((await wire.ask("GET", "policies-effective")).body)["unknown"] == ["gone"]
+
+
+async def test_a_dry_run_about_the_caller_takes_no_policy(wire: Any) -> None:
+    """Capability and path alone; anything that is supposed makes it an administrator's."""
+    answer = Decision(allowed=False, unknown=("gone",))
+    wire.gate.answers |= {"policy.check": answer, "policy.dry_run": answer}
+    body = {"capability": "read", "path": "secret/a"}
+    assert json.loads((await wire.ask("POST", "policies-dry-run", body)).body)["unknown"] == [
+        "gone"
+    ]
+    assert wire.asked == ("policy.check", "sys/policies-dry-run")
+    for more in ({"user": "a"}, {"ip": "10.0.0.1"}, {"policies": []}, {"tags": []}, {"mfa": False}):
+        await wire.ask("POST", "policies-dry-run", body | more)
+        assert wire.asked == ("policy.dry_run", "sys/policies-dry-run")
 
 
 async def test_a_dry_run_asks_for_what_is_given(wire: Any) -> None:

@@ -3,10 +3,13 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from actors.tree import MailboxStats, Node
+from vault.model.health import HealthState
 from vault.model.instant import SECOND
+from vault.model.link import CentralBundle, LinkNotification, LinkStatus
 from vault.model.payloads import TuneMount, WriteMount
 from vault.model.records import MountRow
 from vault.model.results import RewrapStep
@@ -42,13 +45,13 @@ async def test_what_changes_keys(
 async def test_the_key_is_told_without_the_key(wire: Any) -> None:
     """Generation, age and uses."""
     wire.gate.answers["sys.key_status"] = {
-        "epoch": 3, "term": 2, "install_time": 10**18, "encryptions": 9, "rotation_due": False,
-        "oldest": 1, "rewrapped": False,
+        "epoch": 3, "term": 2, "install_time": 10**18, "encryptions": 9, "reserved": 12,
+        "rotation_due": False, "oldest": 1, "rewrapped": False,
     }  # fmt: skip
     body = json.loads((await wire.ask("GET", "system/key-status")).body)
     assert body == {
         "epoch": 3, "generation": 2, "created_at": "2001-09-09T01:46:40Z", "uses": 9,
-        "oldest_generation": 1, "rewrapped": False,
+        "reserved_uses": 12, "oldest_generation": 1, "rewrapped": False,
         "rotation_due": False,
     }  # fmt: skip
 
@@ -92,3 +95,40 @@ async def test_mounts(wire: Any) -> None:
     assert json.loads((await wire.ask("GET", "system/mounts")).body)["mounts"][0]["id"] == "m"
     assert (await wire.ask("DELETE", "system/mounts/kv")).status == 204
     assert (await wire.ask("POST", "system/mounts/kv", {"version": 3})).status == 400
+
+
+async def test_times_of_the_link_are_read_as_all_others(wire: Any) -> None:
+    """RFC 3339, and null for never; the agent's own are numbers."""
+    notice = LinkNotification(code="c", severity="warning", at=10**12)
+    wire.gate.answers["fleet.link"] = LinkStatus(
+        enabled=True, since=10**18, certificate_expires=10**18 + 1, notifications=(notice,)
+    )
+    body = json.loads((await wire.ask("GET", "system/link")).body)
+    assert body["since"] == "2001-09-09T01:46:40Z"
+    assert body["certificate_expires"] == "2001-09-09T01:46:40.000000001Z"
+    assert (body["connected_at"], body["policy_expires"]) == (None, None)
+    assert body["notifications"] == [
+        {"code": "c", "severity": "warning", "at": "2001-09-09T01:46:40Z"}
+    ]
+    assert body.keys() == {field.name for field in msgspec.structs.fields(LinkStatus)}
+
+
+async def test_times_of_a_bundle_too(wire: Any) -> None:
+    """Where it is looked at and where it is dropped."""
+    found = CentralBundle(version=3, org="acme", vault="v", expires=10**18, policies=())
+    wire.gate.answers |= {"fleet.bundle": found, "fleet.reset": found}
+    for method in ("GET", "DELETE"):
+        body = json.loads((await wire.ask(method, "system/link/policies")).body)
+        assert (body["expires"], body["version"]) == ("2001-09-09T01:46:40Z", 3)
+
+
+async def test_times_of_the_health_too(wire: Any) -> None:
+    """Since when it is open, and of when the key is."""
+    none = {field.name: 0 for field in msgspec.structs.fields(HealthState)}
+    texts = {"version": "1", "trouble": "", "sinks": (), "disks": (), "rotation_due": False}
+    times = {"opened_at": 10**18, "key_created_at": 10**18 + 1}
+    wire.gate.answers["sys.health"] = HealthState(**none | texts | times)
+    body = json.loads((await wire.ask("GET", "system/health")).body)
+    assert body["opened_at"] == "2001-09-09T01:46:40Z"
+    assert body["key_created_at"] == "2001-09-09T01:46:40.000000001Z"
+    assert body.keys() == none.keys()

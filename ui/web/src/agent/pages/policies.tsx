@@ -10,8 +10,15 @@ import { pluralize } from "../../lib/format";
 import { useGet } from "../../lib/hooks";
 import { navigate } from "../../lib/router";
 
+interface PolicyNames {
+  policies: string[];
+  local: string[];
+  control_plane: string[];
+}
+
 interface Row {
   name: string;
+  source: string;
   note: string;
 }
 
@@ -27,6 +34,7 @@ const COLUMNS: Column<Row>[] = [
       name === "root" ? name : <a href={`/policies/${encodeURIComponent(name)}`}>{name}</a>,
     sortBy: row => row.name,
   },
+  { name: "source", title: "Source", cell: row => row.source, sortBy: row => row.source },
   {
     name: "note",
     title: "Description",
@@ -39,7 +47,7 @@ const COLUMNS: Column<Row>[] = [
 export default function Policies() {
   const [dialog, setDialog] = useState(false);
   const [text, setText] = useState("");
-  const result = useGet<{ policies: string[] }>("policies");
+  const result = useGet<PolicyNames>("policies");
   return (
     <Page
       title="Policies"
@@ -50,7 +58,7 @@ export default function Policies() {
       }
     >
       <Await query={result}>
-        {({ policies }) => (
+        {({ policies, local, control_plane }) => (
           <Card title="All policies" flush aside={pluralize(policies.length, "policy", "policies")}>
             <div class="toolbar">
               <SearchInput label="Find policies" value={text} onChange={setText} />
@@ -60,7 +68,16 @@ export default function Policies() {
               columns={COLUMNS}
               rows={policies
                 .filter(name => name.includes(text.trim().toLowerCase()))
-                .map(name => ({ name, note: BUILT_IN[name] ?? "" }))}
+                .map(name => ({
+                  name,
+                  source: [
+                    local.includes(name) && "This agent",
+                    control_plane.includes(name) && "Control plane",
+                  ]
+                    .filter(Boolean)
+                    .join(", "),
+                  note: BUILT_IN[name] ?? "",
+                }))}
               keyOf={({ name }) => name}
               onOpen={({ name }) => name !== "root" && navigate(`/policies/${name}`)}
               empty={<EmptyState icon="policy" title="No matching policies" />}

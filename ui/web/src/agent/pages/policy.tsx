@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { Button } from "../../components/button";
 import { Card } from "../../components/card";
-import { DiffView } from "../../components/code-block";
+import { CodeBlock, DiffView } from "../../components/code-block";
 import { Dialog } from "../../components/dialog";
 import { Page } from "../../components/page";
 import { PolicyEditor, ValidationBadge } from "../../components/policy-editor";
@@ -44,7 +44,24 @@ export default function PolicyPage({ params: { name = "" } }: PageProps) {
     );
   if (result.error) return <ErrorState error={result.error} onRetry={result.reload} />;
   if (!result.data) return <Loading label={`Loading ${name}`} />;
+  if (result.data.source) return <ControlPlanePolicy name={name} document={result.data} />;
   return <PolicyPageEditor key={name} name={name} before={formatPolicy(result.data)} />;
+}
+
+/** A policy of the control plane, which is read-only here. */
+function ControlPlanePolicy({ name, document }: { name: string; document: PolicyDocument }) {
+  const { source: _, ...rest } = document;
+  return (
+    <Page title={name} parent={PARENT}>
+      <div class="stack">
+        <p>The control plane manages this policy. Edit it there.</p>
+        <Card title="Document">
+          <CodeBlock label={`Document of ${name}`} text={formatPolicy(rest)} />
+        </Card>
+        <DryRunForm policy={name} />
+      </div>
+    </Page>
+  );
 }
 
 function PolicyPageEditor({ name, before: first }: { name: string; before: string }) {

@@ -92,7 +92,7 @@ function UserTable({ first }: { first: UserPage }) {
         keyOf={({ id }) => id}
         order={{ column: "username", descending: false }}
         onOpen={({ id }) => navigate(`/users/${id}`)}
-        empty={<EmptyState icon="people" title="No matching users" />}
+        empty={<EmptyState icon="people" title={text ? "No matching users" : "No users yet"} />}
       />
       {result.loadMore}
     </Card>

@@ -121,7 +121,7 @@ function AgentStats({ agent, gauges }: AgentStatsProps) {
       <Stat
         label="Latency p99"
         value={formatMillis(agent.p99)}
-        note={formatKnown(agent.p50, each => `p50 ${formatMillis(each)}`)}
+        note={formatKnown(agent.p50, each => `p50 ${formatMillis(each)}`) ?? "no requests now"}
       />
       <Stat
         label="Secrets"

@@ -22,6 +22,8 @@ import { describeTargets, openRollout, targetedAgents } from "./policy/targets";
 interface PolicyRow extends Policy {
   agents: number;
   rollout: WithKey<RolloutRow> | undefined;
+  /** Whether the newest version was rolled back. */
+  rolledBack: boolean;
 }
 
 const COLUMNS: Column<PolicyRow>[] = [
@@ -136,6 +138,7 @@ function PolicyTable({ policies, text, agents, moving }: PolicyTableProps) {
       ...policy,
       agents: targetedAgents(agents, policy.targets).length,
       rollout: openRollout(moving, policy.name),
+      rolledBack: isRolledBack(moving, policy),
     }));
   return (
     <Card title="All policies" flush aside={pluralize(policies.length, "policy", "policies")}>
@@ -155,7 +158,15 @@ function PolicyTable({ policies, text, agents, moving }: PolicyTableProps) {
   );
 }
 
-function PolicyRolloutBadge({ row: { head, rollout, stable } }: { row: PolicyRow }) {
+/** Whether the last rollout of the newest version was rolled back. */
+function isRolledBack(rows: WithKey<RolloutRow>[], { name, head }: Policy): boolean {
+  const [last] = rows
+    .filter(row => row.policy === name && row.version === head)
+    .sort((a, b) => b.created - a.created);
+  return last?.state === "rolled_back";
+}
+
+function PolicyRolloutBadge({ row: { head, rollout, stable, rolledBack } }: { row: PolicyRow }) {
   if (rollout)
     return (
       <StatusBadge
@@ -163,6 +174,8 @@ function PolicyRolloutBadge({ row: { head, rollout, stable } }: { row: PolicyRow
         label={`${rollout.state === "halted" ? "Halted at" : "Rolling out"} ${rollout.version}`}
       />
     );
+  if (rolledBack && stable !== head)
+    return <StatusBadge status="rolled_back" label={`Version ${head} rolled back`} />;
   if (!stable) return <StatusBadge status="pending" label="Not rolled out" />;
   return stable === head ? (
     <StatusBadge status="done" label="In use" />

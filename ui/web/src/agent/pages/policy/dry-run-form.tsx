@@ -28,7 +28,7 @@ const REASONS: Record<string, string> = {
 
 interface DryRunFormProps {
   policy?: string;
-  /** The edited document. Null while it is invalid. */
+  /** The edited document. Null while it is invalid. Without it the stored policy counts. */
   draft?: PolicyDocument | null;
 }
 
@@ -45,14 +45,20 @@ export function DryRunForm({ policy, draft }: DryRunFormProps) {
   const { run, busy, error } = useAction(async () => {
     setResult(null);
     const who = policy
-      ? { policies: [policy], draft: { ...draft, name: policy } }
+      ? { policies: [policy], ...(draft ? { draft: { ...draft, name: policy } } : {}) }
       : user.trim()
         ? { user: user.trim() }
         : {};
     setResult(await post<Decision>("policies-dry-run", { capability, path, ...who }));
   });
   return (
-    <Card title={policy ? `Dry run of ${policy} (this draft)` : "Dry run of an access"}>
+    <Card
+      title={
+        policy
+          ? `Dry run of ${policy}${draft === undefined ? "" : " (this draft)"}`
+          : "Dry run of an access"
+      }
+    >
       <form class="form" onSubmit={run}>
         <div class="field-row">
           {!policy && (
@@ -79,13 +85,13 @@ export function DryRunForm({ policy, draft }: DryRunFormProps) {
             onChange={setPath}
             error={error?.field === "path" ? error.message : undefined}
           />
-          <Button type="submit" kind="primary" busy={busy} disabled={!!policy && !draft}>
+          <Button type="submit" kind="primary" busy={busy} disabled={draft === null}>
             {" "}
             Run dry run{" "}
           </Button>
         </div>
         {error && <Notice tone="bad">{error.message}</Notice>}
-        {policy && !draft && (
+        {draft === null && (
           <p class="muted">The dry run is available when the document is valid.</p>
         )}
         {result && <DecisionView of={result} />}

@@ -118,14 +118,14 @@ function AlertItem({ row, onChanged }: AlertItemProps) {
       <div class="when">
         <RelativeTime at={row.at} />
         <span class="muted">
-          {isOver ? `lasted ${formatDuration(row.ended_at - row.at)}` : "ongoing"}
+          {isOver ? `lasted ${formatDuration(row.ended_at - row.at)}` : "not resolved"}
         </span>
         {isSeen && (
           <span class="muted">
             {row.acknowledged_by}, <RelativeTime at={row.acknowledged_at} />
           </span>
         )}
-        {!isSeen && hasRole("operator") && (
+        {!isSeen && !isOver && hasRole("operator") && (
           <Button onClick={() => setDialog(true)} aria-label={`Acknowledge: ${row.message}`}>
             Acknowledge…
           </Button>

@@ -1,4 +1,3 @@
-import { StatusBadge } from "../../../components/badge";
 import { Card } from "../../../components/card";
 import { RelativeTime } from "../../../components/time";
 import type { RecentChange } from "../../../lib/api-types";
@@ -9,13 +8,13 @@ import "./recent-changes.css";
 
 const MAX_CHANGES = 8;
 
-/** The newest outcomes of the audit log, live. */
+/** The newest successful changes of the audit log, live. */
 export function RecentChanges({ org }: { org: string }) {
   const changes = useLive<RecentChange>("changes", org);
   changes.version.value;
   const newest = changes
     .list()
-    .filter(({ phase }) => phase === "outcome")
+    .filter(({ phase, result }) => phase === "outcome" && result === "ok")
     .sort((a, b) => Number(b.key) - Number(a.key))
     .slice(0, MAX_CHANGES);
   return (
@@ -29,7 +28,6 @@ export function RecentChanges({ org }: { org: string }) {
               </span>
               <RelativeTime at={row.at} />
               <span class="by">{row.operation.startsWith("link.") ? "Agent" : actorName(row)}</span>
-              {row.result !== "ok" && <StatusBadge status={row.result} />}
             </li>
           ))}
         </ul>

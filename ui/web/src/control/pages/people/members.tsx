@@ -108,7 +108,9 @@ function MemberTable({ people, suffix, onCreate }: MemberTableProps) {
         {...(hasRole("admin")
           ? { onOpen: (row: Person) => setQuery({ who: personKey(row) }) }
           : {})}
-        empty={<EmptyState icon="people" title="No matching people" />}
+        empty={
+          <EmptyState icon="people" title={wanted ? "No matching people" : "No members yet"} />
+        }
       />
     </Card>
   );
