@@ -109,7 +109,9 @@ class _Withdrawal:
         for row in policies.running_of(self._tx, self._account):
             if self._has(row.org, LETS_IN):
                 continue
-            why, now = self._why(row.org), self._world.now()
+            begun = row.created_by == self._account
+            why = self._why(row.org, "made" if begun else "advanced")
+            now = self._world.now()
             halted = replace(row, state=RolloutState.HALTED, reason=why, changed_at=now)
             policies.put_rollout(self._tx, halted)
             said = f"the roll-out of policy {row.policy} version {row.version} halted: {why}"
@@ -152,7 +154,7 @@ class _Withdrawal:
         role = role_in(self._tx, org, self._account)
         return role is not None and role.covers(needed)
 
-    def _why(self, org: str) -> str:
+    def _why(self, org: str, deed: str = "made") -> str:
         home, _, name = self._account.partition("/")
         found = people.user(self._tx, home, name)
         if found is None:
@@ -163,7 +165,7 @@ class _Withdrawal:
             now = "is no member any more"
         else:
             now = f"is {role_in(self._tx, org, self._account)} now"
-        return f"made by {self._account}, who {now}"
+        return f"{deed} by {self._account}, who {now}"
 
     def _count(self, org: str, kind: str) -> None:
         self._suspended.setdefault(org, Counter())[kind] += 1

@@ -286,8 +286,28 @@ async def test_a_rollout_that_runs_halts(eve: Plane) -> None:
     assert set(fires) == {ROLLOUT_HALTED}
     assert fires[ROLLOUT_HALTED].subject == one
     assert await recorded(eve.trail) == [("rollouts.halt", one)]
-    await eve.rollouts.advance("acme", one)
+    await eve.rollouts.advance("acme", one, by="acme/ann")
     assert await firing(eve) == {}
+    await eve.authority.tick()
+    row = (await eve.rollouts.get("acme", one))[0]
+    assert (row.state, row.step, row.created_by) == (RolloutState.RUNNING, 1, EVE)
+    assert await firing(eve) == {}
+
+
+async def test_a_rollout_runs_by_whoever_advanced_it_last(eve: Plane) -> None:
+    """Also where its maker is still there; the other's removal halts it."""
+    await eve.policies.write("acme", "app", Document(), "", "acme/ann")
+    await eve.policies.point("acme", "app", (Target(all=True),))
+    plan = Plan(canary=1, percentages=(10,))
+    one = (await eve.rollouts.start("acme", "app", 1, plan, "acme/ann")).id
+    await eve.rollouts.advance("acme", one, 0, by=EVE)
+    await ended(eve, "removed")
+    row = (await eve.rollouts.get("acme", one))[0]
+    assert row.state is RolloutState.HALTED
+    assert row.reason == "advanced by acme/eve, who was removed"
+    await eve.rollouts.advance("acme", one, 1, by="acme/ann")
+    await eve.authority.tick()
+    assert (await eve.rollouts.get("acme", one))[0].state is RolloutState.RUNNING
 
 
 async def test_an_approval_that_is_not_used_ends(eve: Plane) -> None:
