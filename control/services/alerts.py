@@ -52,9 +52,9 @@ class Alerts:
             last_at=now,
         )
 
-    async def fire(self, *rows: Alert) -> None:
-        """Report conditions: store them, then publish."""
-        self.tell(*await self._store.write(lambda tx: alerts.fire(tx, *rows)))
+    async def fire(self, *rows: Alert, repeat: bool = True) -> None:
+        """Report conditions: store them, then publish. `repeat`: as `store.alerts.fire`."""
+        self.tell(*await self._store.write(lambda tx: alerts.fire(tx, *rows, repeat=repeat)))
 
     async def resolve(
         self, org: str, codes: Collection[str], vault: str = "", *, subject: str | None = None

@@ -134,11 +134,11 @@ def firing(tx: Tx, org: str, code: str) -> set[str]:
     return set(tx.execute(sa.select(_t.vault).where(*mine).distinct()).scalars())
 
 
-def firing_anywhere(tx: Tx, code: str) -> list[tuple[str, str]]:
-    """Organization and agent of each alert of this code that fires, in order."""
+def subjects_anywhere(tx: Tx, code: str) -> list[tuple[str, str]]:
+    """Organization and subject of each alert of this code that fires, in order."""
     mine = _t.code == code, _t.ended_at == 0
-    chosen = sa.select(_t.org, _t.vault).where(*mine).distinct().order_by(_t.org, _t.vault)
-    return [(org, vault) for org, vault in tx.execute(chosen)]
+    chosen = sa.select(_t.org, _t.subject).where(*mine).distinct().order_by(_t.org, _t.subject)
+    return [(org, subject) for org, subject in tx.execute(chosen)]
 
 
 def count(tx: Tx, org: str, vault: str, code: str, since: int) -> int:
