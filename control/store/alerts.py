@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from control.model.agents import Life
-from control.model.conditions import AGENT_LOCKED, HEARD, ends_by_itself
+from control.model.conditions import AGENT_LOCKED, CONTRADICTED, HEARD, ends_by_itself
 from control.model.notices import notice_of, resolution_of
 from control.model.records import Alert, AlertState, worst
 from control.store.holds import is_held
@@ -100,6 +100,8 @@ def follow_life(tx: Tx, org: str, vault: str, life: Life, now: int) -> list[Aler
     codes = frozenset[str]() if life is Life.ACTIVE else HEARD
     if life is not Life.LOCKED:
         codes |= {AGENT_LOCKED}
+    if life is Life.RETIRED:
+        codes |= CONTRADICTED
     return resolve(tx, org, codes, [vault], now=now)
 
 
