@@ -61,6 +61,17 @@ class Authority:
 
         return publish
 
+    def record(
+        self, tx: Tx, name: str, org: str, target: str, detail: dict[str, Any]
+    ) -> Callable[[], None]:
+        """Append what the control plane itself did to the organization's trail.
+
+        Returns what publishes it, to be called once that is durable.
+        """
+        op = _own(self._world, name, org, target, detail)
+        event = _recorded(tx, op, self._world.now())
+        return lambda: self._bus.publish(event)
+
     async def tick(self) -> None:
         """Look at every account that something relies on.
 
@@ -172,17 +183,26 @@ class _Withdrawal:
 
     def _record(self, name: str, org: str, target: str, detail: dict[str, Any]) -> None:
         """On the trail of its organization. The account may be removed by another one's people."""
-        op = Operation(
-            name=name,
-            request_id=self._world.new_id(),
-            credential=None,
-            origin=Origin(),
-            org=org,
-            target=target,
-            detail=detail,
-        )
-        placed = append(self._tx, event_of(op, None, "outcome", "ok", now=self._world.now()))
-        self.events.append(Event(Topic.TRAIL, placed.org, placed.target, placed.operation))
+        op = _own(self._world, name, org, target, detail)
+        self.events.append(_recorded(self._tx, op, self._world.now()))
+
+
+def _own(world: World, name: str, org: str, target: str, detail: dict[str, Any]) -> Operation:
+    """What the control plane itself does."""
+    return Operation(
+        name=name,
+        request_id=world.new_id(),
+        credential=None,
+        origin=Origin(),
+        org=org,
+        target=target,
+        detail=detail,
+    )
+
+
+def _recorded(tx: Tx, op: Operation, now: int) -> Event:
+    placed = append(tx, event_of(op, None, "outcome", "ok", now=now))
+    return Event(Topic.TRAIL, placed.org, placed.target, placed.operation)
 
 
 def review(tx: Tx, org: str, owner: str, make: Callable[..., Alert], now: int) -> list[Alert]:
