@@ -172,8 +172,10 @@ def accept(tx: Tx, org: str, vault: str) -> None:
     records.put_checkpoint(tx, replace(last, fault="", size=0, root=b"", signer=b""))
 
 
-def is_disputed(tx: Tx, last: Witnessed) -> bool:
+def is_disputed(tx: Tx, last: Witnessed | None) -> bool:
     """Whether another history of the log that an enrolment shows was shown for some enrolment."""
+    if last is None:
+        return False
     log = records.witnessed_log(tx, parse(last.note).origin, last.signer)
     return log is not None and log.disputed
 

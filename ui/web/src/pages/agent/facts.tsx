@@ -60,7 +60,7 @@ export function About({
         aside={
           <span class="line">
             {audit && witness(audit)}
-            {audit?.fault && <AcceptLog vault={vault} />}
+            {(audit?.fault || audit?.disputed) && <AcceptLog vault={vault} />}
             {may("admin") && <a href={within(`/audit?target=${vault}`)}>On the trail</a>}
           </span>
         }
@@ -158,8 +158,9 @@ function auditFacts(row: AgentSections["audit"]) {
   );
 }
 
-function witness({ fault, size }: AgentSections["audit"]) {
+function witness({ fault, disputed, size }: AgentSections["audit"]) {
   if (fault) return <State of={fault} />;
+  if (disputed) return <State of="fork" label="Disputed" />;
   return size ? <State of="ok" label="Consistent" /> : null;
 }
 

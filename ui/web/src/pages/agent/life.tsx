@@ -29,7 +29,7 @@ const TOLD: Record<Step, { action: string; title: string; done: string; means: s
     means:
       "Do this only after you have found out why the log contradicts what was cosigned. The next " +
       "checkpoint is cosigned as it is, and records that are missing are no longer noticed. " +
-      "Acknowledge the alert separately.",
+      "The alerts about this log are resolved.",
   },
 };
 
