@@ -16,9 +16,14 @@ from control.api.plane import Plane
 from control.api.request import MAX_BODY
 from control.api.web import build
 from control.config.settings import Settings
-from control.errors import UnavailableError
 from control.gateway.door import Door
-from control.genesis import is_initialized, kept_password, make_admin, needs_authority
+from control.genesis import (
+    is_initialized,
+    kept_password,
+    make_admin,
+    need_authority,
+    not_initialized,
+)
 from control.live.door import Door as LiveDoor
 from control.live.hub import Hub
 from control.metrics import Metrics
@@ -43,14 +48,6 @@ DASHBOARD: Final = "/control.html"
 log: Final = logging.getLogger("freehold.control")
 
 
-def _not_initialized() -> UnavailableError:
-    return UnavailableError(
-        "not_initialized",
-        "nobody can sign in yet: run 'freehold control init ORGANIZATION --config FILE --root "
-        "FOLDER' once (without --root where you have installed an authority already)",
-    )
-
-
 async def serve(
     settings: Settings, tell: Callable[[str], None], *, password_file: Path | None = None
 ) -> None:
@@ -62,15 +59,14 @@ async def serve(
     """
     shapes.complete()
     world, metrics = SystemWorld(), Metrics()
-    if needs_authority(settings):
-        raise _not_initialized()
+    await need_authority(settings, world)
     async with open_plane(settings, world) as plane, trio.open_nursery() as nursery:
         app = build(plane)
         app.nursery = nursery
         await app.startup()
         if not await is_initialized(plane):
             if password_file is None:
-                raise _not_initialized()
+                raise not_initialized()
             await make_admin(plane, await world.run_sync(kept_password, password_file))
             tell(f"first account: organization platform, user admin, password in {password_file}")
         files = await world.run_sync(read_files)

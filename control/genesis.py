@@ -79,6 +79,33 @@ def needs_authority(settings: Settings) -> bool:
     return settings.link is not None and not (settings.link.authority / STATE).exists()
 
 
+async def need_authority(settings: Settings, world: World) -> None:
+    """Raise `UnavailableError` where agents have a port and there is no authority.
+
+    `ca_missing` where somebody can sign in: then that is all that is missing.
+    """
+    if settings.link is None or not needs_authority(settings):
+        return
+    if not await _has_accounts(settings, world):
+        raise not_initialized()
+    folder = settings.link.authority
+    raise UnavailableError(
+        "ca_missing",
+        f"no authority in {folder}, which agents' certificates come from: put it back from a "
+        "backup, or, if there was none, make one with "
+        f"'freehold control ca init --root FOLDER --directory {folder}'",
+    )
+
+
+def not_initialized() -> UnavailableError:
+    """Nobody can sign in yet."""
+    return UnavailableError(
+        "not_initialized",
+        "nobody can sign in yet: run 'freehold control init ORGANIZATION --config FILE --root "
+        "FOLDER' once (without --root where you have installed an authority already)",
+    )
+
+
 def _root_missing(settings: Settings) -> ValidationError:
     folder = settings.link.authority if settings.link is not None else ""
     return ValidationError(
@@ -135,13 +162,16 @@ async def initialize(
 
 async def _need_fresh_database(settings: Settings, world: World) -> None:
     """Raise `ConflictError` where somebody can sign in; a database that is none yet is fresh."""
+    if await _has_accounts(settings, world):
+        raise _initialized()
+
+
+async def _has_accounts(settings: Settings, world: World) -> bool:
     try:
         async with open_reader(settings.database.url.get_secret_value(), world) as store:
-            owners = await store.read(lambda tx: people.count_owners(tx, PLATFORM))
+            return bool(await store.read(lambda tx: people.count_owners(tx, PLATFORM)))
     except UnavailableError:
-        return  # not made yet, or of another version: `open_plane` says what is wrong with it
-    if owners:
-        raise _initialized()
+        return False  # not made yet, or of another version: `open_plane` says what is wrong with it
 
 
 def kept_password(file: Path) -> str:

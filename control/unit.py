@@ -219,7 +219,9 @@ def _wire(
         users=Users(store, passwords, ends, world),
         members=Members(store, opening, ends, world),
         invitations=invitations,
-        federation=_federation(settings, store, sealer, opening, Admission(store, ends, world)),
+        federation=_federation(
+            settings, store, sealer, opening, Admission(store, ends, authority.record, world)
+        ),
         factors=factors,
         replacement=Replacement(store, factors, sealer, ends, world),
         trail=trail,

@@ -10,9 +10,11 @@ from control.errors import NotFoundError
 from control.model.agents import AgentFilter, Life, Presence, State
 from control.model.names import Limit, Prose, Slug, Tags
 from control.model.people import Role
-from control.model.records import Severity
+from control.model.records import Severity, Witnessed
+from control.services.witness import is_disputed
 from control.store import records
 from control.store.alerts import Narrow
+from control.store.rows import Tx
 from protocols.instant import rfc3339
 from protocols.link.vocabulary import CommandName
 
@@ -110,7 +112,10 @@ class Seen(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Checkpoint(Struct, frozen=True):
-    """The agent's newest cosigned checkpoint; `fault` is `fork` or `rollback` if it went wrong."""
+    """The agent's newest cosigned checkpoint; `fault` is `fork` or `rollback` if it went wrong.
+
+    `disputed`: another history of the same log was shown for some agent.
+    """
 
     size: int
     root: str
@@ -118,6 +123,7 @@ class Checkpoint(Struct, frozen=True):
     cosignature: str
     at: str
     fault: str
+    disputed: bool
 
 
 _AGENTS = "organizations/{org}/agents"
@@ -233,11 +239,16 @@ async def assignments(call: Call, org: str, *, query: Assigned) -> list[views.As
 )  # fmt: skip
 async def checkpoint(call: Call, org: str, vault: str) -> Checkpoint:
     await call.plane.registry.get(org, vault)
-    seen = await call.plane.store.read(lambda tx: records.checkpoint(tx, org, vault))
+
+    def read(tx: Tx) -> tuple[Witnessed | None, bool]:
+        found = records.checkpoint(tx, org, vault)
+        return found, is_disputed(tx, found)
+
+    seen, disputed = await call.plane.store.read(read)
     if seen is None or not seen.size:
         raise NotFoundError("not_found", "nothing of its audit log is cosigned")
-    line = call.plane.witness.sign(seen)
-    return Checkpoint(seen.size, seen.root.hex(), seen.note, line, rfc3339(seen.at), seen.fault)
+    line, at = call.plane.witness.sign(seen), rfc3339(seen.at)
+    return Checkpoint(seen.size, seen.root.hex(), seen.note, line, at, seen.fault, disputed)
 
 
 @agents.add(

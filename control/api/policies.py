@@ -193,7 +193,8 @@ async def get_rollout(call: Call, org: str, rollout: str) -> views.RolloutView:
     role=Role.OPERATOR, fresh=True, body=At, returns=views.RolloutView, errors=(409,),
 )  # fmt: skip
 async def advance(call: Call, org: str, rollout: str, *, body: At) -> views.RolloutView:
-    return views.rollout(await call.plane.rollouts.advance(org, rollout, body.step))
+    by = call.caller.actor
+    return views.rollout(await call.plane.rollouts.advance(org, rollout, body.step, by=by))
 
 
 @rollouts.add(

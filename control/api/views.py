@@ -4,18 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from control.model.agents import Agent, Health, Life, Presence, State
 from control.model.links import Command
 from control.model.people import Membership, Organization, Role, Token, TokenKind, User
 from control.model.policies import (
     Outcome,
+    Plan,
     Policy,
     PolicyVersion,
     Rollout,
     RolloutState,
     Standing,
-    StoredPlan,
     Target,
 )
 from control.model.records import Alert, AlertState, AuditEvent, Sample, Severity
@@ -119,6 +120,13 @@ class VersionView(Struct, frozen=True):
     comment: str
     created_by: str
     created_at: str
+
+
+class StoredPlan(Plan, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A plan with the targets that the roll-out gives its policy, and those before; null: none."""
+
+    targets: tuple[Target, ...] | None = None
+    previous_targets: tuple[Target, ...] | None = None
 
 
 class RolloutView(Struct, frozen=True):
@@ -292,7 +300,9 @@ def rollout(row: Rollout, progress: Progress | None = None) -> RolloutView:
         policy=row.policy,
         version=row.version,
         previous=row.previous,
-        plan=row.plan,
+        plan=StoredPlan(
+            **asdict(row.plan), targets=row.targets, previous_targets=row.previous_targets
+        ),
         step=row.step,
         state=row.state,
         reason=row.reason,

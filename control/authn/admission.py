@@ -1,7 +1,8 @@
 """Which account of ours somebody is whom an identity provider names."""
 
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,17 +18,27 @@ from control.store import identities, invitations, people
 from control.store.rows import Tx
 from control.store.store import Store
 
+CHANGED: Final = "users.change_user"
+"""As the trail names the change of an account by a person."""
 MAX_NAME: Final = 48
 MAX_TRIES: Final = 50
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9]+")
 
 
-class Admission:
-    """Finds the account, or makes it for who was invited or is of an allowed domain."""
+Record: TypeAlias = Callable[[Tx, str, str, str, dict[str, Any]], Publish]
+"""Of an operation, its organization, target and detail: see `control.services.authority`."""
 
-    def __init__(self, store: Store, ends: Endings, world: World) -> None:
+
+class Admission:
+    """Finds the account, or makes it for who was invited or is of an allowed domain.
+
+    `record`: appends to the trail what a provider's word has changed of an account.
+    """
+
+    def __init__(self, store: Store, ends: Endings, record: Record, world: World) -> None:
         self._store = store
         self.ends = ends
+        self._record = record
         self.world = world
 
     async def admit(self, provider: Provider, claims: dict[str, Any], invitation: str) -> User:
@@ -40,7 +51,7 @@ class Admission:
             await self._shut_out(org, issuer, subject)
             raise
 
-        def change(tx: Tx) -> tuple[User, list[str], Publish]:
+        def change(tx: Tx) -> tuple[User, list[str], list[Publish]]:
             known = identities.identity(tx, issuer, subject, org)
             user = None if known is None else people.user(tx, org, known.name)
             if known is None or user is None:
@@ -50,11 +61,12 @@ class Admission:
                 raise _not_let_in()
             identities.put_identity(tx, replace(known, last_login=now))
             changed, ended = _with_role(tx, user, told, now) if told is not None else (user, [])
-            return changed, ended, self.ends.withdraw(tx, org, user.name)
+            return changed, ended, self._changed(tx, user, changed, ended)
 
         user, ended, publish = await self._store.write(change)
         self.ends.tell(ended)
-        publish()
+        for each in publish:
+            each()
         return user
 
     async def _shut_out(self, org: str, issuer: str, subject: str) -> None:
@@ -64,19 +76,32 @@ class Admission:
         """
         now = self.world.now()
 
-        def change(tx: Tx) -> tuple[list[str], Publish | None]:
+        def change(tx: Tx) -> tuple[list[str], list[Publish]]:
             known = identities.identity(tx, issuer, subject, org)
             user = None if known is None else people.user(tx, org, known.name)
             if user is None:
-                return [], None
+                return [], []
             ended = people.drop_tokens_of(tx, org, user.name)
-            _with_role(tx, user, Role.VIEWER, now)
-            return ended, self.ends.withdraw(tx, org, user.name)
+            changed, _ = _with_role(tx, user, Role.VIEWER, now)
+            return ended, self._changed(tx, user, changed, ended)
 
         ended, publish = await self._store.write(change)
         self.ends.tell(ended)
-        if publish is not None:
-            publish()
+        for each in publish:
+            each()
+
+    def _changed(self, tx: Tx, before: User, after: User, ended: list[str]) -> list[Publish]:
+        """Record the change, if there is one, and withdraw what the account may not do any more."""
+        publish = []
+        if before.role is not after.role or ended:
+            detail = {
+                "by": "identity provider",
+                "role_before": before.role,
+                "role": after.role,
+                "credentials_ended": len(ended),
+            }
+            publish.append(self._record(tx, CHANGED, after.org, after.name, detail))
+        return [*publish, self.ends.withdraw(tx, after.org, after.name)]
 
 
 def role_of(terms: Terms, claims: dict[str, Any]) -> Role | None:

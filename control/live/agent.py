@@ -14,6 +14,7 @@ from control.model.links import Link
 from control.model.policies import Standing
 from control.model.records import Witnessed
 from control.services.events import Event, Topic
+from control.services.witness import is_disputed
 from control.store import fleet, links, policies, records
 from control.store.fleet import Seen
 from control.store.ledger import SqlLedgerTx
@@ -35,6 +36,7 @@ class Found(NamedTuple):
     link: Link | None
     standing: Standing | None
     checkpoint: Witnessed | None
+    disputed: bool
     certificate: Issued | None
     state: str
 
@@ -107,7 +109,7 @@ class OneAgent(Projection):
             },
             "policies": _policies(found.standing),
             "certificate": _certificate(found.certificate, found.state),
-            "audit": _audit(found.checkpoint),
+            "audit": _audit(found.checkpoint, disputed=found.disputed),
         }
         if found.seen is not None:
             sections["agent"] = agent_row(around, org, found.seen) | _facts(found.seen)
@@ -178,11 +180,13 @@ def _find(tx: Tx, org: str, vault: str, now: int) -> Found:
     ledger, name = SqlLedgerTx(tx), AgentName(org, vault)
     held = ledger.certificates(name, now)
     enrolled = ledger.agent(name)
+    checkpoint = records.checkpoint(tx, org, vault)
     return Found(
         seen[0] if seen else None,
         links.link(tx, org, vault),
         policies.standing(tx, org, vault),
-        records.checkpoint(tx, org, vault),
+        checkpoint,
+        is_disputed(tx, checkpoint),
         held[-1] if held else None,
         str(enrolled.state) if enrolled else "",
     )
@@ -223,10 +227,11 @@ def _certificate(held: Issued | None, state: str) -> Columns:
     }
 
 
-def _audit(seen: Witnessed | None) -> Columns:
+def _audit(seen: Witnessed | None, *, disputed: bool) -> Columns:
     return {
         "size": seen.size if seen else 0,
         "root": seen.root.hex() if seen else "",
         "at": seconds(seen.at) if seen else 0,
         "fault": seen.fault if seen else "",
+        "disputed": disputed,
     }

@@ -33,7 +33,8 @@ REPORTED: Final = frozenset(
 )
 """What an agent says of itself for as long as it holds (`Conditions`, `Workers` of the link)."""
 CONTRADICTED: Final = frozenset({"audit_fork", "audit_rollback", "audit_key"})
-"""An agent's audit log is not the one that was cosigned; over when a person accepts the log."""
+"""An agent's audit log is not the one that was cosigned; over when a person accepts the log
+or retires the agent."""
 AGENT_LOCKED: Final = "agent_locked"
 TRAIL_BROKEN: Final = "trail_broken"
 ON_RECORD: Final = CONTRADICTED | {AGENT_LOCKED}
@@ -52,7 +53,9 @@ _ENDS: Final = {
     REFUSING: "agent {vault} serves requests again",
     AGENT_LOCKED: "agent {vault} is enrolled anew or retired",
     TRAIL_BROKEN: "the trail of people is the one that was signed",
-    **dict.fromkeys(CONTRADICTED, "the audit log of agent {vault} was accepted"),
+    **dict.fromkeys(
+        CONTRADICTED, "the audit log of agent {vault} was accepted, or the agent retired"
+    ),
 }
 _MESSAGES: Final[Mapping[str, str]] = {
     SEALED: "agent {vault} is sealed: it serves nothing until it is unsealed",

@@ -70,32 +70,30 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_failures: Annotated[int, Meta(ge=0, le=100_000)] = 0
 
 
-class StoredPlan(Plan, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A plan with the targets that the roll-out gives its policy; None leaves them.
+class Rollout(Struct, frozen=True):
+    """One version on its way. `previous` is what the others keep, 0 if nothing.
 
     An agent that only `targets` match gets the version when a step reaches it. One that only
     `previous_targets` match keeps the stable version until the roll-out is done.
     """
-
-    targets: tuple[Target, ...] | None = None
-    previous_targets: tuple[Target, ...] | None = None
-
-
-class Rollout(Struct, frozen=True):
-    """One version on its way. `previous` is what the others keep, 0 if nothing."""
 
     id: str
     org: str
     policy: str
     version: int
     previous: int
-    plan: StoredPlan
+    plan: Plan
     step: int
     state: RolloutState
     reason: str
     created_by: str
     created_at: int
     changed_at: int
+    owner: str = ""
+    """The account by whose authority it runs: the last that advanced it; empty: `created_by`."""
+    targets: tuple[Target, ...] | None = None
+    """What the roll-out gives its policy; None leaves them."""
+    previous_targets: tuple[Target, ...] | None = None
 
 
 class Outcome(StrEnum):

@@ -10,8 +10,8 @@ from control.model.conditions import CONTRADICTED, ends_by_itself
 from control.model.notices import Kind, notice_of
 from control.model.records import Alert, Severity
 from control.services.events import Bus, Event, Topic
-from control.services.witness import accept
-from control.store import alerts, notices
+from control.services.witness import accept, is_disputed
+from control.store import agents, alerts, notices, records
 from control.store.alerts import ANY, Narrow
 from control.store.rows import Tx
 from control.store.store import Store
@@ -52,9 +52,9 @@ class Alerts:
             last_at=now,
         )
 
-    async def fire(self, *rows: Alert) -> None:
-        """Report conditions: store them, then publish."""
-        self.tell(*await self._store.write(lambda tx: alerts.fire(tx, *rows)))
+    async def fire(self, *rows: Alert, repeat: bool = True) -> None:
+        """Report conditions: store them, then publish. `repeat`: as `store.alerts.fire`."""
+        self.tell(*await self._store.write(lambda tx: alerts.fire(tx, *rows, repeat=repeat)))
 
     async def resolve(
         self, org: str, codes: Collection[str], vault: str = "", *, subject: str | None = None
@@ -115,16 +115,19 @@ class Alerts:
         return seen
 
     async def accept_log(self, org: str, vault: str) -> None:
-        """Have an agent's log witnessed anew, and end the alerts about it.
+        """Have an agent's log witnessed anew, and end the alerts about logs without a fault now.
 
-        Raises `NotFoundError` for one that has no fault, and as `witness.accept` does.
+        That can be other agents' too: one decision is enough for a log that several have shown.
+        Once more changes nothing. Raises `NotFoundError` for an agent that there is not.
         """
         now = self._world.now()
 
         def change(tx: Tx) -> list[Alert]:
-            settled = accept(tx, org, vault)
-            if not settled:
-                raise NotFoundError("not_found", "this agent's log has no fault")
+            if agents.agent(tx, org, vault) is None and records.checkpoint(tx, org, vault) is None:
+                raise NotFoundError("not_found", "there is no such agent")
+            accept(tx, org, vault)
+            about = {agent for code in CONTRADICTED for agent in alerts.firing(tx, org, code)}
+            settled = [agent for agent in sorted(about) if _is_settled(tx, org, agent)]
             return alerts.resolve(tx, org, CONTRADICTED, settled, now=now)
 
         self.tell(*await self._store.write(change))
@@ -144,6 +147,11 @@ class Alerts:
 def changed(alert: Alert) -> Event:
     """The event of an alert that fires, or is over."""
     return Event(Topic.ALERT, alert.org, alert.vault, alert.id)
+
+
+def _is_settled(tx: Tx, org: str, vault: str) -> bool:
+    last = records.checkpoint(tx, org, vault)
+    return last is None or not (last.fault or is_disputed(tx, last))
 
 
 def _known(tx: Tx, org: str, alert_id: str) -> Alert:

@@ -61,6 +61,17 @@ class Authority:
 
         return publish
 
+    def record(
+        self, tx: Tx, name: str, org: str, target: str, detail: dict[str, Any]
+    ) -> Callable[[], None]:
+        """Append what the control plane itself did to the organization's trail.
+
+        Returns what publishes it, to be called once that is durable.
+        """
+        op = _own(self._world, name, org, target, detail)
+        event = _recorded(tx, op, self._world.now())
+        return lambda: self._bus.publish(event)
+
     async def tick(self) -> None:
         """Look at every account that something relies on.
 
@@ -109,7 +120,9 @@ class _Withdrawal:
         for row in policies.running_of(self._tx, self._account):
             if self._has(row.org, LETS_IN):
                 continue
-            why, now = self._why(row.org), self._world.now()
+            begun = row.created_by == self._account
+            why = self._why(row.org, "made" if begun else "advanced")
+            now = self._world.now()
             halted = replace(row, state=RolloutState.HALTED, reason=why, changed_at=now)
             policies.put_rollout(self._tx, halted)
             said = f"the roll-out of policy {row.policy} version {row.version} halted: {why}"
@@ -152,7 +165,7 @@ class _Withdrawal:
         role = role_in(self._tx, org, self._account)
         return role is not None and role.covers(needed)
 
-    def _why(self, org: str) -> str:
+    def _why(self, org: str, deed: str = "made") -> str:
         home, _, name = self._account.partition("/")
         found = people.user(self._tx, home, name)
         if found is None:
@@ -163,24 +176,33 @@ class _Withdrawal:
             now = "is no member any more"
         else:
             now = f"is {role_in(self._tx, org, self._account)} now"
-        return f"made by {self._account}, who {now}"
+        return f"{deed} by {self._account}, who {now}"
 
     def _count(self, org: str, kind: str) -> None:
         self._suspended.setdefault(org, Counter())[kind] += 1
 
     def _record(self, name: str, org: str, target: str, detail: dict[str, Any]) -> None:
         """On the trail of its organization. The account may be removed by another one's people."""
-        op = Operation(
-            name=name,
-            request_id=self._world.new_id(),
-            credential=None,
-            origin=Origin(),
-            org=org,
-            target=target,
-            detail=detail,
-        )
-        placed = append(self._tx, event_of(op, None, "outcome", "ok", now=self._world.now()))
-        self.events.append(Event(Topic.TRAIL, placed.org, placed.target, placed.operation))
+        op = _own(self._world, name, org, target, detail)
+        self.events.append(_recorded(self._tx, op, self._world.now()))
+
+
+def _own(world: World, name: str, org: str, target: str, detail: dict[str, Any]) -> Operation:
+    """What the control plane itself does."""
+    return Operation(
+        name=name,
+        request_id=world.new_id(),
+        credential=None,
+        origin=Origin(),
+        org=org,
+        target=target,
+        detail=detail,
+    )
+
+
+def _recorded(tx: Tx, op: Operation, now: int) -> Event:
+    placed = append(tx, event_of(op, None, "outcome", "ok", now=now))
+    return Event(Topic.TRAIL, placed.org, placed.target, placed.operation)
 
 
 def review(tx: Tx, org: str, owner: str, make: Callable[..., Alert], now: int) -> list[Alert]:

@@ -15,13 +15,14 @@ its own, and puts no older head in the place of a newer one.
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from socket import gethostname
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from actors import World
-from control.crypto import SigningKey, is_signed
+from control.crypto import SigningKey, is_signed, sha256
 from control.model.conditions import TRAIL_BROKEN
 from control.model.people import PLATFORM
 from control.model.records import Severity
@@ -39,6 +40,8 @@ DOMAIN: Final = b"freehold-trail-head-v1\0"
 BASE: Final = b"freehold-trail-base-v1\0"
 """The domain of a base: a head behind which a trail begins whose older records were deleted."""
 FILE: Final = "trail-heads.json"
+REPLACED: Final = "trail-heads.replaced.json"
+"""Heads that a person has set aside: what they show of a trail is known and meant."""
 MAX_FILE: Final = 1 << 26
 """Bytes; an organization's head has some 220."""
 
@@ -57,8 +60,9 @@ class Heads:
     """Signs them with the witness key, and keeps the newest in a file.
 
     A head takes the place of an older one only when the trail still holds that: what was changed
-    while nobody looked is not signed over. It raises an alert, once a start, and the file stays.
-    The alert ends when the trail holds again what was signed.
+    while nobody looked is not signed over. It raises an alert, whose subject is that head, and the
+    file stays. The alert ends when the trail holds that head again, or a person has set it aside;
+    another process with another file does not end it.
     """
 
     def __init__(
@@ -72,7 +76,9 @@ class Heads:
         self._world = world
         self._kept: dict[str, Head] = {}
         self._file: tuple[bytes, dict[str, Head]] = b"", {}
-        self._told: set[str] = set()
+        place = sha256(f"{gethostname()}\0{path.absolute()}".encode())
+        self._damaged = f"file-{place.hex()[:32]}"
+        """The subject of the alert about this process's file."""
 
     async def head(self, org: str) -> Head:
         """Of the trail as it is now; of one that is empty: size 0."""
@@ -84,16 +90,22 @@ class Heads:
         try:
             await self._keep()
         except TamperedError as error:
-            await self._warn(PLATFORM, error.message)
+            await self._warn(PLATFORM, error.message, self._damaged)
 
     async def _keep(self) -> None:
         kept = self._kept = await self._world.run_sync(self._newest)
+        aside = await self._world.run_sync(self._set_aside)
         changed, broken, told = await self._store.read(lambda tx: _compared(tx, kept, self.public))
         for org in broken:
-            await self._warn(org, "the trail of people is not the one that was signed")
-        for org in sorted(told & kept.keys() - set(broken)):
-            self._told.discard(org)
-            await self._alerts.resolve(org, [TRAIL_BROKEN])
+            said = "the trail of people is not the one that was signed"
+            await self._warn(org, said, _subject(kept[org]))
+        for org, subject in told:
+            over = {_subject(heads[org]) for heads in (kept, aside) if org in heads}
+            over |= {self._damaged, ""} if org in kept else {self._damaged}  # "": of before 0028
+            if org in broken:
+                over.discard(_subject(kept[org]))
+            if subject in over:
+                await self._alerts.resolve(org, [TRAIL_BROKEN], subject=subject)
         if changed:
             signed = {org: self._signed(org, *end) for org, end in changed.items()}
             self._kept = await self._world.run_sync(partial(self._put, signed))
@@ -132,12 +144,18 @@ class Heads:
             self._file = data, decoded(data, self.public)
         return self._file[1]
 
-    async def _warn(self, org: str, message: str) -> None:
-        if org in self._told:
-            return
-        self._told.add(org)
-        alert = self._alerts.make(org, "", TRAIL_BROKEN, Severity.CRITICAL, message)
-        await self._alerts.fire(alert)
+    def _set_aside(self) -> dict[str, Head]:
+        path = self._path.with_name(REPLACED)
+        if not path.exists():
+            return {}
+        return decoded(files.read(path, secret=True, most=MAX_FILE), self.public)
+
+    async def _warn(self, org: str, message: str, subject: str) -> None:
+        """Fire, unless it fires already, whichever process said so."""
+        alert = self._alerts.make(
+            org, "", TRAIL_BROKEN, Severity.CRITICAL, message, subject=subject
+        )
+        await self._alerts.fire(alert, repeat=False)
 
     def base(self, org: str, size: int, digest: bytes) -> Head:
         """What a trail may begin behind, signed as such: of records that are still there."""
@@ -162,12 +180,17 @@ def is_base(base: Base, public: bytes) -> bool:
     return is_head(Head(base.org, base.size, base.hash, base.at, base.signature), public, BASE)
 
 
+def _subject(head: Head) -> str:
+    """What an alert about this head is told apart by."""
+    return f"{head.size}-{head.hash.hex()}"
+
+
 def _compared(
     tx: Tx, kept: dict[str, Head], public: bytes
-) -> tuple[dict[str, tuple[int, bytes]], list[str], set[str]]:
+) -> tuple[dict[str, tuple[int, bytes]], list[str], list[tuple[str, str]]]:
     """The ends that are to be signed, and the organizations whose trail lacks what was signed.
 
-    And those with an alert that says so.
+    And organization and subject of each alert that says so.
     """
     ends = {org: (size, digest) for org, size, digest in records.ends(tx)}
     broken = [
@@ -180,7 +203,7 @@ def _compared(
         for org, end in ends.items()
         if org not in broken and (org not in kept or end != (kept[org].size, kept[org].hash))
     }
-    return fresh, broken, {org for org, _ in alerts.firing_anywhere(tx, TRAIL_BROKEN)}
+    return fresh, broken, alerts.subjects_anywhere(tx, TRAIL_BROKEN)
 
 
 def holds(tx: Tx, head: Head, public: bytes) -> bool:

@@ -124,7 +124,7 @@ class Policies:
         def change(tx: Tx) -> Policy:
             policy = require_policy(tx, org, name)
             for rollout in policies.open_rollouts(tx, org):
-                if rollout.policy == name and rollout.plan.targets is not None:
+                if rollout.policy == name and rollout.targets is not None:
                     raise rollout_open(rollout)
             pointed = replace(policy, targets=targets, changed_at=now)
             policies.put_policy(tx, pointed)

@@ -22,7 +22,6 @@ from control.model.policies import (
     PolicyVersion,
     Rollout,
     RolloutState,
-    StoredPlan,
     Target,
 )
 from control.model.records import Alert, Severity
@@ -154,17 +153,16 @@ class Rollouts:
                 policy=name,
                 version=version,
                 previous=policy.stable,
-                plan=StoredPlan(
-                    **msgspec.structs.asdict(plan),
-                    targets=targets,
-                    previous_targets=None if targets is None else before.targets,
-                ),
+                plan=plan,
                 step=0,
                 state=RolloutState.RUNNING,
                 reason="",
                 created_by=by,
                 created_at=now,
                 changed_at=now,
+                owner=by,
+                targets=targets,
+                previous_targets=None if targets is None else before.targets,
             )
             policies.put_rollout(tx, made)
             return made
@@ -192,8 +190,12 @@ class Rollouts:
 
         return await self._store.read(find)
 
-    async def advance(self, org: str, rollout_id: str, step: int | None = None) -> Rollout:
+    async def advance(
+        self, org: str, rollout_id: str, step: int | None = None, *, by: str
+    ) -> Rollout:
         """To the next step, whoever is still waited for; a halted one goes on with it.
+
+        From then on it runs by the authority of `by`, `organization/name`.
 
         From the last step it is done: its version is the stable one, and who has not got it gets it
         on coming back.
@@ -215,7 +217,9 @@ class Rollouts:
                         "last_step", f"it is at its last step: say step {rollout.step} to finish it"
                     )
                 return _done(tx, rollout, now)
-            return replace(rollout, step=rollout.step + 1, state=RolloutState.RUNNING, reason="")
+            return replace(
+                rollout, step=rollout.step + 1, state=RolloutState.RUNNING, reason="", owner=by
+            )
 
         return await self._change(org, rollout_id, next_step)
 
@@ -242,8 +246,8 @@ class Rollouts:
                     raise ConflictError("superseded", "another version is stable by now")
                 _need_none_open(tx, policy)  # it would go back to this one's version
                 policy = replace(policy, stable=rollout.previous, changed_at=now)
-            previous = rollout.plan.previous_targets
-            if previous is not None and policy.targets == rollout.plan.targets:
+            previous = rollout.previous_targets
+            if previous is not None and policy.targets == rollout.targets:
                 policy = replace(policy, targets=previous, changed_at=now)
             policies.put_policy(tx, policy)
             return replace(rollout, state=RolloutState.ROLLED_BACK, reason=reason)

@@ -68,7 +68,7 @@ def _largest(tx: Tx, org: str, documents: Documents) -> list[Policy]:
         size = documents.size(policy.name, policy.stable) if policy.stable else -1
         if documents.size(policy.name, rollout.version) > size:
             policy = replace(policy, stable=rollout.version)
-        before = rollout.plan.previous_targets or ()
+        before = rollout.previous_targets or ()
         found[policy.name] = replace(policy, targets=policy.targets + before)
     return list(found.values())
 

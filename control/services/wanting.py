@@ -76,5 +76,5 @@ def contents(
 
 def _before(policy: Policy, rollout: Rollout) -> Policy:
     """The policy with the targets that its stable version has while the roll-out is open."""
-    previous = rollout.plan.previous_targets
+    previous = rollout.previous_targets
     return policy if previous is None else replace(policy, targets=previous)

@@ -157,36 +157,27 @@ def cosigned_at(tx: Tx, org: str, vault: str, size: int) -> Witnessed | None:
     return Witnessed(org, vault, log.size, log.root, log.note, log.at, "", log.signer)
 
 
-def accept(tx: Tx, org: str, vault: str) -> list[str]:
-    """A person has looked: the log may begin anew. Whose logs have no fault now; empty: none had.
+def accept(tx: Tx, org: str, vault: str) -> None:
+    """A person has looked: the enrolment's log may begin anew. Nothing changes without a fault.
 
-    That is this agent, and the one of the organization that the log was cosigned for.
-
-    What another organization's enrolment has shown of this log counts as a fault of it, too.
-    Raises `ConflictError` (`log_elsewhere`) for a log that was cosigned for another organization:
-    its people decide what becomes of it.
+    A log that was cosigned for another organization stays as it is remembered, and disputed: its
+    people decide what becomes of it. The enrolment only leaves it, for a log of its own.
     """
     last = records.checkpoint(tx, org, vault)
-    if last is None:
-        return []
+    if last is None or not (last.fault or is_disputed(tx, last)):
+        return
     log = records.witnessed_log(tx, parse(last.note).origin, last.signer)
-    disputed = log is not None and log.disputed
-    if not last.fault and not disputed:
-        return []
-    settled = {vault}
-    if log is not None and disputed:
-        if log.org != org:
-            raise ConflictError(
-                "log_elsewhere",
-                "another history of this log was cosigned for an agent that is not of this "
-                "organization: accept it there, or begin a new audit log at this agent",
-            )
+    if log is not None and log.disputed and log.org == org:
         records.put_witnessed_log(tx, replace(log, size=0, root=b"", disputed=False))
-        owner = records.checkpoint(tx, org, log.vault)
-        if owner is None or not owner.fault:
-            settled.add(log.vault)
     records.put_checkpoint(tx, replace(last, fault="", size=0, root=b"", signer=b""))
-    return sorted(settled)
+
+
+def is_disputed(tx: Tx, last: Witnessed | None) -> bool:
+    """Whether another history of the log that an enrolment shows was shown for some enrolment."""
+    if last is None:
+        return False
+    log = records.witnessed_log(tx, parse(last.note).origin, last.signer)
+    return log is not None and log.disputed
 
 
 def _other_log(last: Witnessed | None, head: Head, shown: Shown) -> Fault | None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from control.model.agents import Life
-from control.model.conditions import AGENT_LOCKED, HEARD, ends_by_itself
+from control.model.conditions import AGENT_LOCKED, CONTRADICTED, HEARD, ends_by_itself
 from control.model.notices import notice_of, resolution_of
 from control.model.records import Alert, AlertState, worst
 from control.store.holds import is_held
@@ -100,6 +100,8 @@ def follow_life(tx: Tx, org: str, vault: str, life: Life, now: int) -> list[Aler
     codes = frozenset[str]() if life is Life.ACTIVE else HEARD
     if life is not Life.LOCKED:
         codes |= {AGENT_LOCKED}
+    if life is Life.RETIRED:
+        codes |= CONTRADICTED
     return resolve(tx, org, codes, [vault], now=now)
 
 
@@ -134,11 +136,11 @@ def firing(tx: Tx, org: str, code: str) -> set[str]:
     return set(tx.execute(sa.select(_t.vault).where(*mine).distinct()).scalars())
 
 
-def firing_anywhere(tx: Tx, code: str) -> list[tuple[str, str]]:
-    """Organization and agent of each alert of this code that fires, in order."""
+def subjects_anywhere(tx: Tx, code: str) -> list[tuple[str, str]]:
+    """Organization and subject of each alert of this code that fires, in order."""
     mine = _t.code == code, _t.ended_at == 0
-    chosen = sa.select(_t.org, _t.vault).where(*mine).distinct().order_by(_t.org, _t.vault)
-    return [(org, vault) for org, vault in tx.execute(chosen)]
+    chosen = sa.select(_t.org, _t.subject).where(*mine).distinct().order_by(_t.org, _t.subject)
+    return [(org, subject) for org, subject in tx.execute(chosen)]
 
 
 def count(tx: Tx, org: str, vault: str, code: str, since: int) -> int:

@@ -9,6 +9,7 @@ from control.store.compliance_tables import report_schedules
 from control.store.members import membership
 from control.store.notice_tables import channels
 from control.store.people import user
+from control.store.policies import rollout_owner
 from control.store.rows import Tx
 from control.store.tables import ca_joins, rollouts
 
@@ -39,7 +40,7 @@ def accounts_relied_on(tx: Tx) -> set[str]:
     chosen = sa.union(
         sa.select(c.owner).where(c.suspended == ""),
         sa.select(s.owner).where(s.suspended == ""),
-        sa.select(r.created_by).where(r.state == RolloutState.RUNNING),
+        sa.select(rollout_owner()).where(r.state == RolloutState.RUNNING),
         sa.select(j.decided_by).where(j.state == JoinState.APPROVED),
     )
     return {account for account in tx.execute(chosen).scalars() if account}

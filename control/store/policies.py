@@ -181,10 +181,15 @@ def open_rollouts(tx: Tx, org: str) -> list[Rollout]:
 
 
 def running_of(tx: Tx, account: str) -> list[Rollout]:
-    """Roll-outs that an account has begun and that run, in whichever organization."""
+    """Roll-outs that run by an account's authority, in whichever organization."""
     t = rollouts.c
-    chosen = sa.select(rollouts).where(t.state == RolloutState.RUNNING, t.created_by == account)
+    chosen = sa.select(rollouts).where(t.state == RolloutState.RUNNING, rollout_owner() == account)
     return every(tx, Rollout, chosen.order_by(t.org, t.id))
+
+
+def rollout_owner() -> sa.ColumnElement[str]:
+    """The account by whose authority a roll-out runs; a process of before 0028 writes none."""
+    return sa.case((rollouts.c.owner != "", rollouts.c.owner), else_=rollouts.c.created_by)
 
 
 def steering(tx: Tx, org: str) -> Steering:

@@ -198,6 +198,9 @@ rollouts: Final = _table(
     name("created_by"),
     big("created_at"),
     big("changed_at"),
+    name("owner"),
+    Json.column("targets"),
+    Json.column("previous_targets"),
     sa.Index("ix_rollouts_policy", "org", "policy", "created_at"),
     sa.Index("ix_rollouts_state", "state"),
 )

@@ -247,7 +247,9 @@ class ControlHalf:
             for rollout in await plane.rollouts.of_policy(ORG, policy.name, 1):
                 match self._chance.randrange(3):
                     case 0:
-                        await plane.rollouts.advance(ORG, rollout.id, rollout.step)
+                        await plane.rollouts.advance(
+                            ORG, rollout.id, rollout.step, by=rollout.created_by
+                        )
                     case 1:
                         await plane.rollouts.halt(ORG, rollout.id, "somebody says so")
                     case _:

@@ -70,6 +70,23 @@ def test_without_it_nothing_is_served(folder: Path) -> None:
     assert "freehold control init ORGANIZATION --config FILE" in plane.refused_start()
 
 
+def test_a_missing_authority_is_all_that_is_missing(folder: Path) -> None:
+    """Where there are accounts, what to do is not to make the first one again."""
+    file, password = settings(folder), folder / "password"
+    words = ("--root", f"{folder}/root", "--password-file", str(password))
+    done = freehold("control", "init", "acme", "--config", str(file), *words)
+    assert done.returncode == 0, done.stderr
+    (folder / "ca").rename(folder / "elsewhere")
+    said = served(folder, file).refused_start()
+    assert "ca_missing" in said
+    assert "control init" not in said
+    assert f"freehold control ca init --root FOLDER --directory {folder}/ca" in said
+    made = freehold("control", "ca", "init", "--root", f"{folder}/new", "-d", f"{folder}/ca")
+    assert made.returncode == 0, made.stderr
+    with running(served(folder, file)) as plane:
+        assert plane.login("platform", "admin", password.read_text().strip())
+
+
 def test_a_password_may_be_made_into_a_file(folder: Path) -> None:
     """For machines that are set up by programs."""
     file, password = settings(folder), folder / "password"

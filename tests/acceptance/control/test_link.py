@@ -363,6 +363,10 @@ async def test_three_enrolments_get_one_history_of_a_log_cosigned(
         if any(isinstance(one, m.CheckpointCosignature) for one in agent.heard)
     ]
     assert len(cosigned) == 1
+    [owner] = cosigned
+    base = "organizations/globex" if owner == "log-c" else BASE
+    last = plane.want(200, "GET", f"{base}/agents/{owner}/checkpoint")
+    assert (last["size"], last["fault"], last["disputed"]) == (7, "", True)
     found: dict[str, list[str]] = {}
     reports: dict[str, int] = {}
     for vault in forks:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from functools import partial
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 import trio
@@ -15,11 +16,11 @@ from control.model.people import Organization, Role, Token, TokenKind, User
 from control.model.policies import (
     Assignment,
     Outcome,
+    Plan,
     Policy,
     PolicyVersion,
     Rollout,
     RolloutState,
-    StoredPlan,
     Target,
 )
 from control.model.records import Alert, Sample, Severity, Witnessed
@@ -27,6 +28,7 @@ from control.store import agents, alerts, marks, people, policies, records, samp
 from control.store.faults import StoreError
 from control.store.rows import Tx
 from control.store.store import Store, open_store
+from control.store.tables import rollouts
 from control.store.writer import Writer
 
 
@@ -173,19 +175,19 @@ async def test_policies_versions_and_rollouts(store: Store) -> None:
     """Documents come back as they were; open roll-outs are found."""
     policy = Policy("acme", "p", 1, 0, (Target(tag="prod"), Target(all=True)), 1, 1)
     version = PolicyVersion("acme", "p", 1, {"rules": [{"é": [1, None]}]}, "why", "ann", 1)
-    plan = StoredPlan(
-        canary=1,
-        percentages=(10, 50),
-        targets=policy.targets,
-        previous_targets=(Target(vault="v"),),
-    )
+    plan = Plan(canary=1, percentages=(10, 50))
     rollout = Rollout("r", "acme", "p", 1, 0, plan, 0, RolloutState.RUNNING, "", "ann", 1, 1)
+    before = (Target(vault="v"),)
+    rollout = replace(rollout, owner="eve", targets=policy.targets, previous_targets=before)
     await store.write(lambda tx: policies.put_policy(tx, policy))
     await store.write(lambda tx: policies.add_version(tx, version))
     await store.write(lambda tx: policies.put_rollout(tx, rollout))
     assert await store.read(lambda tx: policies.policies_of(tx, "acme")) == [policy]
     assert await store.read(lambda tx: policies.version(tx, "acme", "p", 1)) == version
     assert await store.read(lambda tx: policies.open_rollouts(tx, "acme")) == [rollout]
+    stored = sa.select(sa.type_coerce(rollouts.c.plan, sa.Text))  # as the release before reads it
+    text = await store.read(lambda tx: tx.execute(stored).scalar_one())
+    assert msgspec.json.decode(text).keys() == set(Plan.__struct_fields__)
     assert await store.read(policies.organizations_rolling) == ["acme"]
     done = replace(rollout, state=RolloutState.DONE)
     await store.write(lambda tx: policies.put_rollout(tx, done))

@@ -6,11 +6,13 @@ from control.live.agent import LEASE, tree_row
 from control.live.hub import Hub
 from control.model import links
 from control.services.events import Event, Topic
+from control.services.witness import Fault
 from control.store import links as store
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from tests.unit.control.fleet import enrolled
 from tests.unit.control.live.conftest import Link, Page
+from tests.unit.control.services.test_witness import cosign, leaves, shown
 
 
 def node(name: words.ActorName, level: int, queued: int = 0) -> m.ActorNode:
@@ -50,6 +52,20 @@ async def test_every_section_is_there_from_the_beginning(
     assert sections["tree"] == {"at": 0, "nodes": None}
     assert sections["certificate"]["generation"] == 0
     assert sections["policies"]["contents"] == {}
+    assert (sections["audit"]["fault"], sections["audit"]["disputed"]) == ("", False)
+
+
+async def test_a_log_is_disputed_without_a_fault_of_its_own(
+    plane: Plane, world: FakeWorld, page: Page
+) -> None:
+    """Another agent has shown another history of it: a person decides here, too."""
+    await enrolled(plane, world, "v1")
+    await cosign(plane, world, shown(leaves(7), 0))
+    assert isinstance(await cosign(plane, world, shown(leaves(7, "x"), 0), vault="v2"), Fault)
+    page.watch(1, "agent", "v1")
+    await page.until(lambda: 1 in page.rows)
+    audit = page.rows[1]["audit"]
+    assert (audit["size"], audit["fault"], audit["disputed"]) == (7, "", True)
 
 
 async def test_whoever_is_looked_at_is_asked_for_more_and_nobody_else(

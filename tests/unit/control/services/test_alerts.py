@@ -64,7 +64,7 @@ async def test_what_nothing_ends_is_over_when_it_was_seen(plane: Plane) -> None:
 
 
 async def test_a_locked_agent_is_an_alert_until_it_is_enrolled_or_retired(plane: Plane) -> None:
-    """A lock ends what is only heard of the agent; neither lock nor retirement accepts its log."""
+    """A lock ends what is only heard of the agent; nothing is left of one that is retired."""
     codes = {AGENT_LOCKED, "agent_offline", *CONTRADICTED}
 
     async def left(life: Life) -> set[str]:
@@ -76,4 +76,4 @@ async def test_a_locked_agent_is_an_alert_until_it_is_enrolled_or_retired(plane:
 
     assert await left(Life.LOCKED) == codes - {"agent_offline"}
     assert await left(Life.ACTIVE) == codes - {AGENT_LOCKED}
-    assert await left(Life.RETIRED) == CONTRADICTED
+    assert await left(Life.RETIRED) == set()

@@ -18,7 +18,7 @@ from control.model.notices import Kind, Type
 from control.model.notices import Terms as ChannelTerms
 from control.model.people import PLATFORM, Caller, Membership, Role, User
 from control.model.policies import Plan, RolloutState, Target
-from control.model.records import Alert, AlertState, Severity
+from control.model.records import Alert, AlertState, AuditEvent, Severity
 from control.services.bundling import bundle
 from control.services.channels import Draft
 from control.services.events import Topic
@@ -286,8 +286,28 @@ async def test_a_rollout_that_runs_halts(eve: Plane) -> None:
     assert set(fires) == {ROLLOUT_HALTED}
     assert fires[ROLLOUT_HALTED].subject == one
     assert await recorded(eve.trail) == [("rollouts.halt", one)]
-    await eve.rollouts.advance("acme", one)
+    await eve.rollouts.advance("acme", one, by="acme/ann")
     assert await firing(eve) == {}
+    await eve.authority.tick()
+    row = (await eve.rollouts.get("acme", one))[0]
+    assert (row.state, row.step, row.created_by) == (RolloutState.RUNNING, 1, EVE)
+    assert await firing(eve) == {}
+
+
+async def test_a_rollout_runs_by_whoever_advanced_it_last(eve: Plane) -> None:
+    """Also where its maker is still there; the other's removal halts it."""
+    await eve.policies.write("acme", "app", Document(), "", "acme/ann")
+    await eve.policies.point("acme", "app", (Target(all=True),))
+    plan = Plan(canary=1, percentages=(10,))
+    one = (await eve.rollouts.start("acme", "app", 1, plan, "acme/ann")).id
+    await eve.rollouts.advance("acme", one, 0, by=EVE)
+    await ended(eve, "removed")
+    row = (await eve.rollouts.get("acme", one))[0]
+    assert row.state is RolloutState.HALTED
+    assert row.reason == "advanced by acme/eve, who was removed"
+    await eve.rollouts.advance("acme", one, 1, by="acme/ann")
+    await eve.authority.tick()
+    assert (await eve.rollouts.get("acme", one))[0].state is RolloutState.RUNNING
 
 
 async def test_an_approval_that_is_not_used_ends(eve: Plane) -> None:
@@ -323,7 +343,8 @@ async def federated(plane: Plane) -> Admission:
     known = Identity(IDP.issuer, "s-1", "acme", "fay", 1, 1)
     await plane.store.write(lambda tx: people.add_user(tx, row))
     await plane.store.write(lambda tx: identities.put_identity(tx, known))
-    return Admission(plane.store, plane.federation._admission.ends, plane.world)
+    ends = plane.federation._admission.ends
+    return Admission(plane.store, ends, plane.authority.record, plane.world)
 
 
 @pytest.mark.parametrize("groups", [["v"], []])
@@ -342,8 +363,34 @@ async def test_what_a_provider_takes_away_ends_too(plane: Plane, groups: list[st
     assert row.suspended == "made by acme/fay, who is viewer now"
     held = await plane.store.read(lambda tx: people.tokens_of(tx, "acme", "fay"))
     assert token.id not in {each.id for each in held}
+    told = (await changes(plane))[0]
+    assert (told.target, told.actor, told.result) == ("fay", "", "ok")
+    assert told.detail == {
+        "by": "identity provider", "role_before": "admin", "role": "viewer", "credentials_ended": 1,
+    }  # fmt: skip
     user = await admission.admit(IDP, {**claims, "groups": ["a"]}, "")
     assert user.role is Role.ADMIN
+    again = (await changes(plane))[1]
+    assert (again.detail["role_before"], again.detail["role"]) == ("viewer", "admin")
+    assert (await plane.trail.verify("acme")).broken_at == 0
+
+
+async def changes(plane: Plane) -> list[AuditEvent]:
+    """Records of a changed account."""
+    rows = await plane.trail.onward("acme", 0, 99)
+    return [row for row in rows if row.operation == "users.change_user"]
+
+
+async def test_a_providers_word_that_changes_nothing_is_not_recorded(plane: Plane) -> None:
+    """Who is shut out already, or signs in with the role that he has."""
+    admission = await federated(plane)
+    claims = {"sub": "s-1", "email": "fay@corp.example", "email_verified": True}
+    await admission.admit(IDP, {**claims, "groups": ["a"]}, "")
+    assert await changes(plane) == []
+    for _ in range(2):
+        with pytest.raises(AuthorizationError):
+            await admission.admit(IDP, {**claims, "groups": []}, "")
+    assert len(await changes(plane)) == 1
 
 
 async def test_what_slipped_through_is_found(plane: Plane) -> None:

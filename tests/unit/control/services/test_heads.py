@@ -11,7 +11,17 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.crypto import SigningKey
 from control.model.operation import Operation, Origin
-from control.services.heads import FILE, Head, Heads, decoded, encoded, signed_bytes
+from control.model.records import Severity
+from control.services.heads import (
+    FILE,
+    REPLACED,
+    Head,
+    Heads,
+    _subject,
+    decoded,
+    encoded,
+    signed_bytes,
+)
 from control.services.trail import append, hash_of
 from control.store import records
 from control.store.rows import Tx
@@ -133,7 +143,7 @@ async def test_what_was_changed_is_not_signed_over(
         await heads.keep()
     assert decoded(file_of(tmp_path), plane.heads.public)["acme"] == kept
     told = await plane.alerts.page("acme", vault="", before=0, limit=9)
-    assert [(alert.code, alert.count) for alert in told] == [("trail_broken", 2)]
+    assert [(alert.code, alert.count) for alert in told] == [("trail_broken", 1)]
 
 
 async def test_a_trail_that_is_the_signed_one_again_ends_the_alert(
@@ -147,14 +157,10 @@ async def test_a_trail_that_is_the_signed_one_again_ends_the_alert(
     await plane.store.write(lambda tx: _shorter(tx, "acme"))
     await plane.heads.keep()
 
-    async def states() -> list[str]:
-        found = await plane.alerts.page("acme", vault="", before=0, limit=9)
-        return [str(alert.state) for alert in found]
-
     for alert in await plane.alerts.page("acme", vault="", before=0, limit=9):
         await plane.alerts.acknowledge("acme", alert.id, "acme/ann")
     await plane.heads.keep()
-    assert await states() == ["acknowledged"]
+    assert await states(plane) == ["acknowledged"]
 
     def put_back(tx: Tx) -> None:
         tx.execute(audit.delete())
@@ -162,7 +168,93 @@ async def test_a_trail_that_is_the_signed_one_again_ends_the_alert(
 
     await plane.store.write(put_back)
     await plane.heads.keep()
-    assert await states() == ["resolved"]
+    assert await states(plane) == ["resolved"]
+
+
+async def test_only_who_has_the_broken_head_ends_the_alert(plane: Plane, tmp_path: Path) -> None:
+    """Another folder, or one whose file was lost, cannot see the break: it goes on, in one row."""
+    for name in ("a.one", "a.two", "a.three"):
+        await note(plane, name)
+    await plane.heads.keep()
+    await plane.store.write(lambda tx: _anew(tx, "acme"))
+    await plane.heads.keep()
+    (tmp_path / "other").mkdir(mode=0o700)
+    other = Heads(plane.store, plane.alerts, _key(plane), tmp_path / "other" / FILE, plane.world)
+    for _ in range(2):
+        await other.keep()
+        assert await states(plane) == ["firing"]
+    assert other.kept("acme") is not None
+    started = Heads(plane.store, plane.alerts, _key(plane), tmp_path / "keys" / FILE, plane.world)
+    for heads in (plane.heads, started):
+        await heads.keep()
+    [alert] = await plane.alerts.page("acme", vault="", before=0, limit=9)
+    assert (alert.count, alert.subject) == (1, _subject(started._kept["acme"]))
+
+
+async def test_an_alert_that_somebody_ended_fires_again(plane: Plane, tmp_path: Path) -> None:
+    """While the break is there: what fires in the database counts, not what a process has said."""
+    for name in ("a.one", "a.two"):
+        await note(plane, name)
+    await plane.heads.keep()
+    await plane.store.write(lambda tx: _gone(tx, "acme"))
+    await plane.heads.keep()
+    await plane.alerts.resolve("acme", ["trail_broken"])
+    await plane.heads.keep()
+    assert await states(plane) == ["firing"]
+
+
+async def test_heads_that_were_set_aside_end_their_alert(plane: Plane, tmp_path: Path) -> None:
+    """After a restore that is meant: the person who renames the file says so."""
+    path = tmp_path / "keys" / FILE
+    for name in ("a.one", "a.two", "a.three"):
+        await note(plane, name)
+    await plane.heads.keep()
+    await plane.store.write(lambda tx: _shorter(tx, "acme"))
+    await plane.heads.keep()
+    lost = path.read_bytes()
+    path.unlink()
+    for _ in range(2):
+        started = Heads(plane.store, plane.alerts, _key(plane), path, plane.world)
+        await started.keep()
+        assert await states(plane) == ["firing"]
+    files.write(path.with_name(REPLACED), lost, files.SECRET)
+    await started.keep()
+    assert await states(plane) == ["resolved"]
+
+
+async def test_a_damaged_file_is_told_until_its_own_process_reads_it(
+    plane: Plane, tmp_path: Path
+) -> None:
+    """Not until another process reads another file."""
+    path = tmp_path / "keys" / FILE
+    await note(plane, "a.one")
+    await plane.heads.keep()
+    whole = path.read_bytes()
+    files.write(path, b"[]x", files.SECRET, replace=True)
+    again = Heads(plane.store, plane.alerts, _key(plane), path, plane.world)
+    await again.keep()
+    (tmp_path / "other").mkdir(mode=0o700)
+    other = Heads(plane.store, plane.alerts, _key(plane), tmp_path / "other" / FILE, plane.world)
+    await other.keep()
+    assert await states(plane, "platform") == ["firing"]
+    files.write(path, whole, files.SECRET, replace=True)
+    await again.keep()
+    assert await states(plane, "platform") == ["resolved"]
+
+
+async def test_an_alert_of_a_release_before_ends_too(plane: Plane) -> None:
+    """It does not say which head; a break that is still there has an alert of its own."""
+    await note(plane, "a.one")
+    await plane.alerts.fire(plane.alerts.make("acme", "", "trail_broken", Severity.CRITICAL, "m"))
+    await plane.heads.keep()
+    assert await states(plane) == ["firing"]
+    await plane.heads.keep()
+    assert await states(plane) == ["resolved"]
+
+
+async def states(plane: Plane, org: str = "acme") -> list[str]:
+    """Of its alerts."""
+    return [str(each.state) for each in await plane.alerts.page(org, vault="", before=0, limit=9)]
 
 
 async def test_two_processes_in_one_folder_put_back_no_older_head(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from control.model.policies import Outcome, Plan, Rollout, RolloutState, StoredPlan
+from control.model.policies import Outcome, Plan, Rollout, RolloutState
 from control.services.rollout import (
     Next,
     Progress,
@@ -20,12 +20,12 @@ from control.services.rollout import (
     tally,
 )
 
-PLAN = StoredPlan(canary=1, percentages=(10, 50))
-LENIENT = StoredPlan(canary=1, max_failures=1)
-BY_HAND = StoredPlan(canary=1, automatic=False)
+PLAN = Plan(canary=1, percentages=(10, 50))
+LENIENT = Plan(canary=1, max_failures=1)
+BY_HAND = Plan(canary=1, automatic=False)
 ROLLOUT = Rollout("r1", "acme", "p", 2, 1, PLAN, 0, RolloutState.RUNNING, "", "ann", 1, 1)
 plans = st.builds(
-    StoredPlan,
+    Plan,
     canary=st.integers(0, 50),
     percentages=st.lists(st.integers(1, 100), max_size=5).map(tuple),
 )
@@ -81,7 +81,7 @@ def test_newcomers_take_nobodys_place(
             Next.ADVANCE,
         ),
         (
-            replace(ROLLOUT, plan=StoredPlan(canary=1, automatic=False)),
+            replace(ROLLOUT, plan=Plan(canary=1, automatic=False)),
             Progress(applied=1),
             Next.WAIT,
         ),
@@ -97,7 +97,7 @@ def test_newcomers_take_nobodys_place(
             Next.WAIT,
         ),
         (ROLLOUT, Progress(wanted=1, away=1), Next.WAIT),
-        (replace(ROLLOUT, plan=StoredPlan(max_failures=1)), Progress(1, 0, 1, away=1), Next.WAIT),
+        (replace(ROLLOUT, plan=Plan(max_failures=1)), Progress(1, 0, 1, away=1), Next.WAIT),
         (replace(ROLLOUT, step=3), Progress(wanted=1, away=1, applied=14), Next.FINISH),
         (replace(ROLLOUT, step=3), Progress(wanted=15, away=15), Next.WAIT),
         (replace(ROLLOUT, step=3), Progress(wanted=7, away=7, applied=8, added=7), Next.WAIT),

@@ -218,11 +218,11 @@ async def test_who_says_it_twice_skips_no_step(plane: Plane, world: FakeWorld) -
     await ready(plane, world)
     plan = Plan(canary=1, percentages=(50,), automatic=False)
     rollout = await plane.rollouts.start("acme", "p", 1, plan, "acme/ann")
-    assert (await plane.rollouts.advance("acme", rollout.id, 0)).step == 1
+    assert (await plane.rollouts.advance("acme", rollout.id, 0, by="x")).step == 1
     for late in (0, 2):
         with pytest.raises(ConflictError, match="other_step"):
-            await plane.rollouts.advance("acme", rollout.id, late)
-    assert (await plane.rollouts.advance("acme", rollout.id)).step == 2
+            await plane.rollouts.advance("acme", rollout.id, late, by="x")
+    assert (await plane.rollouts.advance("acme", rollout.id, by="x")).step == 2
 
 
 @pytest.mark.parametrize("halted", [False, True])
@@ -235,19 +235,21 @@ async def test_a_person_finishes_it_at_the_last_step(
     """
     await ready(plane, world)
     rollout = await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "acme/ann")
-    assert (await plane.rollouts.advance("acme", rollout.id, 0)).state is RolloutState.RUNNING
+    assert (
+        await plane.rollouts.advance("acme", rollout.id, 0, by="x")
+    ).state is RolloutState.RUNNING
     with pytest.raises(ConflictError, match="other_step"):
-        await plane.rollouts.advance("acme", rollout.id, 0)
+        await plane.rollouts.advance("acme", rollout.id, 0, by="x")
     with pytest.raises(ConflictError, match="last_step"):
-        await plane.rollouts.advance("acme", rollout.id)
+        await plane.rollouts.advance("acme", rollout.id, by="x")
     if halted:
         await plane.rollouts.halt("acme", rollout.id, "too many refused it")
-    done = await plane.rollouts.advance("acme", rollout.id, 1)
+    done = await plane.rollouts.advance("acme", rollout.id, 1, by="x")
     assert (done.state, done.step, done.reason) == (RolloutState.DONE, 1, "")
     assert (await plane.policies.get("acme", "p")).stable == 1
     assert await having(plane) == dict.fromkeys(VAULTS, 1)
     with pytest.raises(ConflictError, match="rollout_over"):
-        await plane.rollouts.advance("acme", rollout.id, 1)
+        await plane.rollouts.advance("acme", rollout.id, 1, by="x")
     await plane.rollouts.start("acme", "p", 2, Plan(), "acme/ann")
 
 
@@ -268,7 +270,7 @@ async def test_a_fleet_that_grows_moves_no_halted_roll_out(plane: Plane, world: 
     assert [vault for vault, version in found.items() if version == 2] == [bad]
     _, progress = await plane.rollouts.get("acme", rollout.id)
     assert (progress.wanted, progress.total) == (1, 16)
-    await plane.rollouts.advance("acme", rollout.id)
+    await plane.rollouts.advance("acme", rollout.id, by="x")
     found = await having(plane)
     assert (found[bad], sorted(found.values()).count(2)) == (2, 8)
 
@@ -421,7 +423,7 @@ async def test_new_targets_come_with_the_steps_and_old_ones_stay_until_the_end(
     assert found.pop("v1") == 1
     assert list(found.values()) == [2]
     await answer(plane, world)
-    await plane.rollouts.advance("acme", rollout.id, 0)
+    await plane.rollouts.advance("acme", rollout.id, 0, by="x")
     assert await having(plane) == {"v1": 1, "v2": 2, "v3": 2, "v4": 2}
     await answer(plane, world)
     await plane.rollouts.tick()

@@ -86,7 +86,7 @@ async def test_a_canary_that_is_away_proves_nothing(plane: Plane, world: FakeWor
     waits, progress = await look(plane, world, rollout)
     assert (waits.step, waits.state) == (0, RolloutState.RUNNING)
     assert (progress.wanted, progress.away) == (1, 1)
-    assert (await plane.rollouts.advance("acme", rollout.id, 0)).step == 1
+    assert (await plane.rollouts.advance("acme", rollout.id, 0, by="x")).step == 1
 
 
 @pytest.mark.parametrize("another", [False, True], ids=["alone", "beside another policy"])
@@ -118,7 +118,7 @@ async def test_who_falls_silent_after_the_offer_is_waited_for(
         world.advance(GONE // SECOND)
     assert (waits.step, waits.state) == (1, RolloutState.RUNNING)
     assert (progress.applied + progress.wanted, progress.away) == (2, 0)
-    assert (await plane.rollouts.advance("acme", rollout.id, 1)).step == 2
+    assert (await plane.rollouts.advance("acme", rollout.id, 1, by="x")).step == 2
 
 
 async def test_a_step_at_which_nobody_is_waits_for_a_person(plane: Plane, world: FakeWorld) -> None:
@@ -149,4 +149,4 @@ async def test_a_step_at_which_nobody_is_waits_for_a_person(plane: Plane, world:
     for _ in range(2):
         last, _ = await look(plane, world, rollout)
     assert (last.step, last.state) == (2, RolloutState.RUNNING)
-    assert (await plane.rollouts.advance("acme", rollout.id, 2)).state is RolloutState.DONE
+    assert (await plane.rollouts.advance("acme", rollout.id, 2, by="x")).state is RolloutState.DONE

@@ -1,7 +1,7 @@
 """Who should have which version: targets, life and roll-outs, as a pure function."""
 
 from control.model.agents import Life, Member, Presence, newcomer
-from control.model.policies import Policy, Rollout, RolloutState, StoredPlan, Target
+from control.model.policies import Plan, Policy, Rollout, RolloutState, Target
 from control.services.wanting import GONE, contents, is_away, targeted
 
 AGENTS = [
@@ -40,7 +40,7 @@ def test_stable_for_all_but_those_a_roll_out_reaches() -> None:
     """A version 0 is nothing; an agent that no policy means should have nothing."""
     new = policy("new", 0, Target(all=True))
     old = policy("old", 1, Target(tag="prod"))
-    plan = StoredPlan(canary=1)
+    plan = Plan(canary=1)
     rollout = Rollout("r", "acme", "old", 2, 1, plan, 0, RolloutState.RUNNING, "", "x", 1, 1)
     wanted = contents([new, old], [rollout], AGENTS, {})
     assert wanted["c"] == {}
@@ -51,6 +51,6 @@ def test_stable_for_all_but_those_a_roll_out_reaches() -> None:
 def test_a_halted_roll_out_stays_where_it_is() -> None:
     """Who has the new version keeps it, the others the old one; a newcomer gets the old one."""
     every = policy("p", 1, Target(all=True))
-    rollout = Rollout("r", "acme", "p", 2, 1, StoredPlan(), 0, RolloutState.HALTED, "", "x", 1, 1)
+    rollout = Rollout("r", "acme", "p", 2, 1, Plan(), 0, RolloutState.HALTED, "", "x", 1, 1)
     wanted = contents([every], [rollout], AGENTS, {"a": {"p": 2}, "b": {"p": 1}})
     assert wanted == {"a": {"p": 2}, "b": {"p": 1}, "c": {"p": 1}}

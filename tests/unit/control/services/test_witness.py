@@ -11,6 +11,7 @@ from actors.testing import FakeWorld
 from control.api.plane import Plane
 from control.crypto import sha256
 from control.errors import ConflictError, NotFoundError, ValidationError
+from control.model.agents import Life
 from control.model.records import Severity, Witnessed
 from control.services.witness import Fault, Shown, Witness, accept, parse
 from control.store import records
@@ -18,6 +19,7 @@ from control.store.alerts import Narrow
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.merkle import Collector, Frontier, consistency_ranges, leaf_hash
+from tests.unit.control.fleet import enrolled
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes_raw()
@@ -86,7 +88,7 @@ async def test_a_log_that_contradicts_is_told(
     assert fault.kind == kind
     with pytest.raises(ConflictError, match="log_faulty"):
         await cosign(plane, world, shown(leaves(8), 7))
-    assert await plane.store.write(lambda tx: accept(tx, "acme", "v1"))
+    await plane.store.write(lambda tx: accept(tx, "acme", "v1"))
     assert isinstance(await cosign(plane, world, shown(leaves(8), 0)), Witnessed)
 
 
@@ -157,7 +159,7 @@ async def test_another_key_is_a_fault_until_a_person_has_looked(
     assert fault.kind == "key"
     with pytest.raises(ConflictError, match="log_faulty"):
         await cosign(plane, world, shown(leaves(5), 3))
-    assert await plane.store.write(lambda tx: accept(tx, "acme", "v1"))
+    await plane.store.write(lambda tx: accept(tx, "acme", "v1"))
     seen = await cosign(plane, world, changed)
     assert isinstance(seen, Witnessed)
     assert seen.signer == changed.signer
@@ -230,16 +232,16 @@ async def test_logs_of_one_name_and_two_keys_are_two_logs(plane: Plane, world: F
 async def test_a_person_accepts_only_what_was_cosigned_for_the_own_organization(
     plane: Plane, world: FakeWorld
 ) -> None:
-    """Until those of the other one have done so: then the log may begin anew for either."""
+    """The other one's log is not accepted with it: only its people can have it begin anew."""
     await cosign(plane, world, shown(leaves(7), 0))
     other = shown(leaves(7, "x"), 0)
     assert isinstance(await cosign(plane, world, other, org="other"), Fault)
-    with pytest.raises(ConflictError, match="log_elsewhere"):
-        await plane.store.write(lambda tx: accept(tx, "other", "v1"))
     with pytest.raises(ConflictError, match="log_faulty"):
         await cosign(plane, world, other, org="other")
-    assert await plane.store.write(lambda tx: accept(tx, "acme", "v1"))
-    assert await plane.store.write(lambda tx: accept(tx, "other", "v1"))
+    await plane.store.write(lambda tx: accept(tx, "other", "v1"))
+    assert isinstance(await cosign(plane, world, other, org="other"), Fault)
+    await plane.store.write(lambda tx: accept(tx, "acme", "v1"))
+    await plane.store.write(lambda tx: accept(tx, "other", "v1"))
     assert isinstance(await cosign(plane, world, other, org="other"), Witnessed)
     assert isinstance(await cosign(plane, world, shown(leaves(7), 0)), Fault)
 
@@ -251,7 +253,7 @@ async def test_a_person_accepts_at_either_agent_of_one_organization(
     await cosign(plane, world, shown(leaves(7), 0))
     restored = shown(leaves(5), 0)
     assert isinstance(await cosign(plane, world, restored, vault="v2"), Fault)
-    assert await plane.store.write(lambda tx: accept(tx, "acme", "v2"))
+    await plane.store.write(lambda tx: accept(tx, "acme", "v2"))
     assert isinstance(await cosign(plane, world, restored, vault="v2"), Witnessed)
 
 
@@ -276,6 +278,79 @@ async def test_the_alerts_of_a_fault_end_when_the_log_is_accepted(
     await plane.alerts.accept_log("acme", "v2")
     assert await firing(plane) == [("v3", "audit_rollback")]
     with pytest.raises(NotFoundError):
-        await plane.alerts.accept_log("acme", "v2")
+        await plane.alerts.accept_log("acme", "nobody")
+    await plane.alerts.accept_log("acme", "v2")
+    assert await firing(plane) == [("v3", "audit_rollback")]
     await plane.alerts.accept_log("acme", "v3")
+    assert await firing(plane) == []
+
+
+async def fire(plane: Plane, vault: str, org: str = "acme") -> None:
+    """What `intake` fires for a log that contradicts."""
+    await plane.alerts.fire(plane.alerts.make(org, vault, "audit_fork", Severity.CRITICAL, "m"))
+
+
+async def test_an_alert_whose_log_was_accepted_before_ends(plane: Plane, world: FakeWorld) -> None:
+    """By a release that left it open: accepting is not refused for want of a fault."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    await fire(plane, "v1")
+    await plane.alerts.accept_log("acme", "v1")
+    assert await firing(plane) == []
+
+
+async def test_an_enrolment_leaves_the_log_of_another_organization(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Its alert ends, a log of its own is cosigned, and the other organization's alert stays."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    assert isinstance(await cosign(plane, world, shown(leaves(7, "x"), 0), org="other"), Fault)
+    await fire(plane, "v1")
+    await fire(plane, "v1", "other")
+    await plane.alerts.accept_log("other", "v1")
+    assert await firing(plane, "other") == []
+    assert await firing(plane) == [("v1", "audit_fork")]
+    own = shown(leaves(3, "own"), 0, "own")
+    assert isinstance(await cosign(plane, world, own, org="other"), Witnessed)
+    await plane.alerts.accept_log("acme", "v1")
+    assert await firing(plane) == []
+
+
+async def test_a_log_that_moved_to_another_organization_is_left_too(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Ours has no fault then, but its log is disputed and is not ours any more."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    assert isinstance(await cosign(plane, world, shown(leaves(7, "x"), 0), org="other"), Fault)
+    await cosign(plane, world, shown(leaves(9), 7), org="third")
+    await fire(plane, "v1")
+    await plane.alerts.accept_log("acme", "v1")
+    assert await firing(plane) == []
+    signer = LOG.public_key().public_bytes_raw()
+    log = await plane.store.read(lambda tx: records.witnessed_log(tx, "freehold.audit/v1", signer))
+    assert log is not None
+    assert (log.disputed, log.size) == (True, 9)
+
+
+async def test_a_log_of_two_enrolments_of_one_machine_is_accepted_once(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """The alert of the first name ends with it, and accepting there as well is no error."""
+    await cosign(plane, world, shown(leaves(7), 0))
+    assert isinstance(await cosign(plane, world, shown(leaves(7, "x"), 0), org="other"), Fault)
+    await fire(plane, "v1")
+    await cosign(plane, world, shown(leaves(9), 7), vault="v2")
+    await plane.alerts.accept_log("acme", "v2")
+    assert await firing(plane) == []
+    await plane.alerts.accept_log("acme", "v1")
+
+
+async def test_the_alerts_about_the_log_of_a_retired_agent_end(
+    plane: Plane, world: FakeWorld
+) -> None:
+    """Nobody has to accept it first."""
+    await enrolled(plane, world, "v1")
+    await cosign(plane, world, shown(leaves(7), 0))
+    assert isinstance(await cosign(plane, world, shown(leaves(7, "x"), 0)), Fault)
+    await fire(plane, "v1")
+    await plane.registry.move("acme", "v1", Life.RETIRED, "scrapped")
     assert await firing(plane) == []

@@ -1,5 +1,6 @@
 """The schema is brought up to date, and is the one that the tables say."""
 
+import json
 from pathlib import Path
 from shutil import copy
 
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 
 from control.errors import UnavailableError
 from control.model.agents import AgentFilter
-from control.model.policies import Assignment, Outcome
+from control.model.policies import Assignment, Outcome, Plan, Target
 from control.model.records import AlertState, Severity
 from control.store import agents, alerts, notices, policies
 from control.store.compliance_tables import metadata as ours
@@ -153,4 +154,65 @@ def test_alerts_of_before_have_their_ends(tmp_path: Path) -> None:
     assert (found["9"].count, found["9"].last_at) == (1, 7)
     assert notice.key == "agent_offline/back/"
     assert (str(gone.health), gone.facts) == ("sealed", {"sync": "online"})
+    engines.close()
+
+
+def test_what_nothing_could_end_is_ended(tmp_path: Path) -> None:
+    """A database from before accepting a log ended its alerts (0027); and targets have columns."""
+    for step in (SCRIPTS / "versions").glob("v*.py"):
+        if step.name < "v0028":
+            copy(step, tmp_path)
+    engines = open_engines(f"sqlite:///{tmp_path}/control.db")
+    fires = [
+        ("accepted", "audit_fork"), ("faulty", "audit_fork"), ("disputed", "audit_rollback"),
+        ("retired", "audit_key"), ("accepted", "agent_locked"), ("locked", "agent_locked"),
+        ("accepted", "audit_sink_failed"),
+    ]  # fmt: skip
+    plan = {"canary": 1, "percentages": [], "automatic": True, "max_failures": 0}
+    wide = plan | {"targets": [{"tag": "a"}], "previous_targets": []}
+    with engines.writes.connect() as connection:
+        migrate(connection, tmp_path)
+
+        def insert(table: str, **values: object) -> None:
+            names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+            connection.execute(sa.text(f"INSERT INTO {table} ({names}) VALUES ({marks})"), values)  # noqa: S608
+
+        for number, (vault, code) in enumerate(fires):
+            insert(
+                "alerts", org="acme", id=str(number), vault=vault, code=code, subject="", note="",
+                severity="critical", message="m", at=5, last_at=7, acknowledged_by="",
+                acknowledged_at=0,
+            )  # fmt: skip
+        for vault, life in (("accepted", "active"), ("retired", "retired"), ("locked", "locked")):
+            insert(
+                "agents", org="acme", vault=vault, life=life, reason="", tags="[]",
+                presence="online", last_seen=1, facts="{}", created_at=1, changed_at=1,
+            )  # fmt: skip
+        for vault, fault in (
+            *(("accepted", ""), ("faulty", "fork"), ("disputed", "")), ("retired", "key")
+        ):  # fmt: skip
+            insert(
+                "witnessed", org="acme", vault=vault, size=0, root=b"", note=f"log/{vault}\n1\n",
+                at=1, fault=fault, signer=b"k",
+            )  # fmt: skip
+        insert(
+            "witnessed_logs", origin="log/disputed", signer=b"k", size=1, root=b"", note="", at=1,
+            org="acme", vault="disputed", disputed=True,
+        )  # fmt: skip
+        for number, each in enumerate((plan, wide)):
+            insert(
+                "rollouts", org="acme", id=str(number), policy="p", version=1, previous=0,
+                plan=json.dumps(each), step=0, state="running", reason="", created_by="acme/ann",
+                created_at=1, changed_at=1,
+            )  # fmt: skip
+        connection.commit()
+        migrate(connection)
+        found = {row.id: row.ended_at for row in alerts.page(connection, "acme", limit=100)}
+        rows = policies.rollouts_of(connection, "acme", "p", 9)
+        mine = policies.running_of(connection, "acme/ann")
+    assert [found[str(number)] for number in range(len(fires))] == [7, 0, 0, 7, 7, 0, 0]
+    assert [row.plan for row in rows] == [Plan(canary=1)] * 2
+    assert [row.targets for row in rows] == [None, (Target(tag="a"),)]
+    assert [row.previous_targets for row in rows] == [None, ()]
+    assert mine == rows
     engines.close()

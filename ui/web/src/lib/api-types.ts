@@ -118,7 +118,7 @@ export interface AgentSections {
     renew_at: number;
     standing: string;
   };
-  audit: { size: number; root: string; at: number; fault: string };
+  audit: { size: number; root: string; at: number; fault: string; disputed: boolean };
   metrics: {
     at: number;
     counters: Record<string, number> | null;

@@ -35,7 +35,7 @@ const ACTIONS: Record<
     description:
       "Accept the log only after you know why it contradicts the cosigned checkpoint. The control " +
       "plane cosigns the next checkpoint without a comparison, so missing records stay undetected. " +
-      "Acknowledge the alert separately.",
+      "The alerts about this log are resolved.",
   },
 };
 

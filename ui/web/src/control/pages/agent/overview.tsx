@@ -67,7 +67,7 @@ export function AgentOverview({
         aside={
           <span class="line">
             {audit && witnessBadge(audit)}
-            {audit?.fault && <AcceptLogAction vault={vault} />}
+            {(audit?.fault || audit?.disputed) && <AcceptLogAction vault={vault} />}
             {hasRole("admin") && (
               <a href={inOrganization(`/audit?target=${vault}`)}>Show in audit log</a>
             )}
@@ -170,8 +170,9 @@ function auditFacts(row: AgentSections["audit"]) {
   );
 }
 
-function witnessBadge({ fault, size }: AgentSections["audit"]) {
+function witnessBadge({ fault, disputed, size }: AgentSections["audit"]) {
   if (fault) return <StatusBadge status={fault} />;
+  if (disputed) return <StatusBadge status="fork" label="Disputed" />;
   return size ? <StatusBadge status="ok" label="Consistent" /> : null;
 }
 
