@@ -26,9 +26,12 @@ class SharedBuckets(TokenBuckets):
         words = self._words
         tag = _tag(key)
         place = self._place(tag)
-        full_at = self._checked(words[place + 1], now) if words[place] == tag else now
+        known = words[place + 1] if words[place] == tag else now
+        full_at = self._capped(known, now)
         wait = full_at - now - self._room
         if wait > 0:
+            if full_at < known:  # else it would stay closed until the clock is there again
+                words[place + 1] = full_at
             return wait
         words[place + 1] = full_at + self._step
         words[place] = tag
