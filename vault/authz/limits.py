@@ -47,12 +47,12 @@ class TokenBuckets:
     def _capped(self, full_at: int, now: int) -> int:
         """When the bucket is full, seen from `now`, which may be older than that of the last take.
 
-        Never later than that of an empty bucket, or a clock that was ahead would close it for long.
         By up to `SKEW` it is left as it is: two processes whose clocks differ would else fill it
-        for each other.
+        for each other. If it is later than that, the clock was ahead, which would close the bucket
+        for long: then one token is left in it.
         """
-        empty = now + self._room + self._step
-        return empty if full_at > empty + SKEW else max(full_at, now)
+        last = now + self._room
+        return last if full_at > last + self._step + SKEW else max(full_at, now)
 
     def __len__(self) -> int:
         return len(self._full_at)

@@ -26,12 +26,9 @@ class SharedBuckets(TokenBuckets):
         words = self._words
         tag = _tag(key)
         place = self._place(tag)
-        known = words[place + 1] if words[place] == tag else now
-        full_at = self._capped(known, now)
+        full_at = self._capped(words[place + 1], now) if words[place] == tag else now
         wait = full_at - now - self._room
         if wait > 0:
-            if full_at < known:  # else it would stay closed until the clock is there again
-                words[place + 1] = full_at
             return wait
         words[place + 1] = full_at + self._step
         words[place] = tag

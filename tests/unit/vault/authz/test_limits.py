@@ -78,13 +78,13 @@ def test_rate_limits_raise() -> None:
     assert caught.value.details["retry_after"] == 3
 
 
-def test_a_clock_that_was_ahead_closes_a_bucket_for_no_longer_than_an_empty_one() -> None:
-    """When it is right again; and it does not fill it."""
+def test_a_clock_that_was_ahead_closes_no_bucket() -> None:
+    """When it is right again; nor does it fill one."""
     buckets = TokenBuckets(rate=1, burst=2)
     for _ in range(3):
         buckets.take("k", 10**6 * SECOND)
     taken = [buckets.take("k", now) for now in (0, 0, SECOND, SECOND)]
-    assert taken == [SECOND, SECOND, 0, SECOND]
+    assert taken == [0, SECOND, 0, SECOND]
 
 
 @given(
