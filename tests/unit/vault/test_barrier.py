@@ -310,7 +310,7 @@ async def test_an_orderly_stop_stores_what_was_used_beyond_the_reservation(
 
     def beyond(tx: VaultTx) -> None:
         held.append(tx)
-        for number in range(more):
+        for number in range(1, more + 1):
             tx.seal("i", number, b"1")
 
     await barrier.commit(beyond)
