@@ -7,8 +7,13 @@ calls that to slew, as opposed to step.) Two things go by it:
 
 - What deletes by age uses `now`, the earlier of the two clocks, and stops while the machine's clock
   is far ahead.
-- `World.now` is `latest`, the later of the two clocks. Setting the machine's clock back revives
-  nothing, and when a clock that was ahead is put right, `latest` comes back with it.
+- `World.now` is `latest`, the later of the machine's clock and `least`: this clock, but begun
+  after a stop from what the stop has probably lasted. So a clock that is set back revives nothing
+  that had expired, and when a clock that was ahead is put right, `latest` comes back with it. Two
+  exceptions, since after a stop nobody can tell the one from the other: a stop of more than `STOP`
+  is made up for at the bounded rate only, so until then the clock can be set back to before it;
+  and a reading that is wrong by no more than `STOP` at a start, or by no more than `PLAUSIBLE` at
+  the end of the run before, keeps `latest` ahead until the time has passed (at half the pace).
 """
 
 from collections.abc import Callable
@@ -22,6 +27,9 @@ RATE: Final = 2
 
 PLAUSIBLE: Final = 7 * 86_400 * SECOND
 """How far the machine's clock may be ahead: an agent that was stopped for a week is not asked."""
+
+STOP: Final = 86_400 * SECOND
+"""A stop that is believed at the start: what expired by then stays expired."""
 
 SLACK: Final = SECOND
 """How far `latest` may go ahead of this clock and stay there: it need not compute at each call."""
@@ -48,7 +56,7 @@ class SlewedClock:
         self._lag = self._peak = 0
         self.steps = 0
         """How often it was stepped: what was planned by it before holds no more."""
-        self._value = start
+        self._value = self._least = start
         self.floor = start
         """What `latest` is never below."""
         self.ceiling = start + SLACK
@@ -58,12 +66,19 @@ class SlewedClock:
         """How far it has come: what the next run starts from."""
         return self._advanced()[0]
 
+    @property
+    def least(self) -> int:
+        """What `latest` is never below: what a process that follows starts from."""
+        with self._lock:
+            self._advance(self._wall())
+            return self._least
+
     def now(self) -> int:
         """The time to judge ages by: never ahead of the machine's clock."""
         return min(self._advanced())
 
     def latest(self) -> int:
-        """The time that credentials expire by: never behind this clock, nor the machine's.
+        """The time that credentials expire by: never behind `least`, nor the machine's clock.
 
         From `floor` to below `ceiling` a reading of the machine's clock is the answer, and the next
         `floor`: `SystemWorld.now` does that by itself.
@@ -100,11 +115,12 @@ class SlewedClock:
             self._lag = self._peak = max(wall - self._value, 0)
             return jump
 
-    def resume(self, start: int) -> None:
-        """Go on from the `value` of an earlier run.
+    def resume(self, start: int, shown: int = 0) -> None:
+        """Go on from the `value` of an earlier run, which has last shown the time `shown`.
 
-        The first time, what the machine's clock said before counts for nothing. After that it does
-        not go back.
+        The first time, what the machine's clock said before counts for nothing, and `latest` is
+        not below `shown`, unless that is more than `PLAUSIBLE` ahead, nor below the machine's clock
+        of now, unless that is more than `STOP` ahead of both. After that it does not go back.
         """
         with self._lock:
             wall = self._wall()
@@ -112,7 +128,8 @@ class SlewedClock:
             if self._known:
                 self._raise_to(start)
             else:
-                self._set(start)
+                least = shown if start < shown <= start + PLAUSIBLE else start
+                self._set(start, wall if least < wall <= least + STOP else least)
             self._known = True
             self._lag = self._peak = max(wall - self._value, 0)
 
@@ -120,7 +137,7 @@ class SlewedClock:
         """Have this value, even if it is less: that of the process that leads."""
         with self._lock:
             self._seen = self._uptime()
-            self._set(value)
+            self._set(value, value)
             self._known = True
 
     def advance_to(self, instant: int) -> None:
@@ -133,13 +150,14 @@ class SlewedClock:
         self.set_to(self._wall())
         self.steps += 1
 
-    def _set(self, value: int) -> None:
-        self._value = self.floor = value
-        self.ceiling = value + SLACK
+    def _set(self, value: int, least: int) -> None:
+        self._value = value
+        self._least = self.floor = least
+        self.ceiling = least + SLACK
 
     def _raise_to(self, value: int) -> None:
         floor = self.floor
-        self._set(max(value, self._value))
+        self._set(max(value, self._value), max(value, self._least))
         self.floor = max(floor, self.floor)
 
     def _advanced(self) -> tuple[int, int]:
@@ -151,9 +169,14 @@ class SlewedClock:
     def _advance(self, wall: int) -> None:
         uptime = self._uptime()
         passed, self._seen = max(uptime - self._seen, 0.0) * SECOND, uptime
-        least, most = self._value + int(passed / RATE), self._value + int(passed * RATE)
-        self._value = value = min(max(wall, least), most)
-        self._peak = max(self._peak, wall - value)
-        self.ceiling = value + SLACK
-        floor = max(self.floor, value)
+        self._value = _slewed(self._value, wall, passed)
+        self._least = least = _slewed(self._least, wall, passed)
+        self._peak = max(self._peak, wall - self._value)
+        self.ceiling = least + SLACK
+        floor = max(self.floor, least)
         self.floor = max(floor, wall) if wall < self.ceiling else floor
+
+
+def _slewed(value: int, wall: int, passed: float) -> int:
+    """Towards the machine's clock, at a bounded rate."""
+    return min(max(wall, value + int(passed / RATE)), value + int(passed * RATE))

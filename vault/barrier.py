@@ -24,7 +24,7 @@ from vault.crypto.errors import CounterClosed, CryptoError, RetiredGeneration
 from vault.crypto.keyring import Keyring
 from vault.crypto.mac import MacKey
 from vault.crypto.sealed import Box, Place, Sealed, WrappedDek
-from vault.crypto.uses import MAX_AGE, ReservationNeeded, UseCounter
+from vault.crypto.uses import HARD_STOP, MAX_AGE, ReservationNeeded, UseCounter
 from vault.errors import (
     ConflictError,
     TamperedError,
@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 VALUES_AT_ONCE: Final = 16
 """Values that are loaded from the database at a time: until one is there, nobody knows its size."""
-RETURN_SECONDS: Final = 5.0  # that a stop waits for the store; longer only over-counts
+COUNT_SECONDS: Final = 5.0  # that a stop waits for the store; longer is as after a crash
 KEYRING_ROW: Final = "keyring"
 VALUE_FIELD: Final = "value"
 _ROW_LABEL: Final = b"freehold-row-v1"
@@ -428,14 +428,14 @@ class Barrier:
             "keyring_tampered", "the stored keyring is not this vault's; restore a backup"
         )
 
-    async def return_unused(self) -> None:
-        """Give back the key uses that were reserved and did not happen; nothing seals any more.
+    async def store_use_count(self) -> None:
+        """Store how many key uses there were, fewer or more than reserved; nothing seals any more.
 
         Raises as `Store.commit`: then all that is reserved counts as used, as after a crash.
         """
         uses = self._uses
-        if uses.used < uses.reserved:
-            await self._store.commit(partial(_return_unused, uses=uses), deadline=RETURN_SECONDS)
+        if uses.close() != uses.reserved:
+            await self._store.commit(partial(_store_use_count, uses=uses), deadline=COUNT_SECONDS)
 
     def forget(self) -> None:
         """Drop the data keys: nothing is to be opened any more."""
@@ -497,7 +497,7 @@ def _reserve(tx: Tx, needed: ReservationNeeded) -> None:
     tx.put(SYSTEM, SystemRow(name=name, value=reserved.to_bytes(8)))
 
 
-def _return_unused(tx: Tx, uses: UseCounter) -> None:
+def _store_use_count(tx: Tx, uses: UseCounter) -> None:
     """Store the exact count for the reservation.
 
     Transactions are one at a time: what sealed before this one is counted, and whatever comes after
@@ -506,7 +506,7 @@ def _return_unused(tx: Tx, uses: UseCounter) -> None:
     used, name = uses.close(), _uses_row(uses.generation)
     stored = tx.get(SYSTEM, name)
     if stored is not None and int.from_bytes(stored.value) == uses.reserved:
-        tx.put(SYSTEM, SystemRow(name=name, value=used.to_bytes(8)))
+        tx.put(SYSTEM, SystemRow(name=name, value=min(used, HARD_STOP).to_bytes(8)))
 
 
 def _uses_row(generation: int) -> str:

@@ -11,6 +11,7 @@ from shutil import disk_usage
 from typing import Final, Protocol
 
 import trio
+from msgspec.structs import replace
 
 from actors import World
 from vault.model.health import DiskHealth
@@ -79,16 +80,21 @@ class DiskWatch:
             self._take(*await world.run_sync(self._measured))
 
     def _measured(self) -> tuple[list[DiskHealth], dict[str, str]]:
-        """All places, and why those are missing that cannot be measured. Blocks."""
-        low = {disk.place for disk in self.disks if disk.low}
+        """All places, and why some cannot be measured: those are as they were last. Blocks.
+
+        One that was never measured is low: nobody can say that it has room.
+        """
+        before = {disk.place: disk for disk in self.disks}
         found, failed = list[DiskHealth](), dict[str, str]()
         for place, path in self._places.items():
+            last = before.get(place, DiskHealth(place=place, free=0, total=0, low=False))
             try:
                 usage = self._measure(_existing(path))
             except OSError as error:
                 failed[place] = f"{error.filename or path}: {error.strerror}"
+                found.append(last if last.total else replace(last, low=self._threshold.percent > 0))
                 continue
-            is_low = self._threshold.is_low(usage, was_low=place in low)
+            is_low = self._threshold.is_low(usage, was_low=last.low and last.total > 0)
             found.append(DiskHealth(place=place, free=usage.free, total=usage.total, low=is_low))
         return found, failed
 
@@ -97,7 +103,9 @@ class DiskWatch:
         before = {disk.place: disk.low for disk in self.disks}
         self.disks = tuple(found)
         for disk in self.disks:
-            if disk.low and not before.get(disk.place, False):
+            if disk.place in failed:
+                continue
+            if disk.low and (disk.place in self._unmeasured or not before.get(disk.place, False)):
                 log.warning(
                     "the disk of %s is nearly full: %d MiB are free. Free some space, or the agent "
                     "will refuse what it cannot store",
@@ -107,7 +115,11 @@ class DiskWatch:
             elif before.get(disk.place, False) and not disk.low:
                 log.info("the disk of %s has room again", self._places[disk.place])
         for place in failed.keys() - self._unmeasured:
-            log.warning("the free space cannot be measured: %s", failed[place])
+            log.warning(
+                "the free space cannot be measured, and counts as it was last, or else as low: "
+                "%s. Look at the file system",
+                failed[place],
+            )
         self._unmeasured = frozenset(failed)
 
 

@@ -201,7 +201,7 @@ async def find_footing(
     standing = await world.run_sync(stand, there, keys, world.wall())
     if standing.accepted:
         keyring = keyring.raised(standing.epoch)
-    world.clock.resume(standing.slewed or world.wall())
+    world.clock.resume(standing.slewed or world.wall(), standing.time)
     retention = Retention(world.clock, places.retention_days, standing.notice)
     marker = Marker(
         keys,

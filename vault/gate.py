@@ -456,10 +456,9 @@ class Gate:
 
     async def _require_key_folder(self) -> None:
         """Before anything is made. Raises `SetupError` where no key file could be written."""
-        file = self._key_file
-        if file is not None and not file.path.exists():
+        if self._key_file is not None:
             try:
-                await self._world.run_sync(file.require_folder)
+                await self._world.run_sync(self._key_file.require_place)
             except KeyFileError as error:
                 raise SetupError("key_file", str(error)) from None
 

@@ -122,7 +122,8 @@ def _denied(trail: Trail) -> AuthorizationError:
     path = str(trail.op.path)
     return AuthorizationError(
         "permission_denied",
-        f"permission denied: {capability} on {path} is not allowed",
+        f"permission denied: {capability} on {path} is not allowed; ask for a policy that allows "
+        "it (`freehold policy check` says what is missing)",
         capability=capability,
         path=path,
     )
@@ -321,11 +322,7 @@ class Pipeline:
     async def _failed(self, trail: Trail, error: Exception) -> VaultError:
         """Record that the operation was refused or failed; returns what to tell the caller."""
         told = trail.told(error)
-        if (
-            not isinstance(told, TooManyFailuresError)
-            and trail.tells(told)
-            and self._tells(trail, told)
-        ):
+        if self._tells(trail, told):
             with trio.CancelScope(shield=True):
                 try:
                     await self._audit.record(trail.failed(told))

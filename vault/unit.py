@@ -425,7 +425,7 @@ async def _exact_uses(barrier: Barrier) -> AsyncIterator[None]:
     finally:
         with trio.CancelScope(shield=True):
             try:
-                await barrier.return_unused()
+                await barrier.store_use_count()
             except VaultError as error:
                 log.warning("all reserved uses of the key count as used: %s", str(error))
 

@@ -52,4 +52,8 @@ def from_browser(
 def check_origin(browser: Browser) -> None:
     """Raises `AuthorizationError` unless a page of ours made this request."""
     if not browser.same_origin:
-        raise AuthorizationError("csrf", "a browser may ask for this from our own pages only")
+        raise AuthorizationError(
+            "csrf",
+            "a browser may ask for this from our own pages only: reload the page and repeat it "
+            "there, or send a token instead of the session's cookie",
+        )

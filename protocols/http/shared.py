@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import trio
+
 from protocols.http.admission import Admission
 from protocols.http.answers import Answers
 from protocols.http.bodies import Bodies
@@ -50,10 +52,17 @@ class Shared:
     async def unread_refusal(
         self, error: RefusedError, target: bytes, client: Address | None
     ) -> tuple[int, Headers, bytes]:
-        """Status, headers and body for a request that the application has not seen."""
+        """Status, headers and body for a request that the application has not seen.
+
+        503 if the application has no answer after `linger_seconds`: no handler runs, so nothing
+        else would end the wait, be the client there or not.
+        """
         if self.refuse_unread is None or error.status in _NO_REQUEST:
             return error.status, *self.refusal(error, target)
-        return await self.refuse_unread(error, client)
+        with trio.move_on_after(self.limits.linger_seconds):
+            return await self.refuse_unread(error, client)
+        late = RefusedError(503, "overloaded", "the refusal could not be put on record in time")
+        return late.status, *self.refusal(late, target)
 
     def changes(self, method: str, target: bytes) -> bool:
         """Whether this has one of the places for what may change something; the urgent has not."""

@@ -13,7 +13,6 @@ from ui.cli.output import tell
 from ui.cli.route import route
 from ui.cli.session import session, shown
 from ui.cli.source import read_line
-from ui.cli.times import MILLI, times
 
 if TYPE_CHECKING:
     from vault.config import Settings
@@ -34,7 +33,6 @@ OPAQUE: Final = 16
 """Bytes of an opaque id."""
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
 _NAMED: Final = ("opaque", "name", "last_read", "rotated_at", "expires_at")
-_TIMES: Final = ("since", "certificate_expires", "connected_at", "policy_expires")
 _POLICIES: Final = ("name", "allows", "denies")
 _COLUMNS: Final = ("entry", "time", "kind", "path", "length", "says")
 
@@ -66,8 +64,7 @@ def enrol(
 def show_link(context: typer.Context) -> None:
     """Show how the running agent stands with its control plane."""
     if context.invoked_subcommand is None:
-        found = session(context).client.call("GET", route("system/link"))
-        session(context).show({**found, **times(found, _TIMES)})
+        session(context).show(session(context).client.call("GET", route("system/link")))
 
 
 @link.command()
@@ -95,8 +92,7 @@ def reset_policies(
         return
     if not yes:
         typer.confirm(f"{dropping(found)}\nDrop them?", abort=True, err=True)
-    dropped = client.call("DELETE", route("system/link/policies"))
-    session(context).show({**dropped, **times(dropped, ("expires",), MILLI)})
+    session(context).show(client.call("DELETE", route("system/link/policies")))
 
 
 def dropping(found: dict[str, Any]) -> str:

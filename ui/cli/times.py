@@ -1,8 +1,7 @@
 """Times as people write and read them: RFC 3339, and how long ago."""
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from actors import SystemWorld
 from protocols.errors import ValidationError
@@ -19,11 +18,6 @@ _SHAPES: Final = (
 def instant(ns: int) -> str | None:
     """Unix nanoseconds as RFC 3339; None for never (0)."""
     return rfc3339(ns) if ns else None
-
-
-def times(row: Mapping[str, Any], names: Iterable[str], unit: int = 1) -> dict[str, str | None]:
-    """Those of these fields that the row has, from numbers of `unit` nanoseconds."""
-    return {name: instant(row[name] * unit) for name in names if isinstance(row.get(name), int)}
 
 
 def seconds_of(text: str, option: str) -> int:

@@ -37,7 +37,7 @@ class Standing:
     checkpoint: str
     anchored: bool  # there is an anchor
     sealed_at: int = 0  # when a person ordered the seal that is still in force; 0: nobody did
-    time: int = 0  # Unix ns, of the last commit as the agent had it; nothing goes by it
+    time: int = 0  # Unix ns, of the last commit as the agent had it; see `SlewedClock.resume`
     slewed: int = 0  # of the `SlewedClock`; 0: it begins with the machine's
     notice: Notice | None = None
     adopts: bool = False  # the rows of `system` as they are, once: the mark is of an older program

@@ -3,8 +3,8 @@
 A token stands while it has not expired, has uses left, and everything it came from stands: each
 ancestor, the API key that made the first of them, and the users of all. One that ends, and was
 issued in the future, does not stand: the machine's clock was ahead then, and its end is too late.
-So nothing has to be found
-and deleted for a revocation to count: the next request looks up the line and ends there.
+So nothing has to be found and deleted for a revocation to count: the next request looks up the line
+and ends there.
 """
 
 from collections.abc import Callable, Collection

@@ -42,6 +42,20 @@ class UndecidableError(Exception):
     """A condition cannot be decided for this access; the message says which and why."""
 
 
+class HiddenFacts:
+    """In the place of `Facts` that the asker may not know: a condition on them is undecidable."""
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Raises `UndecidableError`."""
+        raise UndecidableError("it depends on the secret, which you may not read")
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Raises `UndecidableError`."""
+        raise UndecidableError("it depends on the secret, which you may not read")
+
+
 class Base(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
     """What all conditions share: `not` turns the answer round (undecidable stays so)."""
 

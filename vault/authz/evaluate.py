@@ -95,6 +95,11 @@ def explain(rules: RuleSet, grants: tuple[Grant, ...], access: Access) -> Decisi
         missing = [f"the API key's permissions do not include {access.capability} here"]
     elif decision.rule:
         missing = [f"{decision.rule} denies {access.capability} here; a denial wins"]
+        missing += [
+            f"{rule.label}: {unclear}"
+            for rule in rules.rules
+            if rule.label == decision.rule and (unclear := _failed(rule, access))
+        ]
     else:
         missing = _lacking(rules, access)
     return structs.replace(decision, missing=tuple(missing))

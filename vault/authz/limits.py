@@ -13,6 +13,9 @@ from vault.model.instant import SECOND
 SELF_SERVICE: Final = "self-service of "  # what anybody may do with what is his own
 MAX_KEYS: Final = 65_536  # about 10 MB of keys and integers
 
+SKEW: Final = 5 * SECOND
+"""By how much the clocks of the processes that share a bucket may differ."""
+
 
 class TokenBuckets:
     """`rate` requests a second, `burst` at once, for each key; at most `max_keys` are remembered.
@@ -31,8 +34,7 @@ class TokenBuckets:
 
     def take(self, key: str, now: int) -> int:
         """Take one token at `now` (ns). Return 0, or the nanoseconds until one will be there."""
-        full_at = self._full_at.pop(key, 0)
-        full_at = self._checked(full_at, now)
+        full_at = self._capped(self._full_at.pop(key, 0), now)
         wait = full_at - now - self._room
         if wait > 0:
             self._full_at[key] = full_at
@@ -42,9 +44,15 @@ class TokenBuckets:
             del self._full_at[next(iter(self._full_at))]
         return 0
 
-    def _checked(self, full_at: int, now: int) -> int:
-        """No bucket is so empty: one that seems to be is full, since the clock was ahead."""
-        return full_at if now < full_at <= now + self._room + self._step else now
+    def _capped(self, full_at: int, now: int) -> int:
+        """When the bucket is full, seen from `now`, which may be older than that of the last take.
+
+        By up to `SKEW` it is left as it is: two processes whose clocks differ would else fill it
+        for each other. If it is later than that, the clock was ahead, which would close the bucket
+        for long: then one token is left in it.
+        """
+        last = now + self._room
+        return last if full_at > last + self._step + SKEW else max(full_at, now)
 
     def __len__(self) -> int:
         return len(self._full_at)

@@ -104,7 +104,9 @@ class UseCounter:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise CounterClosed(f"the uses of KEK generation {self.generation} are counted up")
+            raise CounterClosed(
+                "the key-use counter is closed: the vault is being sealed; unseal it and repeat"
+            )
 
     def confirm(self, persisted: ReservationNeeded) -> Self:
         """Make a persisted reservation usable. One that is already known changes nothing.

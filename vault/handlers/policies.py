@@ -1,6 +1,9 @@
 """Policies: write, read, delete, and ask what they would do."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, cast
 
 import trio
 from msgspec.structs import replace
@@ -11,6 +14,7 @@ from vault.authn.users import Users
 from vault.authz.access import Access, Decision
 from vault.authz.authorizer import Authorizer
 from vault.authz.book import Effective, PolicyBook, PolicyNames
+from vault.authz.conditions import HiddenFacts
 from vault.authz.policy import Policy, ShownPolicy
 from vault.barrier import SECRETS, Barrier
 from vault.errors import ValidationError
@@ -21,6 +25,11 @@ from vault.model.operation import NO_FACTS, Capability, Facts
 from vault.model.path import ResourcePath
 from vault.model.payloads import DryRun, WritePolicy
 from vault.model.records import PolicyRow
+
+_DRY_RUN: Final = ResourcePath.parse("sys/policies-dry-run")
+_HIDDEN: Final = cast("Facts", HiddenFacts())
+_SIGHT: Final = (Capability.READ_METADATA, Capability.READ)
+"""Either shows the tags and metadata of a secret."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +92,12 @@ class Policies:
         """What the decision on a request of the caller would be now, for any caller.
 
         Nothing else is taken from the payload: a caller could learn a secret's tags by supposing
-        another address or time.
+        another address or time. A secret that he may not read stays as unknown as in a refusal:
+        its tags and metadata decide nothing, and one that is not there gets the same answer.
         """
         payload: DryRun = call.payload
-        return await self._decide(call, DryRun(capability=payload.capability, path=payload.path))
+        asked = DryRun(capability=payload.capability, path=payload.path)
+        return await self._decide(call, asked, withholds=not self._may_dry_run(call))
 
     async def dry_run(self, call: Call) -> Decision:
         """What the decision would be, by which rule, and what is missing. Changes nothing.
@@ -96,7 +107,17 @@ class Policies:
         """
         return await self._decide(call, call.payload)
 
-    async def _decide(self, call: Call, payload: DryRun) -> Decision:
+    def _may_dry_run(self, call: Call) -> bool:
+        access = Access(
+            capability=Capability.READ,
+            path=_DRY_RUN,
+            identity=call.identity,
+            origin=call.op.origin,
+            now=self.world.now(),
+        )
+        return self.authorizer.decide(access).allowed
+
+    async def _decide(self, call: Call, payload: DryRun, *, withholds: bool = False) -> Decision:
         if payload.capability not in set(Capability):
             raise ValidationError("capability_unknown", "no such capability", field="capability")
         if payload.policies is not None and len(payload.policies) > MAX_POLICIES:
@@ -120,6 +141,8 @@ class Policies:
         )
         written = () if payload.draft is None else (await self._draft(payload.draft),)
         decide = self.authorizer.dry_run(written)
+        if withholds:
+            decide = partial(_withheld, decide)
         decision = await self.world.run_sync(decide, access, limiter=self._deciding)
         drafts = {policy.name for policy in written}
         unknown = self.book.effective(access.identity).unknown
@@ -153,6 +176,20 @@ class Policies:
             tags=facts.tags if payload.tags is None else frozenset(payload.tags),
             metadata=facts.metadata if payload.metadata is None else payload.metadata,
         )
+
+
+def _withheld(decide: Callable[[Access], Decision], access: Access) -> Decision:
+    """As `decide`, with the facts of the secret only if the caller could read them himself.
+
+    Of one that is not there, only if he could whatever its facts were.
+    """
+    if access.capability is Capability.LIST:  # no list asks for the facts of the folder
+        return decide(replace(access, facts=NO_FACTS))
+    hidden = replace(access, facts=_HIDDEN)
+    known = access if access.facts.exists else hidden
+    if any(decide(replace(known, capability=sight)).allowed for sight in _SIGHT):
+        return decide(access)
+    return decide(hidden)
 
 
 def _named(call: Call) -> dict[str, object]:

@@ -68,14 +68,21 @@ class SessionHandlers:
 
     async def refuse(self, _: Call) -> None:
         """Put on record that a session came with a request that no page of ours made."""
-        raise AuthorizationError("csrf", "a browser may ask for this from our own pages only")
+        raise AuthorizationError(
+            "csrf",
+            "a browser may ask for this from our own pages only: reload the page and repeat it "
+            "there, or send a token instead of the session's cookie",
+        )
 
     async def _own(self, identity: Identity) -> TokenRow:
         if identity.method is Method.TOKEN:
             row = await self.tokens.lookup_self(identity)
             if is_session(row):
                 return row
-        raise NotFoundError("no_session", "this credential is no browser's session")
+        raise NotFoundError(
+            "no_session",
+            "this credential is no browser's session: sign in on the agent's pages for one",
+        )
 
     @property
     def _at_once(self) -> int:

@@ -18,6 +18,7 @@ class DiskHealth(Struct, frozen=True, kw_only=True):
 
     `place`: `data`, `audit`, `anchor` or `link`. `low`: less is free than the settings
     `monitoring.disk_low_free` and `monitoring.disk_low_percent` ask for.
+    One that cannot be measured is as it was last; if it never was, it is low, with `total` 0.
     """
 
     place: str

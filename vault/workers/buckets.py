@@ -26,7 +26,7 @@ class SharedBuckets(TokenBuckets):
         words = self._words
         tag = _tag(key)
         place = self._place(tag)
-        full_at = self._checked(words[place + 1], now) if words[place] == tag else now
+        full_at = self._capped(words[place + 1], now) if words[place] == tag else now
         wait = full_at - now - self._room
         if wait > 0:
             return wait

@@ -214,7 +214,7 @@ class Fleet:
     def confirm_clock(self) -> None:
         """Have all go on from the clock that an operator has confirmed."""
         for seat in self._seats:
-            seat.tell(SetClock(self._world.clock.value))
+            seat.tell(SetClock(self._world.clock.least))
 
     def connections(self) -> int:
         """How many are open, as of a second ago."""
@@ -303,7 +303,7 @@ class Fleet:
             vault=opening.vault,
             ceiling=opening.ceiling,
             epoch=opening.epoch,
-            floor=self._world.clock.value,
+            floor=self._world.clock.least,
         )
         try:
             answer = await seat.ask(order, OPEN_SECONDS)

@@ -50,7 +50,7 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     vault: str
     ceiling: Policy
     epoch: int  # a keyring below it was put back, and does not count
-    floor: int  # Unix ns, below which its clock does not answer: the leader's slewed clock
+    floor: int  # Unix ns, below which its clock does not answer: the leader's `SlewedClock.least`
 
     def __repr__(self) -> str:
         return f"Open(opening={self.opening})"

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.slewed_clock import EARLY, PLAUSIBLE, SECOND, SLACK, SlewedClock, is_early
+from actors.slewed_clock import EARLY, PLAUSIBLE, SECOND, SLACK, STOP, SlewedClock, is_early
 from actors.testing import FakeWorld
 
 DAY = 86_400
@@ -100,7 +100,10 @@ moves = st.lists(
 
 @given(moves)
 def test_latest_never_goes_below_a_true_time_that_was_known(steps: list[tuple[int, int, bool]]):
-    """For any readings and restarts; and it has gone no faster than twice the time."""
+    """For any readings and restarts; and it has gone no faster than twice the time.
+
+    But for a reading that is wrong at a restart by no more than `STOP`: that is made up for.
+    """
     world = FakeWorld()
     clock, begun, wrong = of(world), world.wall(), 0
     known, passed = clock.value, 0
@@ -114,12 +117,85 @@ def test_latest_never_goes_below_a_true_time_that_was_known(steps: list[tuple[in
         assert now >= world.wall()
         assert clock.latest() == now
         if not wrong:
-            assert truth <= now <= truth + passed * SECOND + SLACK
+            assert truth <= now <= truth + passed * SECOND + STOP + SLACK
         assert begun + passed * SECOND // 2 <= clock.value <= begun + 2 * passed * SECOND
         known = min(clock.floor, truth)
         if restarts:
             clock = SlewedClock(world.wall(), world.wall, world.uptime)
             clock.resume(known)
+
+
+def stopped(world: FakeWorld, clock: SlewedClock, seconds: int) -> SlewedClock:
+    """The clock of the next run, after a stop."""
+    start, shown = clock.value, clock.latest()
+    world.advance(seconds)
+    after = SlewedClock(world.wall(), world.wall, world.uptime)
+    after.resume(start, shown)
+    return after
+
+
+@given(st.integers(0, DAY), st.integers(-500 * DAY, 0), st.integers(0, 30 * DAY))
+def test_a_stop_of_a_day_revives_nothing(stop: int, back: int, later: int) -> None:
+    """The clock is set back right after it, and time goes on by half; also over another start."""
+    world = FakeWorld()
+    clock = stopped(world, of(world), stop)
+    begun = world.wall()
+    world.step_wall(back)
+    assert clock.latest() >= begun
+    world.advance(later)
+    assert clock.latest() >= begun + later * SECOND // 2
+    assert stopped(world, clock, 0).latest() >= begun + later * SECOND // 2
+
+
+@given(st.integers(DAY + 1, 7 * DAY), st.integers(-500 * DAY, 0))
+def test_a_stop_of_a_week_revives_nothing_once_it_was_shown(stop: int, back: int) -> None:
+    """From the next start on; the stop itself nobody can vouch for."""
+    world = FakeWorld()
+    clock = stopped(world, of(world), stop)
+    begun = clock.latest()
+    again = stopped(world, clock, 0)
+    world.step_wall(back)
+    assert again.latest() >= begun
+    assert again.value < begun  # what deletes by age goes on at the bounded rate
+
+
+@given(st.integers(7 * DAY + 1, 500 * DAY))
+def test_a_run_with_an_implausible_clock_leaves_no_trace_in_the_next(ahead: int) -> None:
+    """Though it had shown that time."""
+    world = FakeWorld()
+    clock = of(world)
+    world.step_wall(ahead)
+    clock = stopped(world, clock, 0)
+    assert clock.latest() == world.wall()
+    world.step_wall(-ahead)
+    assert 0 <= clock.latest() - world.wall() <= SLACK
+    assert stopped(world, clock, 60).latest() == world.wall()
+
+
+def test_a_start_with_a_clock_that_is_a_day_ahead_holds_until_it_is_confirmed() -> None:
+    """Nothing is deleted for it, and the time goes on by half meanwhile."""
+    world = FakeWorld()
+    clock, truth = of(world), world.wall()
+    world.step_wall(DAY)
+    clock = stopped(world, clock, 0)
+    world.step_wall(-DAY)
+    assert (clock.latest(), clock.now()) == (truth + STOP, truth)
+    world.advance(DAY // 2)
+    assert clock.latest() == truth + STOP + DAY // 4 * SECOND
+    clock.step()
+    assert clock.latest() == world.wall()
+
+
+@given(st.lists(st.booleans(), max_size=40))
+def test_wrong_starts_do_not_add_up(days: list[bool]) -> None:
+    """Each a day ahead of the one before: never more than a week and a day."""
+    world = FakeWorld()
+    clock, truth = of(world), world.wall()
+    for day in days:
+        world.step_wall(DAY * day)
+        clock = stopped(world, clock, 0)
+        assert truth == clock.value
+        assert clock.least <= truth + PLAUSIBLE + STOP
 
 
 @given(st.lists(st.integers(-500 * DAY, 500 * DAY), max_size=20))

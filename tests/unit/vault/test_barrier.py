@@ -269,13 +269,13 @@ async def test_an_orderly_stop_gives_back_what_was_not_used(vault: Vault) -> Non
     for number in (1, 2, 3):
         await vault.put(number=number)
     assert (vault.barrier.keyring_state["reserved"], await reopened(vault)) == (BLOCK, BLOCK)
-    await vault.barrier.return_unused()
+    await vault.barrier.store_use_count()
     assert (await vault.reserved(), await reopened(vault)) == (3, 3)
     with pytest.raises(UnavailableError, match="sealed"):
         await vault.put(number=4)
     with pytest.raises(UnavailableError, match="sealed"):
         here(vault, sealing)
-    await vault.barrier.return_unused()
+    await vault.barrier.store_use_count()
     assert await vault.reserved() == 3
 
 
@@ -292,8 +292,30 @@ async def test_what_is_sealed_beside_an_orderly_stop_is_counted_or_refused(vault
 
     await vault.barrier.commit(twice, seals=1)
     assert len(made) == 2
-    await vault.barrier.return_unused()
+    await vault.barrier.store_use_count()
     assert await vault.reserved() == 1 + 2
+    with pytest.raises(UnavailableError, match="sealed"):
+        sealing(held[0])
+
+
+@pytest.mark.parametrize("more", [0, 2])
+async def test_an_orderly_stop_stores_what_was_used_beyond_the_reservation(
+    vault: Vault, more: int
+) -> None:
+    """All that was reserved counts as used, and more has happened; nothing is sealed behind it."""
+    await vault.put()
+    barrier = Barrier(vault.store, vault.keyring, ROOT_KEY, vault.world)
+    await barrier.open()
+    held: list[VaultTx] = []
+
+    def beyond(tx: VaultTx) -> None:
+        held.append(tx)
+        for number in range(1, more + 1):
+            tx.seal("i", number, b"1")
+
+    await barrier.commit(beyond)
+    await barrier.store_use_count()
+    assert (await vault.reserved(), await reopened(vault)) == (BLOCK + more, BLOCK + more)
     with pytest.raises(UnavailableError, match="sealed"):
         sealing(held[0])
 
@@ -312,7 +334,7 @@ async def test_a_stop_whose_count_is_not_stored_counts_as_a_crash(vault: Vault) 
 
     vault.store.commit = lost  # type: ignore[method-assign,assignment]  # a full disk
     with pytest.raises(UnavailableError, match="store_full"):
-        await vault.barrier.return_unused()
+        await vault.barrier.store_use_count()
     assert (await vault.reserved(), await reopened(vault)) == (BLOCK, BLOCK)
     with pytest.raises(UnavailableError, match="sealed"):
         await vault.put(number=2)
@@ -323,7 +345,7 @@ async def test_a_larger_reservation_than_ours_is_not_given_back(vault: Vault) ->
     await vault.put()
     row = SystemRow(name="kek-uses/1", value=(5 * BLOCK).to_bytes(8))
     await vault.store.commit(lambda tx: tx.put(SYSTEM, row))
-    await vault.barrier.return_unused()
+    await vault.barrier.store_use_count()
     assert await vault.reserved() == 5 * BLOCK
 
 

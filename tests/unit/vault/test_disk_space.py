@@ -69,6 +69,7 @@ async def test_low_and_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
             disks.usage[tmp_path] = Usage(1000, free)
             if place == 0:
                 await nursery.start(watch.run, world)
+                await wait_all_tasks_blocked()
             else:
                 world.advance(EVERY)
                 await wait_all_tasks_blocked()
@@ -79,7 +80,7 @@ async def test_low_and_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     assert str(tmp_path / "vault.db") in caplog.text
 
 
-async def test_what_cannot_be_measured_is_left_out_and_told_once(
+async def test_what_was_never_measured_is_low_and_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The other places are measured all the same; a folder to be made counts where it will be."""
@@ -92,10 +93,63 @@ async def test_what_cannot_be_measured_is_left_out_and_told_once(
     watch = DiskWatch(places, Threshold(1000, 10), disks.measure)
     async with trio.open_nursery() as nursery:
         await nursery.start(watch.run, world)
+        await wait_all_tasks_blocked()
         world.advance(EVERY)
         await wait_all_tasks_blocked()
-        assert [(disk.place, disk.free) for disk in watch.disks] == [("anchor", 500)]
-        assert [record.message for record in caplog.records] == [
-            f"the free space cannot be measured: {there}: {stale.strerror}"
+        assert [(disk.place, disk.free, disk.low) for disk in watch.disks] == [
+            ("data", 0, True),
+            ("anchor", 500, False),
         ]
+        [record] = caplog.records
+        assert f"measured, and counts as it was last, or else as low: {there}" in record.message
         nursery.cancel_scope.cancel()
+
+
+async def test_what_cannot_be_measured_stays_as_it_was(tmp_path: Path) -> None:
+    """No alert ends for it, and the room that one needs to be over is still that of a low disk."""
+    disks, world = Disks(), FakeWorld()
+    stale = OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(tmp_path))
+    watch = DiskWatch({"data": tmp_path / "vault.db"}, Threshold(1000, 10), disks.measure)
+    disks.usage[tmp_path] = Usage(1000, 99)
+    seen = []
+    async with trio.open_nursery() as nursery:
+        await nursery.start(watch.run, world)
+        await wait_all_tasks_blocked()
+        for usage in (stale, Usage(1000, 101), stale, Usage(1000, 125), stale):
+            disks.usage[tmp_path] = usage
+            world.advance(EVERY)
+            await wait_all_tasks_blocked()
+            seen.append((watch.disks[0].free, watch.disks[0].low))
+        nursery.cancel_scope.cancel()
+    assert seen == [(99, True), (101, True), (101, True), (125, False), (125, False)]
+
+
+async def test_what_is_measured_at_last_has_the_usual_threshold(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was low for want of a measurement, not of room; and one that is low is told as such."""
+    disks, world = Disks(), FakeWorld()
+    stale = OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(tmp_path))
+    for usage, low in ((Usage(1000, 101), False), (Usage(1000, 99), True)):
+        watch = DiskWatch({"data": tmp_path / "vault.db"}, Threshold(1000, 10), disks.measure)
+        async with trio.open_nursery() as nursery:
+            disks.usage[tmp_path] = stale
+            await nursery.start(watch.run, world)
+            await wait_all_tasks_blocked()
+            disks.usage[tmp_path] = usage
+            world.advance(EVERY)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert watch.disks[0].low is low
+    assert "nearly full" in caplog.text
+
+
+async def test_what_is_switched_off_is_never_low(tmp_path: Path) -> None:
+    """Not for want of a measurement either."""
+    disks = Disks()
+    disks.usage[tmp_path] = OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(tmp_path))
+    watch = DiskWatch({"data": tmp_path / "vault.db"}, Threshold(1000, 0), disks.measure)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(watch.run, FakeWorld())
+        nursery.cancel_scope.cancel()
+    assert not watch.disks[0].low

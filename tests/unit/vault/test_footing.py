@@ -201,6 +201,24 @@ async def test_a_run_with_a_wrong_clock_leaves_no_trace_in_the_next(vault: Vault
     assert vault.world.now() == NOW
 
 
+@pytest.mark.parametrize("days", [1, 7])
+async def test_a_stop_revives_nothing_when_the_clock_is_set_back(vault: Vault, days: int) -> None:
+    """After a day at once, after a week from the next start on; deletions do not go by it."""
+    await vault.open()
+    vault.world = FakeWorld(now=NOW + days * DAY * SECOND)
+    await vault.open()
+    shown = vault.world.now()
+    if days > 1:
+        vault.world = FakeWorld(now=shown)
+        await vault.open()
+    vault.world.step_wall(-days * DAY)
+    assert vault.world.now() == shown
+    assert vault.world.clock.now() == NOW
+    vault.world = FakeWorld(now=NOW)
+    await vault.open()
+    assert vault.world.now() == shown
+
+
 async def test_a_reopening_does_not_go_back(vault: Vault) -> None:
     """The process knows better than the last mark."""
     await vault.open()

@@ -61,6 +61,16 @@ async def test_no_vault_is_made_that_could_not_be_opened(vault: Vault) -> None:
     assert len((await vault.gate.initialise(3, 2)).shares) == 3
 
 
+async def test_no_vault_is_made_whose_key_file_cannot_be_looked_for(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """It is told with the setting, not as an internal error."""
+    vault = Vault(nursery, FileRootKey(tmp_path / ("n" * 300) / "key"))
+    with pytest.raises(SetupError, match=r"encryption\.key_file"):
+        await vault.init()
+    assert vault.system.rows == {}
+
+
 async def test_init(vault: Vault) -> None:
     """Shares and root token are handed out once; the vault is sealed, and no share is stored."""
     made = await vault.init(5, 3)

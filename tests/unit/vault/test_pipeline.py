@@ -224,7 +224,10 @@ async def test_nothing_without_a_yes(parts: Parts, *, mutates: bool) -> None:
     assert parts.diary[2:] == ["decide read", "outcome denied"]
     event = parts.events[0]
     assert (event.code, event.rule, event.capability) == ("permission_denied", "p/rules[3]", "read")
-    assert caught.value.message == "permission denied: read on s/a is not allowed"
+    assert caught.value.message == (
+        "permission denied: read on s/a is not allowed; ask for a policy that allows it "
+        "(`freehold policy check` says what is missing)"
+    )
     assert caught.value.details == {"capability": "read", "path": "s/a"}
 
 
@@ -241,7 +244,7 @@ async def test_a_denied_upsert_does_not_tell_whether_the_secret_is_there(
     upsert = Handler(run=run, capability=create_or_update, on_secret=True)
     with pytest.raises(AuthorizationError) as caught:
         await parts.pipeline(op=upsert).run(op())
-    assert caught.value.message == "permission denied: create or update on s/a is not allowed"
+    assert "permission denied: create or update on s/a is not allowed;" in caught.value.message
     assert caught.value.details == {"capability": "create or update", "path": "s/a"}
     assert parts.events[0].capability == ("create" if row is None else "update")
 

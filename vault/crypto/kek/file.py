@@ -35,7 +35,7 @@ class FileRootKey:
 
         Raises `KeyFileError` as `load` and `create` do.
         """
-        if not self.path.exists():
+        if not self._exists():
             return NewRoot(self.create())
         key = self.load()
         if os.path.lexists(self._draft):  # looked at first: the volume may be read-only
@@ -46,6 +46,24 @@ class FileRootKey:
                     f"cannot remove {self._draft}, a draft of the key: {error.strerror}; remove it"
                 ) from error
         return NewRoot(key)
+
+    def require_place(self) -> None:
+        """Try whether `initialise` has a key to use or can make one. Raises `KeyFileError`."""
+        if not self._exists():
+            self.require_folder()
+
+    def _exists(self) -> bool:
+        try:
+            self.path.stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise KeyFileError(
+                f"cannot look for key file {self.path}: {error.strerror}; let the agent's user "
+                "search the folders above it, or set `encryption.key_file` to a file where it may "
+                "(with the systemd unit: /var/lib/freehold-key/root.key) and restart the agent"
+            ) from error
+        return True
 
     def require_folder(self) -> None:
         """Try whether files can be made beside this one. Raises `KeyFileError`, with the remedy."""

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 from functools import partial
+from typing import NoReturn
 
 import pytest
 import trio
@@ -110,6 +111,37 @@ async def test_refusals_are_worded_by_the_owner(nursery: trio.Nursery, clock: Cl
     assert data.startswith(b"HTTP/1.1 400 Bad Request\r\nx-refused: yes\r\n")
     assert data.endswith(b"<no>")
     assert [(status, code) for status, code, _ in asked] == [(400, "bad_host")]
+
+
+async def test_a_refusal_of_what_was_not_read_does_not_wait_for_ever(
+    nursery: trio.Nursery, clock: Clock
+) -> None:
+    """An application that does not answer: 503, and who has left holds no connection."""
+    waiting, over = trio.Event(), trio.Event()
+
+    def told(connections: int) -> None:
+        if not connections:
+            over.set()
+
+    async def refuse_unread(error: object, client: object) -> NoReturn:
+        waiting.set()
+        await trio.sleep_forever()
+        raise AssertionError
+
+    limits = Limits(linger_seconds=1)
+    handle = await start(
+        nursery, hello, refuse_unread=refuse_unread, limits=limits, on_connections=told
+    )
+    gone = await dial(handle)
+    await gone.send_all(b"BAD\r\n\r\n")
+    await waiting.wait()
+    await gone.aclose()
+    async with await dial(handle) as stream:
+        await stream.send_all(b"BAD\r\n\r\n")
+        with trio.fail_after(60):
+            assert (await rest(stream)).startswith(b"HTTP/1.1 503 ")
+    with trio.fail_after(60):
+        await over.wait()
 
 
 async def test_connections_are_counted_and_told(nursery: trio.Nursery, clock: Clock) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.authz.limits import RateLimits, TokenBuckets
+from vault.authz.limits import SKEW, RateLimits, TokenBuckets
 from vault.errors import RateLimitError
 
 SECOND = 10**9
@@ -78,9 +78,20 @@ def test_rate_limits_raise() -> None:
     assert caught.value.details["retry_after"] == 3
 
 
-def test_a_clock_that_was_ahead_empties_no_bucket() -> None:
-    """When it is right again."""
+def test_a_clock_that_was_ahead_closes_no_bucket() -> None:
+    """When it is right again; nor does it fill one."""
     buckets = TokenBuckets(rate=1, burst=2)
     for _ in range(3):
         buckets.take("k", 10**6 * SECOND)
-    assert [buckets.take("k", 0) for _ in range(3)] == [0, 0, SECOND]
+    taken = [buckets.take("k", now) for now in (0, 0, SECOND, SECOND)]
+    assert taken == [0, SECOND, 0, SECOND]
+
+
+@given(
+    st.integers(1, 50), st.integers(1, 20), st.lists(st.integers(0, SKEW), min_size=1, max_size=80)
+)
+def test_a_clock_that_goes_back_fills_no_bucket(rate: int, burst: int, instants: list[int]) -> None:
+    """Readings in any order, as of several processes: no more pass than in their whole stretch."""
+    buckets = TokenBuckets(rate, burst)
+    passed = sum(buckets.take("k", now) == 0 for now in instants)
+    assert passed <= burst + (max(instants) - min(instants)) * rate / SECOND + 1e-6

@@ -77,7 +77,7 @@ def test_a_closed_counter_takes_no_use() -> None:
     assert counter.take(3) is None
     counter.owe(2)
     assert (counter.close(), counter.reserved) == (5, BLOCK)
-    with pytest.raises(CounterClosed):
+    with pytest.raises(CounterClosed, match="unseal it and repeat"):
         counter.take()
     with pytest.raises(CounterClosed):
         counter.owe(1)

@@ -125,6 +125,67 @@ async def test_any_caller_may_ask_for_himself(house: House) -> None:
         assert await own(near, **supposed) == refused
 
 
+async def ask(house: House, by: Identity, path: str, capability: str = "read") -> Decision:
+    """What any caller is told of himself."""
+    asked = DryRun(capability=capability, path=path)
+    found: Decision = await house.do("policy.check", "sys/policies-dry-run", asked, by=by)
+    return found
+
+
+PCI = {"type": "tags", "any": ["pci"]}
+FAR = {"type": "source_network", "networks": ["198.51.100.0/24"]}
+
+
+@pytest.mark.parametrize("capability", ["read", "update", "delete", "read_metadata"])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [{"conditions": [PCI, FAR]}],
+        [{"conditions": [{**PCI, "not": True}, FAR]}],
+        [{"conditions": [{"type": "metadata", "key": "owner", "equals": "bob"}, FAR]}],
+        [{}, {"effect": "deny", "conditions": [PCI]}],
+        [{"conditions": [PCI], "capabilities": ["update", "delete"]}],
+        [{"conditions": [FAR]}, {"effect": "deny", "conditions": [PCI]}],
+    ],
+)
+async def test_a_check_tells_nothing_of_a_secret_that_the_caller_may_not_read(
+    house: House, rules: list[dict[str, Any]], capability: str
+) -> None:
+    """One that is there and tagged is told of as one that is not there."""
+    whole = {"effect": "allow", "paths": ["s/*"], "capabilities": ["read", "update"]}
+    document = {"rules": [whole | rule for rule in rules]}
+    await house.do("policy.write", AT, WritePolicy(document=document))
+    await house.write("s/tagged", tags=["pci"], metadata={"owner": "bob"})
+    who = Identity(id="w", name="w", method=Method.TOKEN, policies=("app",))
+    tagged, absent = [await ask(house, who, path, capability) for path in ("s/tagged", "s/none")]
+    assert tagged == absent
+
+
+async def test_a_check_of_a_secret_that_the_caller_may_read_is_whole(house: House) -> None:
+    """By its tags; and for who may do a dry run, of any."""
+    who = await house.allow("app", "s/*", capabilities=("read", "delete"), conditions=[PCI])
+    for path, tags in (("s/tagged", ["pci"]), ("s/plain", ["open"])):
+        await house.write(path, tags=tags)
+    assert (await ask(house, who, "s/tagged")).allowed
+    assert (await ask(house, who, "s/tagged", "delete")).allowed
+    refused = await ask(house, who, "s/plain")
+    assert refused == await ask(house, who, "s/none")
+    assert "depends on the secret" in refused.missing[0]
+    await house.allow("tester", "sys/policies-dry-run", capabilities=("read",))
+    refused = await ask(house, replace(who, policies=("app", "tester")), "s/plain")
+    assert refused.missing == ("app/rules[0]: condition tags does not hold",)
+
+
+async def test_a_check_of_a_denial_says_that_it_depends_on_the_secret(house: House) -> None:
+    """And a list, which asks for no facts, is as it would be."""
+    denial = {"effect": "deny", "paths": ["s/*"], "capabilities": ["read"], "conditions": [PCI]}
+    await house.do("policy.write", AT, WritePolicy(document={"rules": [READ, denial]}))
+    who = Identity(id="w", name="w", method=Method.TOKEN, policies=("app",))
+    refused = await ask(house, who, "s/none")
+    assert (refused.rule, "depends on the secret" in refused.missing[1]) == ("app/rules[1]", True)
+    assert (await ask(house, who, "s/", "list")).allowed
+
+
 async def test_a_dry_run_names_policies_that_do_not_exist(house: House) -> None:
     """They add nothing; a draft is there."""
     await house.allow("app", "s/*", capabilities=("read",))

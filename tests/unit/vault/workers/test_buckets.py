@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.vault.workers.pages import new_page
-from vault.authz.limits import TokenBuckets
+from vault.authz.limits import SKEW, TokenBuckets
 from vault.model.instant import SECOND
 from vault.workers import page
 from vault.workers.buckets import SharedBuckets
@@ -37,9 +37,21 @@ def test_more_callers_than_places() -> None:
     assert shared.take(last, 3 * page.BUCKETS) > 0
 
 
-def test_a_clock_that_was_ahead_empties_no_bucket() -> None:
-    """When it is right again."""
+def test_a_clock_that_was_ahead_closes_no_bucket() -> None:
+    """When it is right again; nor does it fill one."""
     shared = SharedBuckets(new_page(), rate=1, burst=2)
     for _ in range(3):
         shared.take("a", 10**6 * SECOND)
-    assert [shared.take("a", SECOND) for _ in range(3)] == [0, 0, SECOND]
+    taken = [shared.take("a", now) for now in (SECOND, SECOND, 2 * SECOND, 2 * SECOND)]
+    assert taken == [0, SECOND, 0, SECOND]
+
+
+@given(st.integers(0, SKEW), st.lists(st.booleans(), min_size=20, max_size=60))
+def test_processes_whose_clocks_differ_fill_no_bucket_for_each_other(
+    behind: int, turns: list[bool]
+) -> None:
+    """All at one moment: together they take as much as one of them, and what the clocks differ."""
+    memory, now = new_page(), 100 * SECOND
+    ahead, late = (SharedBuckets(memory, rate=1, burst=4) for _ in range(2))
+    taken = [ahead.take("a", now) if one else late.take("a", now - behind) for one in turns]
+    assert taken.count(0) <= 4 + behind // SECOND + 1

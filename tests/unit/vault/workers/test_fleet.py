@@ -12,6 +12,7 @@ import pytest
 import trio
 import trio.testing
 
+from actors.slewed_clock import SECOND
 from actors.testing import FakeWorld
 from tests.unit.vault.workers.seats import FakeWorker, FakeZygote, NoEdge, zygote
 from vault.audit.layout import Layout
@@ -166,7 +167,10 @@ async def test_all_workers_hear_of_a_confirmed_clock() -> None:
             nursery.start_soon(serve)
             await nursery.start(run, stage.fleet)
             await trio.testing.wait_all_tasks_blocked()
+            now, clock = stage.world.wall(), stage.world.clock
+            clock.resume(now - 3600 * SECOND)  # after a stop of an hour
+            assert clock.value < clock.least == now
             stage.fleet.confirm_clock()
             with trio.fail_after(PATIENCE):
-                assert await lanes[0].receive() == SetClock(stage.world.clock.value)
+                assert await lanes[0].receive() == SetClock(now)
             nursery.cancel_scope.cancel()

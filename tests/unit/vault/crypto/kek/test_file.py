@@ -171,6 +171,25 @@ def test_a_start_that_failed_leaves_nothing_in_the_way(
     assert FileRootKey(tmp_path / "key").load() == key
 
 
+def test_a_folder_that_cannot_be_searched_is_told_with_its_remedy(tmp_path: Path) -> None:
+    """Whoever asks for a vault, or for its key, hears of the setting."""
+    file = FileRootKey(tmp_path / ("n" * 300) / "key")
+    for asked in (file.require_place, file.initialise):
+        with pytest.raises(KeyFileError, match=r"cannot look for key file .*encryption\.key_file"):
+            asked()
+
+
+def test_a_place_for_a_key_has_one_or_can_get_one(tmp_path: Path) -> None:
+    """One that is there is not written to, nor is anything beside it."""
+    file = FileRootKey(tmp_path / "key")
+    file.require_place()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyFileError, match="let the agent's user write"):
+        FileRootKey(tmp_path / "none" / "key").require_place()
+    file.create()
+    file.require_place()
+
+
 def test_a_key_that_has_two_names_loses_the_first(tmp_path: Path) -> None:
     """A start that ended between naming it and removing the other name."""
     key = FileRootKey(tmp_path / "key").create()
