@@ -30,7 +30,7 @@ from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout
 from vault.audit.recovery import Recovered, recover
 from vault.audit.retention import Retention
-from vault.barrier import KEYRING_ROW
+from vault.barrier import KEYRING_ROW, RowGuard
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, UnavailableError, VaultError
@@ -197,7 +197,7 @@ async def find_footing(
     keys, file = AnchoringKeys(keyring), AnchorFile(places.anchor)
     foreign_writes = await world.run_sync(backend.foreign_writes)
     found = await world.run_sync(_log_end, places.log, audit, keyring.vault)
-    there = There(backend, file, found, keyring.epoch)
+    there = There(backend, RowGuard(keyring), file, found, keyring.epoch)
     standing = await world.run_sync(stand, there, keys, world.wall())
     if standing.accepted:
         keyring = keyring.raised(standing.epoch)

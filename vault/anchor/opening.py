@@ -12,13 +12,14 @@ from vault.anchor.file import AnchorFile
 from vault.anchor.judge import Finding, Seen, commits_known, epoch_known, judge
 from vault.anchor.keys import AnchorKeys
 from vault.anchor.mark import MARK_ROW, Base, base_of
-from vault.anchor.rows import Totals, count
+from vault.anchor.rows import Totals, count, count_macs, forged
 from vault.anchor.state import Anchor, Mark, decode
 from vault.audit.recovery import Recovered
 from vault.audit.retention import Notice
 from vault.errors import TamperedError, UnavailableError
 from vault.model.instant import parse_rfc3339
-from vault.store.interface import Backend
+from vault.store.guard import Guard
+from vault.store.interface import Backend, Session
 from vault.store.tables import SYSTEM
 
 ADVICE: Final = (
@@ -40,16 +41,20 @@ class Standing:
     time: int = 0  # Unix ns, of the last commit as the agent had it; nothing goes by it
     slewed: int = 0  # of the `SlewedClock`; 0: it begins with the machine's
     notice: Notice | None = None
-    adopts: bool = False  # the rows of `system` as they are, once: the mark is of an older program
+    adopts: bool = False  # the mark is of an older program: the first commit writes one of ours
     accepted: tuple[Finding, ...] = ()
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """What an opening finds: the database, the anchor, the log's end, and the keyring's epoch."""
+    """What an opening finds: the database, the anchor, the log's end, and the keyring's epoch.
+
+    `guard` knows the rows that this vault wrote.
+    """
 
     backend: Backend
+    guard: Guard
     anchor: AnchorFile
     found: Recovered
     epoch: int
@@ -72,7 +77,7 @@ def stand(there: There, keys: AnchorKeys, now: int) -> Standing:
         raise TamperedError(findings[0].code, f"{what}. {ADVICE}")
     if accepted is not None:
         return _after(seen, totals, there.found, findings, accepted)
-    adopts = seen.mark is None or not seen.mark.covers_system
+    adopts = seen.mark is None or not seen.mark.covers_keys
     return Standing(
         epoch=there.epoch,
         base=Base(seen.mark.commits if seen.mark else 0, totals),
@@ -99,14 +104,12 @@ def _look(there: There, keys: AnchorKeys) -> tuple[Seen, bytes, Totals]:
         session.inspect()  # of the same view as the totals
         row = session.get(SYSTEM, (MARK_ROW,))
         totals = count(session, keys)
-    if row is not None:
-        try:
-            mark = decode(row.value, Mark, keys)
-            is_whole = mark.covers_system
-            known = totals if is_whole else totals.without(SYSTEM)
-            changed = known.differing(base_of(mark, keys).totals)
-        except ValueError as error:
-            mark_fault = str(error)
+        if row is not None:
+            try:
+                mark = decode(row.value, Mark, keys)
+                changed = _changed(session, totals, mark, keys, there.guard)
+            except ValueError as error:
+                mark_fault = str(error)
     anchored, anchor_fault = _read(there.anchor, keys)
     seen = Seen(
         epoch=there.epoch,
@@ -119,6 +122,21 @@ def _look(there: There, keys: AnchorKeys) -> tuple[Seen, bytes, Totals]:
         anchor_fault=anchor_fault,
     )
     return seen, b"" if row is None else row.value, totals
+
+
+def _changed(
+    session: Session, totals: Totals, mark: Mark, keys: AnchorKeys, guard: Guard
+) -> list[str]:
+    """The tables that are not as the mark says, by name. Raises `ValueError`.
+
+    A mark of an older program says nothing of the rows' keys, so then each row is read and checked.
+    """
+    known = base_of(mark, keys).totals
+    if mark.covers_keys:
+        return totals.differing(known)
+    old = count_macs(session, keys)
+    changed = (old if mark.covers_system else old.without(SYSTEM)).differing(known)
+    return sorted({*changed, *forged(session, guard)})
 
 
 def _read(anchor: AnchorFile, keys: AnchorKeys) -> tuple[Anchor | None, str]:

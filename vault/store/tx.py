@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct
 
-from vault.store.cache import MISSING, Cache, Touched
+from vault.store.cache import MISSING, Cache, Stamped, Touched
 from vault.store.guard import SEALED, Guard, checked, stamped
 from vault.store.interface import Backend, ConstraintError, Session, Writes
 from vault.store.query import arrange, check
@@ -128,13 +128,14 @@ class Batch:
         writes.counts.update({t: list(rows.values()) for t, rows in self._counted.items() if rows})
         return writes
 
-    def exchanged(self) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
-        """By guarded table: the stamps of rows that go, and of those that come in their place."""
+    def exchanged(self) -> dict[Table[Any], tuple[list[Stamped], list[Stamped]]]:
+        """By guarded table: keys and stamps of rows that go, and of those that come for them."""
         stamps = {}
         for table, rows in self._above.items():
             if table.guarded:
-                gone = list(self._old_stamps(table, rows).values())
-                stamps[table] = gone, [row.mac for row in rows.values() if row is not None]
+                gone = list(self._old_stamps(table, rows).items())
+                come = [(key, row.mac) for key, row in rows.items() if row is not None]
+                stamps[table] = gone, come
         return stamps
 
     def replaced(self, table: Table[R]) -> dict[Key, tuple[R | None, R | None]]:

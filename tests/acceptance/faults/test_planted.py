@@ -184,3 +184,25 @@ def test_who_reads_the_file_or_copies_it_is_no_stranger(agent: Agent, folder: Pa
             token(agent)
     with running(agent):
         assert told(agent) == []
+
+
+RENAMES: Final = {
+    "a role": "UPDATE roles SET name = 'zz' WHERE name = 'restricted'",
+    "a policy": "UPDATE policies SET name = 'zz' WHERE name = 'denying'",
+    "a key of another type": "UPDATE roles SET name = CAST(name AS BLOB)",
+    "a user": "UPDATE users SET id = 'zz'",
+}
+
+
+@pytest.mark.parametrize("statement", RENAMES.values(), ids=RENAMES.keys())
+def test_a_row_under_another_key_keeps_the_vault_shut(agent: Agent, statement: str) -> None:
+    """Its MAC is the same and nobody finds it: a denial by role would be gone."""
+    rule = {"effect": "deny", "paths": ["secret/*"], "capabilities": ["read"]}
+    with running(agent):
+        assert agent.call("PUT", "/api/v1/policies/denying", {"rules": [rule]}).status == 200
+        role = {"policies": ["denying"]}
+        assert agent.call("PUT", "/api/v1/roles/restricted", role).status == 200
+        user = {"username": "ann", "roles": ["restricted"]}
+        assert agent.call("POST", "/api/v1/users", user).status in {200, 201}
+    execute(agent, statement)
+    assert CODE.findall(agent.refused_start()) == ["storage_rows_changed"]
