@@ -139,6 +139,15 @@ class Committer:
                 ask = begin()
             return ask(session)
 
+    def forget(self) -> None:
+        """Whatever is held of the database may be wrong, in this process and those that follow it.
+
+        No commit of ours is under way, so what they are told of one is not mixed up with this.
+        """
+        with self._turn:
+            self._cache.clear()
+            self._counts.endings.note_all()
+
     def close(self) -> None:
         """Wait for the transaction that is under way; no other one begins."""
         with self._turn:

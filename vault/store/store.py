@@ -241,6 +241,10 @@ class Store:
         """See `Backend`. Raises `BackendError`."""
         return await self._in_thread(self._backend.foreign_writes)
 
+    async def forget(self) -> None:
+        """See `Committer`: each row is read anew, and what was made of rows is made anew."""
+        await self._in_thread(self._committer.forget)
+
     async def inspect(self, begin: Callable[[], Callable[[Session], T]]) -> T:
         """See `Committer`: a view of the database as our last commit has left it."""
         return await self._in_thread(self._committer.inspect, begin)

@@ -206,3 +206,23 @@ def test_a_row_under_another_key_keeps_the_vault_shut(agent: Agent, statement: s
         assert agent.call("POST", "/api/v1/users", user).status in {200, 201}
     execute(agent, statement)
     assert CODE.findall(agent.refused_start()) == ["storage_rows_changed"]
+
+
+def test_a_row_that_was_there_for_a_moment_does_not_count_for_ever(agent: Agent) -> None:
+    """A revoked token is put back, used and taken out again: nothing may remember it."""
+    with running(agent):
+        made = agent.call("POST", "/v1/auth/token/create", {"ttl": "1h"}).json["auth"]
+        row = row_of(agent, "tokens", "accessor", made["accessor"])
+        revoke = ("POST", "/v1/auth/token/revoke", {"token": made["client_token"]})
+        assert agent.call(*revoke).status == 204
+    with running(agent):  # nobody remembers that it is gone
+        with closing(sqlite3.connect(agent.database, isolation_level=None, timeout=30)) as database:
+            slots = ", ".join("?" * len(row))
+            database.execute(f"INSERT INTO tokens VALUES ({slots})", row)  # noqa: S608
+            for _ in range(4):
+                works(agent, made["client_token"])
+            database.execute("DELETE FROM tokens WHERE accessor = ?", [made["accessor"]])
+        await_true(lambda: b"foreign_write" in agent.audit_log.read_bytes())
+        await_true(lambda: not works(agent, made["client_token"]))
+        for _ in range(4):  # whichever worker answers
+            assert not works(agent, made["client_token"])
