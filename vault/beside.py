@@ -16,6 +16,7 @@ from vault.handlers.access import AccessCounters
 from vault.mutations import Mutations
 from vault.store.cache import Cache, CacheConfig
 from vault.store.committer import Mark
+from vault.store.row_index import Memory, OwnMemory
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Beside(Protocol):
 
     def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
         """Cache and mark for the store that writes, so that they hear of each change."""
+        ...
+
+    def rows(self) -> Memory:
+        """Where the index of rows lies, which they read, too."""
         ...
 
     def end(self, layout: Layout) -> SharedEnd | None:
@@ -74,6 +79,10 @@ class Nobody:
     def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
         """As they are."""
         return config, mark
+
+    def rows(self) -> Memory:
+        """In memory of its own."""
+        return OwnMemory()
 
     def end(self, layout: Layout) -> SharedEnd | None:  # noqa: ARG002
         """Nobody else writes."""

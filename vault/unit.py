@@ -89,6 +89,7 @@ from vault.pipeline import Following, Pipeline, stored_facts
 from vault.root_key import RootKey
 from vault.store.cache import CacheConfig
 from vault.store.inspection import inspecting_database
+from vault.store.row_index import RowIndex
 from vault.store.shelf import Policy
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
@@ -158,10 +159,14 @@ async def open_unit(
     if not by_person:
         footing.need_person(accepts=bool(parts.dev_token))
     keyring, keeper = footing.keyring, footing.keeper
+    rows = await world.run_sync(RowIndex, parts.beside.rows(), footing.standing.rows)
+    footing.standing.rows.clear()
     cache, mark = parts.beside.fenced(footing.marker, cache_config(parts.settings.cache))
     async with (
         keeping(keeper),
-        open_store(parts.backend, RowGuard(keyring), world, cache=cache, mark=mark) as store,
+        open_store(
+            parts.backend, RowGuard(keyring), world, cache=cache, mark=mark, index=rows
+        ) as store,
         footing.taken(store, root_key),
         _open_audit(parts, keyring, store, footing) as (audit, index),
         inspecting(*_log(parts, keyring, footing), world) as inspection,

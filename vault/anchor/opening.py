@@ -3,7 +3,7 @@
 Blocks. All authority rows are summed up with it: about 1.5 s for a million of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from vault.anchor import acceptance
@@ -20,6 +20,7 @@ from vault.errors import TamperedError, UnavailableError
 from vault.model.instant import parse_rfc3339
 from vault.store.guard import Guard
 from vault.store.interface import Backend, Session
+from vault.store.row_index import Collected
 from vault.store.tables import SYSTEM
 
 ADVICE: Final = (
@@ -44,6 +45,8 @@ class Standing:
     adopts: bool = False  # the mark is of an older program: the first commit writes one of ours
     accepted: tuple[Finding, ...] = ()
     why: str = ""
+    rows: Collected = field(default_factory=Collected)
+    """The authority rows that were summed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def stand(there: There, keys: AnchorKeys, now: int) -> Standing:
     `UnavailableError` (`anchor_unavailable`) and what the backend raises.
     """
     try:
-        seen, written, totals = _look(there, keys)
+        seen, written, totals, rows = _look(there, keys)
         findings = judge(seen)
         accepted = acceptance.read(there.anchor.path, now) if findings else None
     except OSError as error:
@@ -76,7 +79,7 @@ def stand(there: There, keys: AnchorKeys, now: int) -> Standing:
         what = "; ".join(finding.what for finding in findings)
         raise TamperedError(findings[0].code, f"{what}. {ADVICE}")
     if accepted is not None:
-        return _after(seen, totals, there.found, findings, accepted)
+        return replace(_after(seen, totals, there.found, findings, accepted), rows=rows)
     adopts = seen.mark is None or not seen.mark.covers_keys
     return Standing(
         epoch=there.epoch,
@@ -86,6 +89,7 @@ def stand(there: There, keys: AnchorKeys, now: int) -> Standing:
         anchored=seen.anchor is not None,
         sealed_at=_sealed_at(seen),
         adopts=adopts,
+        rows=rows,
         **_times(seen, there.found),
     )
 
@@ -98,12 +102,13 @@ def unavailable(error: OSError) -> UnavailableError:
     )
 
 
-def _look(there: There, keys: AnchorKeys) -> tuple[Seen, bytes, Totals]:
+def _look(there: There, keys: AnchorKeys) -> tuple[Seen, bytes, Totals, Collected]:
+    rows = Collected()
     mark, mark_fault, changed = None, "", list[str]()
     with there.backend.read() as session:
         session.inspect()  # of the same view as the totals
         row = session.get(SYSTEM, (MARK_ROW,))
-        totals = count(session, keys)
+        totals = count(session, keys, rows)
         if row is not None:
             try:
                 mark = decode(row.value, Mark, keys)
@@ -121,7 +126,7 @@ def _look(there: There, keys: AnchorKeys) -> tuple[Seen, bytes, Totals]:
         anchor=anchored,
         anchor_fault=anchor_fault,
     )
-    return seen, b"" if row is None else row.value, totals
+    return seen, b"" if row is None else row.value, totals, rows
 
 
 def _changed(

@@ -19,6 +19,7 @@ from vault.errors import TamperedError
 from vault.model.records import SystemRow
 from vault.store.guard import Guard
 from vault.store.interface import Session
+from vault.store.row_index import Collected
 from vault.store.table import Key, Query, Table
 from vault.store.tables import ALL, SYSTEM
 from vault.store.tx import Batch
@@ -69,9 +70,20 @@ class Totals:
         return cls({name: int.from_bytes(total) for name, total in sums.items()})
 
 
-def count(session: Session, keys: AnchorKeys) -> Totals:
-    """The totals of what is stored: reads key and MAC of every authority row, and `SYSTEM`."""
-    return _count(session, keys, _stamp)
+def count(session: Session, keys: AnchorKeys, rows: Collected | None = None) -> Totals:
+    """The totals of what is stored: reads key and MAC of every authority row, and `SYSTEM`.
+
+    The authority rows are added to `rows`.
+    """
+    if rows is None:
+        return _count(session, keys, _stamp)
+    add = rows.add
+
+    def stamp(table: Table[Any], key: Key, mac: bytes) -> bytes:
+        add(table, key, mac)
+        return _stamp(table, key, mac)
+
+    return _count(session, keys, stamp)
 
 
 def count_macs(session: Session, keys: AnchorKeys) -> Totals:

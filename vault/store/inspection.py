@@ -127,6 +127,8 @@ class _Foreign:
         return self._sealed
 
     async def _look(self) -> None:
+        if (found := self._store.finding) is not None:
+            raise found
         now = await self._store.foreign_writes()
         if now != self._seen:
             self._seen, self._uncounted = now, True

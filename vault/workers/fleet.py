@@ -94,6 +94,10 @@ class Fleet:
         )
         return cache, FencingMark(mark, cache)
 
+    def rows(self) -> page.SharedRows:
+        """The index of rows, which the workers read."""
+        return page.SharedRows(self._page)
+
     def end(self, layout: Layout) -> SharedEnd:
         """The end of the audit log, where the workers write, too."""
         return SharedEnd(self._page.end, layout.head, evict=self._evict)

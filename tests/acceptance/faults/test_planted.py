@@ -226,3 +226,64 @@ def test_a_row_that_was_there_for_a_moment_does_not_count_for_ever(agent: Agent)
         await_true(lambda: not works(agent, made["client_token"]))
         for _ in range(4):  # whichever worker answers
             assert not works(agent, made["client_token"])
+
+
+SHARED: Final = ("-shm", "-wal")
+
+
+@pytest.mark.parametrize("policies", [["default"], ["root"]], ids=["a token", "a root token"])
+def test_a_row_that_is_put_back_past_sqlite(agent: Agent, policies: list[str]) -> None:
+    """Log and index of SQLite are put back as they were: no number tells that somebody wrote.
+
+    The revoked token is never served, and asking for it seals the vault.
+    """
+    with running(agent):
+        made = agent.call("POST", "/v1/auth/token/create", {"policies": policies}).json["auth"]
+        row = row_of(agent, "tokens", "accessor", made["accessor"])
+        revoke = ("POST", "/v1/auth/token/revoke", {"token": made["client_token"]})
+        assert agent.call(*revoke).status == 204
+    with running(agent):
+        with closing(sqlite3.connect(agent.database, isolation_level=None, timeout=30)) as database:
+            database.execute("SELECT count(*) FROM tokens").fetchone()  # maps both
+            files = [agent.database.with_name(agent.database.name + end) for end in SHARED]
+            before = [file.read_bytes() for file in files]
+            database.execute("PRAGMA wal_autocheckpoint=0")
+            slots = ", ".join("?" * len(row))
+            database.execute(f"INSERT INTO tokens VALUES ({slots})", row)  # noqa: S608
+            for _ in range(4):
+                assert not works(agent, made["client_token"])
+            for file, content in zip(files, before, strict=True):
+                with file.open("r+b") as opened:
+                    opened.write(content)
+                    if file.suffix.endswith("-wal"):
+                        opened.truncate()
+        await_true(lambda: agent.call("GET", "/v1/auth/token/lookup-self").status == 503)
+        assert not works(agent, made["client_token"])
+    with running(agent):  # its rows are as they should be
+        codes = {event["code"] for event in told(agent)}
+        assert codes & {"row_tampered", "storage_rows_changed"}
+        assert not works(agent, made["client_token"])
+
+
+def test_a_row_that_is_hidden_for_a_moment(agent: Agent) -> None:
+    """A role is taken out of the file, and with it a denial: nobody is told that there is none."""
+    denying = {"effect": "deny", "paths": ["secret/a"], "capabilities": ["read"]}
+    allowing = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
+    with running(agent):
+        assert agent.call("POST", "/v1/secret/data/a", {"data": {"k": "v"}}).status == 200
+        for name, rule in (("denying", denying), ("allowing", allowing)):
+            assert agent.call("PUT", f"/api/v1/policies/{name}", {"rules": [rule]}).status == 200
+        role = {"policies": ["denying"]}
+        assert agent.call("PUT", "/api/v1/roles/restricted", role).status == 200
+        user = {"username": "ann", "roles": ["restricted"], "policies": ["allowing"]}
+        assert agent.call("POST", "/api/v1/users", user).status in {200, 201}
+        key = agent.call("POST", "/api/v1/keys", {"user": "ann", "name": "k"}).json["key"]
+        read = ("GET", "/api/v1/secrets/secret/a")
+        assert agent.call(*read, token=key).status == 403
+    with running(agent):
+        execute(agent, "UPDATE roles SET name = 'zz'")
+        for _ in range(4):
+            assert agent.call(*read, token=key).status != 200
+        execute(agent, "UPDATE roles SET name = 'restricted'")
+        for _ in range(4):
+            assert agent.call(*read, token=key).status != 200
