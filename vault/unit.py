@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from actors import Node, World
 from actors.periodic import Job, working
 from protocols.link.vocabulary import AlertCode
+from vault.anchor.aftermath import foreign_write_event
 from vault.anchor.keeper import Keeper, keeping
 from vault.audit.broker import Broker, open_audit
 from vault.audit.feed import Follower
@@ -188,6 +189,7 @@ async def open_unit(
         trouble = partial(_trouble, inspection, keeper, index)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
         tampered = partial(_alert, parts, AlertCode.STORE_TAMPERED)
+        await index.warn(partial(_index_changed, parts, audit))
         watch = DatabaseWatch(footing.marker, audit, seal.want_seal, world, tampered)
         async with (
             _lent(parts, footing, barrier, wired.book),
@@ -228,6 +230,12 @@ async def _found(parts: Parts, keyring: Keyring) -> Footing:
     for finding in found.standing.accepted[:1]:
         _alert(parts, alert_of(finding.code))
     return found
+
+
+async def _index_changed(parts: Parts, audit: Broker, what: str) -> None:
+    """As an alert, to all who hear of one. Raises `UnavailableError`."""
+    _alert(parts, AlertCode.STORE_TAMPERED)
+    await audit.record(foreign_write_event("audit_index_tampered", what, parts.world))
 
 
 def _alert(parts: Parts, code: AlertCode) -> None:
@@ -440,9 +448,18 @@ async def _open_audit(
     config = AuditConfig(rotation_bytes=settings.audit.rotation_size)
     sink = FileSink(settings.audit_log, durability=settings.audit.durability)
     footing.marker.end = end = parts.beside.end(sink.layout)
+    keys = audit_keys(keyring)
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(
-            open_index(store, AUDIT, sink.layout, keyring.vault, world, end=end)
+            open_index(
+                store,
+                AUDIT,
+                sink.layout,
+                keyring.vault,
+                world,
+                mac=audit_keys(keyring).mac,
+                end=end,
+            )
         )
         followers: list[Follower] = [footing.keeper, index, *parts.seam.followers]
         syslog: Syslog | None = None
@@ -452,7 +469,6 @@ async def _open_audit(
             followers.append(syslog)
             dropped = syslog.statistics
             parts.metrics.count(syslog_dropped=lambda: float(dropped().dropped))
-        keys = audit_keys(keyring)
         opening = open_audit(
             config, keys, keyring.vault, [sink], world,
             followers=followers, retention=footing.retention,

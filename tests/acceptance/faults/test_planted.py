@@ -287,3 +287,34 @@ def test_a_row_that_is_hidden_for_a_moment(agent: Agent) -> None:
         execute(agent, "UPDATE roles SET name = 'restricted'")
         for _ in range(4):
             assert agent.call(*read, token=key).status != 200
+
+
+INDEX: Final = {
+    "filters": "UPDATE audit_blocks SET terms = zeroblob(length(terms))",
+    "times": "UPDATE audit_blocks SET began = 1, ended = 2",
+    "rows": "DELETE FROM audit_blocks",
+}
+
+
+@pytest.mark.parametrize("statement", INDEX.values(), ids=INDEX.keys())
+def test_the_index_of_the_audit_log_hides_nothing(agent: Agent, statement: str) -> None:
+    """What was done is found although its index says that it was not; that is an alert."""
+    query = "/api/v1/audit/events?path=secret/crown&since=2020-01-01T00:00:00Z"
+    with running(agent), agent.client() as client:
+        assert client.call("POST", "/v1/secret/data/crown", {"data": {}}).status == 200
+        for _ in range(1100):  # a block is of 1024 records
+            client.call("GET", "/v1/secret/data/other")
+
+        def has_block() -> bool:
+            with closing(sqlite3.connect(agent.database, timeout=30)) as database:
+                return bool(database.execute("SELECT count(*) FROM audit_blocks").fetchone()[0])
+
+        await_true(has_block)
+        before = client.call("GET", query).json["events"]
+        assert before
+    execute(agent, statement)
+    with running(agent):
+        assert agent.call("GET", query).json["events"] == before
+        if "DELETE" not in statement:  # none is what a database has that was begun anew
+            codes = {event["code"] for event in told(agent)}
+            assert "audit_index_tampered" in codes
