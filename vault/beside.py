@@ -65,6 +65,10 @@ class Beside(Protocol):
         """Have them read for the length of the block; after it their keys are gone."""
         ...
 
+    def shut(self) -> None:
+        """Have them answer nothing new by themselves until the next opening: the vault seals."""
+        ...
+
     def rekeying(self) -> AbstractAsyncContextManager[Callable[[bytes, int], None]]:
         """Have them do without keys for the block, in which another root key comes into force.
 
@@ -102,6 +106,9 @@ class Nobody:
     def opened(self, opening: Opening) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
         """Nobody to tell."""
         return nullcontext()
+
+    def shut(self) -> None:
+        """Nobody to tell."""
 
     def rekeying(self) -> AbstractAsyncContextManager[Callable[[bytes, int], None]]:
         """Nobody has any."""

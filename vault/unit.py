@@ -215,7 +215,9 @@ async def open_unit(
                     audit, Mutations(wired.secrets, wired.following), wired.access, wired.usage,
                 )  # fmt: skip
                 async with parts.beside.opened(opening):
-                    yield Unit(wired.pipeline, wired.mounts.mounts, audit.refusal)
+                    yield Unit(
+                        wired.pipeline, wired.mounts.mounts, audit.refusal, parts.beside.shut
+                    )
 
 
 async def _found(parts: Parts, keyring: Keyring) -> Footing:

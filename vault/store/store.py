@@ -53,6 +53,9 @@ log: Final = logging.getLogger("freehold.store")
 
 COMMIT_SECONDS: Final = 30.0  # the time-out of the slowest client we know of is 60 s (bao, hvac)
 LOAD_SECONDS: Final = 30.0  # the same
+STOP_SECONDS: Final = 20.0
+"""For what is under way: a database that another process locks keeps a transaction for 5 s, and the
+connection after it as long."""
 MAX_WAITING: Final = 4096  # messages; at 20 µs each that is a queue of 0.1 s, and 16 batches
 BROUGHT: Final = 64
 """Rows that a query brings into the cache, so that what is asked for again is there: not all, or
@@ -405,7 +408,13 @@ async def open_store(
         return Queries(backend, world)
 
     children = [
-        Child(name, factory, mailbox=MAX_WAITING, overflow=Overflow.REFUSE)
+        Child(
+            name,
+            factory,
+            mailbox=MAX_WAITING,
+            overflow=Overflow.REFUSE,
+            stop_grace=STOP_SECONDS,
+        )
         for name, factory, wanted in (
             ("writer", writer, writes),
             ("loader", loader, True),

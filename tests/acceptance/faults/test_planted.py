@@ -318,3 +318,20 @@ def test_the_index_of_the_audit_log_hides_nothing(agent: Agent, statement: str) 
         if "DELETE" not in statement:  # none is what a database has that was begun anew
             codes = {event["code"] for event in told(agent)}
             assert "audit_index_tampered" in codes
+
+
+def test_a_seal_while_the_database_is_locked(agent: Agent) -> None:
+    """It is answered, nothing is served from then on, the agent lives, a restart stays sealed."""
+    with running(agent):
+        assert agent.call("POST", "/v1/secret/data/a", {"data": {"k": "v"}}).status == 200
+        with closing(sqlite3.connect(agent.database, isolation_level=None, timeout=30)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            told = agent.call("PUT", "/v1/sys/seal")
+            assert told.status == 204, told.body
+            for _ in range(4):
+                assert agent.call("GET", "/v1/secret/data/a").status == 503
+            await_true(lambda: agent.call("GET", "/v1/sys/seal-status").json["sealed"])
+            database.execute("ROLLBACK")
+        assert agent.call("GET", "/v1/sys/seal-status").json["sealed"] is True
+    with running(agent):
+        assert agent.call("GET", "/v1/sys/seal-status").json["sealed"] is True
