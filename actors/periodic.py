@@ -4,13 +4,20 @@ A job that fails is restarted by its supervisor and tried again at its next turn
 still busy is not told twice.
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
 from actors import Actor, Child, Overflow, Ref, RestartPolicy, Supervisor, World, supervise
+
+LAST_SECONDS: Final = 4.0
+"""For a last run: less than the grace of an actor, so that a stop that is slow is no failure."""
+
+log: Final = logging.getLogger("actors")
 
 _RESTARTS = RestartPolicy(intensity=1000, window=60.0, backoff_base=0.1, backoff_cap=5.0)
 
@@ -56,9 +63,13 @@ class Worker(Actor[str]):
         await self._job.run()
 
     async def on_stop(self) -> None:
-        """One last run where the job wants it."""
-        if self._job.at_end:
+        """One last run where the job wants it, for as long as a stop can wait for it."""
+        if not self._job.at_end:
+            return
+        with trio.move_on_after(LAST_SECONDS) as last:
             await self._job.run()
+        if last.cancelled_caught:
+            log.error("job %s was cut off in its last run", self._job.name)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from vault.handlers.access import AccessCounters
 from vault.mutations import Mutations
 from vault.store.cache import Cache, CacheConfig
 from vault.store.committer import Mark
+from vault.store.row_index import Memory, OwnMemory
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Beside(Protocol):
         """Cache and mark for the store that writes, so that they hear of each change."""
         ...
 
+    def rows(self) -> Memory:
+        """Where the index of rows lies, which they read, too."""
+        ...
+
     def end(self, layout: Layout) -> SharedEnd | None:
         """Where they write the audit log themselves; None: they do not."""
         ...
@@ -60,6 +65,10 @@ class Beside(Protocol):
         """Have them read for the length of the block; after it their keys are gone."""
         ...
 
+    def shut(self) -> None:
+        """Have them answer nothing new by themselves until the next opening: the vault seals."""
+        ...
+
     def rekeying(self) -> AbstractAsyncContextManager[Callable[[bytes, int], None]]:
         """Have them do without keys for the block, in which another root key comes into force.
 
@@ -74,6 +83,10 @@ class Nobody:
     def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
         """As they are."""
         return config, mark
+
+    def rows(self) -> Memory:
+        """In memory of its own."""
+        return OwnMemory()
 
     def end(self, layout: Layout) -> SharedEnd | None:  # noqa: ARG002
         """Nobody else writes."""
@@ -93,6 +106,9 @@ class Nobody:
     def opened(self, opening: Opening) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
         """Nobody to tell."""
         return nullcontext()
+
+    def shut(self) -> None:
+        """Nobody to tell."""
 
     def rekeying(self) -> AbstractAsyncContextManager[Callable[[bytes, int], None]]:
         """Nobody has any."""

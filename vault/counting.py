@@ -102,4 +102,4 @@ def _bytes(folder: Path, name: str) -> int:
 
 def _secrets(backend: Backend) -> int:
     with backend.read() as session:
-        return sum(1 for _ in session.every_stamp(SECRETS))
+        return sum(1 for _ in session.every_mark(SECRETS))

@@ -8,12 +8,14 @@ written down first: in the keyring's epoch, in the audit log, in the anchor.
 import logging
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
+
+import trio
 
 from actors import World
 from protocols.link.vocabulary import AlertCode
@@ -30,7 +32,7 @@ from vault.audit.keys import AuditKeys
 from vault.audit.layout import Layout
 from vault.audit.recovery import Recovered, recover
 from vault.audit.retention import Retention
-from vault.barrier import KEYRING_ROW
+from vault.barrier import KEYRING_ROW, RowGuard
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
 from vault.errors import ConflictError, SetupError, UnavailableError, VaultError
@@ -44,6 +46,9 @@ from vault.store.tx import Tx
 
 OLD_CLOCK_ROW: Final = "clock"
 """Of `SYSTEM`, in a database of a program before marks told the time: anybody could set it."""
+
+ORDER_SECONDS: Final = 3.0
+"""That the order of a seal waits for the database: operations get `vault.gate.DRAIN` in all."""
 
 _ROLLED_BACK: Final = frozenset({"storage_rolled_back", "audit_log_behind", "anchor_missing"})
 """Codes of findings that say that a place is older than another one knows."""
@@ -126,14 +131,19 @@ class Footing:
         Raises `UnavailableError` (`seal_not_stored`) when neither database nor anchor took it.
         """
         self.marker.sealed_at = self.world.now()
-        failures = 0
-        for note in (partial(store.commit, _nothing), self.keeper.write):
+        failures = list[VaultError]()
+
+        async def store_it(note: Callable[[], Awaitable[None]]) -> None:
             try:
                 await note()
             except VaultError as error:
                 log.error("the ordered seal is not stored: %s", error)  # noqa: TRY400  # one line tells all
-                failures += 1
-        if failures > 1:
+                failures.append(error)
+
+        async with trio.open_nursery() as nursery:  # a database that is locked is not waited for
+            nursery.start_soon(store_it, partial(store.commit, _nothing, deadline=ORDER_SECONDS))
+            nursery.start_soon(store_it, self.keeper.write)
+        if len(failures) > 1:
             raise UnavailableError(
                 "seal_not_stored",
                 "the vault is sealed now, but neither database nor anchor could store that it was "
@@ -197,7 +207,7 @@ async def find_footing(
     keys, file = AnchoringKeys(keyring), AnchorFile(places.anchor)
     foreign_writes = await world.run_sync(backend.foreign_writes)
     found = await world.run_sync(_log_end, places.log, audit, keyring.vault)
-    there = There(backend, file, found, keyring.epoch)
+    there = There(backend, RowGuard(keyring), file, found, keyring.epoch)
     standing = await world.run_sync(stand, there, keys, world.wall())
     if standing.accepted:
         keyring = keyring.raised(standing.epoch)

@@ -89,6 +89,8 @@ class Unit(Struct, frozen=True):
     mounts: MountBook
     refusal: Callable[[], str] = str
     """Why nothing is served though the vault is open; empty while it is."""
+    shut: Callable[[], object] = object
+    """To be called: no other process of the agent answers anything new by itself."""
 
 
 class SystemTable(Protocol):
@@ -149,6 +151,7 @@ class Gate:
         self._keyring_blob = b""
         self._shares: ShamirRootKey | None = None
         self._unit: Unit | None = None
+        self._unread = False  # the system rows may have changed since they were read
         self._in_flight = 0
         self._lock = trio.Lock()  # one init, unseal or seal at a time
         self._keys, self._keys_in = _slot()
@@ -280,6 +283,7 @@ class Gate:
             self._need_initialised()
             if self._unit is not None:
                 return self.status()
+            await self._read_again()
             try:
                 outcome = self._collected.offer(share, self._decode)
             except MalformedShare as error:
@@ -315,6 +319,7 @@ class Gate:
         async with self._lock:
             if self._key_file is None or self._record is None or self._unit is not None:
                 return False
+            await self._read_again()
             if self._record.type != self._key_file.kind:
                 raise UnavailableError(
                     "seal_mismatch",
@@ -331,8 +336,13 @@ class Gate:
             return True
 
     def want_seal(self) -> None:
-        """Ask for sealing; it happens once the operations in flight are done."""
+        """Ask for sealing; it happens once the operations in flight are done.
+
+        Nothing new is served from here on, by no process, whatever the disk does.
+        """
         self._seal_wanted.set()
+        if self._unit is not None:
+            self._unit.shut()
 
     async def wait_sealed(self) -> None:
         """Return when the data path is gone."""
@@ -374,6 +384,7 @@ class Gate:
                 await self._seal_wanted.wait()
             finally:
                 self._seal_wanted.set()  # nothing new comes in while the last ones finish
+                unit.shut()
                 await self._drain()
 
     def _is_refused(self, error: Exception) -> bool:
@@ -394,11 +405,20 @@ class Gate:
                 await self._drained.wait()
 
     async def _closed(self) -> None:
-        await self.load()  # a rotation may have changed the keyring since
+        try:
+            await self.load()  # a rotation may have changed the keyring since
+        except VaultError as error:
+            log.error("the vault is sealed, and its database does not answer: %s", error)  # noqa: TRY400  # one line tells all
+            self._unread = True
         self._unit = None
         collector.sweep()  # before anybody is told that it is sealed: the keys are gone
         self._opened = trio.Event()
         await self._turned()
+
+    async def _read_again(self) -> None:
+        if self._unread:
+            await self.load()
+            self._unread = False
 
     async def _turned(self) -> None:
         async with self._idle:

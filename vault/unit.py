@@ -19,6 +19,7 @@ import trio
 from actors import Node, World
 from actors.periodic import Job, working
 from protocols.link.vocabulary import AlertCode
+from vault.anchor.aftermath import foreign_write_event
 from vault.anchor.keeper import Keeper, keeping
 from vault.audit.broker import Broker, open_audit
 from vault.audit.feed import Follower
@@ -92,6 +93,7 @@ from vault.pipeline import Following, Pipeline, stored_facts
 from vault.root_key import RootKey
 from vault.store.cache import CacheConfig
 from vault.store.inspection import inspecting_database
+from vault.store.row_index import RowIndex
 from vault.store.shelf import Policy
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import Store, open_store
@@ -163,10 +165,14 @@ async def open_unit(
     if not by_person:
         footing.need_person(accepts=bool(parts.dev_token))
     keyring, keeper = footing.keyring, footing.keeper
+    rows = await world.run_sync(RowIndex, parts.beside.rows(), footing.standing.rows)
+    footing.standing.rows.clear()
     cache, mark = parts.beside.fenced(footing.marker, cache_config(parts.settings.cache))
     async with (
         keeping(keeper),
-        open_store(parts.backend, RowGuard(keyring), world, cache=cache, mark=mark) as store,
+        open_store(
+            parts.backend, RowGuard(keyring), world, cache=cache, mark=mark, index=rows
+        ) as store,
         footing.taken(store, root_key),
         _open_audit(parts, keyring, store, footing) as (audit, index),
         inspecting(*_log(parts, keyring, footing), world) as inspection,
@@ -188,6 +194,7 @@ async def open_unit(
         trouble = partial(_trouble, inspection, keeper, index)
         wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
         tampered = partial(_alert, parts, AlertCode.STORE_TAMPERED)
+        await index.warn(partial(_index_changed, parts, audit))
         watch = DatabaseWatch(footing.marker, audit, seal.want_seal, world, tampered)
         async with (
             _exact_uses(barrier),
@@ -214,7 +221,9 @@ async def open_unit(
                     audit, Mutations(wired.secrets, wired.following), wired.access, wired.usage,
                 )  # fmt: skip
                 async with parts.beside.opened(opening):
-                    yield Unit(wired.pipeline, wired.mounts.mounts, audit.refusal)
+                    yield Unit(
+                        wired.pipeline, wired.mounts.mounts, audit.refusal, parts.beside.shut
+                    )
 
 
 async def _found(parts: Parts, keyring: Keyring) -> Footing:
@@ -229,6 +238,12 @@ async def _found(parts: Parts, keyring: Keyring) -> Footing:
     for finding in found.standing.accepted[:1]:
         _alert(parts, alert_of(finding.code))
     return found
+
+
+async def _index_changed(parts: Parts, audit: Broker, what: str) -> None:
+    """As an alert, to all who hear of one. Raises `UnavailableError`."""
+    _alert(parts, AlertCode.STORE_TAMPERED)
+    await audit.record(foreign_write_event("audit_index_tampered", what, parts.world))
 
 
 def _alert(parts: Parts, code: AlertCode) -> None:
@@ -454,9 +469,18 @@ async def _open_audit(
     config = AuditConfig(rotation_bytes=settings.audit.rotation_size)
     sink = FileSink(settings.audit_log, durability=settings.audit.durability)
     footing.marker.end = end = parts.beside.end(sink.layout)
+    keys = audit_keys(keyring)
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(
-            open_index(store, AUDIT, sink.layout, keyring.vault, world, end=end)
+            open_index(
+                store,
+                AUDIT,
+                sink.layout,
+                keyring.vault,
+                world,
+                mac=audit_keys(keyring).mac,
+                end=end,
+            )
         )
         followers: list[Follower] = [footing.keeper, index, *parts.seam.followers]
         syslog: Syslog | None = None
@@ -466,7 +490,6 @@ async def _open_audit(
             followers.append(syslog)
             dropped = syslog.statistics
             parts.metrics.count(syslog_dropped=lambda: float(dropped().dropped))
-        keys = audit_keys(keyring)
         opening = open_audit(
             config, keys, keyring.vault, [sink], world,
             followers=followers, retention=footing.retention,

@@ -3,7 +3,7 @@
 Blocks. All authority rows are summed up with it: about 1.5 s for a million of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from vault.anchor import acceptance
@@ -12,13 +12,15 @@ from vault.anchor.file import AnchorFile
 from vault.anchor.judge import Finding, Seen, commits_known, epoch_known, judge
 from vault.anchor.keys import AnchorKeys
 from vault.anchor.mark import MARK_ROW, Base, base_of
-from vault.anchor.rows import Totals, count
+from vault.anchor.rows import Totals, count, count_macs, forged
 from vault.anchor.state import Anchor, Mark, decode
 from vault.audit.recovery import Recovered
 from vault.audit.retention import Notice
 from vault.errors import TamperedError, UnavailableError
 from vault.model.instant import parse_rfc3339
-from vault.store.interface import Backend
+from vault.store.guard import Guard
+from vault.store.interface import Backend, Session
+from vault.store.row_index import Collected
 from vault.store.tables import SYSTEM
 
 ADVICE: Final = (
@@ -40,16 +42,22 @@ class Standing:
     time: int = 0  # Unix ns, of the last commit as the agent had it; see `SlewedClock.resume`
     slewed: int = 0  # of the `SlewedClock`; 0: it begins with the machine's
     notice: Notice | None = None
-    adopts: bool = False  # the rows of `system` as they are, once: the mark is of an older program
+    adopts: bool = False  # the mark is of an older program: the first commit writes one of ours
     accepted: tuple[Finding, ...] = ()
     why: str = ""
+    rows: Collected = field(default_factory=Collected)
+    """The authority rows that were summed."""
 
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """What an opening finds: the database, the anchor, the log's end, and the keyring's epoch."""
+    """What an opening finds: the database, the anchor, the log's end, and the keyring's epoch.
+
+    `guard` knows the rows that this vault wrote.
+    """
 
     backend: Backend
+    guard: Guard
     anchor: AnchorFile
     found: Recovered
     epoch: int
@@ -62,7 +70,7 @@ def stand(there: There, keys: AnchorKeys, now: int) -> Standing:
     `UnavailableError` (`anchor_unavailable`) and what the backend raises.
     """
     try:
-        seen, written, totals = _look(there, keys)
+        seen, written, totals, rows = _look(there, keys)
         findings = judge(seen)
         accepted = acceptance.read(there.anchor.path, now) if findings else None
     except OSError as error:
@@ -71,8 +79,8 @@ def stand(there: There, keys: AnchorKeys, now: int) -> Standing:
         what = "; ".join(finding.what for finding in findings)
         raise TamperedError(findings[0].code, f"{what}. {ADVICE}")
     if accepted is not None:
-        return _after(seen, totals, there.found, findings, accepted)
-    adopts = seen.mark is None or not seen.mark.covers_system
+        return replace(_after(seen, totals, there.found, findings, accepted), rows=rows)
+    adopts = seen.mark is None or not seen.mark.covers_keys
     return Standing(
         epoch=there.epoch,
         base=Base(seen.mark.commits if seen.mark else 0, totals),
@@ -81,6 +89,7 @@ def stand(there: There, keys: AnchorKeys, now: int) -> Standing:
         anchored=seen.anchor is not None,
         sealed_at=_sealed_at(seen),
         adopts=adopts,
+        rows=rows,
         **_times(seen, there.found),
     )
 
@@ -93,20 +102,19 @@ def unavailable(error: OSError) -> UnavailableError:
     )
 
 
-def _look(there: There, keys: AnchorKeys) -> tuple[Seen, bytes, Totals]:
+def _look(there: There, keys: AnchorKeys) -> tuple[Seen, bytes, Totals, Collected]:
+    rows = Collected()
     mark, mark_fault, changed = None, "", list[str]()
     with there.backend.read() as session:
         session.inspect()  # of the same view as the totals
         row = session.get(SYSTEM, (MARK_ROW,))
-        totals = count(session, keys)
-    if row is not None:
-        try:
-            mark = decode(row.value, Mark, keys)
-            is_whole = mark.covers_system
-            known = totals if is_whole else totals.without(SYSTEM)
-            changed = known.differing(base_of(mark, keys).totals)
-        except ValueError as error:
-            mark_fault = str(error)
+        totals = count(session, keys, rows)
+        if row is not None:
+            try:
+                mark = decode(row.value, Mark, keys)
+                changed = _changed(session, totals, mark, keys, there.guard)
+            except ValueError as error:
+                mark_fault = str(error)
     anchored, anchor_fault = _read(there.anchor, keys)
     seen = Seen(
         epoch=there.epoch,
@@ -118,7 +126,22 @@ def _look(there: There, keys: AnchorKeys) -> tuple[Seen, bytes, Totals]:
         anchor=anchored,
         anchor_fault=anchor_fault,
     )
-    return seen, b"" if row is None else row.value, totals
+    return seen, b"" if row is None else row.value, totals, rows
+
+
+def _changed(
+    session: Session, totals: Totals, mark: Mark, keys: AnchorKeys, guard: Guard
+) -> list[str]:
+    """The tables that are not as the mark says, by name. Raises `ValueError`.
+
+    A mark of an older program says nothing of the rows' keys, so then each row is read and checked.
+    """
+    known = base_of(mark, keys).totals
+    if mark.covers_keys:
+        return totals.differing(known)
+    old = count_macs(session, keys)
+    changed = (old if mark.covers_system else old.without(SYSTEM)).differing(known)
+    return sorted({*changed, *forged(session, guard)})
 
 
 def _read(anchor: AnchorFile, keys: AnchorKeys) -> tuple[Anchor | None, str]:

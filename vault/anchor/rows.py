@@ -1,22 +1,26 @@
 """One total for each table of authority rows: it tells that a row is gone, or an older one is back.
 
 A row's MAC says that we wrote it once, not that it is the last that we wrote. So the rows of a
-table are summed: the keyed hash of each row's MAC, modulo 2^256 (MSet-Add-Hash; Clarke, Devadas,
-van Dijk, Gassend, Suh: Incremental Multiset Hash Functions, ASIACRYPT 2003). A change takes the old
-row off and adds the new one, whatever the size of the table.
+table are summed: the keyed hash of each row's key and MAC, modulo 2^256 (MSet-Add-Hash; Clarke,
+Devadas, van Dijk, Gassend, Suh: Incremental Multiset Hash Functions, ASIACRYPT 2003). A change
+takes the old row off and adds the new one, whatever the size of the table. The key is in it because
+nobody finds a row that lies under another key: so nobody would check the MAC, which binds it too.
 
 Whoever saw totals could combine old rows into the same sum, so they are kept sealed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Self, TypeAlias
 
 import msgspec
 
 from vault.anchor.keys import AnchorKeys
+from vault.errors import TamperedError
 from vault.model.records import SystemRow
+from vault.store.guard import Guard
 from vault.store.interface import Session
-from vault.store.table import Query, Table
+from vault.store.row_index import Collected
+from vault.store.table import Key, Query, Table
 from vault.store.tables import ALL, SYSTEM
 from vault.store.tx import Batch
 
@@ -25,6 +29,7 @@ _MODULUS: Final = 1 << (8 * SIZE)
 GUARDED: Final = tuple(table for table in ALL if table.guarded)
 MARK_ROW: Final = "mark"
 """Of `SYSTEM`: it holds the totals, so it is in none."""
+_Stamp: TypeAlias = Callable[[Table[Any], Key, bytes], bytes]
 
 
 class Totals:
@@ -65,19 +70,63 @@ class Totals:
         return cls({name: int.from_bytes(total) for name, total in sums.items()})
 
 
-def count(session: Session, keys: AnchorKeys) -> Totals:
-    """The totals of what is stored: reads one column of every authority row, and `SYSTEM`."""
-    sums = {t.name: _sum(session.every_stamp(t), keys) % _MODULUS for t in GUARDED}
-    system = map(_stamp, _system_rows(session))
-    return Totals(sums | {SYSTEM.name: _sum(system, keys) % _MODULUS})
+def count(session: Session, keys: AnchorKeys, rows: Collected | None = None) -> Totals:
+    """The totals of what is stored: reads key and MAC of every authority row, and `SYSTEM`.
+
+    The authority rows are added to `rows`.
+    """
+    if rows is None:
+        return _count(session, keys, _stamp)
+    add = rows.add
+
+    def stamp(table: Table[Any], key: Key, mac: bytes) -> bytes:
+        add(table, key, mac)
+        return _stamp(table, key, mac)
+
+    return _count(session, keys, stamp)
+
+
+def count_macs(session: Session, keys: AnchorKeys) -> Totals:
+    """The totals as marks before format 3 had them: of MACs without keys."""
+    return _count(session, keys, lambda _table, _key, mac: mac)
+
+
+def forged(session: Session, guard: Guard) -> list[str]:
+    """The tables that have a row which is not whole as we wrote it, by name. Reads everything."""
+    return [table.name for table in GUARDED if not _is_whole(session, guard, table)]
 
 
 def exchanged(batch: Batch) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
     """As `Batch.exchanged`, and the same of `SYSTEM`, whose rows have no stamp of their own."""
     rows = [pair for key, pair in batch.replaced(SYSTEM).items() if key != (MARK_ROW,)]
-    gone = [_stamp(old) for old, _ in rows if old is not None]
-    come = [_stamp(new) for _, new in rows if new is not None]
-    return batch.exchanged() | {SYSTEM: (gone, come)}
+    gone = [_system_stamp(old) for old, _ in rows if old is not None]
+    come = [_system_stamp(new) for _, new in rows if new is not None]
+    stamps = {
+        table: ([_stamp(table, *one) for one in old], [_stamp(table, *one) for one in new])
+        for table, (old, new) in batch.exchanged().items()
+    }
+    return stamps | {SYSTEM: (gone, come)}
+
+
+def _count(session: Session, keys: AnchorKeys, stamp: _Stamp) -> Totals:
+    sums = {
+        t.name: _sum((stamp(t, key, mac) for key, mac in session.every_mark(t)), keys) % _MODULUS
+        for t in GUARDED
+    }
+    system = map(_system_stamp, _system_rows(session))
+    return Totals(sums | {SYSTEM.name: _sum(system, keys) % _MODULUS})
+
+
+def _is_whole(session: Session, guard: Guard, table: Table[Any]) -> bool:
+    after = None
+    try:
+        while page := session.select(table, Query(after=after)):
+            for row in page:
+                guard.check(table.name, row)
+            after = table.key_of(page[-1])
+    except TamperedError:
+        return False
+    return True
 
 
 def _system_rows(session: Session) -> Iterator[SystemRow]:
@@ -87,8 +136,13 @@ def _system_rows(session: Session) -> Iterator[SystemRow]:
         after = SYSTEM.key_of(page[-1])
 
 
-def _stamp(row: SystemRow) -> bytes:
-    """What stands for a row of `SYSTEM`: longer than the MAC that is every other row's."""
+def _stamp(table: Table[Any], key: Key, mac: bytes) -> bytes:
+    """What stands for a row of a guarded table: its key is not only equal, but of the same type."""
+    return msgspec.msgpack.encode((table.name, key, mac))
+
+
+def _system_stamp(row: SystemRow) -> bytes:
+    """What stands for a row of `SYSTEM`, which has no MAC of its own."""
     return msgspec.msgpack.encode((SYSTEM.name, row.name, row.value))
 
 

@@ -15,10 +15,12 @@ from vault.audit.checkpoint import Head, unsigned_head
 from vault.audit.retention import Notice
 
 FORMAT: Final = 1
-MARK_FORMAT: Final = 2
-"""Since marks cover the rows of `system`. One of format 1 is the last that an older program wrote:
-an older copy of it has fewer commits, so nobody goes back to it."""
-_KNOWN: Final = {"Anchor": (FORMAT,), "Mark": (FORMAT, MARK_FORMAT)}
+MARK_FORMAT: Final = 3
+"""Since 3 its totals are of the keys of rows as well, since 2 of the rows of `system`. One of a
+format before is the last that an older program wrote: an older copy of it has fewer commits, so
+nobody goes back to it."""
+_SYSTEM_FORMAT: Final = 2
+_KNOWN: Final = {"Anchor": (FORMAT,), "Mark": (FORMAT, _SYSTEM_FORMAT, MARK_FORMAT)}
 MAX_BYTES: Final = 65_536  # a state is about 1 KiB; what is longer is none
 _LABELS: Final = {"Anchor": b"freehold-anchor-v1\n", "Mark": b"freehold-mark-v1\n"}
 _NAMES: Final = {"Anchor": "an anchor", "Mark": "a mark"}
@@ -62,6 +64,11 @@ class Mark(Anchor, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def covers_system(self) -> bool:
         """Whether its totals are of the rows of `system`, too."""
+        return self.format >= _SYSTEM_FORMAT
+
+    @property
+    def covers_keys(self) -> bool:
+        """Whether its totals are of the keys of rows, and not of their MACs alone."""
         return self.format >= MARK_FORMAT
 
 

@@ -100,12 +100,9 @@ class Cache:
     def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
         """`clock` gives nanoseconds, in any thread; it is asked only where rows expire."""
         self.config = config
-        absent = config.max_bytes // ABSENT_SHARE
         self._lock = Lock()
-        rows = config.max_bytes - absent
-        weigh = partial(_weight, _AROUND[config.policy] + _END_BYTES * bool(config.ttl))
-        self._rows = Shelves(rows, config.policy, config.ttl, clock, weigh)
-        self._absent = Shelves(absent, config.policy, config.ttl, clock, weigh)
+        self._clock = clock
+        self._empty()
         self._loads: set[Load] = set()
         self._hits = 0
         self._misses = 0
@@ -218,6 +215,14 @@ class Cache:
                 self._rows.of(slot).remove(slot)
                 self._absent.of(slot).remove(slot)
 
+    def clear(self) -> None:
+        """Nobody knows what any row is now, nor which of them are there."""
+        with self._lock:
+            self.epoch = object()
+            for load in self._loads:
+                load.fresh = False
+            self._empty()
+
     @property
     def rows_that_left(self) -> int:
         """How many rows made room or had expired: of evictions all but guesses at names."""
@@ -237,6 +242,15 @@ class Cache:
                 policy=self.config.policy,
                 ttl=self.config.ttl,
             )
+
+    def _empty(self) -> None:
+        config = self.config
+        absent = config.max_bytes // ABSENT_SHARE
+        weigh = partial(_weight, _AROUND[config.policy] + _END_BYTES * bool(config.ttl))
+        self._rows, self._absent = (
+            Shelves(some, config.policy, config.ttl, self._clock, weigh)
+            for some in (config.max_bytes - absent, absent)
+        )
 
     def _overtake(self, slots: AbstractSet[Slot]) -> None:
         for load in self._loads:  # as many as there are reader threads

@@ -33,6 +33,7 @@ from vault.store.interface import (
     Session,
     Writes,
 )
+from vault.store.row_index import Exchanged, RowIndex
 from vault.store.tx import Batch, Tx
 
 MOST: Final = 256
@@ -104,6 +105,7 @@ class Committer:
         clock: Callable[[], float],
         *,
         mark: Mark | None = None,
+        index: RowIndex | None = None,
         changed: Callable[[int], None] = lambda _: None,
     ) -> None:
         """`clock` is `World.uptime`, of which the deadlines are.
@@ -116,6 +118,8 @@ class Committer:
         self._counts = counts
         self._clock = clock
         self._mark = mark
+        self.index = index
+        """What the rows have to be; None: whatever they are."""
         self._changed = changed
         self._turn = Lock()
         self._queue: deque[_Waiting] = deque()
@@ -138,6 +142,23 @@ class Committer:
                 session = stack.enter_context(self._backend.read())
                 ask = begin()
             return ask(session)
+
+    def settled(self, ask: Callable[[Session, RowIndex], T]) -> T:
+        """Ask a view of the database beside which nothing is committed. Raises what it raises."""
+        index = self.index
+        if index is None:
+            raise RuntimeError("there is no index of rows")
+        with self._turn, self._backend.read() as session:
+            return ask(session, index)
+
+    def forget(self) -> None:
+        """Whatever is held of the database may be wrong, in this process and those that follow it.
+
+        No commit of ours is under way, so what they are told of one is not mixed up with this.
+        """
+        with self._turn:
+            self._cache.clear()
+            self._counts.endings.note_all()
 
     def close(self) -> None:
         """Wait for the transaction that is under way; no other one begins."""
@@ -222,13 +243,17 @@ class Committer:
     def _transact(self, changes: Sequence[Change]) -> list[object]:
         results: list[object] = []
         batches: list[Batch] = []
+        exchanged: Exchanged = {}
 
         def apply(session: Session) -> Writes:
-            batch = Batch(session, self._guard, self._cache)
+            nonlocal exchanged
+            batch = Batch(session, self._guard, self._cache, self.index)
             batches.append(batch)
             results[:] = [_outcome(batch, change) for change in changes]
             if self._mark is not None:
                 self._mark.stamp(batch)
+            if self.index is not None:
+                exchanged = batch.exchanged()
             return batch.writes()
 
         try:
@@ -236,24 +261,28 @@ class Committer:
         except BaseException as error:
             known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
             self._counts.failing |= isinstance(error, BackendError)
+            if self.index is not None and not known:
+                self.index.doubt(exchanged)
             for batch in batches:  # stored or not: nobody may answer from memory what they are now
                 touched = batch.written()
                 self._cache.forget([*touched, *batch.counted()])
                 if not known:
                     self._counts.endings.note(touched)
             raise
-        self._remember(batches[-1])
+        self._remember(batches[-1], exchanged)
         self._counts.endings.note(batches[-1].written())
         self._counts.add(len(changes))
         self._changed(batches[-1].size)
         return results
 
-    def _remember(self, batch: Batch) -> None:
+    def _remember(self, batch: Batch, exchanged: Exchanged) -> None:
         """Take over what is durable now. A fault here is not the answer's: the change is stored.
 
         Nothing is answered from memory then of the rows that the transaction touched.
         """
         try:
+            if self.index is not None:
+                self.index.exchange(exchanged)
             if self._mark is not None:
                 self._mark.stored()
             self._cache.replace(batch.seen())

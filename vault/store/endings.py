@@ -19,6 +19,7 @@ class Endings:
 
     def __init__(self) -> None:
         self._counts: dict[_Thing, int] = {}
+        self._all = 0
         self.total = 0
         """Transactions that are over, whatever they changed."""
 
@@ -28,9 +29,14 @@ class Endings:
             self._counts[thing] = self._counts.get(thing, 0) + 1
         self.total += 1  # last: who has seen this count sees those above
 
+    def note_all(self) -> None:
+        """Anything at all may have been changed, and the cache knows of it."""
+        self._all += 1
+        self.total += 1
+
     def of(self, table: Table[Any], *key: str | int) -> int:
         """How many there were. `key`: of a row of `system`, and of no other table."""
-        return self._counts.get(_thing(table, key), 0)
+        return self._all + self._counts.get(_thing(table, key), 0)
 
 
 def _thing(table: Table[Any], key: tuple[str | int, ...]) -> _Thing:

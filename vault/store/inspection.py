@@ -1,8 +1,9 @@
 """Looking at the database while the vault serves: nobody but this process writes it then.
 
 It is read through once a day, since an opening looks only at what decides. Once a second it is
-asked whether somebody else has written: that goes on record before anything else, so that it stays
-there when he undoes it, and all rows are counted again.
+asked whether somebody else has written. If so, all processes forget what they hold of it, since it
+may be of a row that is gone again; it goes on record, so that it stays there when he undoes it; and
+all rows are counted again.
 
 What is found damaged is no longer served from: the vault is sealed until somebody has looked.
 """
@@ -126,10 +127,13 @@ class _Foreign:
         return self._sealed
 
     async def _look(self) -> None:
+        if (found := self._store.finding) is not None:
+            raise found
         now = await self._store.foreign_writes()
         if now != self._seen:
             self._seen, self._uncounted = now, True
             self._times.append(self._world.monotonic())
+            await self._store.forget()  # what he wrote may be gone again, and was read meanwhile
         if self._told != self._seen:
             log.error("%s", _WRITTEN)
             await self._watch.record(FOREIGN, _WRITTEN)

@@ -93,8 +93,11 @@ class Session(Protocol):
         """The `mac` of those that have a row, be it readable or not; for a guarded table."""
         ...
 
-    def every_stamp(self, table: Table[Any]) -> Iterator[bytes]:
-        """The `mac` of every row of a guarded table, in no order; to be read within the session."""
+    def every_mark(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
+        """Key and `mac` of every row of a guarded table, in no order, for use within the session.
+
+        Keys are as they are stored, be they of the right type or not.
+        """
         ...
 
     def select(self, table: Table[R], query: Query) -> list[R]:

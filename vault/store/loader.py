@@ -5,7 +5,7 @@ itself takes. With more secrets than the cache holds, that is every read. A secr
 current version, which is what whoever asked for it asks for next.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -15,18 +15,31 @@ from vault.model.records import SecretRow
 from vault.store.cache import MISSING, Cache
 from vault.store.guard import Guard, checked
 from vault.store.interface import Backend, BackendError, Session
+from vault.store.row_index import InDoubtError, RowIndex, RowReader
 from vault.store.table import Key, Table
 from vault.store.tables import SECRETS, VERSIONS
 
 Slot: TypeAlias = tuple[Table[Any], Key]
 BROUGHT_AT_ONCE: Final = 16  # versions: each may hold a large value
 _Found: TypeAlias = dict[Slot, Any]  # a row, None, or a `Failure`
+Settled: TypeAlias = Callable[[Callable[[Session, RowIndex], _Found]], _Found]
+"""See `Committer.settled`."""
 
 
 class Loading:
     """Loads rows into a cache, in the thread of whoever asks."""
 
-    def __init__(self, backend: Backend, guard: Guard, cache: Cache) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        guard: Guard,
+        cache: Cache,
+        index: RowReader | None = None,
+        settled: Settled | None = None,
+    ) -> None:
+        """`index`: what rows have to be. `settled` looks again; without it a row in doubt fails."""
+        self._index = index
+        self._settled = settled
         self._backend = backend
         self._guard = guard
         self._cache = cache
@@ -67,6 +80,8 @@ class Loading:
         try:
             with self._backend.read() as session:
                 found = self._read(session, loads)
+            if doubted := self._doubted(found):
+                found |= self._again(doubted)
         except BackendError as error:
             return [Failure(copy(error)) for _ in slots]
         finally:
@@ -74,6 +89,29 @@ class Loading:
                 row = found.get(slot, MISSING)
                 self._cache.end(load, slot[0], MISSING if type(row) is Failure else row)
         return [found[slot] for slot in slots]
+
+    def _doubted(self, found: _Found) -> list[Slot]:
+        """Those that are not what the index says; the database may be ahead of it, or behind."""
+        index = self._index
+        if index is None:
+            return []
+        return [
+            (table, key)
+            for (table, key), row in found.items()
+            if table.guarded
+            and type(row) is not Failure
+            and not index.agrees(table, key, None if row is None else row.mac)
+        ]
+
+    def _again(self, doubted: list[Slot]) -> _Found:
+        if self._settled is None:
+            return {slot: Failure(InDoubtError()) for slot in doubted}
+
+        def ask(session: Session, index: RowIndex) -> _Found:
+            rows = self._read(session, dict.fromkeys(doubted))
+            return {slot: _required(index, slot, row) for slot, row in rows.items()}
+
+        return self._settled(ask)
 
     def _read(self, session: Session, slots: _Found) -> _Found:
         keys: dict[Table[Any], list[Key]] = {}
@@ -107,6 +145,17 @@ class Loading:
             except TamperedError as error:
                 rows[key] = Failure(error)
         return rows
+
+
+def _required(index: RowIndex, slot: Slot, row: Any) -> Any:
+    """The row, or the failure for one that is not ours."""
+    if type(row) is Failure:
+        return row
+    try:
+        index.require(*slot, None if row is None else row.mac)
+    except TamperedError as error:
+        return Failure(error)
+    return row
 
 
 class Loader(BatchActor[Slot]):

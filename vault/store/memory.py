@@ -110,8 +110,9 @@ class _MemorySession:
     def stamps(self, table: Table[Any], keys: Iterable[Key]) -> dict[Key, bytes]:
         return {key: row.mac for key, row in self.get_many(table, keys).items()}
 
-    def every_stamp(self, table: Table[Any]) -> Iterator[bytes]:
-        return (row.mac for row in self.rows(table))
+    def every_mark(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
+        rows = self._tables[table.name].items()
+        return ((key, _decode(table, key, data).mac) for key, data in rows)
 
     def select(self, table: Table[R], query: Query) -> list[R]:
         return arrange(table, query, self.rows(table))

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from vault.errors import UnavailableError
+from vault.errors import TamperedError, UnavailableError
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 
@@ -22,7 +22,8 @@ def migrate(connection: sa.Connection, versions: Path = SCRIPTS / "versions") ->
     """Run the steps that the database lacks; commits.
 
     Raises `UnavailableError` (`store_newer`) when the database has a step that this program does
-    not know: it was written by a newer one, and an older one could damage it.
+    not know: it was written by a newer one, and an older one could damage it. Raises
+    `TamperedError` (`storage_schema_changed`) when it names several steps.
     """
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", _escaped(SCRIPTS))
@@ -35,6 +36,12 @@ def migrate(connection: sa.Connection, versions: Path = SCRIPTS / "versions") ->
         if not known.issuperset(there):
             raise UnavailableError(
                 "store_newer", "the database was written by a newer version of this program"
+            )
+        if len(there) > 1:  # our steps are a line
+            raise TamperedError(
+                "storage_schema_changed",
+                "the database says of its schema that it is at several steps (alembic_version), "
+                "which no migration leaves. Find out who can write the file, then restore a backup",
             )
         if set(there) != set(scripts.get_heads()):
             command.upgrade(config, "head")

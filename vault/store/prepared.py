@@ -76,9 +76,9 @@ class Prepared:
         return self._statements.delete.compile(dialect=self._dialect).string
 
     @cached_property
-    def every_stamp(self) -> str:
-        """Select the stamps of a guarded table, from its rows: an index might have others."""
-        text = self._statements.every_stamp.compile(dialect=self._dialect).string
+    def every_mark(self) -> str:
+        """Select keys and stamps of a guarded table, from its rows: an index might have others."""
+        text = self._statements.every_mark.compile(dialect=self._dialect).string
         return f"{text} NOT INDEXED" if self._dialect.name == "sqlite" else text
 
     def key(self, key: Key) -> Bound:

@@ -18,7 +18,7 @@ from vault.store.tables import ALL
 R = TypeVar("R", bound=Struct)
 
 STATEMENTS: Final = {table: Statements(table) for table in ALL}
-_STAMPS_AT_ONCE: Final = 500  # more of them leave the processor's cache before they are summed
+_MARKS_AT_ONCE: Final = 500  # more of them leave the processor's cache before they are summed
 
 
 class SqlSession:
@@ -65,13 +65,14 @@ class SqlSession:
         records = self._among(table, keys, "stamps")
         return {key(record[:-1]): _stamp(record[-1]) for record in records}
 
-    def every_stamp(self, table: Table[Any]) -> Iterator[bytes]:
-        """The stamps of all rows, some in memory at a time."""
+    def every_mark(self, table: Table[Any]) -> Iterator[tuple[Key, bytes]]:
+        """The keys and stamps of all rows, some in memory at a time."""
+        prepared = self._prepared[table]
         try:
             with closing(self._connection.cursor()) as cursor:
-                cursor.execute(self._prepared[table].every_stamp)
-                while some := cursor.fetchmany(_STAMPS_AT_ONCE):
-                    yield from [_stamp(stamp) for (stamp,) in some]
+                cursor.execute(prepared.every_mark)
+                while some := cursor.fetchmany(_MARKS_AT_ONCE):
+                    yield from [(prepared.read_key(cells), _stamp(mac)) for *cells, mac in some]
         except Exception as error:
             raise self._fault(error) from error
 

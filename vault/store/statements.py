@@ -32,7 +32,7 @@ class Statements:
         self.existing = sa.select(*keys).where(among)
         stamp = [sql.c.mac] if table.guarded else []
         self.stamps = sa.select(*keys, *stamp).where(among)
-        self.every_stamp = sa.select(*stamp)
+        self.every_mark = sa.select(*keys, *stamp)
         self.insert = sa.insert(sql)
         self.update = sa.update(sql).where(is_key).values(rest)
         # An index whose column is set is written anew, be the value the same or not: half of all

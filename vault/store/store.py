@@ -31,7 +31,7 @@ from actors import (
 )
 from actors.report import Reporter, log_failure
 from actors.world import uptime_ns
-from vault.errors import UnavailableError
+from vault.errors import TamperedError, UnavailableError
 from vault.store.cache import DEFAULT, MISSING, Cache, CacheConfig, CacheStats, Missing, Stamped
 from vault.store.checkpoints import Checkpoints, checkpointing
 from vault.store.committer import Change, Committer, Counts, Mark
@@ -40,6 +40,7 @@ from vault.store.interface import NOTHING_STORED, UNKNOWN, Backend, BackendError
 from vault.store.loader import Loader, Loading, Slot
 from vault.store.queries import Queries
 from vault.store.query import check
+from vault.store.row_index import InDoubtError, RowIndex, RowReader
 from vault.store.table import Key, Query, Ranking, Table
 from vault.store.tables import VERSIONS
 from vault.store.tx import Tx
@@ -52,6 +53,9 @@ log: Final = logging.getLogger("freehold.store")
 
 COMMIT_SECONDS: Final = 30.0  # the time-out of the slowest client we know of is 60 s (bao, hvac)
 LOAD_SECONDS: Final = 30.0  # the same
+STOP_SECONDS: Final = 20.0
+"""For what is under way: a database that another process locks keeps a transaction for 5 s, and the
+connection after it as long."""
 MAX_WAITING: Final = 4096  # messages; at 20 µs each that is a queue of 0.1 s, and 16 batches
 BROUGHT: Final = 64
 """Rows that a query brings into the cache, so that what is asked for again is there: not all, or
@@ -90,6 +94,9 @@ class Store:
         counts: Counts,
         committer: Committer,
         tree: Supervisor,
+        loading: Loading,
+        index: RowReader | None = None,
+        doubtful: Callable[[], BaseException] = InDoubtError,
         writes: bool = True,
     ) -> None:
         self._backend = backend
@@ -101,7 +108,9 @@ class Store:
         self._tree = tree
         self._writer = tree.ref("writer") if writes else None
         self._loader = tree.ref("loader")
-        self._loading = Loading(backend, guard, cache)
+        self._loading = loading
+        self._index = index
+        self._doubtful = doubtful
         self._queries = tree.ref("queries") if backend.exclusive else None
         views = _VIEWS if backend.exclusive else 1
         self._beside = trio.CapacityLimiter(max(backend.readers - views, 1))
@@ -136,7 +145,10 @@ class Store:
         row = self._cache.lookup(table, key)
         if row is not MISSING:
             return row
-        return cast("R | None", await _within(self._loader.ask((table, key), LOAD_SECONDS)))
+        try:
+            return cast("R | None", await _within(self._loader.ask((table, key), LOAD_SECONDS)))
+        except InDoubtError:
+            raise self._doubtful() from None
 
     async def select(self, table: Table[R], query: Query) -> list[R]:
         """The rows of the query, as one view of the database has them.
@@ -145,7 +157,10 @@ class Store:
         have.
         """
         check(table, query)
-        return await self._asked(table, partial(self._select, table, query))
+        try:
+            return await self._asked(table, partial(self._select, table, query))
+        except InDoubtError:
+            return await self._settled(table, query)
 
     async def keys(self, table: Table[Any], query: Query) -> list[Key]:
         """The keys of the query's rows, in its order. Raises as `select`, but for a damaged row."""
@@ -155,7 +170,10 @@ class Store:
     async def checked_keys(self, table: Table[Any], query: Query) -> list[Key]:
         """The keys of the rows that `select` would return. Raises as it does."""
         check(table, query)
-        return await self._asked(table, partial(self._checked_keys, table, query))
+        try:
+            return await self._asked(table, partial(self._checked_keys, table, query))
+        except InDoubtError:
+            return [table.key_of(row) for row in await self._settled(table, query)]
 
     async def ranked(self, ranking: Ranking) -> list[Key]:
         """The keys of the ranking's rows, in its order. Raises as `get`.
@@ -241,6 +259,16 @@ class Store:
         """See `Backend`. Raises `BackendError`."""
         return await self._in_thread(self._backend.foreign_writes)
 
+    @property
+    def finding(self) -> TamperedError | None:
+        """What was met of rows that are not ours."""
+        index = self._committer.index
+        return None if index is None else index.finding
+
+    async def forget(self) -> None:
+        """See `Committer`: each row is read anew, and what was made of rows is made anew."""
+        await self._in_thread(self._committer.forget)
+
     async def inspect(self, begin: Callable[[], Callable[[Session], T]]) -> T:
         """See `Committer`: a view of the database as our last commit has left it."""
         return await self._in_thread(self._committer.inspect, begin)
@@ -286,7 +314,26 @@ class Store:
         return self._checked(table, query, session)
 
     def _checked(self, table: Table[R], query: Query, session: Session) -> list[R]:
-        return [checked(self._guard, table, row) for row in session.select(table, query)]
+        rows = [checked(self._guard, table, row) for row in session.select(table, query)]
+        index = self._index
+        if index is not None and table.guarded:
+            for row in rows:
+                if not index.agrees(table, table.key_of(row), _mac(row)):
+                    raise InDoubtError
+        return rows
+
+    async def _settled(self, table: Table[R], query: Query) -> list[R]:
+        """The rows of the query once more, beside no commit. Raises as `select`."""
+        if self._writer is None:
+            raise self._doubtful() from None
+
+        def ask(session: Session, index: RowIndex) -> list[R]:
+            rows = [checked(self._guard, table, row) for row in session.select(table, query)]
+            for row in rows:
+                index.require(table, table.key_of(row), _mac(row))
+            return rows
+
+        return await self._in_thread(self._committer.settled, ask)
 
     def _known(self, table: Table[R], marks: list[Stamped]) -> dict[Key, R]:
         """Those rows of these marks that are cached, some of the others brought in.
@@ -323,32 +370,51 @@ async def open_store(
     cache: Cache | CacheConfig = DEFAULT,
     report: Reporter = log_failure,
     mark: Mark | None = None,
+    index: RowReader | None = None,
+    doubtful: Callable[[], BaseException] = InDoubtError,
     writes: bool = True,
 ) -> AsyncIterator[Store]:
     """A store for the length of the block. A backend that is not open is opened, and closed again.
 
     Raises what `Backend.open` raises. `report` hears of every crash of the writer; `mark` stamps
-    each of its transactions. A `cache` that is given ready is true by whoever fills it; one that is
-    described holds nothing where others may write the database too.
+    each of its transactions. `index`: what the rows have to be; whoever writes has a `RowIndex`,
+    and for anybody else a read of what is being changed raises `doubtful`. A `cache` that is given
+    ready is true by whoever fills it; one that is described holds nothing where others may write
+    the database too.
     """
     kept = cache if isinstance(cache, Cache) else _cache(cache, backend, world)
     counts = Counts()
     checkpoints = Checkpoints(backend, world)
     committer = Committer(
-        backend, guard, kept, counts, world.uptime, mark=mark, changed=checkpoints.changed
+        backend,
+        guard,
+        kept,
+        counts,
+        world.uptime,
+        mark=mark,
+        index=index if isinstance(index, RowIndex) else None,
+        changed=checkpoints.changed,
     )
+    settled = committer.settled if committer.index is not None else None
+    loading = Loading(backend, guard, kept, index, settled)
 
     def writer() -> Writer:
         return Writer(committer, world)
 
     def loader() -> Loader:
-        return Loader(Loading(backend, guard, kept), world)
+        return Loader(loading, world)
 
     def queries() -> Queries:
         return Queries(backend, world)
 
     children = [
-        Child(name, factory, mailbox=MAX_WAITING, overflow=Overflow.REFUSE)
+        Child(
+            name,
+            factory,
+            mailbox=MAX_WAITING,
+            overflow=Overflow.REFUSE,
+            stop_grace=STOP_SECONDS,
+        )
         for name, factory, wanted in (
             ("writer", writer, writes),
             ("loader", loader, True),
@@ -364,8 +430,15 @@ async def open_store(
     ):
         yield Store(
             backend, guard, world,
-            cache=kept, counts=counts, committer=committer, tree=tree, writes=writes,
+            cache=kept, counts=counts, committer=committer, tree=tree, loading=loading,
+            index=index, doubtful=doubtful, writes=writes,
         )  # fmt: skip
+
+
+def _mac(row: Any) -> bytes:
+    """The stamp of a row of a guarded table."""
+    mac: bytes = row.mac
+    return mac
 
 
 def _same(marks: Iterable[tuple[Key, bytes]], rows: Mapping[Key, Any]) -> dict[Key, Any]:

@@ -10,10 +10,11 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct
 
-from vault.store.cache import MISSING, Cache, Touched
+from vault.store.cache import MISSING, Cache, Stamped, Touched
 from vault.store.guard import SEALED, Guard, checked, stamped
 from vault.store.interface import Backend, ConstraintError, Session, Writes
 from vault.store.query import arrange, check
+from vault.store.row_index import RowIndex
 from vault.store.table import Key, Query, Table, plain
 
 R = TypeVar("R", bound=Struct)
@@ -89,7 +90,15 @@ class Tx:
 class Batch:
     """The changes of one transaction, over a session and, where it is true, the cache."""
 
-    def __init__(self, session: Session, guard: Guard, cache: Cache | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        guard: Guard,
+        cache: Cache | None,
+        index: RowIndex | None = None,
+    ) -> None:
+        """With an `index`, rows of the session have to be those that it says."""
+        self._index = index
         self._session = session
         self._guard = guard
         self._cache = cache
@@ -128,13 +137,14 @@ class Batch:
         writes.counts.update({t: list(rows.values()) for t, rows in self._counted.items() if rows})
         return writes
 
-    def exchanged(self) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
-        """By guarded table: the stamps of rows that go, and of those that come in their place."""
+    def exchanged(self) -> dict[Table[Any], tuple[list[Stamped], list[Stamped]]]:
+        """By guarded table: keys and stamps of rows that go, and of those that come for them."""
         stamps = {}
         for table, rows in self._above.items():
             if table.guarded:
-                gone = list(self._old_stamps(table, rows).values())
-                stamps[table] = gone, [row.mac for row in rows.values() if row is not None]
+                gone = list(self._old_stamps(table, rows).items())
+                come = [(key, row.mac) for key, row in rows.items() if row is not None]
+                stamps[table] = gone, come
         return stamps
 
     def replaced(self, table: Table[R]) -> dict[Key, tuple[R | None, R | None]]:
@@ -199,6 +209,8 @@ class Batch:
         """The query's first rows below that no overlay hides; enough of them for its limit."""
         wider = msgspec.structs.replace(query, limit=query.limit + len(overlay))
         rows = self._session.select(table, wider)
+        for row in rows:
+            self._require(table, table.key_of(row), row)
         return [
             checked(self._guard, table, row) for row in rows if table.key_of(row) not in overlay
         ]
@@ -240,15 +252,23 @@ class Batch:
         if read is None:
             lacking = [key for key in rows if key not in below]
             read = self._stamps[table] = self._session.stamps(table, lacking) if lacking else {}
+            if self._index is not None:
+                for key in lacking:
+                    self._index.require(table, key, read.get(key))
         known = {key: row.mac for key in rows if (row := below.get(key)) is not None}
         return known | read
 
     def _load(self, table: Table[R], key: Key, row: R | None) -> R | None:
         if row is not None:
             checked(self._guard, table, row)
+        self._require(table, key, row)
         self._below.setdefault(table, {})[key] = row
         self._loaded.append((table, key, row))
         return row
+
+    def _require(self, table: Table[Any], key: Key, row: Any) -> None:
+        if self._index is not None and table.guarded:
+            self._index.require(table, key, None if row is None else row.mac)
 
 
 def transact(backend: Backend, change: Callable[[Tx], T], guard: Guard = SEALED) -> T:

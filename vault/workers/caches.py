@@ -78,7 +78,6 @@ class WorkerCache(FencedCache):
 
     def __init__(self, config: CacheConfig = DEFAULT, clock: Callable[[], int] = int) -> None:
         super().__init__(config, clock)
-        self._clock = clock
         self._loading: set[Load] = set()
         self._closed = False  # a fence around everything
         self._guard = Lock()
@@ -88,7 +87,7 @@ class WorkerCache(FencedCache):
         with self._guard:
             for load in self._loading:
                 load.fresh = False
-            super().__init__(self.config, self._clock)  # new shelves, with the loader kept out
+            self.clear()
             self._closed = True
 
     def release(self) -> None:
@@ -157,6 +156,14 @@ class LeaderCache(FencedCache):
             super().forget(touched)
         finally:
             self._settle()
+
+    def clear(self) -> None:
+        """Nobody knows what any row is now: the workers hold none of them either."""
+        try:
+            super().clear()
+        finally:
+            self._journal.fence_all()
+            self._journal.settle()
 
     def _settle(self) -> None:
         if self._announced:

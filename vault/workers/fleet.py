@@ -75,6 +75,7 @@ class Fleet:
         self._counts: dict[int, Counts] = {}
         self._opening: Opening | None = None
         self._openings = 0
+        self._is_shut = False
         self._changing = trio.Lock()  # one opening, sealing or arrival of a worker at a time
         self._grace: float | None = None  # once it is to end: seconds for answers in flight
         self._gone = trio.Event()
@@ -93,6 +94,10 @@ class Fleet:
             self._journal, share(config, self._count, LEADER), partial(uptime_ns, self._world)
         )
         return cache, FencingMark(mark, cache)
+
+    def rows(self) -> page.SharedRows:
+        """The index of rows, which the workers read."""
+        return page.SharedRows(self._page)
 
     def end(self, layout: Layout) -> SharedEnd:
         """The end of the audit log, where the workers write, too."""
@@ -119,8 +124,9 @@ class Fleet:
         async with self._changing:
             self._opening = opening
             self._openings += 1
+            self._is_shut = False
             await self._all(self._open)
-            self._page.words[page.OPENING] = self._openings
+            self._begin()
         try:
             yield
         finally:
@@ -149,7 +155,16 @@ class Fleet:
                 finally:
                     self._openings += 1
                     await self._all(self._open)
-                    self._page.words[page.OPENING] = self._openings
+                    self._begin()
+
+    def shut(self) -> None:
+        """The vault seals: what comes from here on is relayed, and refused by the leader."""
+        self._is_shut = True
+        self._page.words[page.OPENING] = 0
+
+    def _begin(self) -> None:
+        if not self._is_shut:
+            self._page.words[page.OPENING] = self._openings
 
     # Their life.
 

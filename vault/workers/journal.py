@@ -103,6 +103,11 @@ class JournalWriter:
         with self._lock:
             self._append(data if len(data) <= _MOST else _EVERYTHING, begins=True)
 
+    def fence_all(self) -> None:
+        """Announce that any row may change; `settle` ends it."""
+        with self._lock:
+            self._append(_EVERYTHING, begins=True)
+
     def settle(self) -> None:
         """End the transaction that was announced."""
         with self._lock:

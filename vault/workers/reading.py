@@ -52,6 +52,7 @@ from vault.model.records import TokenRow
 from vault.mutations import WRITE
 from vault.pipeline import Following, Pipeline
 from vault.store.interface import Backend
+from vault.store.row_index import InDoubtError, RowReader
 from vault.store.store import Store, open_store
 from vault.store.tables import MOUNTS, POLICIES, SYSTEM, TOKENS
 from vault.store.warmup import warming
@@ -61,10 +62,10 @@ from vault.workers.audit import AuditLane, RemoteAudit
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import WORKER, WorkerCache, share
 from vault.workers.elsewhere import Elsewhere
-from vault.workers.follower import Follower, Rows
+from vault.workers.follower import Follower, Reload, Rows
 from vault.workers.known import Known
 from vault.workers.lockout import WorkerLockout
-from vault.workers.page import Page
+from vault.workers.page import Page, SharedRows
 from vault.workers.wire import Open
 from vault.workers.writes import RemoteWrites, WriteLane
 
@@ -117,7 +118,13 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
 
     keyring = await world.run_sync(keyring_of_now)
     async with open_store(
-        parts.backend, RowGuard(keyring), world, cache=cache, writes=False
+        parts.backend,
+        RowGuard(keyring),
+        world,
+        cache=cache,
+        index=RowReader(SharedRows(page)),
+        doubtful=Elsewhere,
+        writes=False,
     ) as store:
         barrier = Barrier(store, keyring, order.root_key, world)
         book = PolicyBook(store, world, order.ceiling)
@@ -134,9 +141,12 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         async def renew_policies(rows: Rows) -> None:
             await book.follow(None if rows is None else [str(name) for (name,) in rows])
 
-        await follower.begin(
-            {POLICIES.name: renew_policies, MOUNTS.name: renew_mounts, SYSTEM.name: renew_keyring}
-        )
+        renewals = {
+            POLICIES.name: renew_policies,
+            MOUNTS.name: renew_mounts,
+            SYSTEM.name: renew_keyring,
+        }
+        await follower.begin({name: _here(renew) for name, renew in renewals.items()})
         known = Known(barrier)
         audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
         refusals = _refusals(parts)
@@ -170,6 +180,18 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
                 yield Reading(pipeline, mounts.mounts, follower, access, usage, report)
             finally:
                 barrier.forget()
+
+
+def _here(renew: Reload) -> Reload:
+    """The same; a row that is being changed is a failure, since there is no request to relay."""
+
+    async def renewed(rows: Rows) -> None:
+        try:
+            await renew(rows)
+        except Elsewhere:
+            raise InDoubtError from None
+
+    return renewed
 
 
 async def _read_clock(world: World) -> None:

@@ -172,8 +172,9 @@ class TestKeys:
             found = session.stamps(VERSIONS, [("a", n) for n in range(0, 2400, 2)] + [("b", 1)])
             assert found == {key: mac for key, mac in stamp.items() if key[1] % 2 == 0}
             assert session.stamps(VERSIONS, []) == {}
-            assert sorted(session.every_stamp(VERSIONS)) == sorted(stamp.values())
-            assert list(session.every_stamp(SECRETS)) == [StampGuard().stamp("secrets", head).mac]
+            assert sorted(session.every_mark(VERSIONS)) == sorted(stamp.items())
+            mac = StampGuard().stamp("secrets", head).mac
+            assert list(session.every_mark(SECRETS)) == [(("a",), mac)]
 
     def test_no_two_keys_are_alike(self, backend: Backend) -> None:
         """Case, closing spaces, accents and normal forms all tell keys and unique columns apart."""

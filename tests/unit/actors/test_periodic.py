@@ -1,9 +1,10 @@
 """Periodic work: each job returns by its period, survives its failures, and ends in order."""
 
+import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.periodic import Bell, Job, working
+from actors.periodic import LAST_SECONDS, Bell, Job, working
 from actors.testing import FakeWorld
 
 
@@ -68,6 +69,17 @@ async def test_a_job_may_run_at_the_end(autojump_clock: MockClock) -> None:
     async with working([Job("kept", 10.0, kept, at_end=True), Job("plain", 10.0, plain)], world):
         await trio.testing.wait_all_tasks_blocked()
     assert (kept.runs, plain.runs) == (1, 0)
+
+
+async def test_a_last_run_that_does_not_end_is_cut_off(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stop is no failure for it."""
+    began = trio.current_time()
+    async with working([Job("stuck", 10.0, trio.sleep_forever, at_end=True)], FakeWorld()):
+        await trio.testing.wait_all_tasks_blocked()
+    assert trio.current_time() - began < LAST_SECONDS + 1
+    assert "job stuck was cut off" in caplog.text
 
 
 async def test_the_tree_shows_the_jobs(autojump_clock: MockClock) -> None:

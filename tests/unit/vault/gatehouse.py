@@ -22,10 +22,13 @@ class FakeSystem:
     def __init__(self) -> None:
         self.rows: dict[str, bytes] = {}
         self.root_tokens: list[str | None] = []
+        self.error: VaultError | None = None
 
     async def load(self) -> dict[str, bytes]:
         """As they are."""
         await trio.lowlevel.checkpoint()
+        if self.error is not None:
+            raise self.error
         return dict(self.rows)
 
     async def create(self, _keyring: Keyring, rows: list[SystemRow], root_token: str | None) -> str:
@@ -44,6 +47,7 @@ class FakeUnit:
         self.keyrings: list[Keyring] = []
         self.by_person: list[bool] = []
         self.refuse: Exception | None = None
+        self.shuts = 0
         self.work: Callable[[], Any] | None = None
 
     @asynccontextmanager
@@ -60,9 +64,13 @@ class FakeUnit:
         parts.append(parts)  # as those of a real one, they know each other
         self.diary.append("built")
         try:
-            yield Unit(self, MountBook())
+            yield Unit(self, MountBook(), shut=self.shut)
         finally:
             self.diary.append("taken down")
+
+    def shut(self) -> None:
+        """Other processes are told that nothing new is answered."""
+        self.shuts += 1
 
     async def run(self, op: Operation) -> object:
         """One operation."""

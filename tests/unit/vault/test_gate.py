@@ -349,6 +349,22 @@ async def test_a_rotated_keyring_is_read_anew(vault: Vault) -> None:
     assert vault.unit.keyrings[1].active == 2
 
 
+async def test_it_seals_whatever_the_database_does(vault: Vault) -> None:
+    """The keys are gone; what a rotation has stored is read once the database answers."""
+    made = await vault.opened()
+    vault.system.rows[KEYRING_ROW] = vault.unit.keyrings[0].rotate(2).encode(_root_key(made))
+    vault.system.error = UnavailableError("store_unavailable", "locked")
+    vault.gate.want_seal()
+    assert vault.unit.shuts == 1  # at once: no other process answers anything new
+    await vault.gate.wait_sealed()
+    with pytest.raises(UnavailableError, match="store_unavailable"):
+        await vault.gate.unseal(made.shares[0])
+    vault.system.error = None
+    for share in made.shares[:2]:
+        await vault.gate.unseal(share)
+    assert vault.unit.keyrings[1].active == 2
+
+
 def _root_key(made: Initialised) -> bytes:
     return shamir.combine(made.shares[:2])
 

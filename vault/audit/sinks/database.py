@@ -3,19 +3,28 @@
 It reads the log's own file, and keeps one row for each block of it. So it can be thrown away, lag,
 or meet a database that is gone, and is whole again later. It is a help for searches and no
 evidence: what is found is read from the log, and what has no block yet is searched as it is.
+
+But it says where there is nothing to be found. So each row has a MAC, and together they have to
+cover the log from its first record on. One that is not ours, or is missing, is an alert; all from
+there on are dropped and made anew, and whoever searches meanwhile reads the log itself.
 """
 
+import hmac
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from itertools import takewhile
+from typing import Final, Protocol, TypeAlias, TypeVar
 
+import msgspec
 import trio
+from msgspec.structs import replace
 
 from actors import World
 from vault.audit.block import Block, Digest, Sought
 from vault.audit.end import SharedEnd
+from vault.audit.keys import Mac
 from vault.audit.layout import Layout
 from vault.audit.ledger import Batch
 from vault.audit.query import AuditQuery, Page
@@ -27,6 +36,7 @@ from vault.store.table import Query, Table
 from vault.store.tx import Tx
 
 T = TypeVar("T")
+Alarm: TypeAlias = Callable[[str], Awaitable[None]]
 
 log: Final = logging.getLogger("freehold.audit")
 BLOCK: Final = 1024  # records; a search reads a block in some 5 ms
@@ -36,6 +46,11 @@ REST: Final = 0.0125  # seconds between pieces: the machine is the requests', th
 LAG: Final = 25_000  # records; the further behind, the shorter the rest, and from here on none
 FILTERS: Final = 256  # blocks whose filters, of at most 16 KiB, a search has in memory at once
 READ: Final = 64  # blocks that one search reads, some 0.3 s; what it has not found by then is said
+ATTEMPTS: Final = 3  # at a search whose rows are found changed; each has made them anew
+_MAC: Final = 32
+_LABEL: Final = b"freehold-audit-block-v1\n"
+_FORMAT: Final = "/2"
+"""Behind the log's name, in the key of rows with a MAC: those before had none, and are dropped."""
 RETRY: Final = 1.0  # seconds until a database that failed is tried again
 
 
@@ -51,6 +66,25 @@ class Rows(Protocol):
         ...
 
 
+class _ForeignError(Exception):
+    """The rows from this record on are not ours, or one is missing."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__(first)
+        self.first = first
+
+
+def sealed(row: BlockRow, mac: Mac) -> BlockRow:
+    """The row as it is stored: with a MAC over all of it, its place in the log, hash and times."""
+    return replace(row, terms=row.terms + mac(_LABEL + msgspec.msgpack.encode(row)))
+
+
+def opened(row: BlockRow, mac: Mac) -> BlockRow | None:
+    """The row that was sealed; None for one that was not, or was changed."""
+    bare = replace(row, terms=row.terms[:-_MAC])
+    return bare if hmac.compare_digest(sealed(bare, mac).terms, row.terms) else None
+
+
 class Index:
     """A follower of one log, and the place to search it. Made by `open_index`."""
 
@@ -62,12 +96,18 @@ class Index:
         vault_id: str,
         world: World,
         *,
+        mac: Mac,
         end: SharedEnd | None = None,
     ) -> None:
+        self._mac = mac
+        self._alarm: Alarm | None = None
+        self._untold = ""  # what there was nobody to tell yet
+        self._changing = trio.Lock()
         self._rows = rows
         self._table = table
         self._layout = layout
-        self._log = vault_id
+        self._old = vault_id
+        self._log = vault_id + _FORMAT
         self._world = world
         self._end = end
         self._size = 0  # acknowledged records that we were told of
@@ -106,14 +146,79 @@ class Index:
         `ValidationError`, `UnavailableError` (`audit_log_unreadable`) when the log cannot be read,
         and what the store raises.
         """
-        search = _Search(query)
+        for _ in range(ATTEMPTS):
+            search = _Search(query)
+            try:
+                await self._search(search)
+            except _ForeignError as found:
+                await self._make_anew(found.first)
+            except (OSError, ValueError) as error:
+                raise UnavailableError(
+                    "audit_log_unreadable", f"the audit log cannot be searched: {error}"
+                ) from error
+            else:
+                return search.page()
+        raise UnavailableError(
+            "audit_index_tampered",
+            "somebody else changes the index of the audit log again and again; "
+            "find out who can write the database",
+        )
+
+    async def warn(self, alarm: Alarm) -> None:
+        """Tell it from now on when rows were changed by somebody else, and of what was before."""
+        self._alarm = alarm
+        if self._untold:
+            await alarm(self._untold)
+            self._untold = ""
+
+    async def _make_anew(self, first: int) -> None:
+        """Drop all rows from this record on, and tell; they are made of the log again."""
+        async with self._changing:
+            self._place = self._digest = None
+            await self._drop_foreign(first)
+        self._moved.set()
+        await self._tell(first)
+
+    async def _drop_foreign(self, first: int) -> None:
+        """All from this record on, and those below that are not ours either."""
+        while newest := await self._newest(None, FILTERS):
+            gone = list(
+                takewhile(lambda row: row.first >= first or opened(row, self._mac) is None, newest)
+            )
+            if not gone:
+                return
+            await _drop(self._rows, self._table, gone)
+
+    async def _tell(self, first: int) -> None:
+        what = (
+            f"the index of the audit log was changed in the database, from record {first} on; it "
+            "is made anew from the log. Find out who can write the database"
+        )
+        log.error("%s", what)
+        if self._alarm is None:
+            self._untold = what
+            return
         try:
-            await self._search(search)
-        except (OSError, ValueError) as error:
-            raise UnavailableError(
-                "audit_log_unreadable", f"the audit log cannot be searched: {error}"
-            ) from error
-        return search.page()
+            await self._alarm(what)
+        except VaultError as error:
+            log.error("that is not on record: %s", error)  # noqa: TRY400  # one line tells all
+
+    def _prove(self, blocks: Sequence[BlockRow], below: int) -> list[BlockRow]:
+        """The blocks, which reach from `below` down without a gap. Raises `_ForeignError`."""
+        proven = list[BlockRow]()
+        for row in blocks:
+            block = opened(row, self._mac)
+            if block is None:
+                raise _ForeignError(row.first)
+            if row.last + 1 < below:
+                if below <= beginning(self._layout).seq:  # retention has let the others go
+                    return proven
+                raise _ForeignError(row.first + 1)
+            proven.append(block)
+            below = row.first
+        if len(blocks) < FILTERS and below > beginning(self._layout).seq:
+            raise _ForeignError(0)
+        return proven
 
     async def _search(self, search: "_Search") -> None:
         size = self._size if self._end is None else max(self._size, self._end.size)
@@ -124,7 +229,8 @@ class Index:
             await self._search_range(search, place, size)
             search.below = place.seq
         while search.wanted:
-            blocks = await self._newest(search.below, FILTERS)
+            found = await self._newest(search.below, FILTERS)
+            blocks = await self._world.run_sync(self._prove, found, search.below)
             for block in filter(search.sought.may_be_in, blocks):
                 if search.left == 0:
                     return
@@ -136,10 +242,10 @@ class Index:
             is_over = self._world.now() >= search.since and all(
                 map(search.sought.is_before, blocks)
             )
-            if len(blocks) < FILTERS or is_over:
+            if len(found) < FILTERS or is_over:
                 search.below = None
                 return
-            search.below = blocks[-1].first
+            search.below = found[-1].first
 
     async def _search_range(
         self, search: "_Search", place: Place, until: int, prev: str = ""
@@ -193,12 +299,23 @@ class Index:
         operator has accepted that this was begun anew. A block that is of it shows that all before
         are: each record holds the hash of all that came before.
         """
+        await self._drop_old()
         while newest := await self._newest(None, 1):
+            if opened(newest[0], self._mac) is None:
+                await self._drop_foreign(newest[0].first)
+                await self._tell(newest[0].first)
+                continue
             try:
                 return await self._world.run_sync(self._behind, newest[0])
             except ValueError:
                 await _drop(self._rows, self._table, newest)
         return await self._world.run_sync(beginning, self._layout)
+
+    async def _drop_old(self) -> None:
+        """Rows that a program before wrote without a MAC."""
+        query = Query(equals={"log": self._old}, limit=FILTERS)
+        while old := await self._rows.select(self._table, query):
+            await _drop(self._rows, self._table, old)
 
     def _behind(self, block: BlockRow) -> Place:
         place, until = _place_of(block), block.last + 1
@@ -209,17 +326,23 @@ class Index:
     async def _follow(self) -> None:
         if not self._size:
             return  # the log's first record is still being written
-        self._place = self._place or await self._last()
         while self._is_due():
-            self._digest = self._digest or Digest(self._log, self._place)
-            block = await self._world.run_sync(self._advance, self._digest)
-            if block is not None:
-                await self._rows.commit(partial(_add, self._table, block.row))
-                if block.gone_before:
-                    await self._forget(block.gone_before)
-                self._place, self._digest = self._digest.end, None
+            async with self._changing:
+                await self._step()
             self.error = ""
             await self._world.sleep(REST * max(0.0, 1 - (self._size - self.indexed) / LAG))
+
+    async def _step(self) -> None:
+        self._place = self._place or await self._last()
+        if not self._is_due():
+            return
+        self._digest = self._digest or Digest(self._log, self._place)
+        block = await self._world.run_sync(self._advance, self._digest)
+        if block is not None:
+            await self._rows.commit(partial(_add, self._table, sealed(block.row, self._mac)))
+            if block.gone_before:
+                await self._forget(block.gone_before)
+            self._place, self._digest = self._digest.end, None
 
     def _advance(self, digest: Digest) -> Block | None:
         """Look at what comes next, in a thread; the block if it is whole, as at a segment's end."""
@@ -311,13 +434,14 @@ async def open_index(
     vault_id: str,
     world: World,
     *,
+    mac: Mac,
     end: SharedEnd | None = None,
 ) -> AsyncIterator[Index]:
     """An index that follows the log for the length of the block.
 
-    `end`: where others write, too, of which it is told later.
+    `mac` is of its rows. `end`: where others write, too, of which it is told later.
     """
-    index = Index(rows, table, layout, vault_id, world, end=end)
+    index = Index(rows, table, layout, vault_id, world, mac=mac, end=end)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(index.run)
         yield index

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
 
 from vault.anchor.file import AnchorFile
 from vault.anchor.mark import Base, Marker
@@ -17,7 +20,8 @@ from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
 from vault.store.interface import Session, Writes
 from vault.store.memory import MemoryBackend
-from vault.store.tx import Batch, Tx
+from vault.store.tables import USERS
+from vault.store.tx import Batch, Tx, transact
 
 KEYRING = Keyring.create(NOW, org="o", vault=VAULT)
 KEYS = AnchoringKeys(KEYRING)
@@ -44,6 +48,26 @@ def commit(backend: MemoryBackend, marker: Marker, *changes: Callable[[Tx], None
     marker.stored()
 
 
+class _Unstamped:
+    """The guard of somebody who has the file and no key."""
+
+    def stamp(self, _table: str, row: Any, /) -> Any:
+        """As it is."""
+        return row
+
+    def check(self, _table: str, _row: Any, /) -> None:
+        """Whatever it is."""
+
+
+def renamed(backend: MemoryBackend, user: str) -> None:
+    """Have the row of a user lie under another key, as somebody does who has the file."""
+    with backend.read() as session:
+        row = session.get(USERS, (user,))
+        assert row is not None
+    transact(backend, lambda tx: tx.delete(USERS, user), _Unstamped())
+    transact(backend, lambda tx: tx.put(USERS, replace(row, id="zz")), _Unstamped())
+
+
 class Log:
     """An audit log of its own making."""
 
@@ -67,4 +91,4 @@ class Log:
 def there(backend: MemoryBackend, folder: Path, epoch: int = EPOCH) -> There:
     """What an opening finds in a folder."""
     found = recover(Layout(folder / "audit.log"), AUDIT_KEYS, VAULT)
-    return There(backend, AnchorFile(folder / "vault.anchor"), found, epoch)
+    return There(backend, RowGuard(KEYRING), AnchorFile(folder / "vault.anchor"), found, epoch)

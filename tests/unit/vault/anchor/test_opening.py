@@ -1,16 +1,17 @@
 """An opening looks at all three places and changes none of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.contract.store.samples import put, remove, user
-from tests.unit.vault.anchor.places import KEYRING, KEYS, Log, commit, new_marker, there
+from tests.unit.vault.anchor.places import KEYRING, KEYS, Log, commit, new_marker, renamed, there
 from vault.anchor.acceptance import Acceptance, write
 from vault.anchor.file import AnchorFile
 from vault.anchor.mark import MARK_ROW, Base, Marker, Times
 from vault.anchor.opening import stand, unavailable
-from vault.anchor.rows import count
+from vault.anchor.rows import count, count_macs
 from vault.anchor.state import Anchor, Mark, encode
 from vault.audit.retention import Notice
 from vault.audit.testing import NOW, VAULT
@@ -116,10 +117,22 @@ def test_an_anchor_that_cannot_be_read_is_told(vault: Vault, tmp_path: Path) -> 
     assert str(vault.file.path) in refused.value.message
 
 
+def of_the_last_program(vault: Vault) -> None:
+    """Have the mark say what a program before format 3 said: nothing of keys."""
+    with vault.backend.read() as session:
+        totals = count_macs(session, KEYS)
+    mark = Mark(
+        format=2, vault=VAULT, epoch=1, commits=vault.marker.commits,
+        checkpoint=vault.marker.checkpoint, anchored=True, rows=KEYS.seal(1, totals.to_bytes()),
+        time=NOW, slewed=NOW - 1,
+    )  # fmt: skip
+    transact(vault.backend, put(SYSTEM, SystemRow(name=MARK_ROW, value=encode(mark, KEYS))))
+
+
 def of_an_older_program(vault: Vault) -> None:
     """Have the mark say what a program before format 2 said: nothing of `system`, nor of time."""
     with vault.backend.read() as session:
-        totals = count(session, KEYS).without(SYSTEM)
+        totals = count_macs(session, KEYS).without(SYSTEM)
     mark = Mark(
         vault=VAULT, epoch=1, commits=vault.marker.commits, checkpoint=vault.marker.checkpoint,
         anchored=True, rows=KEYS.seal(1, totals.to_bytes()),
@@ -184,5 +197,34 @@ def test_a_mark_of_an_older_program_still_holds_its_rows(vault: Vault, tmp_path:
     """What that one covered is covered."""
     of_an_older_program(vault)
     transact(vault.backend, put(USERS, user("intruder")), RowGuard(KEYRING))
+    with pytest.raises(TamperedError, match="in: users"):
+        stand(there(vault.backend, tmp_path), KEYS, NOW)
+
+
+def test_a_mark_of_the_last_program_opens_once(vault: Vault, tmp_path: Path) -> None:
+    """By its own sums; then each row is checked, and the next mark is of ours."""
+    of_the_last_program(vault)
+    standing = stand(there(vault.backend, tmp_path), KEYS, NOW)
+    assert (standing.adopts, standing.written) == (True, b"")
+    assert (standing.time, standing.slewed) == (NOW, NOW - 1)
+    commit(vault.backend, Marker(KEYS, base=standing.base, written=b"", anchored=True))
+    assert not stand(there(vault.backend, tmp_path), KEYS, NOW).adopts
+
+
+@pytest.mark.parametrize("old", [of_the_last_program, of_an_older_program])
+def test_a_mark_of_an_older_program_covers_no_key(
+    vault: Vault, tmp_path: Path, old: Callable[[Vault], None]
+) -> None:
+    """Its sums are the same for a row under another key: the row's own MAC is not."""
+    old(vault)
+    renamed(vault.backend, "a")
+    with pytest.raises(TamperedError, match="in: users") as refused:
+        stand(there(vault.backend, tmp_path), KEYS, NOW)
+    assert refused.value.code == "storage_rows_changed"
+
+
+def test_a_row_under_another_key_keeps_it_shut(vault: Vault, tmp_path: Path) -> None:
+    """No query would find it: a denial that nobody meets."""
+    renamed(vault.backend, "b")
     with pytest.raises(TamperedError, match="in: users"):
         stand(there(vault.backend, tmp_path), KEYS, NOW)

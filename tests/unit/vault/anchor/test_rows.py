@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.contract.store.samples import put, secret, user
-from tests.unit.vault.anchor.places import KEYRING, KEYS
-from vault.anchor.rows import GUARDED, Totals, count
+from tests.unit.vault.anchor.places import KEYRING, KEYS, renamed
+from vault.anchor.rows import GUARDED, Totals, count, count_macs, forged
 from vault.barrier import RowGuard
 from vault.store.memory import MemoryBackend
 from vault.store.tables import AUDIT, SECRETS, SYSTEM, TOKENS, USERS
@@ -57,5 +57,21 @@ def test_all_that_gives_authority_is_counted() -> None:
     transact(backend, put(USERS, user("u")), guard)
     with backend.read() as session:
         found = count(session, KEYS)
-        stamps = {t.name: set(session.every_stamp(t)) for t in (SECRETS, USERS)}
-    assert found.differing(of(**stamps)) == []
+        macs = {t.name: {mac for _, mac in session.every_mark(t)} for t in (SECRETS, USERS)}
+        assert count_macs(session, KEYS).differing(of(**macs)) == []
+    assert found.differing(of(**macs)) == ["secrets", "users"]
+    assert count(session, KEYS).differing(found) == []
+
+
+def test_a_row_under_another_key_is_another_row() -> None:
+    """Its MAC is the same, which is all that was summed before."""
+    backend, guard = MemoryBackend(), RowGuard(KEYRING)
+    transact(backend, put(USERS, user("u")), guard)
+    with backend.read() as session:
+        before, macs = count(session, KEYS), count_macs(session, KEYS)
+        assert forged(session, guard) == []
+    renamed(backend, "u")
+    with backend.read() as session:
+        assert count(session, KEYS).differing(before) == ["users"]
+        assert count_macs(session, KEYS).differing(macs) == []
+        assert forged(session, guard) == ["users"]

@@ -248,3 +248,15 @@ def test_a_load_that_cannot_be_kept_has_ended() -> None:
         cache.end(load, SECRETS, secret("\ud800"))
     assert not cache._loads
     assert cache.lookup(SECRETS, KEY) is MISSING
+
+
+def test_all_is_forgotten() -> None:
+    """Rows, absences, and what is on its way from the database."""
+    cache = Cache()
+    cache.replace([(SYSTEM, ("a",), system("a")), (SYSTEM, ("b",), None)])
+    load, epoch = cache.begin(SYSTEM, ("c",)), cache.epoch
+    cache.clear()
+    cache.end(load, SYSTEM, system("c"))
+    assert [cache.lookup(SYSTEM, (name,)) for name in "abc"] == [MISSING] * 3
+    assert cache.epoch is not epoch
+    assert cache.statistics().bytes == 0

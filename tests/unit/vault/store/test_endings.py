@@ -14,3 +14,11 @@ def test_a_transaction_counts_once_for_a_table() -> None:
     endings.note([(SYSTEM, ("b",), None)])
     assert (endings.of(USERS), endings.of(SYSTEM, "a"), endings.of(SYSTEM, "b")) == (1, 1, 1)
     assert endings.total == 2
+
+
+def test_anything_may_have_changed() -> None:
+    """Who goes by a table or a row of `system` hears of it."""
+    endings = Endings()
+    endings.note([(USERS, ("ann",), None)])
+    endings.note_all()
+    assert (endings.of(USERS), endings.of(SYSTEM, "a"), endings.total) == (2, 1, 2)

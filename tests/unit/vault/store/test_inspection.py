@@ -10,13 +10,14 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
-from tests.contract.store.samples import StampGuard
+from tests.contract.store.samples import StampGuard, put, user
 from vault.errors import TamperedError, UnavailableError
+from vault.store.cache import MISSING
 from vault.store.inspection import FOREIGN, LOOK_EVERY, PERIOD, WINDOW, inspecting_database
 from vault.store.interface import BackendError, Session
 from vault.store.memory import MemoryBackend
-from vault.store.store import open_store
-from vault.store.tables import SYSTEM
+from vault.store.store import Store, open_store
+from vault.store.tables import MOUNTS, SYSTEM, USERS
 
 
 class Reading(FaultyBackend):
@@ -132,7 +133,7 @@ class Foreign:
         self.backend.foreign = 5  # before the opening, which has looked
 
     @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
+    async def watched(self) -> AsyncIterator[Store]:
         """It is looked at."""
         async with (
             open_store(self.backend, StampGuard(), self.world) as store,
@@ -140,7 +141,7 @@ class Foreign:
         ):
             await wait_all_tasks_blocked()
             self.watch.counts = 0
-            yield
+            yield store
             await wait_all_tasks_blocked()
 
     async def writes(self, after: float = LOOK_EVERY) -> None:
@@ -224,3 +225,16 @@ async def test_the_end_looks_once_more() -> None:
     async with foreign.watched():
         foreign.backend.foreign += 1
     assert foreign.watch.codes == [FOREIGN]
+
+
+async def test_what_is_held_is_forgotten_before_anything_else() -> None:
+    """A row that he put back may be in memory, and gone from the file when the rows are counted."""
+    foreign = Foreign()
+    async with foreign.watched() as store:
+        await store.commit(put(USERS, user("ann")))
+        assert store.cached(USERS, "ann") is not MISSING
+        ended = store.ended(MOUNTS)
+        foreign.watch.unavailable = True  # it cannot even go on record
+        await foreign.writes()
+        assert store.cached(USERS, "ann") is MISSING
+        assert store.ended(MOUNTS) > ended  # who holds a table in another form reads it anew

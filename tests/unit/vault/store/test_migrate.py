@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from alembic.migration import MigrationContext
 from msgspec import UNSET
 
 from tests.contract.store.samples import StampGuard, put, secret, system, version
-from vault.errors import UnavailableError
+from vault.errors import TamperedError, UnavailableError
 from vault.model.records import AccessRow, UsageRow
 from vault.store.interface import Session
 from vault.store.migrate import SCRIPTS, migrate
@@ -277,3 +277,15 @@ def _kill(file: Path, versions: Path, statement: int) -> None:
         check=False,
     )
     assert done.returncode == -signal.SIGKILL
+
+
+def test_a_database_at_several_steps_is_refused(tmp_path: Path) -> None:
+    """No migration of ours leaves that, and it says so."""
+    backend = SqliteBackend(f"sqlite:///{tmp_path / 'vault.db'}")
+    backend.open()
+    backend.close()
+    with closing(sqlite3.connect(tmp_path / "vault.db")) as database, database:
+        database.execute("INSERT INTO alembic_version VALUES ('0001')")
+    with pytest.raises(TamperedError) as refused:
+        backend.open()
+    assert refused.value.code == "storage_schema_changed"

@@ -52,19 +52,28 @@ def test_stamp_that_is_none(backend: SqliteBackend) -> None:
     database.close()
     with backend.read() as session:
         assert session.stamps(SECRETS, [("a",), ("b",)]) == {("a",): b""}
-        assert list(session.every_stamp(SECRETS)) == [b""]
+        assert list(session.every_mark(SECRETS)) == [(("a",), b"")]
 
 
-def test_every_stamp_of_many(backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_of_another_type_is_told_as_it_is(backend: SqliteBackend) -> None:
+    """No query finds it, and no sum may take it for the row."""
+    with driver(backend) as database:
+        database.execute("UPDATE secrets SET name = CAST(name AS BLOB)")
+    database.close()
+    with backend.read() as session:
+        assert [key for key, _ in session.every_mark(SECRETS)] == [(b"a",)]
+
+
+def test_every_mark_of_many(backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them once, however many are fetched at a time."""
-    monkeypatch.setattr(session_module, "_STAMPS_AT_ONCE", 2)
+    monkeypatch.setattr(session_module, "_MARKS_AT_ONCE", 2)
     guard = StampGuard()
     for name in "bcdef":
         transact(backend, put(SECRETS, secret(name, id=f"id-{name}")), guard)
     with backend.read() as session:
-        found = list(session.every_stamp(SECRETS))
+        found = list(session.every_mark(SECRETS))
         stamps = session.stamps(SECRETS, [(name,) for name in "abcdef"])
-    assert sorted(found) == sorted(stamps.values())
+    assert sorted(found) == sorted(stamps.items())
     assert len(found) == 6
 
 

@@ -201,7 +201,7 @@ def test_a_row_that_its_index_does_not_have_is_found(file: Path) -> None:
     backend.open()
     with backend.read() as session:
         assert session.get(SECRETS, ("a",)) is None
-        assert len(list(session.every_stamp(SECRETS))) == 1
+        assert len(list(session.every_mark(SECRETS))) == 1
         with pytest.raises(BackendError, match="contradict each other") as refused:
             session.inspect()
     assert refused.value.code == "store_corrupt"

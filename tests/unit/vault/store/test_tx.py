@@ -248,9 +248,9 @@ def test_what_a_transaction_exchanges(*, is_read_first: bool) -> None:
     backend.write(apply)
     ((gone, come),) = (sides for sides in told[0].values())
     assert list(told[0]) == [SECRETS]
-    assert sorted(gone) == sorted(guard.stamp("secrets", old[name]).mac for name in "ab")
+    assert sorted(gone) == sorted(((name,), guard.stamp("secrets", old[name]).mac) for name in "ab")
     new = [secret("a", max_versions=3), secret("d")]
-    assert sorted(come) == sorted(guard.stamp("secrets", row).mac for row in new)
+    assert sorted(come) == sorted(((row.name,), guard.stamp("secrets", row).mac) for row in new)
     with backend.read() as session:
         assert {row.name for row in session.select(SECRETS, Query())} == {"a", "c", "d"}
 

@@ -213,3 +213,13 @@ def test_a_transaction_has_ended_for_the_workers_though_the_cache_fails() -> Non
     with pytest.raises(MemoryError):
         cache.forget([(SYSTEM, KEY, None)])
     assert reader.read() == [Fence((SLOT,)), Settled()]
+
+
+def test_the_workers_forget_all_as_well() -> None:
+    """They are told that any row may have changed, and that it is over."""
+    page = new_page()
+    cache, reader = LeaderCache(JournalWriter(page)), JournalReader(page)
+    cache.replace([(SYSTEM, KEY, system("a"))])
+    cache.clear()
+    assert cache.lookup(SYSTEM, KEY) is MISSING
+    assert reader.read() == [Fence(None), Settled()]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import trio
+from msgspec.structs import replace
 
 from actors.slewed_clock import SlewedClock
 from actors.testing import FakeWorld
@@ -15,7 +16,7 @@ from vault.audit.draft import draft_event
 from vault.audit.hashing import ValueHasher
 from vault.audit.layout import Layout
 from vault.audit.retention import Retention
-from vault.audit.sinks.database import BLOCK, REST, Index, open_index
+from vault.audit.sinks.database import BLOCK, REST, Index, open_index, opened, sealed
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, VAULT, make_event, make_keys
 from vault.audit.writer import AuditConfig
@@ -27,6 +28,8 @@ from vault.store.table import Key, Query, Table
 from vault.store.tables import AUDIT
 
 T = TypeVar("T")
+LOG = f"{VAULT}/2"
+"""What the index calls the log in the keys of its rows."""
 KEYS = make_keys()
 
 
@@ -71,6 +74,16 @@ class Rows:
         """As a transaction's."""
         self.rows.pop(key, None)
 
+    def change(self, key: Key, **changes: Any) -> None:
+        """Have a row be another one that the index would have made."""
+        row = opened(self.rows[key], KEYS.mac)
+        assert row is not None
+        self.rows[key] = sealed(replace(row, **changes), KEYS.mac)
+
+    def forge(self, key: Key, **changes: Any) -> None:
+        """Have a row be what somebody makes of it who has the database, and no key."""
+        self.rows[key] = replace(self.rows[key], **changes)
+
     def _check(self) -> None:
         if self.gone:
             raise UnavailableError("store_gone", "gone")
@@ -110,7 +123,7 @@ async def running(
     end = ends.view() if ends else None
     with trio.fail_after(10):
         async with (
-            open_index(rows, AUDIT, Layout(log), VAULT, world, end=end) as index,
+            open_index(rows, AUDIT, Layout(log), VAULT, world, mac=KEYS.mac, end=end) as index,
             open_audit(
                 config or AuditConfig(),
                 KEYS,

@@ -9,12 +9,12 @@ import trio
 import trio.testing
 
 from actors.testing import FakeWorld
-from tests.unit.vault.audit.sinks.indexed import KEYS, Rows, caught_up, fill, running
+from tests.unit.vault.audit.sinks.indexed import KEYS, LOG, Rows, caught_up, fill, running
 from vault.audit.layout import Layout
 from vault.audit.query import AuditQuery
 from vault.audit.sinks.database import BLOCK, LAG, PIECE, REST, RETRY
 from vault.audit.tail import Place, Stretch, beginning, read
-from vault.audit.testing import VAULT, make_event, write_log
+from vault.audit.testing import make_event, write_log
 from vault.audit.verify import verify
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
@@ -87,7 +87,7 @@ async def test_two_logs_in_one_database(log: Path, tmp_path: Path) -> None:
         for number, row in enumerate(list(rows.rows.values()), 100_000):
             mine = msgspec.structs.replace(row, log=other, first=number, last=number + 9)
             rows.rows[other, number] = mine
-    there = {key: row for key, row in rows.rows.items() if key[0] != VAULT}
+    there = {key: row for key, row in rows.rows.items() if key[0] != LOG}
     config = AuditConfig(rotation_bytes=100_000)
     async with running(log, rows, world, config, days=1) as (broker, index):
         await fill(broker, BLOCK, 2 * BLOCK)
@@ -100,7 +100,7 @@ async def test_two_logs_in_one_database(log: Path, tmp_path: Path) -> None:
         for number in (4500, 1500):
             found = (await index.search(AuditQuery(request_id=f"request-{number}"))).events
             assert len(found) == (number == 4500)
-    assert {key: row for key, row in rows.rows.items() if key[0] != VAULT} == there
+    assert {key: row for key, row in rows.rows.items() if key[0] != LOG} == there
 
 
 async def test_an_index_resumes_where_it_was(log: Path) -> None:

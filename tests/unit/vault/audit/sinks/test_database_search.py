@@ -1,5 +1,6 @@
 """Searching: whatever is on record is found, and nothing is read without need."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from tests.unit.vault.audit.sinks.indexed import KEYS, Rows, Turns, caught_up, f
 from vault.audit.appender import Appender
 from vault.audit.layout import Layout
 from vault.audit.query import AuditQuery
+from vault.audit.sinks import database as index_module
 from vault.audit.sinks.database import BLOCK, open_index
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, VAULT, make_draft
@@ -108,7 +110,7 @@ async def test_a_search_looks_at_all_filters(log: Path, monkeypatch: pytest.Monk
         assert len(rows.rows) == 7
         for key, row in rows.rows.items():
             if row.first:  # a block that were read would be none
-                rows.rows[key] = msgspec.structs.replace(row, start=row.start + 1)
+                rows.change(key, start=row.start + 1)
         page = await index.search(AuditQuery(actor_id="bob"))
         assert [row.request_id for row in page.events] == ["request-0"]
         with pytest.raises(UnavailableError, match="cannot be searched"):
@@ -132,7 +134,7 @@ async def test_a_search_ends_where_the_time_does(
         assert (await index.search(AuditQuery(since=NOW + 1))).events == []
         assert rows.asked - asked == 1
         for key in sorted(rows.rows)[4:8:2]:
-            rows.rows[key] = msgspec.structs.replace(rows.rows[key], ended=NOW + 1)
+            rows.change(key, ended=NOW + 1)
         asked = rows.asked
         assert (await index.search(AuditQuery(since=NOW + 1))).events == []
         assert rows.asked - asked == 3
@@ -198,7 +200,7 @@ async def test_what_gets_its_block_meanwhile_is_found_once(log: Path) -> None:
 
 async def test_a_log_without_a_record_has_no_events(log: Path) -> None:
     """Before its first is written there is not even a file."""
-    async with open_index(Rows(), AUDIT, Layout(log), VAULT, FakeWorld()) as index:
+    async with open_index(Rows(), AUDIT, Layout(log), VAULT, FakeWorld(), mac=KEYS.mac) as index:
         assert (await index.search(AuditQuery())).events == []
 
 
@@ -232,3 +234,137 @@ async def test_what_another_process_wrote(log: Path) -> None:
         page = await index.search(AuditQuery())
         assert [row.request_id for row in page.events] == ["request-1", "request-0"]
         await other.aclose()
+
+
+def zeroed(rows: Rows) -> None:
+    """The filters hold nothing."""
+    for key, row in rows.rows.items():
+        rows.forge(key, terms=bytes(len(row.terms)))
+
+
+def earlier(rows: Rows) -> None:
+    """The times are of long ago."""
+    for key in rows.rows:
+        rows.forge(key, began=1, ended=2)
+
+
+def without_first(rows: Rows) -> None:
+    """The oldest is gone."""
+    del rows.rows[min(rows.rows)]
+
+
+def without_one(rows: Rows) -> None:
+    """One among them is gone."""
+    del rows.rows[sorted(rows.rows)[1]]
+
+
+def without_newest(rows: Rows) -> None:
+    """The newest is gone."""
+    del rows.rows[max(rows.rows)]
+
+
+def without_any(rows: Rows) -> None:
+    """There are none."""
+    rows.rows.clear()
+
+
+def moved(rows: Rows) -> None:
+    """One says that it is where another is."""
+    first, second = sorted(rows.rows)[:2]
+    rows.forge(second, terms=rows.rows[first].terms)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [zeroed, earlier, without_first, without_one, without_newest, without_any, moved],
+)
+async def test_rows_that_somebody_changed_hide_nothing(
+    log: Path, change: Callable[[Rows], None]
+) -> None:
+    """It is told, what was done is found all the same, and the rows are made of the log again."""
+    rows, world, told = Rows(), FakeWorld(), list[str]()
+
+    async def alarm(what: str) -> None:
+        told.append(what)
+
+    async with running(log, rows, world) as (broker, index):
+        await index.warn(alarm)
+        for part in range(4):
+            await fill(broker, 1, part * BLOCK, actor_id="bob")
+            await fill(broker, BLOCK - 1, part * BLOCK + 1)
+        await caught_up(broker, index, world)
+        before = dict(rows.rows)
+        change(rows)
+        query = AuditQuery(actor_id="bob", since=NOW - 1)
+        page = await index.search(query)
+        assert [row.request_id for row in page.events] == [
+            f"request-{part * BLOCK}" for part in (3, 2, 1, 0)
+        ]
+        assert len(told) == 1
+        await caught_up(broker, index, world)
+        assert rows.rows == before
+        assert len((await index.search(query)).events) == 4
+        assert len(told) == 1
+
+
+async def test_who_changes_them_again_and_again_is_told(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search ends, and an alarm that fails is none of its business."""
+    rows, world = Rows(), FakeWorld()
+
+    async def alarm(_what: str) -> None:
+        raise UnavailableError("audit_unavailable", "full")
+
+    async with running(log, rows, world) as (broker, index):
+        await index.warn(alarm)
+        await fill(broker, 2 * BLOCK)
+        await caught_up(broker, index, world)
+
+        def prove(blocks: object, below: int) -> list[object]:
+            raise index_module._ForeignError(0)
+
+        monkeypatch.setattr(index, "_prove", prove)
+        with pytest.raises(UnavailableError, match="again and again"):
+            await index.search(AuditQuery(actor_id="bob"))
+
+
+async def test_rows_of_a_program_before_are_dropped(log: Path) -> None:
+    """They had no MAC: they are made of the log again, and nobody is alarmed."""
+    rows, world, told = Rows(), FakeWorld(), list[str]()
+
+    async def alarm(what: str) -> None:
+        told.append(what)
+
+    async with running(log, rows, world) as (broker, index):
+        await fill(broker, 2 * BLOCK, actor_id="bob")
+        await caught_up(broker, index, world)
+        before = dict(rows.rows)
+    rows.rows = {
+        (VAULT, row.first): msgspec.structs.replace(row, log=VAULT, terms=row.terms[:-32])
+        for row in rows.rows.values()
+    }
+    async with running(log, rows, world) as (broker, index):
+        await index.warn(alarm)
+        await caught_up(broker, index, world)
+        assert rows.rows == before
+        assert told == []
+
+
+async def test_what_is_found_before_anybody_can_be_told(log: Path) -> None:
+    """The audit log opens behind its index: it is told then, once."""
+    rows, world, told = Rows(), FakeWorld(), list[str]()
+
+    async def alarm(what: str) -> None:
+        told.append(what)
+
+    async with running(log, rows, world) as (broker, index):
+        await fill(broker, 2 * BLOCK)
+        await caught_up(broker, index, world)
+    zeroed(rows)
+    async with running(log, rows, world) as (broker, index):
+        await caught_up(broker, index, world)
+        assert told == []
+        await index.warn(alarm)
+        await index.warn(alarm)
+    assert len(told) == 1

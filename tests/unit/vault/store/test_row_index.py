@@ -1,0 +1,251 @@
+"""vault.store.row_index: what the rows have to be, whatever the file says."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.testing import FakeWorld
+from tests.contract.store.faulty import FaultyBackend
+from tests.contract.store.samples import StampGuard, put, remove, user
+from tests.unit.vault.anchor.places import KEYS
+from vault.anchor.rows import count
+from vault.errors import TamperedError
+from vault.store.cache import MISSING, Cache
+from vault.store.committer import Committer, Counts
+from vault.store.interface import UNKNOWN, BackendError
+from vault.store.memory import MemoryBackend
+from vault.store.row_index import (
+    SMALLEST,
+    Collected,
+    InDoubtError,
+    OwnMemory,
+    RowIndex,
+    RowReader,
+)
+from vault.store.store import open_store
+from vault.store.table import Query
+from vault.store.tables import SECRETS, TOKENS, USERS
+from vault.store.tx import transact
+
+KEYS_OF_ROWS = st.integers(0, 40)
+CHANGES = st.lists(st.tuples(KEYS_OF_ROWS, st.integers(0, 3)), max_size=120)
+
+
+def mac(number: int) -> bytes:
+    """A stamp; the index keeps its first bytes."""
+    return number.to_bytes(8) + b"\xff" * 24
+
+
+def index_of(*names: str) -> RowIndex:
+    """Of tokens with these ids, stamped with 1."""
+    rows = Collected()
+    for name in names:
+        rows.add(TOKENS, (name,), mac(1))
+    return RowIndex(OwnMemory(), rows)
+
+
+@given(CHANGES)
+def test_it_is_what_was_committed(changes: list[tuple[int, int]]) -> None:
+    """Rows that came, changed and went, in places that many of them would like to have."""
+    index, model = index_of(), dict[str, int]()
+    words = index._memory.segments[0]
+    assert not any(words)
+    index._memory.clear()  # type: ignore[attr-defined]  # a segment so small that all collide
+    index._memory.grow(2 * 64)
+    index._taken[:] = [0]
+    for number, stamp in changes:
+        name = str(number)
+        gone = [((name,), mac(model[name]))] if name in model else []
+        come = [((name,), mac(stamp))] if stamp else []
+        index.exchange({TOKENS: (gone, come)})
+        model.pop(name, None)
+        model |= {name: stamp} if stamp else {}
+        for other in map(str, range(41)):
+            there = model.get(other)
+            assert index.agrees(TOKENS, (other,), None if there is None else mac(there))
+    assert sum(index._taken) == len(model)
+
+
+def test_a_full_segment_gets_another_beside_it() -> None:
+    """Nothing is lost, and what is in the first is changed there."""
+    memory = OwnMemory()
+    index = RowIndex(memory, Collected())
+    names = [str(number) for number in range(2 * SMALLEST + 1)]
+    index.exchange({TOKENS: ([], [((name,), mac(1)) for name in names])})
+    assert len(memory.segments) == 3
+    index.exchange({TOKENS: ([((names[0],), mac(1))], [((names[0],), mac(2))])})
+    reader = RowReader(memory)
+    assert reader.agrees(TOKENS, (names[0],), mac(2))
+    assert all(reader.agrees(TOKENS, (name,), mac(1)) for name in names[1:])
+    assert not reader.agrees(SECRETS, (names[1],), mac(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "stamp"), [("there", None), ("there", mac(2)), ("gone", mac(1))],
+    ids=["hidden", "an older one", "put back"],
+)  # fmt: skip
+def test_what_is_not_ours_is_remembered(name: str, stamp: bytes | None) -> None:
+    """The first finding stays, whatever is asked after it."""
+    index = index_of("there")
+    assert not index.agrees(TOKENS, (name,), stamp)
+    assert index.finding is None  # it may be a commit that is half way
+    with pytest.raises(TamperedError) as refused:
+        index.require(TOKENS, (name,), stamp)
+    assert refused.value.code == "row_tampered"
+    index.require(TOKENS, ("there",), mac(1))
+    assert index.finding is not None
+    assert index.finding.details["table"] == "tokens"
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_a_commit_in_doubt_is_settled_by_who_looks(*, is_stored: bool) -> None:
+    """Either is right, and from then on that one alone."""
+    index = index_of("a")
+    index.doubt({TOKENS: ([(("a",), mac(1))], [(("a",), mac(2)), (("b",), mac(3))])})
+    a, b = (mac(2), mac(3)) if is_stored else (mac(1), None)
+    index.require(TOKENS, ("b",), b)
+    index.require(TOKENS, ("a",), a)
+    assert index.agrees(TOKENS, ("a",), a)
+    assert index.agrees(TOKENS, ("b",), b)
+    index.exchange({TOKENS: ([(("a",), a)], [])})
+    with pytest.raises(TamperedError):
+        index.require(TOKENS, ("a",), a)
+
+
+def indexed(backend: Any) -> RowIndex:
+    """Made as at an opening."""
+    rows = Collected()
+    with backend.read() as session:
+        count(session, KEYS, rows)
+    return RowIndex(OwnMemory(), rows)
+
+
+def test_it_is_made_of_the_rows_that_are_summed() -> None:
+    """Of the tables that give authority."""
+    backend = MemoryBackend()
+    transact(backend, put(USERS, user("ann")), StampGuard())
+    index = indexed(backend)
+    assert index.agrees(USERS, ("ann",), StampGuard().stamp("users", user("ann")).mac)
+    assert index.agrees(USERS, ("bob",), None)
+
+
+class Writing:
+    """Somebody who commits, with an index; the database can be made to fail."""
+
+    def __init__(self) -> None:
+        self.backend = FaultyBackend(MemoryBackend())
+        self.backend.open()
+        transact(self.backend, put(USERS, user("ann")), StampGuard())
+        self.index = indexed(self.backend)
+        self.committer = Committer(
+            self.backend, StampGuard(), Cache(), Counts(), lambda: 0.0, index=self.index
+        )
+
+
+def test_it_follows_each_commit() -> None:
+    """Rows that come, change and go."""
+    writing = Writing()
+    writing.committer.commit([put(USERS, user("bob")), remove(USERS, "ann")])
+    stamp = StampGuard().stamp("users", user("bob")).mac
+    assert writing.index.agrees(USERS, ("bob",), stamp)
+    assert writing.index.agrees(USERS, ("ann",), None)
+    assert writing.committer.settled(lambda session, _: session.get(USERS, ("ann",))) is None
+
+
+def test_a_commit_builds_on_no_row_that_is_not_ours() -> None:
+    """One put back by somebody with the file, and one that he hides: the change fails."""
+    writing = Writing()
+    transact(writing.backend, put(USERS, user("zoe")), StampGuard())
+    transact(writing.backend, remove(USERS, "ann"), StampGuard())
+    for name in ("zoe", "ann"):
+        [failure] = writing.committer.commit([lambda tx, name=name: tx.get(USERS, name)])
+        assert failure.error.code == "row_tampered"  # type: ignore[attr-defined]  # a Failure
+    with pytest.raises(TamperedError):  # it is replaced, and nobody has read it
+        writing.committer.commit([put(USERS, user("zoe"))])
+    assert writing.index.finding is not None
+
+
+@pytest.mark.parametrize("stage", ["lost", "stored"])
+def test_a_commit_whose_outcome_is_unknown(stage: str) -> None:
+    """Whoever commits next looks at what the database says, and goes on from there."""
+    writing = Writing()
+    writing.backend.faults = [(stage, BackendError("store_unavailable", "away", UNKNOWN))]
+    with pytest.raises(BackendError):
+        writing.committer.commit([put(USERS, user("bob"))])
+    [row] = writing.committer.commit([lambda tx: tx.get(USERS, "bob")])
+    stamp = None if row is None else row.mac  # type: ignore[attr-defined]  # a user
+    assert (row is not None) is (stage == "stored")
+    assert writing.index.agrees(USERS, ("bob",), stamp)
+    assert writing.index.finding is None
+
+
+@pytest.fixture
+def store_of() -> Any:
+    """A function: the store of an agent over this backend, or of a worker."""
+
+    def opened(backend: FaultyBackend, index: RowReader, *, writes: bool = True) -> Any:
+        return open_store(backend, StampGuard(), FakeWorld(), index=index, writes=writes)
+
+    return opened
+
+
+async def test_a_row_that_is_put_back_is_never_served(store_of: Any) -> None:
+    """Nor one that is hidden told as gone; neither is kept. What is right is served."""
+    backend = FaultyBackend(MemoryBackend())
+    transact(backend, put(USERS, user("ann"), user("bob")), StampGuard())
+    index = indexed(backend)
+    transact(backend, put(USERS, user("zoe")), StampGuard())
+    transact(backend, remove(USERS, "ann"), StampGuard())
+    async with store_of(backend, index) as store:
+        assert (await store.get(USERS, "bob")).id == "bob"
+        assert store.finding is None
+        for name in ("zoe", "ann"):
+            with pytest.raises(TamperedError) as refused:
+                await store.get(USERS, name)
+            assert refused.value.code == "row_tampered"
+            assert store.cached(USERS, name) is MISSING
+        for question in (store.select, store.checked_keys):
+            with pytest.raises(TamperedError):
+                await question(USERS, Query())
+        assert store.finding is index.finding is not None
+
+
+async def test_a_row_that_is_being_changed_is_looked_at_again(store_of: Any) -> None:
+    """The view was of before: whoever commits tells what is so, and nothing is found."""
+    backend = FaultyBackend(MemoryBackend())
+    transact(backend, put(USERS, user("ann")), StampGuard())
+    index = indexed(backend)
+    old = StampGuard().stamp("users", user("ann"))
+    new = StampGuard().stamp("users", user("ann", email="new"))
+
+    def change() -> None:
+        backend.on_read = lambda: None
+        transact(backend, put(USERS, new), StampGuard())
+        index.exchange({USERS: ([(("ann",), old.mac)], [(("ann",), new.mac)])})
+
+    backend.on_read = change
+    async with store_of(backend, index) as store:
+        assert (await store.get(USERS, "ann")).email == "new"
+        assert index.finding is None
+
+
+async def test_who_does_not_commit_leaves_it_to_who_does(store_of: Any) -> None:
+    """A worker's store: nothing is told, and nothing kept."""
+    backend = FaultyBackend(MemoryBackend())
+    transact(backend, put(USERS, user("ann")), StampGuard())
+    index = indexed(backend)
+    transact(backend, put(USERS, user("zoe")), StampGuard())
+    memory = OwnMemory()
+    memory.segments = list(index._memory.segments)
+    async with store_of(backend, RowReader(memory), writes=False) as store:
+        assert (await store.get(USERS, "ann")).id == "ann"
+        with pytest.raises(InDoubtError):
+            await store.get(USERS, "zoe")
+        with pytest.raises(InDoubtError):
+            await store.select(USERS, Query())
+        with pytest.raises(InDoubtError):
+            await store.checked_keys(USERS, Query())
+        assert store.cached(USERS, "zoe") is MISSING
+        assert store.finding is index.finding is None
