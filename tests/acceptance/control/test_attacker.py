@@ -336,7 +336,7 @@ def test_a_foreign_id_in_the_own_organization_is_not_found(attack: Attack) -> No
         **BODIES,
         "members_change_guest": {"role": "viewer"},
         "rollouts_start": {"version": 1},
-        "agents_command": {"command": "run_backup"},
+        "agents_command": {"command": "send_metrics"},
         "agents_accept_log": {"reason": "x"},
         "channels_change": {"name": "x", "type": "slack"},
     }

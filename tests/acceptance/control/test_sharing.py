@@ -55,7 +55,7 @@ async def test_what_one_is_told_reaches_the_other_at_once(both: Estate) -> None:
         agent = mover.linked
         await aside(push, one, "told", "told")
         await until(lambda: agent.bundles == [1])
-        one.want(201, "POST", f"{BASE}/agents/told/commands", {"command": "run_backup"})
+        one.want(201, "POST", f"{BASE}/agents/told/commands", {"command": "send_metrics"})
         await until(lambda: any(isinstance(x, m.Command) for x in agent.heard), AT_ONCE)
         await until(lambda: row(one, "told")["presence"] == "online")
         one.want(200, "POST", f"{BASE}/agents/told/lock", {"reason": "lost"})
@@ -166,7 +166,7 @@ async def test_without_redis_they_go_on(both: Estate) -> None:
         await aside(both.redis.kill)
         await until(lambda: gauge(one, "others_heard") == gauge(two, "others_heard") == 0)
         await aside(push, one, "deaf", "deaf")
-        one.want(201, "POST", f"{BASE}/agents/deaf/commands", {"command": "run_backup"})
+        one.want(201, "POST", f"{BASE}/agents/deaf/commands", {"command": "send_metrics"})
         await until(lambda: mover.linked.bundles == [1])
         await until(lambda: any(isinstance(x, m.Command) for x in mover.linked.heard))
         one.want(200, "POST", f"{BASE}/agents/deaf-too/lock", {"reason": "lost"})
