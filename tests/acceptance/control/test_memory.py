@@ -164,7 +164,10 @@ def feeds(plane: Plane, stack: ExitStack) -> None:
         cookies = "; ".join(f"{name}={value}" for name, value in browser.jar.items())
         for _ in range(16):
             wire = small_wire(plane, stack)
-            origin = f"Origin: {plane.address}", f"Cookie: {cookies}"
+            key = (
+                f"Sec-WebSocket-Protocol: freehold.live, freehold.session-key.{browser.session_key}"
+            )
+            origin = f"Origin: {plane.address}", f"Cookie: {cookies}", key
             upgraded(wire, "/api/v1/live", f"Host: 127.0.0.1:{plane.port}", *origin)
             for number in range(16):
                 topic = ("alerts", "changes", "fleet", "rollouts")[number % 4]
