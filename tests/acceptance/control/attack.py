@@ -135,7 +135,8 @@ SELF = ("sessions_", "second-factors_", "oidc_begin", "oidc_collect", "invitatio
 
 
 FREE = {
-    "agents_accept_log reason", "agents_lock reason", "agents_retire reason", "alerts_acknowledge note",
+    "agents_accept_log reason", "agents_lock reason", "agents_retire reason",
+    "alerts_acknowledge note",
     "channels_change name", "channels_change password", "channels_change server.username",
     "channels_create name", "channels_create password", "channels_create server.username",
     "control-notes_note text", "holds_lift reason", "holds_place reason",
