@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from actors import SystemWorld, World, collector
+from actors import SystemWorld, World, garbage_collector
 from control.api.ops import Ops, refusal
 from control.api.plane import Plane
 from control.api.request import MAX_BODY
@@ -71,7 +71,7 @@ async def serve(
             tell(f"first account: organization platform, user admin, password in {password_file}")
         files = await world.run_sync(read_files)
         ops = Ops(with_pages(app, files), plane, metrics)
-        collector.settle()
+        garbage_collector.freeze_at_startup()
         hub = Hub(plane.store, plane.bus, plane.watch, world)
         await nursery.start(hub.run)
         live = LiveDoor(plane, hub)

@@ -16,7 +16,7 @@ from typing import Final
 from argon2 import PasswordHasher
 
 from actors import World
-from actors.periodic import Job, working
+from actors.periodic import Job, run_periodic_jobs
 from control.api.plane import Plane
 from control.authn.accounts import Accounts
 from control.authn.admission import Admission
@@ -132,7 +132,7 @@ async def open_plane(
         async with (
             plane.postman.working(),
             company(store, plane.bus, _redis(settings), keys.fingerprint, world),
-            working(_jobs(plane, settings), world),
+            run_periodic_jobs(_jobs(plane, settings), world),
         ):
             yield plane
 

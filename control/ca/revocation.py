@@ -46,7 +46,7 @@ class Ended(NamedTuple):
 
 
 OnEnd: TypeAlias = Callable[[Ended], None]
-"""Called after the commit; must not block (`tell_nowait` to the gateway)."""
+"""Called after the commit; must not block (`cast_nowait` to the gateway)."""
 
 
 class Locked(NamedTuple):

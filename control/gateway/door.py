@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import trio
 
 from actors import World
-from actors.periodic import Job, working
+from actors.periodic import Job, run_periodic_jobs
 from control.config.settings import Link
 from control.gateway.certificate import LOOK_EVERY, Certificate
 from control.gateway.desk import Desk
@@ -51,7 +51,7 @@ async def open_door(
         Job("certificate", LOOK_EVERY, certificate.look),
         Job("refusals", COUNTED_EVERY, desk.refusals.tell, at_end=True),
     ]
-    async with working(jobs, world), trio.open_nursery() as nursery:
+    async with run_periodic_jobs(jobs, world), trio.open_nursery() as nursery:
         nursery.start_soon(gateway.run)
 
         async def attend(pipe: WebSocketPipe) -> None:

@@ -11,7 +11,7 @@ import trio
 from msgspec.structs import replace
 
 from actors import World
-from actors.periodic import Bell
+from actors.periodic import Trigger
 from control.errors import ConflictError, NotFoundError, ValidationError
 from control.model.conditions import BUNDLE_FULL
 from control.model.documents import Document, checked
@@ -66,7 +66,7 @@ class Policies:
         self._refreshing = trio.Lock()
         self._comparing = trio.CapacityLimiter(1)
         self._due: set[str] = set()
-        self.bell = Bell()
+        self.bell = Trigger()
         """Rings when `catch_up` has something to do."""
 
     async def write(
@@ -140,7 +140,7 @@ class Policies:
         What a crash takes away is made up for at the next start, where everything is due.
         """
         self._due.add(org)
-        self.bell.ring()
+        self.bell.fire()
 
     async def catch_up(self) -> None:
         """Do what is due. Raises `UnavailableError`; what was not done is due again.

@@ -103,7 +103,7 @@ class Store(StoreReader):
         """
         uncut.begin()
         try:
-            return cast("T", await self._writer.ask(change, deadline))
+            return cast("T", await self._writer.call(change, deadline))
         except MailboxFull:
             raise StoreError("store_busy", "too many changes wait for the database") from None
         except ActorError:

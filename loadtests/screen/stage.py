@@ -15,7 +15,7 @@ import trio
 from argon2 import PasswordHasher
 
 from actors import SystemWorld
-from actors.collector import settle
+from actors.garbage_collector import freeze_at_startup
 from control.api.ops import Ops
 from control.api.plane import Plane
 from control.api.web import build
@@ -135,7 +135,7 @@ async def stage(count: int, hours: float = 1) -> AsyncIterator[Stage]:
             made = Stage(plane, hub, ahead, fleet)
             for _ in range(WARM + POINTS):
                 made.step()
-            settle()  # as a control plane does before it serves
+            freeze_at_startup()  # as a control plane does before it serves
             await nursery.start(hub.run)
             app = build(plane)
             app.nursery = nursery

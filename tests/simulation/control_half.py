@@ -12,7 +12,7 @@ import trio
 from argon2 import PasswordHasher
 
 from actors.errors import StopTimeout
-from actors.periodic import Job, working
+from actors.periodic import Job, run_periodic_jobs
 from control.api.plane import Plane
 from control.ca.joining import fingerprint
 from control.ca.office import Office
@@ -158,7 +158,7 @@ class ControlHalf:
         self._desk = Desk(office, plane.trail, world, plane.aftermath.admitted, plane.alerts)
         self.gateway = gateway = self._gateway(plane, office)
         async with (
-            working([Job("certificate", 300.0, certificate.look)], world),
+            run_periodic_jobs([Job("certificate", 300.0, certificate.look)], world),
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(gateway.run)

@@ -16,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 import trio
 
-from actors.periodic import Worker
+from actors.periodic import PeriodicActor
 from control.store.faults import StoreError
 from control.store.store import StoreReader
 from control.store.writer import Writer
@@ -79,7 +79,7 @@ def failing(weak: Mapping[str, Weak]) -> Iterator[None]:
             (EgressLedger, "_write", _writing),
             (Writer, "_attempt", _attempting),
             (Writer, "_commit", _committing),
-            (Worker, "receive", _acting),
+            (PeriodicActor, "receive", _acting),
             (StoreReader, "_read", _reading),
         ):
             stack.enter_context(replaced(owner, name, by(vars(owner)[name], weak)))

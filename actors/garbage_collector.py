@@ -15,7 +15,7 @@ THRESHOLDS: Final = (25_000, 20, 100)
 before the older ones are (CPython's `gc.set_threshold`)."""
 
 
-def settle() -> None:
+def freeze_at_startup() -> None:
     """Once everything that stays has been made, before anybody is served; on if it was off.
 
     What is garbage by then stays, too: 1 % of an agent's objects after its imports, and to find
@@ -26,17 +26,17 @@ def settle() -> None:
     gc.enable()
 
 
-def keep() -> None:
-    """What was made since `settle` stays as well; in a process that has not settled it does not.
+def freeze_new() -> None:
+    """What was made since `freeze_at_startup` stays too; without that call it does not.
 
     A cache is looked through with each row in it, whatever the rows are: 0.7 s for a million
-    secrets. So it is kept while it is empty; `sweep` finds it once it was taken down.
+    secrets. So it is kept while it is empty; `collect_all` finds it once it was taken down.
     """
     if gc.get_freeze_count() > 0:
         gc.freeze()
 
 
-def sweep() -> None:
+def collect_all() -> None:
     """Once something large was taken down: nothing of it stays, settled or not.
 
     Parts that know each other go with nobody's last reference, and the collector may come to them

@@ -8,7 +8,7 @@ from enum import Enum
 
 import trio
 
-from actors.cell import Member
+from actors.cell import Supervised
 from actors.child import Strategy
 from actors.restart import Restart
 
@@ -27,10 +27,10 @@ class Phase(Enum):
 
 
 @dataclass(eq=False)
-class Seat:
+class ChildState:
     """One child's place among its siblings."""
 
-    member: Member
+    member: Supervised
     restart: Restart
     phase: Phase = Phase.DOWN
     due: bool = True
@@ -43,16 +43,16 @@ class Seat:
     last_failure: str | None = None
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether a task of it runs."""
         return self.phase in (Phase.STARTING, Phase.RUNNING)
 
     @property
-    def settled(self) -> bool:
+    def is_settled(self) -> bool:
         """Whether those who depend on it may start."""
         return self.phase in (Phase.RUNNING, Phase.DONE)
 
-    def returns(self, *, stopped_by_us: bool = False) -> bool:
+    def will_restart(self, *, stopped_by_us: bool = False) -> bool:
         """Whether the child is to live again after the end it just had."""
         if self.restart is Restart.TRANSIENT:
             return stopped_by_us or self.outcome is not None
@@ -79,7 +79,9 @@ class Seat:
         self.member.close()
 
 
-def affected(strategy: Strategy, seats: Sequence[Seat], failed: Seat) -> list[Seat]:
+def affected_children(
+    strategy: Strategy, seats: Sequence[ChildState], failed: ChildState
+) -> list[ChildState]:
     """The seats to restart when `failed` fails, in start order, without those that are done."""
     if strategy is Strategy.ONE_FOR_ONE:
         return [failed]

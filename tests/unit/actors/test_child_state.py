@@ -6,14 +6,14 @@ import pytest
 
 from actors import Child, Restart, Strategy, SystemWorld
 from actors.cell import Cell
-from actors.seat import Phase, Seat, affected
+from actors.child_state import ChildState, Phase, affected_children
 from actors.testing import CrashError, Diary, Probe
 
 
-def seat(restart: Restart = Restart.PERMANENT) -> Seat:
+def seat(restart: Restart = Restart.PERMANENT) -> ChildState:
     """A seat with an actor that is never started."""
     child = Child("a", lambda: Probe("a", Diary()))
-    return Seat(Cell(child, "s/a", SystemWorld()), restart)
+    return ChildState(Cell(child, "s/a", SystemWorld()), restart)
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ def test_who_returns(
     """OTP's three kinds; a transient child that we stopped with its group comes back with it."""
     it = seat(restart)
     it.end(None)
-    assert it.returns() is after_end
-    assert it.returns(stopped_by_us=True) is after_our_stop
+    assert it.will_restart() is after_end
+    assert it.will_restart(stopped_by_us=True) is after_our_stop
     it.end(CrashError())
-    assert it.returns() is after_failure
+    assert it.will_restart() is after_failure
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_who_is_affected(strategy: Strategy, expected: list[int]) -> None:
     """In start order; a child that is done stays so."""
     seats = [seat() for _ in range(4)]
     seats[2].retire()
-    assert [seats.index(s) for s in affected(strategy, seats, seats[1])] == expected
+    assert [seats.index(s) for s in affected_children(strategy, seats, seats[1])] == expected
 
 
 def test_phases() -> None:
@@ -57,7 +57,7 @@ def test_phases() -> None:
     seen = {}
     for phase in Phase:
         it.phase = phase
-        seen[phase] = (it.alive, it.settled)
+        seen[phase] = (it.is_alive, it.is_settled)
     assert seen == {
         Phase.DOWN: (False, False),
         Phase.STARTING: (True, False),
