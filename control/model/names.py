@@ -37,7 +37,7 @@ def is_slug(text: str) -> bool:
     return _SLUG.fullmatch(text) is not None
 
 
-def slug(text: str, field: str) -> str:
+def require_slug(text: str, field: str) -> str:
     """The text, if it is a slug. Raises `ValidationError` naming `field`."""
     if not is_slug(text):
         raise ValidationError(
@@ -48,12 +48,12 @@ def slug(text: str, field: str) -> str:
     return text
 
 
-def legible(text: str) -> str:
+def printable(text: str) -> str:
     """The text as records hold it: what shows nothing replaced, and cut at `MAX_SHOWN`."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text[:MAX_SHOWN])
 
 
-def tags(given: tuple[str, ...]) -> tuple[str, ...]:
+def normalize_tags(given: tuple[str, ...]) -> tuple[str, ...]:
     """The tags, sorted, each once. Raises `ValidationError`."""
     for tag in given:
         if not _TAG.fullmatch(tag):
@@ -65,7 +65,7 @@ def tags(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(given)))
 
 
-def address(text: str) -> str:
+def normalize_address(text: str) -> str:
     """An email address, in lower case. Raises `ValidationError`.
 
     Only what would be dangerous is refused: whether mail arrives shows whether it is one.
