@@ -53,7 +53,7 @@ async def serve(
 ) -> None:
     """Run until SIGTERM or SIGINT.
 
-    `tell`: where it serves, once it does. `password_file`: development, which makes the first
+    `announce`: where it serves, once it does. `password_file`: development, which makes the first
     account with the password there. Raises `ControlError`, `PkiKeyError` or `OSError` when it
     cannot run.
     """

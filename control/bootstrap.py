@@ -171,7 +171,7 @@ async def _has_accounts(settings: Settings, world: World) -> bool:
         async with open_reader(settings.database.url.get_secret_value(), world) as store:
             return bool(await store.read(lambda tx: people.count_owners(tx, PLATFORM)))
     except UnavailableError:
-        return False  # not made yet, or of another version: `open_plane` says what is wrong with it
+        return False  # none yet, or another version's: `open_control_plane` says what is wrong
 
 
 def read_or_create_password(file: Path) -> str:

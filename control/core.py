@@ -3,7 +3,7 @@
     store ─ services ─ authn, trail ─ pipeline ─ background work
                     └─ gateway ─ door, where agents come
 
-What joins later (the dashboard's feed) gets the `Plane` and its bus.
+What joins later (the dashboard's feed) gets the `ControlPlane` and its bus.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable

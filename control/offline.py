@@ -58,7 +58,7 @@ async def export_audit_log(
 ) -> None:
     """Every record of an organization, the oldest first.
 
-    Raises as `verify_trails`, and `NotFoundError` for one that there is not and never was.
+    Raises as `verify_audit_logs`, and `NotFoundError` for one that there is not and never was.
     """
     async with _open_for_reading(settings, world) as store:
         known = {name for name, _, _ in await store.read(audit_records.chain_ends)}
@@ -81,7 +81,7 @@ async def export_audit_log(
 async def recover_account(
     settings: Settings, world: World, org: str, name: str, password: str
 ) -> None:
-    """Let somebody in again (`rescue`). Raises as `verify_trails`."""
+    """Let somebody in again (`rescue`). Raises as `verify_audit_logs`."""
     async with _open_for_writing(settings, world) as store:
         await restore_account(store, Passwords(world), org, name, password)
 
@@ -93,7 +93,7 @@ def _open_for_reading(settings: Settings, world: World) -> AbstractAsyncContextM
 async def confirm_clock(settings: Settings, world: World) -> None:
     """Say that the machine's clock is right, so that old rows are deleted again (`deletions`).
 
-    Raises as `verify_trails`.
+    Raises as `verify_audit_logs`.
     """
     async with _open_for_writing(settings, world) as store:
         await store.write(lambda tx: confirm(tx, world.wall()))

@@ -5,7 +5,8 @@
 A mutation's intent is durable before anything changes, its outcome before the caller hears of it.
 Reads are not on record; refusals to somebody who is known are, at a pace (`CallerRefusalLog`). Of
 strangers there are logins, good and bad, what another site's page tries, and a session's cookie
-without its session key, which another port may have read: all that at a pace (`AnonymousRefusalLog`).
+without its session key, which another port may have read: all that at a pace
+(`AnonymousRefusalLog`).
 """
 
 import logging
@@ -104,7 +105,7 @@ class Pipeline:
         A public one has no step 3. Until it writes something, its caller may leave: nothing has
         happened then, and others have its place in queues.
         """
-        with shield_change(begun=not op.public):
+        with shield_change(started=not op.public):
             if not op.public:
                 await self._audit_log.record(op, caller, "intent", "ok")  # 3
             try:

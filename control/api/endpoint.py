@@ -34,7 +34,7 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 class FileResponse:
     """An answer that is not our JSON: its bytes, their type, a file's name, and what follows it.
 
-    `onward` is where the rest is to be had; empty for nothing.
+    `next_link` is where the rest is to be had; empty for nothing.
     """
 
     body: bytes
@@ -74,7 +74,7 @@ class Endpoint:
     fresh: bool = False  # a person has to have shown lately who it is
     programs: bool = True  # whether an API token may ask for it
     mutates: bool = False
-    hashes: bool = False  # a password: such requests take turns (`Passwords.turn`)
+    hashes: bool = False  # a password: such requests take turns (`Passwords.hash_turn`)
     body: Any = Nothing
     unrecorded: tuple[str, ...] = ()
     query: type[Struct] = Nothing

@@ -237,8 +237,8 @@ async def callback(call: EndpointCall, *, query: Callback) -> None:
     )
 
 
-@federation.route("GET", "oidc/logout", "Where to leave the provider too", anyone=True, returns=Place,
-                errors=(404,))  # fmt: skip
+@federation.route("GET", "oidc/logout", "Where to leave the provider too", anyone=True,
+                  returns=Place, errors=(404,))  # fmt: skip
 async def leave(call: EndpointCall) -> Place:
     home, _ = call.caller.account
     return Place(await call.control_plane.federation.logout_url(home, call.context.own_origin))
@@ -247,8 +247,8 @@ async def leave(call: EndpointCall) -> Place:
 @federation.route(
     "POST", "oidc/logout/{home}",
     "A provider tells that somebody was signed out there (OpenID Connect Back-Channel Logout 1.0)",
-    public=True, media_type=FORM_MEDIA_TYPE, body=LoggedOut, unrecorded=("logout_token",), status=NO_CONTENT,
-    errors=(404, 429, 503),
+    public=True, media_type=FORM_MEDIA_TYPE, body=LoggedOut, unrecorded=("logout_token",),
+    status=NO_CONTENT, errors=(404, 429, 503),
 )  # fmt: skip
 async def signed_out(call: EndpointCall, home: str, *, body: LoggedOut) -> None:
     call.resolved.caller = await call.control_plane.federation.logouts.end_sessions(

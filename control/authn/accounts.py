@@ -47,7 +47,7 @@ class Accounts:
     async def login(
         self, org: str, name: str, password: str, way: SessionRequest = PROGRAM_SESSION
     ) -> tuple[str, Token]:
-        """A secret and what is kept of it: a session, or half of one (`Opening`).
+        """A secret and what is kept of it: a session, or half of one (`SessionOpener`).
 
         Raises `AuthenticationError`.
         """

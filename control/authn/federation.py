@@ -224,7 +224,7 @@ class Federation:
     async def collect_session(
         self, code: str, verifier: str, way: SessionRequest
     ) -> tuple[str, Token]:
-        """A session, or half of one, for the code that `finish` gave and the verifier; once.
+        """A session, or half of one, for the code that `finish_login` gave and the verifier; once.
 
         Raises `AuthenticationError`.
         """

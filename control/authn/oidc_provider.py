@@ -238,8 +238,8 @@ class ProviderClient:
                     self._turns.slot(issuer),
                     httpx2.AsyncClient(verify=self._tls, timeout=SECONDS, trust_env=False) as http,
                     http.stream(
-                        method, place.url_at(await self._resolve_address(place)), headers=sent, data=form,
-                        follow_redirects=False, extensions={"sni_hostname": place.host},
+                        method, place.url_at(await self._resolve_address(place)), headers=sent,
+                        data=form, follow_redirects=False, extensions={"sni_hostname": place.host},
                     ) as reply,
                 ):  # fmt: skip
                     return reply.status_code, await _read_bounded(reply)

@@ -26,7 +26,7 @@ _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9]+")
 
 
 Record: TypeAlias = Callable[[Tx, str, str, str, dict[str, Any]], PublishChanges]
-"""Of an operation, its organization, target and detail: see `control.services.delegated_authority`."""
+"""An operation's organization, target and detail: see `control.services.delegated_authority`."""
 
 
 class AccountProvisioner:

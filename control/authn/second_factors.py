@@ -87,7 +87,7 @@ class SecondFactors:
         return await self._store.read(lambda tx: second_factors.active_holders(tx, org, names))
 
     async def begin_enrolment(self, org: str, name: str) -> Enrolment:
-        """A new secret, not in force before `confirm`. Raises `ConflictError` if one is."""
+        """A new secret, in force with `confirm_enrolment`. Raises `ConflictError` if one is."""
         secret = totp.new_totp_secret()
         sealed = self._sealer.seal(secret.encode(), "second-factor", org, name)
         row = SecondFactor(org, name, sealed, False, -1, self._world.now())  # noqa: FBT003

@@ -1,7 +1,7 @@
 """What ends with a session, or with the authority of its account.
 
 Who waits for a session's end is told at once by this process. What another process ended is found
-by asking the store (`Sessions.ended`).
+by asking the store (`Sessions.wait_ended`).
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -35,8 +35,9 @@ _KEY_PREFIX: Final = "fhk"
 class SessionRequest(Struct, frozen=True):
     """What kind of session is wanted, and from where. `acting`: in which organization, if not home.
 
-    `trusted`: no second factor of ours is needed any more; `factor`: since it was shown. `handed`:
-    half a session, good for this alone, whatever else is needed. `sid`: see `Token`.
+    `trusted`: no second factor of ours is needed any more; `factor`: since it was shown.
+    `exchange_code`: half a session, good for this alone, whatever else is needed. `sid`: see
+    `Token`.
     """
 
     kind: TokenKind = TokenKind.SESSION
@@ -100,7 +101,7 @@ class SessionOpener:
     async def exchange_half_session(
         self, challenge: str, need: str, whole: Callable[[Tx, Token], SessionRequest]
     ) -> tuple[str, Token]:
-        """What `open` gives, in place of half a session that is for `need`, and ends.
+        """What `open_session` gives, in place of half a session that is for `need`, and ends.
 
         `whole`: what is wanted for it. Raises `AuthenticationError`.
         """
@@ -116,7 +117,7 @@ class SessionOpener:
         return made.credential(token.kind), token
 
     def new_secrets(self) -> SessionSecrets:
-        """For `add`."""
+        """For `add_session`."""
         return SessionSecrets(
             new_bearer_secret(_SESSION_PREFIX),
             new_bearer_secret(_KEY_PREFIX),

@@ -62,7 +62,7 @@ class Sessions:
     async def identify(self, op: Operation) -> Caller:
         """Who asks. A bearer credential goes before a browser's session.
 
-        Raises `AuthenticationError`; `AuthorizationError` (`csrf`) is `guard`'s.
+        Raises `AuthenticationError`; `AuthorizationError` (`csrf`) is `check_same_origin`'s.
         """
         if op.credential:
             return await self.authenticate(op.credential)

@@ -99,7 +99,8 @@ class Users:
     ) -> User:
         """Another role, or the right to sign in. What the user held as credentials ends.
 
-        What acts by authority that the user has not any more stops (`Endings.withdraw`).
+        What acts by authority that the user has not any more stops
+        (`SessionEnds.withdraw_authority`).
         """
         now = self._world.now()
 

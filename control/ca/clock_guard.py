@@ -19,7 +19,7 @@ CLOCK_BEHIND: Final = "clock_behind"
 
 
 class ClockGuard:
-    """`floor`: Unix nanoseconds that had come before this process began, 0 for none known."""
+    """`earliest`: Unix nanoseconds that had come before this process began, 0 for none known."""
 
     def __init__(self, world: World, earliest: int = 0, *, enabled: bool = True) -> None:
         """`checked`: whether the clock is doubted at all (`link.check_clock`)."""

@@ -161,11 +161,11 @@ class CaDirectory:
         return incoming, start_rollover(state, incoming, now)
 
     def rollover_switch(self, now: int, *, force: bool = False) -> Rollover:
-        """Issue from the next authority (`rollover.switch`)."""
+        """Issue from the next authority (`rollover.switch_authority`)."""
         return self._save(switch_authority(self.read_state(), now, force=force))
 
     def rollover_finish(self, now: int, *, force: bool = False) -> Rollover:
-        """Trust the old root no more (`rollover.finish`).
+        """Trust the old root no more (`rollover.finish_rollover`).
 
         Agents that were away and trust only the old root are still led to the new one, unless
         `force` says that the old root is not to be believed.

@@ -37,7 +37,8 @@ from protocols.pki.proof import check_bind
 PREFIX: Final = "fhe"
 TOKEN_LIFETIME: Final = 600 * 1_000_000_000
 MAX_TOKENS: Final = 1_000
-"""Tokens of one organization, used and expired ones among them until `tidy` removes them."""
+"""Tokens of one organization, used and expired ones among them until `delete_expired` removes
+them."""
 
 _REFUSED: Final = "the token is unknown, used or expired; ask for a new one"
 
@@ -144,7 +145,7 @@ class Enrolment:
         )
 
     async def delete_expired(self, before: int) -> int:
-        """Remove what expired before the instant (`CaTransaction.forget`); returns how many rows."""
+        """Remove what expired before the instant (`CaTransaction`); returns how many rows."""
         return await self._ledger.transact(lambda tx: tx.delete_expired(before))
 
 

@@ -126,7 +126,7 @@ class JoinRequests:
         return await self._ledger.transact(step)
 
     async def refuse_request(self, join_id: str, by: str) -> JoinRecord:
-        """Turn it away; its key stays refused for a day. Raises as `approve`."""
+        """Turn it away; its key stays refused for a day. Raises as `approve_request`."""
         now = self._world.wall()
 
         def step(tx: CaTransaction) -> JoinRecord:

@@ -29,7 +29,7 @@ class MemoryCaStore:
         self._committed = MemoryCaTransaction(organizations)
 
     async def transact(self, step: Callable[[CaTransaction], T]) -> T:
-        """See `Ledger`. A checkpoint; then no other task runs until it is done."""
+        """See `CaStore`. A checkpoint; then no other task runs until it is done."""
         await trio.lowlevel.checkpoint()
         tx = self._committed.copy()
         result = step(tx)

@@ -61,7 +61,8 @@ class AdmittedPeer(NamedTuple):
 
     agent: EnrolledAgent
     outdated: bool
-    """It shows an older certificate than it was seen with: it may prove itself, for `convict`."""
+    """It shows an older certificate than it was seen with: it may prove itself, for
+    `lock_stolen`."""
 
 
 class Revocation:

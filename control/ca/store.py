@@ -1,8 +1,8 @@
 """What the CA keeps, and the one way in which it changes: a step that is committed whole.
 
-The store implements `Ledger`; `control.ca.memory_store` is a second implementation for simulations and
-tests, and `tests/contract/test_ca_ledger.py` holds both to the same promises. Every instant is in
-Unix nanoseconds, every key is the SHA-256 of its SubjectPublicKeyInfo in DER (32 bytes).
+The store implements `CaStore`; `control.ca.memory_store` is a second implementation for simulations
+and tests, and `tests/contract/test_ca_ledger.py` holds both to the same promises. Every instant is
+in Unix nanoseconds, every key is the SHA-256 of its SubjectPublicKeyInfo in DER (32 bytes).
 """
 
 from collections.abc import Callable, Sequence

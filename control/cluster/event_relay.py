@@ -2,8 +2,8 @@
 
 An event only says when to look: the database is the truth, so nothing is lost with one, but time.
 Every message has its speaker's number, and there is one each second; so whoever misses one knows
-within a second, and its subscribers look at the store (`Bus.lapse`). A process hears itself, too:
-as long as it does not, it is blind, and says so (`whole`).
+within a second, and its subscribers look at the store (`EventBus.mark_all_lost`). A process hears
+itself, too: as long as it does not, it is blind, and says so (`is_connected`).
 """
 
 import logging

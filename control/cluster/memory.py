@@ -35,7 +35,7 @@ class MemoryChannel:
 
 
 class MemoryPubSub:
-    """See `Wire`."""
+    """See `PubSub`."""
 
     def __init__(self) -> None:
         self.channels: list[MemoryChannel] = []
@@ -43,7 +43,7 @@ class MemoryPubSub:
 
     @asynccontextmanager
     async def open_channel(self, channel: str) -> AsyncIterator[MemoryChannel]:
-        """See `Wire`."""
+        """See `PubSub`."""
         await trio.lowlevel.checkpoint()
         if not self.is_up:
             raise PubSubError("down")

@@ -19,7 +19,7 @@ class Channel(Protocol):
         ...
 
     async def receive(self) -> bytes:
-        """The next that was said since it is open, each speaker's in order. Raises `PubSubError`."""
+        """The next that was said since it is open, each sender's in order. Raises `PubSubError`."""
         ...
 
 

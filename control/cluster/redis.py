@@ -44,7 +44,7 @@ class RedisChannel:
 
 
 class RedisPubSub:
-    """See `Wire`."""
+    """See `PubSub`."""
 
     def __init__(self, url: str) -> None:
         """`url` may hold a password: it goes nowhere but to the client."""
@@ -52,7 +52,7 @@ class RedisPubSub:
 
     @asynccontextmanager
     async def open_channel(self, channel: str) -> AsyncIterator[RedisChannel]:
-        """See `Wire`."""
+        """See `PubSub`."""
         options: dict[str, Any] = {
             "connect_timeout": CONNECT_TIMEOUT,
             "stream_timeout": ANSWER_TIMEOUT,

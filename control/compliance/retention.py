@@ -42,7 +42,7 @@ SWEEP_OPERATION: Final = "retention.swept"
 
 
 class RecordRetention:
-    """Rules and holds of people; `tick` does what they say."""
+    """Rules and holds of people; `apply_rules` does what they say."""
 
     def __init__(
         self,
@@ -114,7 +114,8 @@ class RecordRetention:
             if lifted >= MAX_LIFTED_HOLDS and not retention.delete_oldest_lifted(tx, org):
                 raise ConflictError(
                     "holds_full",
-                    f"{MAX_LIFTED_HOLDS} lifted holds are kept, and others cover them: lift one of those",
+                    f"{MAX_LIFTED_HOLDS} lifted holds are kept, and others cover them: "
+                    "lift one of those",
                 )
             held.add_hold(tx, made)
             return made

@@ -25,7 +25,7 @@ DAY: Final = 86_400 * SECOND
 
 
 class ReportSchedules:
-    """Made, changed, removed by people; `tick` does what is due."""
+    """Made, changed, removed by people; `request_due` does what is due."""
 
     def __init__(self, store: Store, alerts: Alerts, world: World) -> None:
         self._store = store

@@ -40,48 +40,48 @@ _MILLI: Final = 10**6
 
 
 class DurableLink(Protocol):
-    """What it needs of `control.gateway.link_store.Ends`."""
+    """What it needs of `control.gateway.link_store.LinkStore`."""
 
     async def claim_link(self, name: AgentName) -> AgentLink | None:
-        """See `Ends`."""
+        """See `LinkStore`."""
         ...
 
     async def restart_stream(self, name: AgentName) -> None:
-        """See `Ends`."""
+        """See `LinkStore`."""
         ...
 
     async def read_outbox(self, name: AgentName, after: int, limit: int) -> Batch:
-        """See `Ends`."""
+        """See `LinkStore`."""
         ...
 
     async def apply_message(
         self, name: AgentName, stream: bytes, through: int, message: m.Message | None
     ) -> None:
-        """See `Ends`."""
+        """See `LinkStore`."""
         ...
 
     async def record_lost(self, name: AgentName, stream: bytes, first: int, last: int) -> None:
-        """See `Ends`."""
+        """See `LinkStore`."""
         ...
 
     async def record_registration(
         self, name: AgentName, message: m.Registration, acknowledged: int
     ) -> None:
-        """See `Ends`."""
+        """See `LinkStore`."""
         ...
 
     async def record_acknowledged(self, name: AgentName, through: int) -> None:
-        """See `Ends`."""
+        """See `LinkStore`."""
         ...
 
     async def record_health(
         self, name: AgentName, health: str, sync: str, codes: frozenset[str] | None
     ) -> Health:
-        """See `Ends`."""
+        """See `LinkStore`."""
         ...
 
     async def record_replay_result(self, name: AgentName, told: m.ReplayResult) -> None:
-        """See `Ends`."""
+        """See `LinkStore`."""
         ...
 
 
@@ -189,12 +189,12 @@ class AgentConnection:
 
     @property
     def due(self) -> float:
-        """See `Sleeper`: when it has to be roused, while it is at rest with a session."""
+        """See `TimedConnection`: when it has to be roused, while it is at rest with a session."""
         rests = self._session.state in SENDABLE and not self._over
         return self._next_deadline() if rests else float("inf")
 
     def wake(self) -> None:
-        """See `Sleeper`."""
+        """See `TimedConnection`."""
         self._wake.set()
 
     def observe(self, seconds: int) -> None:

@@ -32,7 +32,7 @@ class Connections:
 
     @contextmanager
     def register(self, name: AgentName) -> Iterator[ConnectionSlot]:
-        """A connection of this agent, for the length of the block; `cut` ends the block.
+        """A connection of this agent, for the length of the block; `disconnect` ends the block.
 
         To be taken before it is asked whether the agent counts: then one that is locked meanwhile
         is found here. Raises `PipeError` (`crowded`) when the agent has too many.

@@ -2,7 +2,7 @@
 
 It is not the REST API's: its callers are agents, which are let in by a
 token, a person, a certificate or a link key. What it grants is on record before it is handed out,
-and whom it refuses, at a pace (`Refusals`).
+and whom it refuses, at a pace (`RefusalLog`).
 """
 
 import logging

@@ -20,11 +20,12 @@ from control.gateway.connections import Connections, ConnectionSlot
 from control.gateway.deadlines import Deadlines
 from control.gateway.link_key_proof import is_link_key_proven
 from control.gateway.link_observer import LinkObserver, NullLinkObserver
-from control.gateway.link_store import LinkStore, inbox_cursor, new_stream_id, outbox_state
+from control.gateway.link_store import LinkStore, inbox_cursor, outbox_state
 from control.gateway.protocol_alerts import ProtocolAlerts
 from control.gateway.replay_dispatcher import ReplayDispatcher
 from control.model.agents import Life
 from control.services import outbox
+from control.services.agent_messages import new_stream_id
 from control.services.alerts import Alerts
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.presence import PresenceTracker
@@ -57,7 +58,7 @@ log: Final = logging.getLogger("freehold.control.gateway")
 
 
 class Gateway:
-    """One of a process. `attend` is the task of a connection, `run` is the gateway's own."""
+    """One of a process. `serve_connection` is a connection's task, `run` is the gateway's own."""
 
     def __init__(
         self,
@@ -251,7 +252,7 @@ class Gateway:
             found = await self._store.write(partial(_offer_bundles, org, vaults))
         except ControlError as error:
             log.warning("fan-out waits for the database: %s", error.code)
-            return  # `_look_around` finds them again
+            return  # `_resync_periodically` finds them again
         for link, row in found:
             agent = named[AgentName(org, link.vault)]
             agent.bundle = link.bundle

@@ -5,8 +5,8 @@ one connection would decide how much of the writer's time is left for all others
 
 They do not bound an agent that comes anew for each word. It has them anew then, and its coming is a
 write by itself. Nothing counts how often one comes: it has so many connections at a time
-(`roster.MAX_OF_ONE`), its address so many handshakes (`protocols.link.entrance`), and writes that
-wait are made together. To lock the agent ends it.
+(`connections.MAX_CONNECTIONS_PER_AGENT`), its address so many handshakes
+(`protocols.link.entrance`), and writes that wait are made together. To lock the agent ends it.
 """
 
 from typing import Final, NamedTuple, Self

@@ -41,7 +41,7 @@ class ViewKey(NamedTuple):
 
 
 class LiveHub:
-    """`run` it; browsers `join` and `leave`; the gateway tells of agents."""
+    """`run` it; browsers `subscribe` and `unsubscribe`; the gateway tells of agents."""
 
     def __init__(
         self, store: Store, bus: EventBus, presence: PresenceTracker, world: World
@@ -127,7 +127,7 @@ class LiveHub:
             if keeper.projection.on_message(vault, message):
                 keeper.wake()
 
-    # --- what projections ask (`projection.LiveState`) ------------------------------------------------
+    # --- what projections ask (`projection.LiveState`) --------------------------------------------
 
     def get_link(self, org: str, vault: str) -> ObservedLink | None:
         """See `LiveState`."""

@@ -48,7 +48,7 @@ class ProjectionContext(NamedTuple):
 
 
 class Projection(ABC):
-    """One topic. `note` marks what is stale, `refresh` reads that and no more."""
+    """One topic. `on_event` marks what is stale, `refresh` reads that and no more."""
 
     TOPICS: ClassVar[frozenset[Topic]] = frozenset()
 
@@ -63,7 +63,7 @@ class Projection(ABC):
         """Fill the collection with what is."""
 
     async def refresh(self) -> None:
-        """Read what `note` has found stale. By default that is everything."""
+        """Read what `on_event` has found stale. By default that is everything."""
         await self.load()
 
     @property

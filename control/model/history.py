@@ -18,7 +18,7 @@ class Aspect(StrEnum):
     """What turns. The subject of the first two is a person or nobody, of the others an agent."""
 
     ROLE = "role"
-    """A person's (`home/name`) in the organization; `GONE` when disabled or removed."""
+    """A person's (`home/name`) in the organization; `NO_VALUE` when disabled or removed."""
     SECOND_FACTOR = "second_factor"
     """Whether the organization demands one: `true` or `false`, of nobody."""
     LIFE = "life"

@@ -17,7 +17,8 @@ SLUG: Final = "[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
 _SLUG: Final = re.compile(SLUG, re.ASCII)
 _TAG: Final = re.compile(r"[a-z0-9][a-z0-9._:=/-]{0,63}", re.ASCII)
 
-# For documents and decoders. `$` would let a final newline pass in Python, so `slug` looks again.
+# For documents and decoders. `$` would let a final newline pass in Python, so `require_slug` looks
+# again.
 Slug = Annotated[str, Meta(min_length=1, max_length=64, pattern=f"^{SLUG}$")]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._:=/-]{0,63}$")]
 Tags = Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)]

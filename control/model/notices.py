@@ -133,8 +133,8 @@ class ChannelTerms(Struct, frozen=True, kw_only=True):
 class Channel(Struct, frozen=True):
     """A way to reach people of an organization.
 
-    `secret` is sealed: `Secrets`. `host` is what may be shown of its address. `failures` counts
-    those in a row, `omitted` notices that had no place in its queue.
+    `secret` is sealed: `ChannelSecrets`. `host` is what may be shown of its address. `failures`
+    counts those in a row, `omitted` notices that had no place in its queue.
     """
 
     org: str

@@ -23,7 +23,7 @@ class PermanentDeliveryError(DeliveryError):
 
 
 class TransientDeliveryError(DeliveryError):
-    """It may arrive another time. `after`: seconds that the other side wants us to wait."""
+    """It may arrive another time. `retry_after`: seconds that the other side wants us to wait."""
 
     def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)

@@ -105,9 +105,8 @@ def _text(letter: NotificationMessage) -> str:
     lines = [message_title(letter), ""]
     for notice in letter.notices:
         about = f", agent {single_line(notice.vault)}" if notice.vault else ""
-        lines += [
-            f"{format_time(notice.at)}  {notice_label(notice).upper()}  {single_line(notice.code)}{about}"
-        ]
+        label, code = notice_label(notice).upper(), single_line(notice.code)
+        lines += [f"{format_time(notice.at)}  {label}  {code}{about}"]
         lines += [f"    {describe_notice(notice)}", ""]
     lines += [line for line in (omitted_text(letter), letter.link, f"Message {letter.id}") if line]
     return "\n".join(lines) + "\n"
@@ -123,9 +122,11 @@ def _row(notice: Notice) -> str:
     colour = _OVER if notice.kind is Kind.RESOLVED else _COLOURS[notice.severity]
     about = " · ".join(escape(single_line(each)) for each in (notice.code, notice.vault) if each)
     return (
-        f'<tr><td style="{_CELL};color:{colour};font-weight:bold">{escape(notice_label(notice))}</td>'
+        f'<tr><td style="{_CELL};color:{colour};font-weight:bold">'
+        f"{escape(notice_label(notice))}</td>"
         f'<td style="{_CELL}">{escape(describe_notice(notice))}<br>'
-        f'<span style="color:#52525b;font-size:13px">{about} · {format_time(notice.at)}</span></td></tr>'
+        f'<span style="color:#52525b;font-size:13px">{about} · '
+        f"{format_time(notice.at)}</span></td></tr>"
     )
 
 

@@ -96,7 +96,7 @@ class ReceivedMessage(NamedTuple):
     through: int
     effect: "Effect | BundleStatusReport | None"
     epoch: int = 0
-    """Of the connection it came by (`outbox.require`)."""
+    """Of the connection it came by (`outbox.require_current_epoch`)."""
 
 
 class ReceivedRegistration(NamedTuple):
@@ -108,7 +108,7 @@ class ReceivedRegistration(NamedTuple):
     acknowledged: int
     now: int
     epoch: int = 0
-    """Of the connection it came by (`outbox.require`)."""
+    """Of the connection it came by (`outbox.require_current_epoch`)."""
 
 
 class AgentMessages:
@@ -155,7 +155,7 @@ class AgentMessages:
     def registration_of(
         self, name: AgentName, message: m.Registration, acknowledged: int, epoch: int = 0
     ) -> ReceivedRegistration:
-        """What an agent says when it connects, for `register`."""
+        """What an agent says when it connects, for `apply_registrations`."""
         world = self._world
         return ReceivedRegistration(
             name, new_stream_id(world), message, acknowledged, world.now(), epoch

@@ -65,7 +65,7 @@ class AgentRegistry:
         return await self._store.read(lambda tx: agents.count_agents(tx, limit))
 
     async def set_tags(self, org: str, vault: str, given: tuple[str, ...]) -> Agent:
-        """Replace the tags; policies by tag follow (`Policies.refresh`)."""
+        """Replace the tags; policies by tag follow (`Policies.refresh_bundles`)."""
         now, chosen = self._world.now(), normalize_tags(given)
 
         def change(tx: Tx) -> Agent:

@@ -1,4 +1,4 @@
-"""Refusals of strangers at the API: each operation has a pace of its own (`Refusals`).
+"""Refusals of strangers at the API: each operation has a pace of its own (`RefusalLog`).
 
 So a flood of one, of forged ways back from a provider for instance, hides no wrong passwords. There
 are a dozen operations that are open to strangers, and a cookie without its session key has one pace

@@ -2,7 +2,7 @@
 
 `hash = SHA-256(previous ‖ canonical msgpack of all other fields)`: who edits, drops or inserts a
 record breaks the chain behind it. It shows tampering only against a head that somebody kept
-outside; `verify` returns the head for that.
+outside; `verify_chain` returns the head for that.
 """
 
 from typing import Any, Final
@@ -114,7 +114,7 @@ class AuditLog(AuditLogReader):
 def new_audit_event(
     op: Operation, caller: Caller | None, phase: str, result: str, code: str = "", *, now: int
 ) -> AuditEvent:
-    """For `append`, which finds its place. Callers choose paths: no record fails for one."""
+    """For `append_event`, which finds its place. Callers choose paths: no record fails for one."""
     return AuditEvent(
         org=op.org if is_slug(op.org) else PLATFORM,
         seq=0,

@@ -1,7 +1,7 @@
 """Tables as CSV (RFC 4180, UTF-8) that no spreadsheet takes for formulas. Pure.
 
-OWASP, "CSV Injection": a cell that begins with one of `FORMULA` may be run; with a `'` before it,
-it is text.
+OWASP, "CSV Injection": a cell that begins with one of `FORMULA_PREFIXES` may be run; with a `'`
+before it, it is text.
 """
 
 import csv

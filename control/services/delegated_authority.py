@@ -34,7 +34,7 @@ APPROVER_ROLE: Final = Role.OPERATOR
 
 
 class DelegatedAuthority:
-    """Withdraws it; `tick` finds what was lost where nobody said so."""
+    """Withdraws it; `withdraw_lost` finds what was lost where nobody said so."""
 
     def __init__(self, store: Store, alerts_: Alerts, bus: EventBus, world: World) -> None:
         self._store = store

@@ -18,7 +18,7 @@ log: Final = logging.getLogger("freehold.control.aftermath")
 
 
 class EnrolmentHooks:
-    """`admitted` and `ended` never wait."""
+    """`on_admitted` and `ended` never wait."""
 
     def __init__(
         self, store: Store, bus: EventBus, presence: PresenceTracker, policies_service: Policies

@@ -2,7 +2,7 @@
 
 A subscriber that does not keep up loses the oldest and is told that it lost some: it then has to
 look at the store itself. Publishing never waits. Where several processes share the work, what one
-publishes is delivered in the others (`control.relay`), or they learn that they have lost some.
+publishes is delivered in the others (`control.cluster`), or they learn that they have lost some.
 """
 
 from collections import deque
@@ -39,7 +39,7 @@ class Event(Struct, frozen=True):
 
     Of a life also `replaced` (`control.ca.revocation`): a connection is to end, but one by a
     certificate of `generation` or a later one. 0, as of a process that is older: every one.
-    Of an invitation: its id; `Invitations.secret` is what its link ends with.
+    Of an invitation: its id; `Invitations.link_secret` is what its link ends with.
     Of the trail: the operation; `vault` is then its target, whatever that names.
     Of a replay: its id; the agent is to be asked.
     Of an owner: the epoch of the connection that counts from now on.

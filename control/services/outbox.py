@@ -1,7 +1,7 @@
 """What we owe each agent: the stream that its link carries, whether it is connected or not.
 
 Bundles and cosignatures are state: the newest counts, so the link's row says which id it has and
-`read` takes it from where it is kept anyway. An id is given once for each new state, in the
+`read_outbox` takes it from where it is kept anyway. An id is given once for each new state, in the
 transaction that notes it; a state that was superseded meanwhile is skipped. Commands and
 notifications wait one by one.
 """

@@ -43,7 +43,8 @@ ANSWER_TIMEOUT: Final = 300 * SECOND
 """Until a bundle that was refused for its time is signed anew."""
 RENEWAL_INTERVAL: Final = 60 * SECOND
 """Between two bundles that are signed because an agent says that it has a newer one: each costs a
-signature, a turn of history and up to 192 KiB on its way. What it says is kept for `try_again`."""
+signature, a turn of history and up to 192 KiB on its way. What it says is kept for
+`renew_refused`."""
 CHUNK: Final = 200  # agents of one transaction: signing them holds the writer for about 20 ms
 MAX_VERSION_LEAD: Final = 1_000_000
 """Versions that an agent may have above ours: our database came from a backup. Nobody was ever
@@ -69,7 +70,7 @@ class Policies:
         self._comparing = trio.CapacityLimiter(1)
         self._due: set[str] = set()
         self.trigger = Trigger()
-        """Rings when `catch_up` has something to do."""
+        """Rings when `refresh_due` has something to do."""
 
     async def write_version(
         self, org: str, name: str, document: Document, comment: str, by: str
@@ -137,7 +138,7 @@ class Policies:
         return pointed
 
     def mark_due(self, org: str) -> None:
-        """Agents of this organization may have to have other bundles: `catch_up` is to see to it.
+        """Agents of this organization may need other bundles: `refresh_due` is to see to it.
 
         What a crash takes away is made up for at the next start, where everything is due.
         """

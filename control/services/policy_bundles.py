@@ -43,7 +43,8 @@ def assign_bundles(
     """Store the next bundle of each agent (vault → contents) that should have another one.
 
     And tell who should have more than a bundle holds and keeps the one that he has
-    (`Rollouts.start` refuses what makes it so; tags and targets can, too): he is in nobody's way.
+    (`Rollouts.start_rollout` refuses what makes it so; tags and targets can, too): he is in
+    nobody's way.
     """
     known = {row.vault: row for row in policies.get_assignment_states(tx, org, list(wanted))}
     documents = BundleDocuments(tx, org)

@@ -49,7 +49,7 @@ MAX_KEPT: Final = 200
 MAX_ROWS: Final = 25_000
 """Agents of those together, up to 8 KiB each; `MAX_LIVE` times `MAX_AGENTS` can be live."""
 MAX_OF_ALL: Final = 250_000
-"""The same of all organizations, looked at by `sweep`."""
+"""The same of all organizations, looked at by `delete_older`."""
 REPLAY_RETENTION: Final = 30 * 86_400 * SECOND
 HOUR: Final = 3600 * SECOND
 PAGE: Final = 50

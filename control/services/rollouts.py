@@ -89,7 +89,7 @@ class RolloutSnapshot(Struct, frozen=True):
 
 
 class Rollouts:
-    """Starts, advances, halts, rolls back; `tick` does by itself what no person has to."""
+    """Starts, advances, halts, rolls back; `advance_running` does what no person has to."""
 
     def __init__(self, store: Store, policies_: Policies, alerts: Alerts, world: World) -> None:
         self._store = store

@@ -1,8 +1,8 @@
 """Alerts: a row for each condition, from its start to its end, and the notices of both.
 
 While a condition lasts there is one row, however often it is reported. One that comes back within
-`FLAPPING` after its end goes on in the same row; from then on its end is notified only once it has
-held for as long, so that a condition that comes and goes is three messages and not a storm.
+`FLAPPING_WINDOW` after its end goes on in the same row; from then on its end is notified only once
+it has held for as long, so that a condition that comes and goes is three messages and not a storm.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -128,7 +128,7 @@ def notify_settled(tx: Tx, now: int) -> int:
 
 
 def has_settled(tx: Tx, now: int) -> bool:
-    """Whether `settle` has something to do."""
+    """Whether `notify_settled` has something to do."""
     return tx.execute(_OWED.with_only_columns(_t.id).limit(1), {"now": now}).first() is not None
 
 

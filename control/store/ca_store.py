@@ -1,4 +1,4 @@
-"""`control.ca.store.Ledger` over the store: what the CA keeps, beside everything else."""
+"""`control.ca.store.CaStore` over the store: what the CA keeps, beside everything else."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -47,7 +47,7 @@ class SqlCaStore:
         self._store = store
 
     async def transact(self, step: Callable[[CaTransaction], T]) -> T:
-        """See `Ledger`; raises `UnavailableError` when the database does not work."""
+        """See `CaStore`; raises `UnavailableError` when the database does not work."""
         return await self._store.write(lambda tx: step(SqlCaTransaction(tx)))
 
 

@@ -16,7 +16,7 @@ _current: Final[ContextVar[trio.CancelScope | None]] = ContextVar("uncut", defau
 
 @contextmanager
 def shield_change(*, started: bool) -> Iterator[None]:
-    """Shield the block from cancellation: if the change has `begun` at once, else from `begin`."""
+    """Shield the block from cancellation, at once if `started`, else from `start_shielding`."""
     with trio.CancelScope(shield=started) as scope:
         token = _current.set(scope)
         try:

@@ -59,7 +59,7 @@ def translate_error(error: sa.exc.SQLAlchemyError, *, committing: bool = False) 
 
 
 def connection_error(error: sa.exc.SQLAlchemyError, place: str) -> Exception:
-    """As `fault`, for whoever starts a process: with the database's place and the kind of reason.
+    """As `translate_error`, at a start: with the database's place and the kind of reason.
 
     `place` is host and port and nothing that is secret. Callers of the API are not told it.
     """

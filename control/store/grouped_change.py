@@ -20,7 +20,7 @@ have been changed. Raising anything takes all of them back, and each is tried al
 
 
 class GroupedChange(Struct, Generic[Item, Result], frozen=True, eq=False):
-    """As a change: `together` with this item alone. Kinds are told apart by `together` itself."""
+    """As a change: `apply_all` with this item alone. Kinds are told apart by `apply_all` itself."""
 
     apply_all: Callable[[Tx, Sequence[Item]], Sequence[Result | Failure]]
     item: Item

@@ -2,7 +2,7 @@
 
 A turn that says nothing new is none. Nothing is read here but by reports: how things stand now is
 in the tables of the things themselves. An agent that says something else again and again fills no
-disk: beyond `MOST_AN_HOUR` its newest turn is written over, so that the last word still stands.
+disk: beyond `MAX_PER_HOUR` its newest turn is written over, so that the last word still stands.
 Only one that a legal hold covers stays.
 """
 

@@ -103,9 +103,8 @@ def put_token(tx: Tx, token: Token) -> None:
 
 def get_token(tx: Tx, digest: bytes) -> Token | None:
     """The credential with this digest."""
-    return fetch_one(
-        tx, Token, sa.select(tokens).where(tokens.c.digest == digest)
-    )  # not secret: SQL
+    mine = tokens.c.digest == digest  # not secret: SQL
+    return fetch_one(tx, Token, sa.select(tokens).where(mine))
 
 
 def list_tokens(tx: Tx, org: str, user_name: str = "") -> list[Token]:

@@ -83,7 +83,7 @@ def _fields(sample: Sample) -> dict[str, float]:
 
 @cache
 def _merge(insert: Any, dialect: str) -> Any:
-    """The statement of `merge`, made once from this insert of the dialect's."""
+    """The statement of `merge_samples`, made once from this insert of the dialect's."""
     t, new = samples.c, insert.excluded
     lowest, highest = ("least", "greatest") if dialect == "postgresql" else ("min", "max")
     return insert.on_conflict_do_update(

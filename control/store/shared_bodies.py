@@ -73,7 +73,7 @@ def split_bundles(tx: Tx, rows: Sequence[Assignment]) -> list[SplitAssignment]:
     for org in sorted({org for org, _ in bodies}):
         digests = sorted(digest for of, digest in bodies if of == org)
         # Asked for, not only inserted when missing: to a serializable database this is a read,
-        # so that `sweep` at another process cannot take them away in between.
+        # so that `delete_unused_bodies` at another process cannot take them away in between.
         known = set(tx.execute(_KNOWN, {"org": org, "some": digests}).scalars())
         insert_row(
             tx, bundle_bodies, *(BundleBody(org, d, data[d]) for d in digests if d not in known)

@@ -252,7 +252,7 @@ class RealFleet:
     def _opened(self, plane: ControlPlane) -> None:
         self._attendance = Attendance.of(plane.presence)
         witness: Any = plane.witness
-        witness.sign = partial(self._sign, plane.witness.cosignature_line)
+        witness.cosignature_line = partial(self._sign, plane.witness.cosignature_line)
 
     def _sign(self, sign: Any, seen: WitnessedCheckpoint) -> str:
         """The witness signs one history of each log only."""

@@ -35,7 +35,7 @@ class Attendance:
             made.heard[vault] = trio.current_time()
             before(org, vault)
 
-        hooked.heard = heard
+        hooked.record_message = heard
         return made
 
     def check(self, org: str, agents: list[str]) -> None:

@@ -37,7 +37,7 @@ def read_timelines(tx: Tx, span: Period, aspect: Aspect) -> list[Timeline]:
 
 
 def assess_share(fine: int, total: int, unknown: Sequence[str]) -> Result:
-    """As `share`; what is not known for all of the period is not met."""
+    """As `share_result`; what is not known for all of the period is not met."""
     result = share_result(fine, total)
     return Result.PARTLY if result is Result.MET and unknown else result
 

@@ -117,7 +117,8 @@ def _keys(tx: Tx, span: Period, active: list[str]) -> Evidence:
         figures={"active": len(active), "told": len(lines), "late": len(late),
                  "changed": len(changed), "unknown": len(unsure)},
         wrong=[state_proof(Aspect.KEY, line.intervals[-1]) for line in late],
-        fine=[state_proof(Aspect.KEY, s) for line in lines if line not in late for s in line.intervals],
+        fine=[state_proof(Aspect.KEY, s) for line in lines if line not in late
+              for s in line.intervals],
         exceptions=[*(line.subject for line in late), *silent] if lines else (),
         lacking=" ".join(filter(None, (
             describe_unknown(unsure),

@@ -71,8 +71,8 @@ def _second_factor(tx: Tx, span: Period, found: list[PersonRow]) -> Evidence:
         fine=fine,
         total=total + len(told),
         exceptions=without,
-        lacking=f"{describe_unknown(unsure)} Whether an identity provider asks for a factor of its own "
-        "is not known here.".strip(),
+        lacking=f"{describe_unknown(unsure)} Whether an identity provider asks for a factor of its "
+        "own is not known here.".strip(),
     )  # fmt: skip
 
 
@@ -96,8 +96,8 @@ def _roles(lines: list[Timeline]) -> Evidence:
         "Few people may do much",
         Result.PARTLY if bad or unsure or not counted else Result.MET,
         f"{said} at the end of the period. Looked at after each change ({len(moments)}): "
-        f"{'always' if not bad else f'all but {len(bad)} times'} an owner, and at most {MAX_OWNERS} "
-        "owners and admins or a quarter of all."
+        f"{'always' if not bad else f'all but {len(bad)} times'} an owner, and at most "
+        f"{MAX_OWNERS} owners and admins or a quarter of all."
         if moments
         else "Nothing is known of who could do what.",
         figures={**{str(role): last[role] for role in Role}, "people": last.total(),

@@ -64,7 +64,8 @@ def _in_force(tx: Tx, span: Period, course: AgentHistory, lines: list[Timeline])
         "Bundles are signed by the policy key, and each names the hash of the one before.",
         figures={"active": len(course.active), "in_force": len(fine), "refused": failed,
                  "without": len(without), "unknown": len(unsure)},
-        wrong=[*late, *(proofs.policy_proof(rows[v]) for v in _enforced_versions(behind) if v in rows)],
+        wrong=[*late, *(proofs.policy_proof(rows[v]) for v in _enforced_versions(behind)
+                        if v in rows)],
         fine=[proofs.policy_proof(rows[v]) for v in _enforced_versions(fine) if v in rows],
         exceptions=_enforced_versions(behind),
         lacking=" ".join(filter(None, (

@@ -38,8 +38,10 @@ def collect_retention(tx: Tx, span: Period, limits: RetentionLimits) -> list[Evi
         make_evidence(
             "retention.six-years",
             "Audit records are kept for six years",
-            Result.MET if _keeps_six_years(days[Kind.TRAIL]) and _keeps_six_years(days[Kind.REPORTS]) else Result.GAP,
-            f"The trail is kept {_describe_days(days[Kind.TRAIL])}, reports {_describe_days(days[Kind.REPORTS])}.",
+            Result.MET if _keeps_six_years(days[Kind.TRAIL])
+            and _keeps_six_years(days[Kind.REPORTS]) else Result.GAP,
+            f"The trail is kept {_describe_days(days[Kind.TRAIL])}, "
+            f"reports {_describe_days(days[Kind.REPORTS])}.",
             figures=figures,
             fine=settings,
             lacking="How long agents keep their own audit logs is set there, and not known here.",

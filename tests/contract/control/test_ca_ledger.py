@@ -1,4 +1,4 @@
-"""`control.ca.store.Ledger`: in memory, on SQLite and on PostgreSQL."""
+"""`control.ca.store.CaStore`: in memory, on SQLite and on PostgreSQL."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

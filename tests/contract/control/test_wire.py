@@ -137,7 +137,7 @@ async def test_what_fails_inside_is_not_taken_for_the_wire(both: Both) -> None:
 
 @pytest.mark.parametrize("step", range(12))
 async def test_a_line_can_be_cancelled_at_any_moment(both: Both, step: int) -> None:
-    """While it is opened too: nothing but `PubSubError` comes out, whatever its connection raises."""
+    """While it is opened too: only `PubSubError` comes out, whatever its connection raises."""
     with trio.move_on_after(step * 0.0005), suppress(PubSubError):
         async with both.wire.open_channel("a") as line:
             await line.receive()

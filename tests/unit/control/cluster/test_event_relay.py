@@ -111,11 +111,11 @@ async def test_a_newcomer_costs_nobody_a_look(autojump_clock: MockClock) -> None
 class MuteLine:
     """It takes everything and says nothing."""
 
-    async def say(self, _: bytes) -> None:
+    async def publish(self, _: bytes) -> None:
         """Into the void."""
         await trio.lowlevel.checkpoint()
 
-    async def hear(self) -> bytes:
+    async def receive(self) -> bytes:
         """Never."""
         await trio.sleep_forever()
         raise AssertionError
@@ -127,7 +127,7 @@ class MuteWire(MemoryPubSub):
     opened = 0
 
     @asynccontextmanager
-    async def open(self, _: str) -> AsyncIterator[MuteLine]:  # type: ignore[override]
+    async def open_channel(self, _: str) -> AsyncIterator[MuteLine]:  # type: ignore[override]
         """Seems to work."""
         self.opened += 1
         await trio.lowlevel.checkpoint()

@@ -21,7 +21,7 @@ class Sleeper:
         self.due = due
         self.woken: list[float] = []
 
-    def rouse(self) -> None:
+    def wake(self) -> None:
         """Does nothing about it."""
         self.woken.append(self._world.monotonic())
 

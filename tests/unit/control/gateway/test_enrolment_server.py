@@ -238,7 +238,7 @@ async def test_a_clock_that_is_behind_is_told_to_people_once(
 
 
 async def test_what_time_it_was_is_known_from_the_trail(hub: Hub, desk: EnrolmentServer) -> None:
-    """Of all chains; a process that starts asks it (`open_plane`)."""
+    """Of all chains; a process that starts asks it (`open_control_plane`)."""
     assert await hub.plane.store.read(audit_records.newest_event_at) == 0
     made = await hub.office.enrolment.create_token("acme", "one", "ann")
     await ask(desk, "/link/v1/enrol", asking(made.text))

@@ -1,7 +1,8 @@
 """Effect and cursor are one; what is owed is read in order."""
 
-from control.gateway.link_store import inbox_cursor, new_stream_id, outbox_state
+from control.gateway.link_store import inbox_cursor, outbox_state
 from control.model.links import AgentLink
+from control.services.agent_messages import new_stream_id
 from control.services.witness import parse_checkpoint
 from control.store import audit_records, links
 from protocols.link import messages as m

@@ -24,7 +24,7 @@ class Counted(Projection):
         self.parts = 0
 
     @property
-    def more(self) -> bool:
+    def has_more(self) -> bool:
         """See `Projection`."""
         return self.parts > 0
 
@@ -60,7 +60,7 @@ async def keeper(
 ) -> ProjectionWorker:
     """That runs."""
     made = ProjectionWorker(projection, TrioWorld())
-    nursery.start_soon(made.run, lambda keeper: not keeper.followed)
+    nursery.start_soon(made.run, lambda keeper: not keeper.has_subscribers)
     return made
 
 

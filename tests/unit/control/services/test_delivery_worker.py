@@ -88,7 +88,7 @@ def mortal(honest: Any, dead: Any) -> Any:
     """A store that dies when it is told that something was delivered."""
 
     async def write(change: Any, **more: Any) -> Any:
-        if "delivered" in getattr(change, "__code__", mortal.__code__).co_names:
+        if "record_delivered" in getattr(change, "__code__", mortal.__code__).co_names:
             return await dead()
         return await honest(change, **more)
 

@@ -30,7 +30,7 @@ class Loads:
         self.count = 0
         self.away = False
 
-    async def load(self) -> None:
+    async def mark_all_due(self) -> None:
         """Count it."""
         if self.away:
             raise UnavailableError("store_unavailable", "away")
