@@ -12,9 +12,9 @@ from actors.errors import (
     ActorError,
     ActorExited,
     ActorStopped,
-    AskTimeout,
-    AskWithdrawn,
     BatchMismatch,
+    CallTimeout,
+    CallWithdrawn,
     CircuitOpen,
     MailboxFull,
     StartTimeout,
@@ -26,7 +26,7 @@ from actors.mailbox import Overflow
 from actors.ref import Ref
 from actors.reply import Failure, Reply, Stop
 from actors.report import FailureReport, Verdict, log_failure
-from actors.restart import Escalate, Restart, RestartAfter, RestartPolicy, decide
+from actors.restart import Escalate, Restart, RestartAfter, RestartPolicy, decide_restart
 from actors.supervisor import Supervisor, supervise
 from actors.tree import MailboxStats, Node
 from actors.world import SystemWorld, Worker, World
@@ -36,12 +36,12 @@ __all__ = [
     "ActorError",
     "ActorExited",
     "ActorStopped",
-    "AskTimeout",
-    "AskWithdrawn",
     "BatchActor",
     "BatchMismatch",
     "Branch",
     "Breaker",
+    "CallTimeout",
+    "CallWithdrawn",
     "Child",
     "Circuit",
     "CircuitOpen",
@@ -68,7 +68,7 @@ __all__ = [
     "Verdict",
     "Worker",
     "World",
-    "decide",
+    "decide_restart",
     "log_failure",
     "supervise",
 ]

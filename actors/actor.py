@@ -33,7 +33,7 @@ class Actor(_Lifecycle, Generic[M]):
     async def receive(self, message: M) -> object:
         """Serve one message; what is returned is the reply to an ask.
 
-        Return `Failure(error)` to have the ask raise `error` and go on, `Stop(reply)` to end.
+        Return `Failure(error)` to have the call raise `error` and go on, `Stop(reply)` to end.
         Raising fails the message in hand with that exception and crashes the actor: the message is
         not tried again (at most once), what is still queued is served by the next incarnation.
         """
@@ -43,7 +43,7 @@ class Actor(_Lifecycle, Generic[M]):
 class BatchActor(_Lifecycle, Generic[M]):
     """All that is queued in one turn, up to `max_batch`: the shape of a group commit.
 
-    With a `hold` a batch lets those come that are on their way (`Mailbox.take`), for so many
+    With a `hold` a batch lets those come that are on their way (`Mailbox.receive`), for so many
     seconds at most.
     """
 

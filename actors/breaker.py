@@ -52,7 +52,7 @@ def admit(state: BreakerState, now: float) -> tuple[BreakerState, bool]:
     return replace(state, circuit=Circuit.HALF_OPEN, since=now), True
 
 
-def succeeded(state: BreakerState) -> BreakerState:
+def on_success(state: BreakerState) -> BreakerState:
     """A call that had been admitted went well.
 
     While the circuit is open this is a late answer from before it opened: it proves nothing.
@@ -62,7 +62,7 @@ def succeeded(state: BreakerState) -> BreakerState:
     return replace(state, circuit=Circuit.CLOSED, failures=0)
 
 
-def failed(state: BreakerState, now: float) -> BreakerState:
+def on_failure(state: BreakerState, now: float) -> BreakerState:
     """A call that had been admitted failed."""
     if state.circuit is Circuit.OPEN:
         return state
@@ -72,7 +72,7 @@ def failed(state: BreakerState, now: float) -> BreakerState:
     return replace(state, circuit=Circuit.OPEN, failures=failures, since=now)
 
 
-def abandoned(state: BreakerState, now: float) -> BreakerState:
+def on_cancel(state: BreakerState, now: float) -> BreakerState:
     """A call that had been admitted was cancelled: it says nothing, and frees the probe."""
     if state.circuit is Circuit.HALF_OPEN:
         return replace(state, circuit=Circuit.OPEN, since=now - state.cooldown)
@@ -107,13 +107,13 @@ class Breaker:
         try:
             yield
         except self._counts:
-            self.state = failed(self.state, self._clock())
+            self.state = on_failure(self.state, self._clock())
             raise
         except Exception:
-            self.state = succeeded(self.state)
+            self.state = on_success(self.state)
             raise
         except BaseException:
-            self.state = abandoned(self.state, self._clock())
+            self.state = on_cancel(self.state, self._clock())
             raise
         else:
-            self.state = succeeded(self.state)
+            self.state = on_success(self.state)

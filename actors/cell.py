@@ -16,21 +16,21 @@ from actors.tree import MailboxStats, Node
 from actors.world import World
 
 
-class Member(Protocol):
+class Supervised(Protocol):
     """What a supervisor needs of its children, be they actors or supervisors."""
 
     path: str
 
     def begin(self) -> None:
-        """Get ready for a new life; called before each `live`, without a checkpoint between."""
+        """Get ready for a new life; called before each `run`, without a checkpoint between."""
         ...
 
-    async def live(self, ready: Callable[[], None]) -> None:
+    async def run(self, ready: Callable[[], None]) -> None:
         """One life: call `ready` when able to serve, return at a normal end, raise at a failure."""
         ...
 
     def stop(self, mode: StopMode) -> None:
-        """Have `live` return soon, in bounded time."""
+        """Have `run` return soon, in bounded time."""
         ...
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Cell:
         self._serving = trio.CancelScope()
         self.mailbox.run()
 
-    async def live(self, ready: Callable[[], None]) -> None:
+    async def run(self, ready: Callable[[], None]) -> None:
         """Raises what the actor crashed with, or `StopFailed` (which then holds that too)."""
         actor = self._child.factory()
         self._kind = type(actor).__name__
@@ -79,9 +79,9 @@ class Cell:
             late += await self._serve(actor)
         except Exception as crash:  # noqa: BLE001  # raised below, after on_stop
             crashes = [crash]
-            self.mailbox.fail_in_hand(crash)
+            self.mailbox.fail_current(crash)
         finally:
-            self.mailbox.fail_in_hand(ActorStopped(f"{self.path} was cut off with it in hand"))
+            self.mailbox.fail_current(ActorStopped(f"{self.path} was cut off with it in hand"))
             late += await self._finish(actor)
         if late:
             raise StopFailed(f"{self.path} failed to stop", crashes + late)
@@ -147,7 +147,7 @@ class Cell:
         return []
 
     async def _serve_singly(self, actor: Actor[Any]) -> None:
-        take, clock = self.mailbox.take, self._world.monotonic
+        take, clock = self.mailbox.receive, self._world.monotonic
         while letters := await take(1):
             letter = letters[0]
             began = clock()
@@ -158,7 +158,7 @@ class Cell:
                 return
 
     async def _serve_batches(self, actor: BatchActor[Any]) -> None:
-        take, clock, limit = self.mailbox.take, self._world.monotonic, actor.max_batch
+        take, clock, limit = self.mailbox.receive, self._world.monotonic, actor.max_batch
         while letters := await take(limit, actor.hold):
             began = clock()
             results = await actor.receive_batch([letter.message for letter in letters])

@@ -12,11 +12,11 @@ class ActorError(Exception):
     """Base of every error this package raises by itself."""
 
 
-class AskTimeout(ActorError):
+class CallTimeout(ActorError):
     """The deadline of an ask passed before the reply came."""
 
 
-class AskWithdrawn(ActorError):
+class CallWithdrawn(ActorError):
     """The reply was waited for again after a cancelled wait had taken the message back."""
 
 

@@ -15,8 +15,8 @@ from typing import Final, NoReturn
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
 
-from actors.errors import ActorStopped, AskTimeout, MailboxFull
-from actors.reply import NEVER, Letter, own_copy
+from actors.errors import ActorStopped, CallTimeout, MailboxFull
+from actors.reply import NEVER, Envelope, copy_error
 
 QUIET: Final = 4
 """Turns of the event loop in which nothing comes, after which nobody is on his way: what has
@@ -73,9 +73,9 @@ class Mailbox:
         self.overflow = overflow
         self.dropped = self.refused = self.expired = self.lost = 0
         # Ordered and keyed by identity: a thousand asks cancelled at once leave in O(1) each.
-        self._queue: OrderedDict[Letter, None] = OrderedDict()
-        self._waiting: OrderedDict[Letter, None] = OrderedDict()
-        self._in_hand: list[Letter] = []
+        self._queue: OrderedDict[Envelope, None] = OrderedDict()
+        self._waiting: OrderedDict[Envelope, None] = OrderedDict()
+        self._in_hand: list[Envelope] = []
         self._begun = NEVER  # when what is in hand was taken
         self._consumer: Task | None = None
         self._serving = _Serving.RUN
@@ -95,7 +95,7 @@ class Mailbox:
 
     # Senders.
 
-    def post(self, letter: Letter, *, may_wait: bool) -> bool:
+    def post(self, letter: Envelope, *, may_wait: bool) -> bool:
         """Queue the letter; False if it has to wait for room first.
 
         Raises `ActorStopped` when the mailbox is closed and `MailboxFull` when it is refused.
@@ -115,7 +115,7 @@ class Mailbox:
         self._wake_consumer()
         return True
 
-    async def admission(self, letter: Letter) -> None:
+    async def wait_admitted(self, letter: Envelope) -> None:
         """Wait until a letter that `post` could not queue is queued; cancellation withdraws it."""
         letter.task = current_task()
 
@@ -128,7 +128,7 @@ class Mailbox:
         if letter.error is not None:
             raise letter.error
 
-    def withdraw(self, letter: Letter) -> bool:
+    def withdraw(self, letter: Envelope) -> bool:
         """Take a letter back that is not yet begun; False if it is in hand or done."""
         if letter in self._queue:
             del self._queue[letter]
@@ -141,14 +141,14 @@ class Mailbox:
 
     # Deadlines: one timer a mailbox instead of one cancel scope an ask.
 
-    def watch(self, expires: float) -> None:
-        """Have `keep_time` look for expired letters at this Trio time."""
+    def watch_deadline(self, expires: float) -> None:
+        """Have `run_deadlines` look for expired letters at this Trio time."""
         if expires < self._alarm_at:
             self._alarm_at = expires
             if self._alarm is not None:
                 self._alarm.deadline = expires
 
-    async def keep_time(self) -> NoReturn:
+    async def run_deadlines(self) -> NoReturn:
         """Fail every ask whose deadline passes; runs as long as the mailbox is in use.
 
         Sleeps until the nearest deadline that it knew of when it last looked. Asks that are
@@ -170,19 +170,19 @@ class Mailbox:
             letter.expires = NEVER
             self.expired += 1
             self.withdraw(letter)
-            letter.fail(AskTimeout(f"{self.owner}: no reply within the deadline"))
-        self.watch(nearest)
+            letter.fail(CallTimeout(f"{self.owner}: no reply within the deadline"))
+        self.watch_deadline(nearest)
 
-    def _pending(self) -> list[Letter]:
+    def _pending(self) -> list[Envelope]:
         return [*self._in_hand, *self._queue, *self._waiting]
 
     # The consumer.
 
-    async def take(self, limit: int, hold: float = 0.0) -> list[Letter]:
+    async def receive(self, limit: int, hold: float = 0.0) -> list[Envelope]:
         """Everything queued, oldest first, at most `limit`; empty when it is time to stop.
 
         Those that are on their way are let come, for up to `hold` seconds: they are `QUIET` turns
-        of the event loop behind another at most. The letters are in hand until the next `take`.
+        of the event loop behind another at most. The letters are in hand until the next `receive`.
         If that took long, those whom it has answered are on their way, too. Always a checkpoint.
         """
         ended = trio.current_time() if hold else NEVER
@@ -192,13 +192,13 @@ class Mailbox:
         if self._queue:
             # Senders and siblings get their turn even if this mailbox never runs dry.
             await trio.lowlevel.checkpoint()
-        await self._queued()
+        await self._wait_queued()
         if hold and self._serving is _Serving.RUN:
             most, until = min(limit, self.bound), trio.current_time() + hold
             if len(self._queue) < min(expected, most):
-                await self._reach(min(expected, most), min(until, ended + hold))
+                await self._wait_for_count(min(expected, most), min(until, ended + hold))
             await self._gather(most, until)
-            await self._queued()  # what had come may have been withdrawn
+            await self._wait_queued()  # what had come may have been withdrawn
         if self._serving is _Serving.PAUSE:
             return []
         queue = self._queue
@@ -213,9 +213,9 @@ class Mailbox:
             self._begun = trio.current_time()
         return self._in_hand
 
-    async def _reach(self, expected: int, until: float) -> None:
+    async def _wait_for_count(self, expected: int, until: float) -> None:
         with trio.move_on_at(until):
-            await self._queued(expected)
+            await self._wait_queued(expected)
 
     async def _gather(self, most: int, until: float) -> None:
         quiet = 0
@@ -224,16 +224,16 @@ class Mailbox:
             await trio.lowlevel.checkpoint()
             quiet = 0 if len(self._queue) > before else quiet + 1
 
-    async def _queued(self, count: int = 1) -> None:
+    async def _wait_queued(self, count: int = 1) -> None:
         while len(self._queue) < count and self._serving is _Serving.RUN:
             self._consumer = current_task()
             await wait_task_rescheduled(self._abort_take)
 
-    def fail_in_hand(self, error: Exception) -> None:
+    def fail_current(self, error: Exception) -> None:
         """Fail each letter in hand with its own copy of `error`; they are not tried again."""
         failed, self._in_hand = self._in_hand, []
         for letter in failed:
-            letter.fail(own_copy(error))
+            letter.fail(copy_error(error))
 
     # The owner's life.
 
@@ -243,12 +243,12 @@ class Mailbox:
         self._serving = _Serving.RUN
 
     def pause(self) -> None:
-        """Have `take` return empty at once; what is queued stays for the next incarnation."""
+        """Have `receive` return empty at once; what is queued stays for the next incarnation."""
         self._serving = _Serving.PAUSE
         self._wake_consumer()
 
     def drain(self) -> None:
-        """Accept nothing more; have `take` return what is queued, then empty."""
+        """Accept nothing more; have `receive` return what is queued, then empty."""
         self._serving = _Serving.DRAIN
         self._shut()
         self._wake_consumer()
@@ -279,7 +279,7 @@ class Mailbox:
         while self._waiting and len(self._queue) < self.bound:
             letter, _ = self._waiting.popitem(last=False)
             self._queue[letter] = None
-            letter.admitted()
+            letter.on_admitted()
 
     def _wake_consumer(self) -> None:
         if self._consumer is not None:

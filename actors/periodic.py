@@ -22,17 +22,17 @@ log: Final = logging.getLogger("actors")
 _RESTARTS = RestartPolicy(intensity=1000, window=60.0, backoff_base=0.1, backoff_cap=5.0)
 
 
-class Bell:
+class Trigger:
     """Says that there is something to do before the time for it comes. Ringing never waits."""
 
     def __init__(self) -> None:
         self._rung = trio.Event()
 
-    def ring(self) -> None:
+    def fire(self) -> None:
         """Say so; rung twice before anybody hears it is rung once."""
         self._rung.set()
 
-    async def heard(self) -> None:
+    async def wait(self) -> None:
         """Wait until it has rung since the last call."""
         await self._rung.wait()
         self._rung = trio.Event()
@@ -49,10 +49,10 @@ class Job:
     period: float
     run: Callable[[], Awaitable[object]]
     at_end: bool = False
-    bell: Bell | None = None
+    bell: Trigger | None = None
 
 
-class Worker(Actor[str]):
+class PeriodicActor(Actor[str]):
     """Runs its job whenever it is told to."""
 
     def __init__(self, job: Job) -> None:
@@ -73,7 +73,7 @@ class Worker(Actor[str]):
 
 
 @asynccontextmanager
-async def working(jobs: Sequence[Job], world: World) -> AsyncIterator[Supervisor]:
+async def run_periodic_jobs(jobs: Sequence[Job], world: World) -> AsyncIterator[Supervisor]:
     """All jobs, for the length of the block. Each starts a different moment into its period."""
     children = [
         Child(job.name, _factory(job), mailbox=1, overflow=Overflow.DROP_OLDEST) for job in jobs
@@ -94,14 +94,14 @@ async def _tick(job: Job, ref: Ref[str], world: World) -> None:
     await world.sleep(job.period * world.jitter())
     while True:
         await world.sleep(job.period)
-        ref.tell_nowait("now")
+        ref.cast_nowait("now")
 
 
-async def _listen(bell: Bell, ref: Ref[str]) -> None:
+async def _listen(bell: Trigger, ref: Ref[str]) -> None:
     while True:
-        await bell.heard()
-        ref.tell_nowait("now")
+        await bell.wait()
+        ref.cast_nowait("now")
 
 
-def _factory(job: Job) -> Callable[[], Worker]:
-    return lambda: Worker(job)
+def _factory(job: Job) -> Callable[[], PeriodicActor]:
+    return lambda: PeriodicActor(job)

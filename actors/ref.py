@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from actors.mailbox import Mailbox
-from actors.reply import Letter, Reply
+from actors.reply import Envelope, Reply
 
 M = TypeVar("M")
 
@@ -25,10 +25,10 @@ class Ref(Generic[M]):
         """The actor's path in its tree: `supervisor/child`."""
         return self._mailbox.owner
 
-    async def ask(self, message: M, deadline: float) -> Any:
+    async def call(self, message: M, deadline: float) -> Any:
         """The actor's reply, at most `deadline` seconds from now (finite, on Trio's clock).
 
-        Raises the exception the actor answered or crashed with, of its own type; `AskTimeout`;
+        Raises the exception the actor answered or crashed with, of its own type; `CallTimeout`;
         `ActorStopped` at once when the actor is stopped, also while the message is still queued;
         `MailboxFull`. A cancelled or timed-out ask takes its message back unless the actor has
         begun it: then the effect may still happen. While a crashed actor is being restarted, asks
@@ -42,7 +42,7 @@ class Ref(Generic[M]):
         finally:
             del reply  # it holds the exception that holds this frame
 
-    def ask_nowait(self, message: M) -> Reply:
+    def call_nowait(self, message: M) -> Reply:
         """Queue the message now; `await reply.wait(deadline)` later. Keeps the order of asking.
 
         Raises `ActorStopped`, or `MailboxFull` when there is no room, also if senders may wait.
@@ -52,18 +52,18 @@ class Ref(Generic[M]):
         self._mailbox.post(reply, may_wait=False)
         return reply
 
-    async def tell(self, message: M) -> None:
+    async def cast(self, message: M) -> None:
         """Queue the message and return; with `Overflow.WAIT`, once there is room.
 
         Raises `ActorStopped` and `MailboxFull`. If it is cancelled, the message was not queued.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        letter = Letter(message)
+        letter = Envelope(message)
         if self._mailbox.post(letter, may_wait=True):
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
-            await self._mailbox.admission(letter)
+            await self._mailbox.wait_admitted(letter)
 
-    def tell_nowait(self, message: M) -> None:
+    def cast_nowait(self, message: M) -> None:
         """Queue the message; raises `ActorStopped` and `MailboxFull`."""
-        self._mailbox.post(Letter(message), may_wait=False)
+        self._mailbox.post(Envelope(message), may_wait=False)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task, current_task, reschedule, wait_task_rescheduled
 
-from actors.errors import AskTimeout, AskWithdrawn
+from actors.errors import CallTimeout, CallWithdrawn
 
 NEVER = math.inf
 
@@ -28,7 +28,7 @@ class Stop:
     reply: object = None
 
 
-def own_copy(error: Exception) -> Exception:
+def copy_error(error: Exception) -> Exception:
     """A new exception of the same type, arguments and attributes, caused by `error`.
 
     Every asker of a crashed batch raises its own: one object raised in many tasks would gather
@@ -45,21 +45,21 @@ def own_copy(error: Exception) -> Exception:
     return copy
 
 
-class Post(Protocol):
+class MailboxPort(Protocol):
     """The part of a mailbox that a reply needs."""
 
     owner: str
 
-    def withdraw(self, letter: Letter) -> bool:
+    def withdraw(self, letter: Envelope) -> bool:
         """Take the letter back if it is not yet begun; say whether it was."""
         ...
 
-    def watch(self, expires: float) -> None:
+    def watch_deadline(self, expires: float) -> None:
         """Look for expired letters at this Trio time."""
         ...
 
 
-class Letter:
+class Envelope:
     """One message on its way. A task waits on it only while the mailbox is too full to admit it."""
 
     __slots__ = ("error", "expires", "message", "task")
@@ -70,7 +70,7 @@ class Letter:
         self.task: Task | None = None
         self.error: Exception | None = None
 
-    def admitted(self) -> None:
+    def on_admitted(self) -> None:
         """The mailbox has room for it now."""
         self._wake()
 
@@ -88,12 +88,12 @@ class Letter:
             reschedule(task)
 
 
-class Reply(Letter):
+class Reply(Envelope):
     """The slot of an ask: resolved once, waited for by one task at a time."""
 
     __slots__ = ("_done", "_post", "_value")
 
-    def __init__(self, message: Any, post: Post) -> None:
+    def __init__(self, message: Any, post: MailboxPort) -> None:
         super().__init__(message)
         self._post = post
         self._done = False
@@ -102,14 +102,14 @@ class Reply(Letter):
     async def wait(self, deadline: float) -> Any:
         """The actor's reply, at most `deadline` seconds from now.
 
-        Raises the target's own exception with its type, `AskTimeout`, `ActorStopped`, or
+        Raises the target's own exception with its type, `CallTimeout`, `ActorStopped`, or
         `MailboxFull` when the message was dropped for a newer one. A wait that times out or is
         cancelled takes the message back unless the actor has begun it.
         """
         if self._done:
             await trio.lowlevel.checkpoint()
         else:
-            await self._park(deadline)
+            await self._wait_resolved(deadline)
         error = self.error
         if error is None:
             return self._value
@@ -118,7 +118,7 @@ class Reply(Letter):
         finally:
             del self, error  # else error → traceback → this frame → error is a cycle for the GC
 
-    def admitted(self) -> None:
+    def on_admitted(self) -> None:
         """An asker waits for more than room."""
 
     def resolve(self, result: object) -> None:
@@ -138,16 +138,16 @@ class Reply(Letter):
             self._done = True
             super().fail(error)
 
-    async def _park(self, deadline: float) -> None:
+    async def _wait_resolved(self, deadline: float) -> None:
         if self.task is not None:
             raise trio.BusyResourceError("another task already waits for this reply")
         if not 0 < deadline < NEVER:
             self._post.withdraw(self)
             if deadline <= 0:
-                raise AskTimeout(f"{self._post.owner}: the deadline had passed")
+                raise CallTimeout(f"{self._post.owner}: the deadline had passed")
             raise ValueError("an ask needs a finite deadline")
         self.expires = trio.current_time() + deadline
-        self._post.watch(self.expires)
+        self._post.watch_deadline(self.expires)
         self.task = current_task()
         await wait_task_rescheduled(self._abort)
 
@@ -155,5 +155,5 @@ class Reply(Letter):
         self.task = None
         self.expires = NEVER
         if self._post.withdraw(self):
-            self.fail(AskWithdrawn(f"{self._post.owner}: the ask was cancelled"))
+            self.fail(CallWithdrawn(f"{self._post.owner}: the ask was cancelled"))
         return Abort.SUCCEEDED

@@ -41,7 +41,7 @@ class FailureReport:
 Reporter = Callable[[FailureReport], None]
 
 
-def report_of(actor: str, error: Exception, verdict: Verdict, delay: float) -> FailureReport:
+def make_report(actor: str, error: Exception, verdict: Verdict, delay: float) -> FailureReport:
     """The report of `error`: no source text, no values, as either could carry a secret."""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     where = " > ".join(f"{PurePath(f.filename).name}:{f.lineno} in {f.name}" for f in frames)

@@ -54,16 +54,18 @@ class Escalate:
     failures: int
 
 
-def recent(policy: RestartPolicy, failure_times: Sequence[float], now: float) -> list[float]:
+def recent_failures(
+    policy: RestartPolicy, failure_times: Sequence[float], now: float
+) -> list[float]:
     """The failures that still count: those younger than the window."""
     return [time for time in failure_times if now - time < policy.window]
 
 
-def decide(
+def decide_restart(
     policy: RestartPolicy, failure_times: Sequence[float], now: float, jitter: float
 ) -> RestartAfter | Escalate:
     """What follows the last of `failure_times` (seconds, any order; jitter in [0, 1))."""
-    failures = len(recent(policy, failure_times, now))
+    failures = len(recent_failures(policy, failure_times, now))
     if failures > policy.intensity:
         return Escalate(failures)
     doublings = min(max(failures - 1, 0), _MAX_DOUBLINGS)

@@ -25,7 +25,7 @@ SECOND: Final = 10**9  # nanoseconds
 RATE: Final = 2
 """How many seconds it makes up in one, while it is behind; the inverse while it is ahead."""
 
-PLAUSIBLE: Final = 7 * 86_400 * SECOND
+MAX_LAG: Final = 7 * 86_400 * SECOND
 """How far the machine's clock may be ahead: an agent that was stopped for a week is not asked."""
 
 STOP: Final = 86_400 * SECOND
@@ -104,7 +104,7 @@ class SlewedClock:
     @property
     def is_suspended(self) -> bool:
         """Whether the machine's clock is too far ahead to delete anything by age."""
-        return self.lag > PLAUSIBLE
+        return self.lag > MAX_LAG
 
     def jump(self) -> int:
         """By how much the machine's clock was further ahead since the last call than at it (ns)."""
@@ -128,7 +128,7 @@ class SlewedClock:
             if self._known:
                 self._raise_to(start)
             else:
-                least = shown if start < shown <= start + PLAUSIBLE else start
+                least = shown if start < shown <= start + MAX_LAG else start
                 self._set(start, wall if least < wall <= least + STOP else least)
             self._known = True
             self._lag = self._peak = max(wall - self._value, 0)

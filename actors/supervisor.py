@@ -1,6 +1,6 @@
 """Supervisor: starts its children in order, judges their ends, stops them in reverse order.
 
-One task (`live`) makes all decisions. A child's life is a task of its own, which never raises an
+One task (`run`) makes all decisions. A child's life is a task of its own, which never raises an
 `Exception` but leaves it in the child's seat and wakes the supervisor.
 """
 
@@ -14,14 +14,14 @@ from typing import Any
 
 import trio
 
-from actors.cell import Cell, Member
+from actors.cell import Cell, Supervised
 from actors.child import Branch, Child, StopMode, Strategy
+from actors.child_state import ChildState, Phase, affected_children
 from actors.errors import ActorExited, StopFailed, SupervisorFailed
 from actors.mailbox import Mailbox
 from actors.ref import Ref
-from actors.report import Reporter, Verdict, log_failure, report_of
-from actors.restart import Escalate, RestartAfter, RestartPolicy, decide, recent
-from actors.seat import Phase, Seat, affected
+from actors.report import Reporter, Verdict, log_failure, make_report
+from actors.restart import Escalate, RestartAfter, RestartPolicy, decide_restart, recent_failures
 from actors.tree import Node
 from actors.world import World
 
@@ -40,7 +40,7 @@ class Supervisor:
         self._report = report
         self._is_root = is_root
         self._seats = {
-            child.name: Seat(self._member(child), child.restart) for child in branch.children
+            child.name: ChildState(self._member(child), child.restart) for child in branch.children
         }
         if len(self._seats) != len(branch.children):
             raise ValueError(f"{path}: two children have the same name")
@@ -93,7 +93,7 @@ class Supervisor:
             seat.await_start(in_order=True)
             seat.due = True
 
-    async def live(self, ready: Callable[[], None]) -> None:
+    async def run(self, ready: Callable[[], None]) -> None:
         """Raises `SupervisorFailed` when a storm escalates or children fail to stop."""
         async with trio.open_nursery() as nursery:
             storm = await self._govern(nursery, ready)
@@ -108,7 +108,7 @@ class Supervisor:
         self._judge_last(late)
 
     def stop(self, mode: StopMode) -> None:
-        """Have `live` bring all children down, last first, and return."""
+        """Have `run` bring all children down, last first, and return."""
         self._stop_mode = mode
         self._changed.set()
 
@@ -128,16 +128,16 @@ class Supervisor:
                 if seat.phase is Phase.ENDED and not await self._judge(seat, nursery):
                     return [error for _, error in self._failures]
             self._start_due(nursery)
-            if not announced and all(seat.settled for seat in seats):
+            if not announced and all(seat.is_settled for seat in seats):
                 announced = True
                 ready()
             await self._changed.wait()
             self._changed = trio.Event()
         return []
 
-    async def _judge(self, seat: Seat, nursery: trio.Nursery) -> bool:
+    async def _judge(self, seat: ChildState, nursery: trio.Nursery) -> bool:
         """Decide what follows the end of a child's life; False to escalate."""
-        if not seat.returns():
+        if not seat.will_restart():
             if seat.outcome is not None:
                 self._tell(seat, seat.outcome, Verdict.DONE)
             seat.retire()
@@ -145,7 +145,7 @@ class Supervisor:
         error = seat.outcome or ActorExited(f"{seat.member.path} ended by itself")
         seat.await_start(in_order=False)
         decision = self._weigh([(seat, error)])
-        group = affected(self._branch.strategy, list(self._seats.values()), seat)
+        group = affected_children(self._branch.strategy, list(self._seats.values()), seat)
         if len(group) > 1 and isinstance(decision, RestartAfter):
             late = await self._bring_down([s for s in group if s is not seat], StopMode.PAUSE)
             decision = self._weigh(late) if late else decision
@@ -159,7 +159,7 @@ class Supervisor:
         nursery.start_soon(self._back_off, waiting, decision.delay, scope)
         return True
 
-    def _judge_last(self, late: Sequence[tuple[Seat, Exception]]) -> None:
+    def _judge_last(self, late: Sequence[tuple[ChildState, Exception]]) -> None:
         """Raise what children failed to stop with, and their crashes if they are a storm.
 
         A crash that the policy would have answered by a restart is reported like any other.
@@ -171,13 +171,13 @@ class Supervisor:
         if stuck:
             raise SupervisorFailed(f"{self.path}: failures at the stop", stuck)
 
-    def _weigh(self, failed: Sequence[tuple[Seat, Exception]]) -> RestartAfter | Escalate:
+    def _weigh(self, failed: Sequence[tuple[ChildState, Exception]]) -> RestartAfter | Escalate:
         """Put failures on record, decide what they lead to, and report them."""
         now, policy = self._world.monotonic(), self._branch.policy
         self._failures += [(now, error) for _, error in failed]
-        times = recent(policy, [time for time, _ in self._failures], now)
+        times = recent_failures(policy, [time for time, _ in self._failures], now)
         self._failures = self._failures[len(self._failures) - len(times) :]
-        decision = decide(policy, times, now, self._world.jitter())
+        decision = decide_restart(policy, times, now, self._world.jitter())
         for seat, error in failed:
             if isinstance(decision, Escalate):
                 self._tell(seat, error, Verdict.ESCALATE)
@@ -187,11 +187,15 @@ class Supervisor:
                 self._tell(seat, error, Verdict.RESTART, decision.delay)
         return decision
 
-    def _tell(self, seat: Seat, error: Exception, verdict: Verdict, delay: float = 0.0) -> None:
+    def _tell(
+        self, seat: ChildState, error: Exception, verdict: Verdict, delay: float = 0.0
+    ) -> None:
         seat.last_failure = type(error).__name__
-        self._report(report_of(seat.member.path, error, verdict, delay))
+        self._report(make_report(seat.member.path, error, verdict, delay))
 
-    async def _back_off(self, seats: list[Seat], delay: float, scope: trio.CancelScope) -> None:
+    async def _back_off(
+        self, seats: list[ChildState], delay: float, scope: trio.CancelScope
+    ) -> None:
         with scope:
             if delay > 0:
                 await self._world.sleep(delay)
@@ -207,36 +211,36 @@ class Supervisor:
             if seat.phase is Phase.DOWN and seat.due and (elders_settled or not seat.in_order):
                 seat.starting()
                 nursery.start_soon(self._life, seat)
-            elders_settled = elders_settled and seat.settled
+            elders_settled = elders_settled and seat.is_settled
 
-    async def _life(self, seat: Seat) -> None:
+    async def _life(self, seat: ChildState) -> None:
         outcome: Exception | None = None
         try:
-            await seat.member.live(partial(self._ready, seat))
+            await seat.member.run(partial(self._ready, seat))
         except Exception as error:  # noqa: BLE001  # judged, reported, and kept for an escalation
             outcome = error
         seat.end(outcome)
         self._changed.set()
 
-    def _ready(self, seat: Seat) -> None:
+    def _ready(self, seat: ChildState) -> None:
         seat.phase = Phase.RUNNING
         self._changed.set()
 
     async def _bring_down(
-        self, seats: Sequence[Seat], mode: StopMode
-    ) -> list[tuple[Seat, Exception]]:
+        self, seats: Sequence[ChildState], mode: StopMode
+    ) -> list[tuple[ChildState, Exception]]:
         """Stop these, last first, each within its grace; the failures they ended with."""
         failed = []
         for seat in reversed(seats):
             seat.backoff.cancel()
-            was_alive = seat.alive
+            was_alive = seat.is_alive
             if was_alive:
                 seat.member.stop(mode)
                 await seat.ended.wait()
             if seat.phase is Phase.ENDED:
                 if seat.outcome is not None:
                     failed.append((seat, seat.outcome))
-                if seat.returns(stopped_by_us=was_alive):
+                if seat.will_restart(stopped_by_us=was_alive):
                     seat.await_start(in_order=True)
                 else:
                     seat.retire()
@@ -244,7 +248,7 @@ class Supervisor:
                 seat.retire()
         return failed
 
-    def _member(self, child: Child | Branch) -> Member:
+    def _member(self, child: Child | Branch) -> Supervised:
         if not child.name or "/" in child.name:
             raise ValueError(f"{self.path}: a child's name is not empty and has no '/'")
         path = f"{self.path}/{child.name}"
@@ -294,7 +298,7 @@ async def _keep_time(root: Supervisor, clocks: trio.CancelScope) -> None:
     with clocks:
         async with trio.open_nursery() as nursery:
             for mailbox in root.mailboxes():
-                nursery.start_soon(mailbox.keep_time)
+                nursery.start_soon(mailbox.run_deadlines)
 
 
 async def _run(root: Supervisor, started: trio.Event, clocks: trio.CancelScope) -> None:
@@ -302,7 +306,7 @@ async def _run(root: Supervisor, started: trio.Event, clocks: trio.CancelScope) 
     with trio.CancelScope(shield=True):
         try:
             root.begin()
-            await root.live(started.set)
+            await root.run(started.set)
         finally:
             root.close()
             clocks.cancel()

@@ -46,7 +46,7 @@ class InlineWorker:
 class FakeWorld:
     """A `World` whose clock moves only when told, and whose chance repeats.
 
-    `sleep` returns once `advance` has moved the clock far enough. Trio's own clock, by which `ask`
+    `sleep` returns once `advance` has moved the clock far enough. Trio's own clock, by which `call`
     measures its deadlines, is not this one: use `trio.testing.MockClock` for that.
     """
 
@@ -179,7 +179,7 @@ def state_of(supervisor: Supervisor, path: str) -> str:
 async def crash(ref: Ref[Any]) -> None:
     """Crash a `Probe` and return once its asker has been told."""
     try:
-        await ref.ask(CrashError("injected"), 1)
+        await ref.call(CrashError("injected"), 1)
     except CrashError:
         return
     raise AssertionError("the probe did not crash")

@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from actors import SystemWorld, World, collector
-from control.api.ops import Ops, refusal
-from control.api.plane import Plane
-from control.api.request import MAX_BODY
-from control.api.web import build
-from control.config.settings import Settings
-from control.gateway.door import Door
-from control.genesis import (
+from actors import SystemWorld, World, garbage_collector
+from control.api.control_plane import ControlPlane
+from control.api.health import HealthEndpoints, refusal_response
+from control.api.request_decoding import MAX_BODY
+from control.api.rest_app import build_rest_app
+from control.bootstrap import (
+    create_admin,
     is_initialized,
-    kept_password,
-    make_admin,
     need_authority,
     not_initialized,
+    read_or_create_password,
 )
-from control.live.door import Door as LiveDoor
-from control.live.hub import Hub
-from control.metrics import Metrics
+from control.config.settings import Settings
+from control.core import open_control_plane, open_gateway
+from control.gateway.listener import LinkListener
+from control.live.endpoint import LiveEndpoint as LiveDoor
+from control.live.hub import LiveHub
+from control.metrics import PrometheusMetrics
 from control.model.notices import State
-from control.services.postman import Postman
-from control.unit import open_link, open_plane
+from control.services.delivery_worker import DeliveryWorker
 from protocols import shapes
 from protocols.http import Limits, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
@@ -43,61 +43,63 @@ from ui.web.site import Site
 if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
 
-DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM
+DRAIN_SECONDS: Final = 10.0  # seconds for answers in flight at SIGTERM
 DASHBOARD: Final = "/control.html"
 log: Final = logging.getLogger("freehold.control")
 
 
 async def serve(
-    settings: Settings, tell: Callable[[str], None], *, password_file: Path | None = None
+    settings: Settings, announce: Callable[[str], None], *, password_file: Path | None = None
 ) -> None:
     """Run until SIGTERM or SIGINT.
 
-    `tell`: where it serves, once it does. `password_file`: development, which makes the first
+    `announce`: where it serves, once it does. `password_file`: development, which makes the first
     account with the password there. Raises `ControlError`, `PkiKeyError` or `OSError` when it
     cannot run.
     """
     shapes.complete()
-    world, metrics = SystemWorld(), Metrics()
+    world, metrics = SystemWorld(), PrometheusMetrics()
     await need_authority(settings, world)
-    async with open_plane(settings, world) as plane, trio.open_nursery() as nursery:
-        app = build(plane)
+    async with open_control_plane(settings, world) as plane, trio.open_nursery() as nursery:
+        app = build_rest_app(plane)
         app.nursery = nursery
         await app.startup()
         if not await is_initialized(plane):
             if password_file is None:
                 raise not_initialized()
-            await make_admin(plane, await world.run_sync(kept_password, password_file))
-            tell(f"first account: organization platform, user admin, password in {password_file}")
+            await create_admin(plane, await world.run_sync(read_or_create_password, password_file))
+            announce(
+                f"first account: organization platform, user admin, password in {password_file}"
+            )
         files = await world.run_sync(read_files)
-        ops = Ops(with_pages(app, files), plane, metrics)
-        collector.settle()
-        hub = Hub(plane.store, plane.bus, plane.watch, world)
+        ops = HealthEndpoints(with_pages(app, files), plane, metrics)
+        garbage_collector.freeze_at_startup()
+        hub = LiveHub(plane.store, plane.bus, plane.presence, world)
         await nursery.start(hub.run)
         live = LiveDoor(plane, hub)
         plan = settings.telemetry.plan("freehold-control", gethostname())
         tracing = tracing_of(plan, world.new_id)
-        served = _traced(_by_kind(ops, live), tracing)
+        served = _with_tracing(_route_by_scope(ops, live), tracing)
         handle = await nursery.start(_listen, served, settings, world)
-        async with open_link(plane, settings, hub) as door:
-            gauges = {"connections": lambda: float(handle.connections()), **_gauges(door)}
-            gauges["live_browsers"] = lambda: float(live.open)
-            gauges["live_views"] = lambda: float(hub.views)
-            gauges["live_refusals"] = lambda: float(live.refused)
-            gauges["deletions_suspended"] = lambda: float(plane.deletions.are_suspended)
-            gauges |= _company(plane) | _told_to(plane.postman)
-            with metrics.follow(partial(_by_state, plane), gauges):
+        async with open_gateway(plane, settings, hub) as door:
+            gauges = {"connections": lambda: float(handle.connections()), **_link_gauges(door)}
+            gauges["live_browsers"] = lambda: float(live.open_feeds)
+            gauges["live_views"] = lambda: float(hub.view_count)
+            gauges["live_refusals"] = lambda: float(live.refused_feeds)
+            gauges["deletions_suspended"] = lambda: float(plane.deletion_guard.is_suspended)
+            gauges |= _cluster_gauges(plane) | _notification_gauges(plane.delivery_worker)
+            with metrics.sample_gauges(partial(_agents_by_state, plane), gauges):
                 async with telling(
                     plan, metrics.families, tracing, now=world.now, sleep=world.sleep
                 ):
-                    ports = _ports(handle, door)
-                    tell(f"freehold: {ports}")
-                    await _until_stopped(handle, nursery, ports)
+                    ports = _describe_ports(handle, door)
+                    announce(f"freehold: {ports}")
+                    await _wait_for_signal(handle, nursery, ports)
         await app.shutdown()
         nursery.cancel_scope.cancel()
 
 
-def _traced(app: App, tracing: "Tracing | None") -> App:
+def _with_tracing(app: App, tracing: "Tracing | None") -> App:
     if tracing is None:
         return app
     from protocols.telemetry.asgi import Traced
@@ -105,7 +107,7 @@ def _traced(app: App, tracing: "Tracing | None") -> App:
     return Traced(app, tracing)
 
 
-def _by_kind(http: App, live: App) -> App:
+def _route_by_scope(http: App, live: App) -> App:
     """Websockets are the feed's, everything else the API's and the pages'."""
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,7 +137,7 @@ async def _listen(
         config = TlsConfig(
             cert_file=tls.cert_file, key_file=tls.key_file, ca_file=None, client_auth="none"
         )
-    refuse = partial(refusal, world)
+    refuse = partial(refusal_response, world)
     await serve_http(
         settings.server.proxies.around(app, tls=tls.enabled, refuse=refuse),
         host=host,
@@ -150,53 +152,53 @@ async def _listen(
     )
 
 
-def _by_state(plane: Plane) -> dict[str, int]:
-    return {str(state): count for state, count in plane.watch.counts().items()}
+def _agents_by_state(plane: ControlPlane) -> dict[str, int]:
+    return {str(state): count for state, count in plane.presence.count_by_status().items()}
 
 
-def _gauges(door: Door | None) -> dict[str, Callable[[], float]]:
+def _link_gauges(door: LinkListener | None) -> dict[str, Callable[[], float]]:
     """Agents that are linked, and what was turned away since the start."""
     if door is None:
         return {}
-    gateway, link = door.gateway, door.link
+    gateway, link = door.gateway, door.server
     return {
-        "links": lambda: float(len(gateway.roster)),
+        "links": lambda: float(len(gateway.connections)),
         "link_connections": lambda: float(link.connections),
         "link_faults": lambda: float(gateway.faults),
         "link_refusals": lambda: float(gateway.refused + link.refused),
     }
 
 
-def _company(plane: Plane) -> dict[str, Callable[[], float]]:
+def _cluster_gauges(plane: ControlPlane) -> dict[str, Callable[[], float]]:
     """This process among the others of its control plane."""
     lease = plane.store.lease
     return {
         "processes": lambda: float(len(lease.peers)),
         "leads": lambda: float(lease.leads),
-        "others_heard": lambda: float(plane.bus.whole()),
+        "others_heard": lambda: float(plane.bus.is_connected()),
     }
 
 
-def _told_to(postman: Postman) -> dict[str, Callable[[], float]]:
+def _notification_gauges(postman: DeliveryWorker) -> dict[str, Callable[[], float]]:
     """What people were told: totals of this process, and what waits as its leader saw it last."""
-    figures = postman.figures
+    figures = postman.counters
     return {
         "messages_sent": lambda: float(figures.sent),
         "messages_failed": lambda: float(figures.failed),
         "messages_waiting": lambda: float(figures.tally.get(State.WAITING, 0)),
         "messages_dead": lambda: float(figures.tally.get(State.DEAD, 0)),
-        "notices_known": lambda: float(figures.known),
+        "notices_known": lambda: float(figures.repeated),
         "notices_omitted": lambda: float(figures.omitted),
-        "channels_resting": lambda: float(postman.open_circuits),
+        "channels_resting": lambda: float(postman.open_breakers),
     }
 
 
-def _ports(handle: ServerHandle, door: Door | None) -> str:
+def _describe_ports(handle: ServerHandle, door: LinkListener | None) -> str:
     agents = "no agents" if door is None else f"agents on port {door.port}"
     return f"listening on port {handle.port}, {agents}"
 
 
-async def _until_stopped(handle: ServerHandle, nursery: trio.Nursery, ports: str) -> None:
+async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: str) -> None:
     """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
     service = Service.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
@@ -210,7 +212,7 @@ async def _until_stopped(handle: ServerHandle, nursery: trio.Nursery, ports: str
             except TlsConfigError as error:
                 log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400
     service.stopping()
-    await handle.drain(DRAIN_GRACE)
+    await handle.drain(DRAIN_SECONDS)
 
 
 async def _watchdog(service: Service) -> None:

@@ -19,7 +19,7 @@ from protocols.errors import TamperedError
 
 SECRET_BYTES: Final = 32
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_WIDTH: Final = 43  # base62 digits that hold any 32 bytes
+_BASE62_WIDTH: Final = 43  # base62 digits that hold any 32 bytes
 _SHA256: Final = SHA256()
 
 SEALING_KEY_BYTES: Final = 32
@@ -32,7 +32,7 @@ def sha256(data: bytes) -> bytes:
     return Hash.hash(_SHA256, data)
 
 
-def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
+def is_valid_signature(public: bytes, message: bytes, signature: bytes) -> bool:
     """Whether this Ed25519 key (32 bytes) has signed exactly this message (RFC 8032)."""
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
@@ -46,42 +46,42 @@ def mac(key: bytes, message: bytes) -> bytes:
     return hmac.digest(key, message, "sha256")
 
 
-def mint(prefix: str) -> str:
+def new_bearer_secret(prefix: str) -> str:
     """A new bearer secret: `prefix_` and 256 bits from the operating system, in base62."""
-    return f"{prefix}_{_base62(random_bytes(SECRET_BYTES))}"
+    return f"{prefix}_{_to_base62(random_bytes(SECRET_BYTES))}"
 
 
-def _base62(data: bytes) -> str:
+def _to_base62(data: bytes) -> str:
     number = int.from_bytes(data, "big")
     digits = []
-    for _ in range(_WIDTH):
+    for _ in range(_BASE62_WIDTH):
         number, digit = divmod(number, 62)
         digits.append(_BASE62[digit])
     return "".join(reversed(digits))
 
 
-def digest_of(secret: str) -> bytes:
+def secret_digest(secret: str) -> bytes:
     """What is stored of a bearer secret, and what it is looked up by."""
     return sha256(secret.encode("utf-8", "surrogatepass"))
 
 
-def challenge_of(verifier: str) -> str:
+def pkce_challenge(verifier: str) -> str:
     """What tells of a secret before it is shown (RFC 7636, 4.2: S256)."""
     return urlsafe_b64encode(sha256(verifier.encode())).decode().rstrip("=")
 
 
-def mark_of(challenge: str) -> str:
+def short_fingerprint(challenge: str) -> str:
     """What people compare of a challenge: 72 bits, so that nobody finds another with the same."""
     return " ".join(challenge[start : start + 4] for start in (0, 4, 8))
 
 
-def same(one: str, other: str) -> bool:
+def constant_time_equal(one: str, other: str) -> bool:
     """Whether two secrets are equal, in a time that does not tell where they differ."""
     encoded = (text.encode("utf-8", "surrogatepass") for text in (one, other))
     return hmac.compare_digest(*encoded)
 
 
-def same_bytes(one: bytes, other: bytes) -> bool:
+def constant_time_equal_bytes(one: bytes, other: bytes) -> bool:
     """The same, for bytes."""
     return hmac.compare_digest(one, other)
 
@@ -107,20 +107,22 @@ class Sealer:
             algorithm=_SHA256, length=SECRET_BYTES, salt=None, info=b"freehold-control-links-v1"
         ).derive(key)
 
-    def derive(self, prefix: str, *place: str) -> str:
+    def derive_secret(self, prefix: str, *place: str) -> str:
         """A bearer secret that follows from the key and `place`: HKDF-SHA256 (RFC 5869)."""
-        hkdf = HKDF(algorithm=_SHA256, length=SECRET_BYTES, salt=None, info=_place(place))
-        return f"{prefix}_{_base62(hkdf.derive(self._key))}"
+        hkdf = HKDF(algorithm=_SHA256, length=SECRET_BYTES, salt=None, info=_associated_data(place))
+        return f"{prefix}_{_to_base62(hkdf.derive(self._key))}"
 
     def seal(self, plain: bytes, *place: str) -> bytes:
         """The sealed value."""
         nonce = random_bytes(12)
-        return self.FORMAT + nonce + self._cipher.encrypt(nonce, plain, _place(place))
+        return self.FORMAT + nonce + self._cipher.encrypt(nonce, plain, _associated_data(place))
 
     def open(self, sealed: bytes, *place: str) -> bytes:
         """The value. Raises `TamperedError` for one that is not as it was written there."""
         try:
-            aad = _place(place) + sealed[:1].removeprefix(self.FORMAT)  # another format fails
+            aad = _associated_data(place) + sealed[:1].removeprefix(
+                self.FORMAT
+            )  # another format fails
             return self._cipher.decrypt(sealed[1:13], sealed[13:], aad)
         except (InvalidTag, ValueError):
             raise TamperedError(
@@ -129,6 +131,6 @@ class Sealer:
             ) from None
 
 
-def _place(parts: tuple[str, ...]) -> bytes:
+def _associated_data(parts: tuple[str, ...]) -> bytes:
     encoded = [part.encode() for part in ("freehold-control-sealed-v1", *parts)]
     return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)

@@ -7,12 +7,12 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+COUNTED_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-Readers = Mapping[str, Callable[[], float]]
+GaugeReaders = Mapping[str, Callable[[], float]]
 
 
-class Metrics:
+class PrometheusMetrics:
     """A registry of its own."""
 
     def __init__(self) -> None:
@@ -21,14 +21,16 @@ class Metrics:
             "control_requests", "Answered requests", ["method", "status"], registry=self._registry
         )
 
-    def request(self, method: str, status: int) -> None:
+    def count_request(self, method: str, status: int) -> None:
         """Count one answer."""
-        self._requests.labels(method if method in METHODS else "other", str(status)).inc()
+        self._requests.labels(method if method in COUNTED_METHODS else "other", str(status)).inc()
 
     @contextmanager
-    def follow(self, agents: Callable[[], Mapping[str, int]], gauges: Readers) -> Iterator[None]:
+    def sample_gauges(
+        self, agents: Callable[[], Mapping[str, int]], gauges: GaugeReaders
+    ) -> Iterator[None]:
         """Read these at each scrape for the length of the block."""
-        collector = _Live(agents, gauges)
+        collector = _ScrapeCollector(agents, gauges)
         self._registry.register(collector)
         try:
             yield
@@ -44,8 +46,8 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class _Live(Collector):
-    def __init__(self, agents: Callable[[], Mapping[str, int]], gauges: Readers) -> None:
+class _ScrapeCollector(Collector):
+    def __init__(self, agents: Callable[[], Mapping[str, int]], gauges: GaugeReaders) -> None:
         self._agents = agents
         self._gauges = gauges
 

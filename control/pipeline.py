@@ -3,9 +3,10 @@
     1 authenticate → 2 authorize → 3 record intent → 4 handle → 5 record outcome → 6 reply
 
 A mutation's intent is durable before anything changes, its outcome before the caller hears of it.
-Reads are not on record; refusals to somebody who is known are, at a pace (`CallerRefusals`). Of
+Reads are not on record; refusals to somebody who is known are, at a pace (`CallerRefusalLog`). Of
 strangers there are logins, good and bad, what another site's page tries, and a session's cookie
-without its session key, which another port may have read: all that at a pace (`Strangers`).
+without its session key, which another port may have read: all that at a pace
+(`AnonymousRefusalLog`).
 """
 
 import logging
@@ -16,7 +17,7 @@ import trio
 from msgspec.structs import replace
 
 from control.authn.passwords import Passwords
-from control.authn.sessions import SESSION_KEY, Sessions, guard
+from control.authn.sessions import SESSION_KEY, Sessions, check_same_origin
 from control.errors import (
     AuthorizationError,
     ControlError,
@@ -26,19 +27,19 @@ from control.errors import (
 )
 from control.model.operation import Operation
 from control.model.people import Caller, Role
-from control.services.refusals import CallerRefusals
-from control.services.strangers import Strangers
-from control.services.trail import Trail
-from control.store.reader import reading_for, signed_in, stranger
-from control.store.uncut import begin, uncut
+from control.services.anonymous_refusals import AnonymousRefusalLog
+from control.services.audit_log import AuditLog
+from control.services.refusals import CallerRefusalLog
+from control.store.change_shield import shield_change, start_shielding
+from control.store.read_scope import anonymous_scope, session_scope, use_read_scope
 from protocols.errors import where
 
 T = TypeVar("T")
-Handle = Callable[[Caller], Awaitable[T]]
+Handler = Callable[[Caller], Awaitable[T]]
 
-COOKIE_ALONE: Final = "sessions.cookie_alone"
+COOKIE_WITHOUT_KEY: Final = "sessions.cookie_alone"
 """The operation under which the trail says how many of these were only counted."""
-NOBODY: Final = Caller("", "", Role.VIEWER, "")
+ANONYMOUS: Final = Caller("", "", Role.VIEWER, "")
 log: Final = logging.getLogger("freehold.control.pipeline")
 
 
@@ -48,79 +49,81 @@ class Pipeline:
     def __init__(
         self,
         sessions: Sessions,
-        trail: Trail,
+        audit_log: AuditLog,
         passwords: Passwords,
-        strangers: Strangers,
-        refusals: CallerRefusals,
+        anonymous_refusals: AnonymousRefusalLog,
+        caller_refusals: CallerRefusalLog,
     ) -> None:
         self._sessions = sessions
         self._passwords = passwords
-        self._trail = trail
-        self.strangers = strangers
-        self.refusals = refusals
+        self._audit_log = audit_log
+        self.anonymous_refusals = anonymous_refusals
+        self.caller_refusals = caller_refusals
 
-    async def run(self, op: Operation, handle: Handle[T]) -> T:
+    async def run(self, op: Operation, handle: Handler[T]) -> T:
         """What `handle` returns for the caller, or a `ControlError`."""
-        caller, reader = NOBODY, stranger(op.origin.ip)
+        caller, reader = ANONYMOUS, anonymous_scope(op.origin.ip)
         try:
             if not op.public:
-                with reading_for(reader):
+                with use_read_scope(reader):
                     caller = await self._sessions.identify(op)  # 1
-                reader = signed_in(caller.org, caller.token)
+                reader = session_scope(caller.org, caller.token)
                 if op.anyone:  # on the record of where the caller acts
                     op = replace(op, org=caller.org)
-                guard(op)  # 2
+                check_same_origin(op)  # 2
                 authorize(op, caller)
                 if not op.programs:
                     self._sessions.check_person(caller)
                 if op.fresh:
                     self._sessions.check_fresh(caller)
             if not op.mutates:
-                with reading_for(reader):
+                with use_read_scope(reader):
                     return await handle(caller)  # 4, 6
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
-            raise await self._refused(op, caller, error) from None
-        with reading_for(reader):
+            raise await self._record_refusal(op, caller, error) from None
+        with use_read_scope(reader):
             if not op.hashes:
                 return await self._mutate(op, caller, handle)
-            async with self._passwords.turn(reader.group, reader.member):
+            async with self._passwords.hash_turn(reader.group, reader.member):
                 return await self._mutate(op, caller, handle)
 
-    async def knows(self, op: Operation) -> bool:
+    async def knows_caller(self, op: Operation) -> bool:
         """Whether step 1 would succeed: asked before a large body is decoded.
 
         To be followed by `run`, whatever the answer: it says why not.
         """
         try:
-            with reading_for(stranger(op.origin.ip)):
+            with use_read_scope(anonymous_scope(op.origin.ip)):
                 await self._sessions.identify(op)
         except ControlError:
             return False
         return True
 
-    async def _mutate(self, op: Operation, caller: Caller, handle: Handle[T]) -> T:
+    async def _mutate(self, op: Operation, caller: Caller, handle: Handler[T]) -> T:
         """Steps 3 to 5, whole: a caller who leaves does not cut a change in two.
 
         A public one has no step 3. Until it writes something, its caller may leave: nothing has
         happened then, and others have its place in queues.
         """
-        with uncut(begun=not op.public):
+        with shield_change(started=not op.public):
             if not op.public:
-                await self._trail.record(op, caller, "intent", "ok")  # 3
+                await self._audit_log.record(op, caller, "intent", "ok")  # 3
             try:
                 result = await handle(caller)  # 4
             except Exception as error:  # noqa: BLE001
-                told = _told(op, error)
-                begin()
-                await self._note(*_whose(op, caller), _result(told), told.code)  # 5
+                told = _to_control_error(op, error)
+                start_shielding()
+                await self._record_failure(
+                    *_resolved_operation(op, caller), _audit_result(told), told.code
+                )  # 5
                 raise told from None
-            begin()
-            await self._done(op, caller)  # 5
+            start_shielding()
+            await self._record_outcome(op, caller)  # 5
         return result  # 6
 
-    async def _done(self, op: Operation, caller: Caller) -> None:
+    async def _record_outcome(self, op: Operation, caller: Caller) -> None:
         try:
-            await self._trail.record(*_whose(op, caller), "outcome", "ok")
+            await self._audit_log.record(*_resolved_operation(op, caller), "outcome", "ok")
         except Exception as error:  # noqa: BLE001
             log.error("request %s: outcome not recorded: %s", op.request_id, where(error))  # noqa: TRY400  # its text could hold a secret
             raise UnavailableError(
@@ -128,36 +131,38 @@ class Pipeline:
                 "it was done, but its outcome is not on record; look before you repeat it",
             ) from None
 
-    async def _refused(self, op: Operation, caller: Caller, error: Exception) -> ControlError:
-        told = _told(op, error)
-        if caller is NOBODY and told.code == SESSION_KEY:
-            op = _at_home(op, caller)
-        elif caller is NOBODY and not (op.public and isinstance(told, AuthorizationError)):
+    async def _record_refusal(
+        self, op: Operation, caller: Caller, error: Exception
+    ) -> ControlError:
+        told = _to_control_error(op, error)
+        if caller is ANONYMOUS and told.code == SESSION_KEY:
+            op = _on_callers_log(op, caller)
+        elif caller is ANONYMOUS and not (op.public and isinstance(told, AuthorizationError)):
             return told
-        elif isinstance(told, ForeignError):
+        elif isinstance(told, OtherOrganizationError):
             # On the caller's own trail: another organization's is not a stranger's to write to.
-            told, op = NotFoundError(told.code, told.message), _at_home(op, caller)
+            told, op = NotFoundError(told.code, told.message), _on_callers_log(op, caller)
         elif not isinstance(told, AuthorizationError):
             return told
-        if caller is NOBODY or self.refusals.has_room(op, caller):
+        if caller is ANONYMOUS or self.caller_refusals.try_reserve(op, caller):
             with trio.CancelScope(shield=True):
-                await self._note(op, caller, "denied", told.code)
+                await self._record_failure(op, caller, "denied", told.code)
         return told
 
-    async def tell(self) -> None:
+    async def record_suppressed(self) -> None:
         """Put on the trail how many refusals were only counted. Raises `UnavailableError`."""
-        await self.strangers.tell()
-        await self.refusals.tell()
+        await self.anonymous_refusals.record_suppressed()
+        await self.caller_refusals.record_suppressed()
 
-    async def _note(self, op: Operation, caller: Caller, result: str, code: str) -> None:
+    async def _record_failure(self, op: Operation, caller: Caller, result: str, code: str) -> None:
         """Put on record what failed; of somebody who is not known, at a pace."""
         # A cookie alone is shown to any operation: all of them together have one pace.
-        paced_as = COOKIE_ALONE if code == SESSION_KEY else op.name
-        if caller.name or self.strangers.has_room(paced_as, op.origin.ip):
-            await self._trail.record(op, caller, "outcome", result, code)
+        paced_as = COOKIE_WITHOUT_KEY if code == SESSION_KEY else op.name
+        if caller.name or self.anonymous_refusals.try_reserve(paced_as, op.origin.ip):
+            await self._audit_log.record(op, caller, "outcome", result, code)
 
 
-class ForeignError(NotFoundError):
+class OtherOrganizationError(NotFoundError):
     """Somebody reached into an organization that is not the own one."""
 
 
@@ -169,28 +174,28 @@ def authorize(op: Operation, caller: Caller) -> None:
     if op.anyone or caller.is_platform:
         return
     if op.org and caller.org != op.org:
-        raise ForeignError("not_found", "there is no such organization")
+        raise OtherOrganizationError("not_found", "there is no such organization")
     if not op.org or not caller.role.covers(op.role):
         raise AuthorizationError("permission_denied", f"this takes the role {op.role}")
 
 
-def _whose(op: Operation, caller: Caller) -> tuple[Operation, Caller]:
+def _resolved_operation(op: Operation, caller: Caller) -> tuple[Operation, Caller]:
     """What a public operation was, and whose, as far as it found that out."""
-    found = op.found.caller
+    found = op.resolved.caller
     if found is None:
         return op, caller
     return replace(op, org=op.org or found.org, target=op.target or found.name), found
 
 
-def _at_home(op: Operation, caller: Caller) -> Operation:
+def _on_callers_log(op: Operation, caller: Caller) -> Operation:
     return replace(op, org=caller.org, target="/".join(filter(None, (op.org, op.target))))
 
 
-def _result(error: ControlError) -> str:
+def _audit_result(error: ControlError) -> str:
     return "denied" if error.status in (401, 403) else "failed"
 
 
-def _told(op: Operation, error: Exception) -> ControlError:
+def _to_control_error(op: Operation, error: Exception) -> ControlError:
     if isinstance(error, ControlError):
         return error
     log.error("request %s: %s failed with %s", op.request_id, op.name, where(error))

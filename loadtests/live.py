@@ -21,16 +21,16 @@ import trio
 from argon2 import PasswordHasher
 
 from actors import SystemWorld
-from control.api.plane import Plane
-from control.authn.opening import Way
+from control.api.control_plane import ControlPlane
+from control.authn.session_opener import SessionRequest
+from control.bootstrap import create_dev_authority
 from control.config.load import dev_settings
-from control.genesis import dev_authority
-from control.live.door import Door
-from control.live.hub import Hub
-from control.model.agents import Life, newcomer
+from control.core import open_control_plane
+from control.live.endpoint import LiveEndpoint
+from control.live.hub import LiveHub
+from control.model.agents import Life, new_agent
 from control.model.people import PLATFORM, Organization, Role, TokenKind
 from control.store import agents, people
-from control.unit import open_plane
 from protocols.http import Limits, serve
 from protocols.http.session_key import parts_of
 from protocols.link import messages as m
@@ -56,14 +56,14 @@ def report(until: int, requests: int) -> m.Metrics:
     )
 
 
-async def fill(plane: Plane, count: int) -> None:
+async def fill(plane: ControlPlane, count: int) -> None:
     """An organization with so many agents, and somebody who may look."""
     for org in (PLATFORM, "acme"):
         row = Organization(org, org, 1)
         await plane.store.write(lambda tx, row=row: people.add_organization(tx, row))
-    await plane.users.create(None, "acme", "ann", Role.OWNER, PASSWORD)
+    await plane.users.create_user(None, "acme", "ann", Role.OWNER, PASSWORD)
     now = plane.world.now()
-    rows = [newcomer("acme", f"vault-{n:05}", Life.ACTIVE, now=now, tags=("prod", "west"))
+    rows = [new_agent("acme", f"vault-{n:05}", Life.ACTIVE, now=now, tags=("prod", "west"))
             for n in range(count)]  # fmt: skip
 
     def add(tx: Any, some: list[Any]) -> None:
@@ -79,30 +79,35 @@ async def measure(count: int, browsers: int, seconds: float) -> dict[str, Any]:
     """One run."""
     with tempfile.TemporaryDirectory() as folder:
         world = SystemWorld()
-        dev_authority(Path(folder), world.now())
+        create_dev_authority(Path(folder), world.now())
         cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         settings = dev_settings("127.0.0.1:0", Path(folder))
-        async with open_plane(settings, world, cheap) as plane, trio.open_nursery() as nursery:
+        async with (
+            open_control_plane(settings, world, cheap) as plane,
+            trio.open_nursery() as nursery,
+        ):
             await fill(plane, count)
-            hub = Hub(plane.store, plane.bus, plane.watch, world)
+            hub = LiveHub(plane.store, plane.bus, plane.presence, world)
             await nursery.start(hub.run)
-            run = partial(serve, Door(plane, hub), host="127.0.0.1", port=0, tls=None,
+            run = partial(serve, LiveEndpoint(plane, hub), host="127.0.0.1", port=0, tls=None,
                           limits=Limits(), websockets=True)  # fmt: skip
             handle = await nursery.start(run)
             for n in range(count):
-                plane.watch.heard("acme", f"vault-{n:05}")
-                hub.heard("acme", f"vault-{n:05}", report(0, 0))
+                plane.presence.record_message("acme", f"vault-{n:05}")
+                hub.on_message("acme", f"vault-{n:05}", report(0, 0))
             found = await _run(plane, hub, handle.port, count, browsers, seconds)
             nursery.cancel_scope.cancel()
     return found
 
 
 async def _run(  # noqa: PLR0917
-    plane: Plane, hub: Hub, port: int, count: int, browsers: int, seconds: float
+    plane: ControlPlane, hub: LiveHub, port: int, count: int, browsers: int, seconds: float
 ) -> dict[str, Any]:
     sessions = []
     for _ in range(browsers):
-        secret, _ = await plane.accounts.login("acme", "ann", PASSWORD, Way(TokenKind.BROWSER))
+        secret, _ = await plane.accounts.login(
+            "acme", "ann", PASSWORD, SessionRequest(TokenKind.BROWSER)
+        )
         sessions.append(parts_of(secret))
     argument = json.dumps({"port": port, "sessions": sessions, "seconds": seconds + 4})
     command = [sys.executable, "-m", "loadtests.live", "--client", argument]
@@ -120,7 +125,7 @@ async def _run(  # noqa: PLR0917
     }  # fmt: skip
 
 
-async def _report(hub: Hub, count: int, seconds: float) -> int:
+async def _report(hub: LiveHub, count: int, seconds: float) -> int:
     """Every agent once a minute, evenly; how many reports that were."""
     sent, began = 0, trio.current_time()
     while (passed := trio.current_time() - began) < seconds:
@@ -128,7 +133,7 @@ async def _report(hub: Hub, count: int, seconds: float) -> int:
         while sent < due:
             vault, turn = sent % count, 1 + sent // count
             told = report(60_000 * turn, 600 * turn + sent % 97)
-            hub.heard("acme", f"vault-{vault:05}", told)
+            hub.on_message("acme", f"vault-{vault:05}", told)
             sent += 1
         await trio.sleep(0.01)
     return sent

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from control.api.openapi import encoded
-from control.api.web import RESOURCES as CONTROL
+from control.api.openapi import encode_document
+from control.api.rest_app import RESOURCES as CONTROL
 from vault.edge.native.dialect import RESOURCES as AGENT
 from vault.edge.native.openapi import document
 
@@ -28,7 +28,7 @@ _HEAD: Final = """\
 
 def text() -> str:
     """The file as it should be."""
-    control = msgspec.json.decode(encoded(CONTROL))
+    control = msgspec.json.decode(encode_document(CONTROL))
     parts = (_object("CONTROL_LIMITS", control), _object("AGENT_LIMITS", document(AGENT)))
     return _HEAD + "\n".join(parts)
 

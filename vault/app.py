@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from actors import SystemWorld, World, collector
+from actors import SystemWorld, World, garbage_collector
 from protocols import shapes
 from protocols.http import Limits, Listener, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
@@ -129,7 +129,7 @@ async def serve(
             start = partial(start, live=live) if fleet else await _paged(edge, live)
         disks = _disks(settings)
         await nursery.start(disks.run, world)
-        collector.settle()
+        garbage_collector.freeze_at_startup()
         handle = await nursery.start(start, edge, settings, world)
         metrics.count(requests_shed=handle.shed)
         if tracing is not None:

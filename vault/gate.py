@@ -14,7 +14,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from actors import collector
+from actors import garbage_collector
 from actors.world import World
 from protocols import json_text
 from vault.crypto.errors import CryptoError, KeyFileError, MalformedShare, UnsealRefused
@@ -377,7 +377,7 @@ class Gate:
         async with self._open_unit(*keys) as unit:
             del keys
             self._unit = unit
-            collector.keep()
+            garbage_collector.freeze_new()
             self._opened.set()
             try:
                 await self._turned()
@@ -411,7 +411,7 @@ class Gate:
             log.error("the vault is sealed, and its database does not answer: %s", error)  # noqa: TRY400  # one line tells all
             self._unread = True
         self._unit = None
-        collector.sweep()  # before anybody is told that it is sealed: the keys are gone
+        garbage_collector.collect_all()  # before anybody is told that it is sealed: no keys left
         self._opened = trio.Event()
         await self._turned()
 

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import trio
 
 from actors import Node, World
-from actors.periodic import Job, working
+from actors.periodic import Job, run_periodic_jobs
 from protocols.link.vocabulary import AlertCode
 from vault.anchor.aftermath import foreign_write_event
 from vault.anchor.keeper import Keeper, keeping
@@ -200,7 +200,7 @@ async def open_unit(
             _exact_uses(barrier),
             _lent(parts, footing, barrier, wired.book),
             inspecting_database(store, watch, footing.foreign_writes, world),
-            working(wired.jobs, world) as work,
+            run_periodic_jobs(wired.jobs, world) as work,
             warming(store, world, parts.settings.leader_warming),
         ):
             branches.append(work.snapshot)

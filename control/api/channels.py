@@ -4,17 +4,17 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from control.api.endpoint import CREATED, NO_CONTENT, Call, Endpoints
+from control.api.endpoint import CREATED, NO_CONTENT, EndpointCall, EndpointGroup
 from control.model import notices as model
 from control.model.names import LINE, Limit, Slug, Tag
-from control.model.notices import Delivery, Kind, Notice, State, Terms, Tls, Type
+from control.model.notices import ChannelTerms, Delivery, Kind, Notice, State, Tls, Type
 from control.model.people import Role
 from control.model.records import Severity
-from control.services.channels import Draft, Held
+from control.services.channels import ChannelDraft, ChannelStatus
 from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 
-channels = Endpoints("channels", "How people are told of alerts: email, webhooks, Slack.")
-deliveries = Endpoints("deliveries", "Messages by channels: waiting, sent, dead.")
+channels = EndpointGroup("channels", "How people are told of alerts: email, webhooks, Slack.")
+deliveries = EndpointGroup("deliveries", "Messages by channels: waiting, sent, dead.")
 
 _CHANNELS: Final = "organizations/{org}/channels"
 _ONE: Final = _CHANNELS + "/{channel}"
@@ -165,117 +165,119 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Limit = 100
 
 
-@channels.add("GET", _CHANNELS, "Channels by name", role=Role.OPERATOR, returns=list[ChannelView])
-async def list_(call: Call, org: str) -> list[ChannelView]:
-    return [_view(held) for held in await call.plane.channels.page(org)]
+@channels.route("GET", _CHANNELS, "Channels by name", role=Role.OPERATOR, returns=list[ChannelView])
+async def list_(call: EndpointCall, org: str) -> list[ChannelView]:
+    return [_channel_view(held) for held in await call.control_plane.channels.list_channels(org)]
 
 
-@channels.add(
+@channels.route(
     "POST", _CHANNELS, "Make a channel", role=Role.ADMIN, fresh=True, body=NewChannel,
     unrecorded=_UNRECORDED, status=CREATED, returns=Keyed, errors=(409,),
 )  # fmt: skip
-async def create(call: Call, org: str, *, body: NewChannel) -> Keyed:
-    held, key = await call.plane.channels.create(org, _draft(body), call.caller.actor)
-    return Keyed(_view(held), key)
+async def create(call: EndpointCall, org: str, *, body: NewChannel) -> Keyed:
+    held, key = await call.control_plane.channels.create_channel(
+        org, _draft(body), call.caller.actor
+    )
+    return Keyed(_channel_view(held), key)
 
 
-@channels.add("GET", _ONE, "One channel", role=Role.OPERATOR, returns=ChannelView)
-async def get(call: Call, org: str, channel: str) -> ChannelView:
-    return _view(await call.plane.channels.get(org, channel))
+@channels.route("GET", _ONE, "One channel", role=Role.OPERATOR, returns=ChannelView)
+async def get(call: EndpointCall, org: str, channel: str) -> ChannelView:
+    return _channel_view(await call.control_plane.channels.get_channel(org, channel))
 
 
-@channels.add(
+@channels.route(
     "PUT", _ONE,
     "Replace its terms; password and url stay if left out, a webhook's other url has another key",
     role=Role.ADMIN, fresh=True, body=NewChannel, unrecorded=_UNRECORDED, returns=Keyed,
     errors=(409,),
 )  # fmt: skip
-async def change(call: Call, org: str, channel: str, *, body: NewChannel) -> Keyed:
+async def change(call: EndpointCall, org: str, channel: str, *, body: NewChannel) -> Keyed:
     by = call.caller.actor
-    held, key = await call.plane.channels.change(org, channel, _draft(body), by)
-    return Keyed(_view(held), key)
+    held, key = await call.control_plane.channels.change_channel(org, channel, _draft(body), by)
+    return Keyed(_channel_view(held), key)
 
 
-@channels.add(
+@channels.route(
     "POST", _ONE + "/adopt", "Take it over: a suspended one sends again, what waited for it too",
     role=Role.ADMIN, fresh=True, returns=ChannelView,
 )  # fmt: skip
-async def adopt(call: Call, org: str, channel: str) -> ChannelView:
-    return _view(await call.plane.channels.adopt(org, channel, call.caller.actor))
+async def adopt(call: EndpointCall, org: str, channel: str) -> ChannelView:
+    return _channel_view(await call.control_plane.channels.adopt(org, channel, call.caller.actor))
 
 
-@channels.add(
+@channels.route(
     "DELETE", _ONE, "Remove it and what waits for it", role=Role.ADMIN, fresh=True,
     status=NO_CONTENT,
 )  # fmt: skip
-async def remove(call: Call, org: str, channel: str) -> None:
-    await call.plane.channels.remove(org, channel)
+async def remove(call: EndpointCall, org: str, channel: str) -> None:
+    await call.control_plane.channels.remove_channel(org, channel)
 
 
-@channels.add(
+@channels.route(
     "POST", _ONE + "/key", "A new signing key; the one before signs beside it for a day",
     role=Role.ADMIN, fresh=True, returns=Keyed, errors=(409,),
 )  # fmt: skip
-async def renew_key(call: Call, org: str, channel: str) -> Keyed:
-    held, key = await call.plane.channels.renew_key(org, channel)
-    return Keyed(_view(held), key)
+async def renew_key(call: EndpointCall, org: str, channel: str) -> Keyed:
+    held, key = await call.control_plane.channels.rotate_key(org, channel)
+    return Keyed(_channel_view(held), key)
 
 
-@channels.add(
+@channels.route(
     "POST", _ONE + "/test", "Send one message now", role=Role.ADMIN, fresh=False, returns=Tried,
     errors=(409, 429),
 )  # fmt: skip
-async def test(call: Call, org: str, channel: str) -> Tried:
-    return Tried(*await call.plane.channels.test(org, channel, call.caller.actor))
+async def test(call: EndpointCall, org: str, channel: str) -> Tried:
+    return Tried(*await call.control_plane.channels.send_test(org, channel, call.caller.actor))
 
 
-@channels.add(
+@channels.route(
     "POST", _ONE + "/replay", "Try its dead letters anew", role=Role.OPERATOR, fresh=False,
     returns=Replayed,
 )  # fmt: skip
-async def replay(call: Call, org: str, channel: str) -> Replayed:
-    return Replayed(await call.plane.deliveries.replay_all(org, channel))
+async def replay(call: EndpointCall, org: str, channel: str) -> Replayed:
+    return Replayed(await call.control_plane.deliveries.retry_dead_letters(org, channel))
 
 
-@deliveries.add(
+@deliveries.route(
     "GET", _DELIVERIES, "Messages, the newest first", role=Role.OPERATOR, query=Wanted,
     returns=list[DeliveryView],
 )  # fmt: skip
-async def page(call: Call, org: str, *, query: Wanted) -> list[DeliveryView]:
-    found = await call.plane.deliveries.page(
+async def page(call: EndpointCall, org: str, *, query: Wanted) -> list[DeliveryView]:
+    found = await call.control_plane.deliveries.list_deliveries(
         org,
         channel=query.channel,
         state=query.state,
         before=query.before * SECOND,
         limit=query.limit,
     )
-    return [_delivery(row) for row in found]
+    return [_delivery_view(row) for row in found]
 
 
-@deliveries.add(
+@deliveries.route(
     "POST", _DELIVERIES + "/{delivery}/replay", "Try a dead letter anew", role=Role.OPERATOR,
     fresh=False, returns=DeliveryView, errors=(409,),
 )  # fmt: skip
-async def again(call: Call, org: str, delivery: str) -> DeliveryView:
-    return _delivery(await call.plane.deliveries.replay(org, delivery))
+async def again(call: EndpointCall, org: str, delivery: str) -> DeliveryView:
+    return _delivery_view(await call.control_plane.deliveries.retry_dead_letter(org, delivery))
 
 
-@deliveries.add(
+@deliveries.route(
     "DELETE", _DELIVERIES + "/{delivery}", "Let a dead letter go", role=Role.ADMIN, fresh=False,
     status=NO_CONTENT, errors=(409,),
 )  # fmt: skip
-async def discard(call: Call, org: str, delivery: str) -> None:
-    await call.plane.deliveries.discard(org, delivery)
+async def discard(call: EndpointCall, org: str, delivery: str) -> None:
+    await call.control_plane.deliveries.discard_dead_letter(org, delivery)
 
 
-def _draft(body: NewChannel) -> Draft:
+def _draft(body: NewChannel) -> ChannelDraft:
     own, quiet = body.server, body.quiet
     server = hours = None
     if own is not None:
         server = model.Server(own.host, own.port, own.tls, own.username, own.sender)
     if quiet is not None:
         hours = model.Quiet(quiet.begins, quiet.ends, quiet.zone)
-    terms = Terms(
+    terms = ChannelTerms(
         severity=body.severity,
         events=body.events,
         kinds=body.kinds,
@@ -289,10 +291,10 @@ def _draft(body: NewChannel) -> Draft:
         to=body.to,
         server=server,
     )
-    return Draft(body.name, body.type, body.enabled, terms, body.password, body.url)
+    return ChannelDraft(body.name, body.type, body.enabled, terms, body.password, body.url)
 
 
-def _view(held: Held) -> ChannelView:
+def _channel_view(held: ChannelStatus) -> ChannelView:
     row, terms = held.channel, held.channel.terms
     return ChannelView(
         id=row.id,
@@ -325,7 +327,7 @@ def _view(held: Held) -> ChannelView:
     )
 
 
-def _delivery(row: Delivery) -> DeliveryView:
+def _delivery_view(row: Delivery) -> DeliveryView:
     return DeliveryView(
         id=row.id,
         channel=row.channel,
@@ -336,11 +338,11 @@ def _delivery(row: Delivery) -> DeliveryView:
         due_at=rfc3339(row.due_at),
         finished_at=rfc3339_or_none(row.finished_at),
         omitted=row.omitted,
-        notices=tuple(_notice(each) for each in row.notices),
+        notices=tuple(_notice_view(each) for each in row.notices),
     )
 
 
-def _notice(row: Notice) -> NoticeView:
+def _notice_view(row: Notice) -> NoticeView:
     return NoticeView(
         id=row.id,
         kind=row.kind,

@@ -6,18 +6,25 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from control.api import compliance_views as views
-from control.api.endpoint import CREATED, NO_CONTENT, REPORT, Call, Document, Endpoints
-from control.compliance import page, seal, sheet
-from control.compliance.frameworks import frameworks as every_framework
-from control.model.compliance import MAX_ATTACHMENT, MAX_FRAMEWORKS, Days
+from control.api.endpoint import (
+    CREATED,
+    NO_CONTENT,
+    REPORT_RESPONSE_BYTES,
+    EndpointCall,
+    EndpointGroup,
+    FileResponse,
+)
+from control.compliance import report_csv, report_file, report_html
+from control.compliance.frameworks import load_frameworks as every_framework
+from control.model.compliance import MAX_ATTACHMENT, MAX_FRAMEWORKS, PeriodDays
 from control.model.names import LINE, Limit, Slug
 from control.model.people import Role
 from protocols.instant import SECOND
 
-frameworks = Endpoints("frameworks", "The standards that reports can be made for.")
-reports = Endpoints("reports", "What the system can show for a standard, signed.")
-schedules = Endpoints("report-schedules", "Reports that are made again and again.")
-notes = Endpoints("control-notes", "What people add to a control by hand.")
+frameworks = EndpointGroup("frameworks", "The standards that reports can be made for.")
+reports = EndpointGroup("reports", "What the system can show for a standard, signed.")
+schedules = EndpointGroup("report-schedules", "Reports that are made again and again.")
+notes = EndpointGroup("control-notes", "What people add to a control by hand.")
 
 _ORG = "organizations/{org}"
 _REPORT = _ORG + "/reports/{report}"
@@ -63,7 +70,7 @@ class NewSchedule(Struct, frozen=True, forbid_unknown_fields=True):
     frameworks: Some
     cron: Cron
     zone: Zone = "UTC"
-    days: Days = 30
+    days: PeriodDays = 30
 
 
 class ChangedSchedule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -73,7 +80,7 @@ class ChangedSchedule(Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     frameworks: Some | None = None
     cron: Cron | None = None
     zone: Zone | None = None
-    days: Days | None = None
+    days: PeriodDays | None = None
     enabled: bool | None = None
 
 
@@ -96,91 +103,96 @@ class Checked(Struct, frozen=True):
     key: str
 
 
-@frameworks.add("GET", _ORG + "/frameworks", "All of them", returns=list[views.FrameworkView])
-async def list_(call: Call, org: str) -> list[views.FrameworkView]:  # noqa: ARG001
-    return [views.framework(row) for row in every_framework().values()]
+@frameworks.route("GET", _ORG + "/frameworks", "All of them", returns=list[views.FrameworkView])
+async def list_(call: EndpointCall, org: str) -> list[views.FrameworkView]:  # noqa: ARG001
+    return [views.framework_view(row) for row in every_framework().values()]
 
 
-@reports.add(
+@reports.route(
     "GET", _ORG + "/reports", "The newest first", role=Role.ADMIN, query=Wanted,
     returns=list[views.ReportView],
 )  # fmt: skip
-async def find(call: Call, org: str, *, query: Wanted) -> list[views.ReportView]:
-    found = await call.plane.reports.page(org, query.before * SECOND, query.limit)
-    return [views.report(row) for row in found]
+async def find(call: EndpointCall, org: str, *, query: Wanted) -> list[views.ReportView]:
+    found = await call.control_plane.reports.list_reports(org, query.before * SECOND, query.limit)
+    return [views.report_view(row) for row in found]
 
 
-@reports.add(
+@reports.route(
     "POST", _ORG + "/reports", "Have one made; it waits until it is its turn", role=Role.ADMIN,
     fresh=False, body=NewReport, status=CREATED, returns=views.ReportView, errors=(409,),
 )  # fmt: skip
-async def ask(call: Call, org: str, *, body: NewReport) -> views.ReportView:
-    made = await call.plane.reports.ask(
+async def ask(call: EndpointCall, org: str, *, body: NewReport) -> views.ReportView:
+    made = await call.control_plane.reports.request_report(
         org,
         body.title,
         body.frameworks,
         period=(body.since * SECOND, body.until * SECOND),
         by=call.caller.actor,
     )
-    return views.report(made)
+    return views.report_view(made)
 
 
-@reports.add("GET", _REPORT, "How far it is", role=Role.ADMIN, returns=views.ReportView)
-async def get(call: Call, org: str, report: str) -> views.ReportView:
-    return views.report(await call.plane.reports.get(org, report))
+@reports.route("GET", _REPORT, "How far it is", role=Role.ADMIN, returns=views.ReportView)
+async def get(call: EndpointCall, org: str, report: str) -> views.ReportView:
+    return views.report_view(await call.control_plane.reports.get_report(org, report))
 
 
-@reports.add(
+@reports.route(
     "GET", _REPORT + "/content", "What it says; times in Unix nanoseconds", role=Role.ADMIN,
-    returns=seal.Report, errors=(409,), memory=REPORT,
+    returns=report_file.Report, errors=(409,), memory=REPORT_RESPONSE_BYTES,
 )  # fmt: skip
-async def content(call: Call, org: str, report: str) -> seal.Report:
-    data = await call.plane.reports.body(org, report)
-    return await call.plane.world.run_sync(partial(seal.opened, data))
+async def content(call: EndpointCall, org: str, report: str) -> report_file.Report:
+    data = await call.control_plane.reports.read_report(org, report)
+    return await call.control_plane.world.run_sync(partial(report_file.parse_report_file, data))
 
 
-@reports.add(
+@reports.route(
     "GET", _REPORT + "/file", "The file: JSON as it is signed, HTML to print, CSV",
-    role=Role.ADMIN, query=Form, documents=(HTML, CSV), returns=seal.File, errors=(409,),
-    memory=REPORT,
+    role=Role.ADMIN, query=Form, documents=(HTML, CSV), returns=report_file.File, errors=(409,),
+    memory=REPORT_RESPONSE_BYTES,
 )  # fmt: skip
-async def file(call: Call, org: str, report: str, *, query: Form) -> Document:
-    plane = call.plane
-    row, data = await plane.reports.get(org, report), await plane.reports.body(org, report)
+async def file(call: EndpointCall, org: str, report: str, *, query: Form) -> FileResponse:
+    plane = call.control_plane
+    row, data = (
+        await plane.reports.get_report(org, report),
+        await plane.reports.read_report(org, report),
+    )
     name = f"report-{org}-{report}.{query.format}"
     match query.format:
         case "json":
-            return Document(data, "application/json", name)
+            return FileResponse(data, "application/json", name)
         case "html":
             read = partial(_html, data, row.digest)
-            return Document(await plane.world.run_sync(read), HTML, name)
+            return FileResponse(await plane.world.run_sync(read), HTML, name)
         case "csv":
-            return Document(await plane.world.run_sync(partial(_csv, data)), CSV, name)
+            return FileResponse(await plane.world.run_sync(partial(_csv, data)), CSV, name)
 
 
-@reports.add(
+@reports.route(
     "GET", _REPORT + "/verify", "Hold it against its signature and the trail", role=Role.ADMIN,
-    returns=Checked, errors=(409,), memory=REPORT,
+    returns=Checked, errors=(409,), memory=REPORT_RESPONSE_BYTES,
 )  # fmt: skip
-async def verify(call: Call, org: str, report: str) -> Checked:
-    verdict = await call.plane.reports.verify(org, report)
-    key = call.plane.reports.key.hex()
+async def verify(call: EndpointCall, org: str, report: str) -> Checked:
+    verdict = await call.control_plane.reports.verify_report(org, report)
+    key = call.control_plane.reports.public_key.hex()
     return Checked(verdict.digest, not verdict.faults, verdict.faults, key)
 
 
-@schedules.add(
+@schedules.route(
     "GET", _SCHEDULES, "The oldest first", role=Role.ADMIN, returns=list[views.ScheduleView]
 )
-async def all_(call: Call, org: str) -> list[views.ScheduleView]:
-    return [views.schedule(row) for row in await call.plane.schedules.every(org)]
+async def all_(call: EndpointCall, org: str) -> list[views.ScheduleView]:
+    return [
+        views.schedule_view(row) for row in await call.control_plane.schedules.list_schedules(org)
+    ]
 
 
-@schedules.add(
+@schedules.route(
     "POST", _SCHEDULES, "Have reports made by a clock", role=Role.ADMIN, fresh=False,
     body=NewSchedule, status=CREATED, returns=views.ScheduleView, errors=(409,),
 )  # fmt: skip
-async def add(call: Call, org: str, *, body: NewSchedule) -> views.ScheduleView:
-    made = await call.plane.schedules.add(
+async def add(call: EndpointCall, org: str, *, body: NewSchedule) -> views.ScheduleView:
+    made = await call.control_plane.schedules.create_schedule(
         org,
         body.title,
         body.frameworks,
@@ -188,69 +200,75 @@ async def add(call: Call, org: str, *, body: NewSchedule) -> views.ScheduleView:
         days=body.days,
         by=call.caller.actor,
     )
-    return views.schedule(made)
+    return views.schedule_view(made)
 
 
-@schedules.add(
+@schedules.route(
     "PATCH", _SCHEDULES + "/{schedule}", "Change it", role=Role.ADMIN, fresh=False,
     body=ChangedSchedule, returns=views.ScheduleView,
 )  # fmt: skip
 async def change(
-    call: Call, org: str, schedule: str, *, body: ChangedSchedule
+    call: EndpointCall, org: str, schedule: str, *, body: ChangedSchedule
 ) -> views.ScheduleView:
     fields = {k: v for k in body.__struct_fields__ if (v := getattr(body, k)) is not None}
-    return views.schedule(await call.plane.schedules.change(org, schedule, fields))
+    return views.schedule_view(
+        await call.control_plane.schedules.change_schedule(org, schedule, fields)
+    )
 
 
-@schedules.add(
+@schedules.route(
     "POST", _SCHEDULES + "/{schedule}/adopt", "Take it over: a suspended one goes on",
     role=Role.ADMIN, fresh=False, returns=views.ScheduleView,
 )  # fmt: skip
-async def adopt(call: Call, org: str, schedule: str) -> views.ScheduleView:
-    return views.schedule(await call.plane.schedules.adopt(org, schedule, call.caller.actor))
+async def adopt(call: EndpointCall, org: str, schedule: str) -> views.ScheduleView:
+    return views.schedule_view(
+        await call.control_plane.schedules.adopt(org, schedule, call.caller.actor)
+    )
 
 
-@schedules.add(
+@schedules.route(
     "DELETE", _SCHEDULES + "/{schedule}", "End it; its reports stay", role=Role.ADMIN, fresh=False,
     status=NO_CONTENT,
 )  # fmt: skip
-async def remove(call: Call, org: str, schedule: str) -> None:
-    await call.plane.schedules.remove(org, schedule)
+async def remove(call: EndpointCall, org: str, schedule: str) -> None:
+    await call.control_plane.schedules.remove_schedule(org, schedule)
 
 
-@notes.add(
+@notes.route(
     "GET", _NOTES, "All, by control, the oldest first", role=Role.ADMIN,
     returns=list[views.NoteSummary],
 )  # fmt: skip
-async def noted(call: Call, org: str) -> list[views.NoteSummary]:
-    found = await call.plane.notes.every(org)
-    return [views.note_of(control, row) for control, rows in found.items() for row in rows]
+async def noted(call: EndpointCall, org: str) -> list[views.NoteSummary]:
+    found = await call.control_plane.notes.list_notes(org)
+    return [
+        views.control_note_view(control, row) for control, rows in found.items() for row in rows
+    ]
 
 
-@notes.add(
+@notes.route(
     "POST", _NOTES, "Add one; it is never changed", role=Role.ADMIN, fresh=False, body=NewNote,
     unrecorded=("content",), status=CREATED, returns=views.NoteSummary, errors=(409,),
 )  # fmt: skip
-async def note(call: Call, org: str, *, body: NewNote) -> views.NoteSummary:
+async def note(call: EndpointCall, org: str, *, body: NewNote) -> views.NoteSummary:
     control, document = (body.framework, body.control), (body.name, body.content)
-    made = await call.plane.notes.add(
+    made = await call.control_plane.notes.add_note(
         org, control, body.text, document, caller=call.caller, request_id=call.request_id
     )
-    return views.note(made)
+    return views.note_view(made)
 
 
-@notes.add(
+@notes.route(
     "GET", _NOTES + "/{note}/document", "Its document, as it was given", role=Role.ADMIN,
     documents=("application/octet-stream",), returns=views.NoDocument,
 )  # fmt: skip
-async def document(call: Call, org: str, note: str) -> Document:
-    found = await call.plane.notes.get(org, note)
-    return Document(found.content, "application/octet-stream", found.name or "empty")
+async def document(call: EndpointCall, org: str, note: str) -> FileResponse:
+    found = await call.control_plane.notes.get_note(org, note)
+    return FileResponse(found.content, "application/octet-stream", found.name or "empty")
 
 
 def _html(data: bytes, digest: str) -> bytes:
-    return page.rendered(seal.opened(data), digest)
+    return report_html.render_html(report_file.parse_report_file(data), digest)
 
 
 def _csv(data: bytes) -> bytes:
-    return sheet.rendered(seal.opened(data))
+    return report_csv.render_csv(report_file.parse_report_file(data))

@@ -2,8 +2,16 @@
 
 from msgspec import Struct
 
-from control.model.compliance import Asked, Counts, Framework, Note, NoteView, Schedule, State
-from control.model.retention import Hold, Kind, Purged, Rule
+from control.model.compliance import (
+    ControlNote,
+    Framework,
+    NoteView,
+    ReportRow,
+    ReportSchedule,
+    ResultCounts,
+    State,
+)
+from control.model.retention import Kind, LegalHold, PurgeCount, RetentionRule
 from protocols.instant import rfc3339, rfc3339_or_none
 
 
@@ -31,7 +39,7 @@ class ReportView(Struct, frozen=True, kw_only=True):
     created_by: str
     created_at: str
     made_at: str | None
-    counts: dict[str, Counts]
+    counts: dict[str, ResultCounts]
     digest: str
     size: int
     reason: str
@@ -111,12 +119,12 @@ class HoldView(Struct, frozen=True, kw_only=True):
     lifted_why: str
 
 
-def framework(row: Framework) -> FrameworkView:
+def framework_view(row: Framework) -> FrameworkView:
     """As a caller sees it."""
     return FrameworkView(row.id, row.title, row.edition, row.about, len(row.controls))
 
 
-def report(row: Asked) -> ReportView:
+def report_view(row: ReportRow) -> ReportView:
     """As a caller sees it."""
     return ReportView(
         id=row.id,
@@ -137,7 +145,7 @@ def report(row: Asked) -> ReportView:
     )
 
 
-def schedule(row: Schedule) -> ScheduleView:
+def schedule_view(row: ReportSchedule) -> ScheduleView:
     """As a caller sees it."""
     return ScheduleView(
         id=row.id,
@@ -156,16 +164,16 @@ def schedule(row: Schedule) -> ScheduleView:
     )
 
 
-def note(row: Note) -> NoteSummary:
+def note_view(row: ControlNote) -> NoteSummary:
     """As a caller sees it, without the document."""
     shown = NoteView(
         id=row.id, by=row.created_by, at=row.created_at, text=row.text, name=row.name,
         digest=row.digest,
     )  # fmt: skip
-    return note_of((row.framework, row.control), shown)
+    return control_note_view((row.framework, row.control), shown)
 
 
-def note_of(control: tuple[str, str], row: NoteView) -> NoteSummary:
+def control_note_view(control: tuple[str, str], row: NoteView) -> NoteSummary:
     """As a caller sees it."""
     return NoteSummary(
         id=row.id,
@@ -179,7 +187,7 @@ def note_of(control: tuple[str, str], row: NoteView) -> NoteSummary:
     )
 
 
-def rule(kind: Kind, row: Rule) -> RuleView:
+def rule_view(kind: Kind, row: RetentionRule) -> RuleView:
     """As a caller sees it."""
     return RuleView(
         kind=kind,
@@ -191,13 +199,13 @@ def rule(kind: Kind, row: Rule) -> RuleView:
     )
 
 
-def purged(row: Purged) -> PurgedView:
+def purged_view(row: PurgeCount) -> PurgedView:
     """As a caller sees it."""
     before = rfc3339_or_none(row.before)
     return PurgedView(kind=row.kind, days=row.days, before=before, rows=row.rows, held=row.held)
 
 
-def hold(row: Hold) -> HoldView:
+def hold_view(row: LegalHold) -> HoldView:
     """As a caller sees it."""
     return HoldView(
         id=row.id,

@@ -11,18 +11,18 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from control.api.plane import Plane
-from control.api.visit import Visit
-from control.model.operation import Whoever
+from control.api.control_plane import ControlPlane
+from control.api.request_context import RequestContext
+from control.model.operation import ResolvedCaller
 from control.model.people import Caller, Role
 from protocols.openapi import JSON
 
-Answer = Callable[..., Awaitable[Any]]
+EndpointHandler = Callable[..., Awaitable[Any]]
 
 
-USUAL: Final = 256 * 1024
+DEFAULT_RESPONSE_BYTES: Final = 256 * 1024
 """Bytes of most answers at most: a page of a list."""
-REPORT: Final = 48 * 1024 * 1024
+REPORT_RESPONSE_BYTES: Final = 48 * 1024 * 1024
 """Bytes of a compliance report and of what it is rendered to, but for the very largest."""
 
 
@@ -31,27 +31,27 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class FileResponse:
     """An answer that is not our JSON: its bytes, their type, a file's name, and what follows it.
 
-    `onward` is where the rest is to be had; empty for nothing.
+    `next_link` is where the rest is to be had; empty for nothing.
     """
 
     body: bytes
     media_type: str
     filename: str
-    onward: str = ""
+    next_link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class EndpointCall:
     """What an endpoint's function gets first."""
 
-    plane: Plane
+    control_plane: ControlPlane
     caller: Caller
     request_id: str
-    visit: Visit
-    found: Whoever
+    context: RequestContext
+    resolved: ResolvedCaller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Endpoint:
     method: str
     template: str
     summary: str
-    answer: Answer
+    answer: EndpointHandler
     tag: str
     name: str
     role: Role = Role.VIEWER
@@ -74,7 +74,7 @@ class Endpoint:
     fresh: bool = False  # a person has to have shown lately who it is
     programs: bool = True  # whether an API token may ask for it
     mutates: bool = False
-    hashes: bool = False  # a password: such requests take turns (`Passwords.turn`)
+    hashes: bool = False  # a password: such requests take turns (`Passwords.hash_turn`)
     body: Any = Nothing
     unrecorded: tuple[str, ...] = ()
     query: type[Struct] = Nothing
@@ -85,7 +85,9 @@ class Endpoint:
     schema: Any = None
     media_type: str = JSON
     documents: tuple[str, ...] = ()  # media types that the answer can have beside JSON
-    memory: int = USUAL  # bytes that are reserved for an answer while it is made (`answers`)
+    memory: int = (
+        DEFAULT_RESPONSE_BYTES  # bytes that are reserved for an answer while it is made (`answers`)
+    )
 
     @property
     def needs_body(self) -> bool:
@@ -93,7 +95,7 @@ class Endpoint:
         return any(field.required for field in msgspec.structs.fields(self.body))
 
 
-class Endpoints:
+class EndpointGroup:
     """The endpoints of one resource. `programs`: what each says of API tokens if it says nothing.
 
     People's matters are not for programs: there an endpoint that is says so itself.
@@ -105,9 +107,9 @@ class Endpoints:
         self.programs = programs
         self.all: list[Endpoint] = []
 
-    def add(
+    def route(
         self, method: str, template: str, summary: str, **declared: Any
-    ) -> Callable[[Answer], Answer]:
+    ) -> Callable[[EndpointHandler], EndpointHandler]:
         """Decorate an endpoint's function: `(call, *path values, body=, query=)`.
 
         What changes something says whether it takes a `fresh` proof: nothing is left to a default.
@@ -116,7 +118,7 @@ class Endpoints:
         if mutates and "fresh" not in declared and not declared.get("public"):
             raise TypeError(f"{method} {template} changes something: say whether `fresh`")
 
-        def register(answer: Answer) -> Answer:
+        def register(answer: EndpointHandler) -> EndpointHandler:
             name = answer.__name__.rstrip("_")
             endpoint = Endpoint(
                 method=method,
@@ -133,7 +135,7 @@ class Endpoints:
         return register
 
 
-FORM: Final = "application/x-www-form-urlencoded"
+FORM_MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
 NO_CONTENT: Final = 204
 CREATED: Final = 201
 SEE_OTHER: Final = 303

@@ -4,17 +4,17 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from control.api.endpoint import CREATED, NO_CONTENT, Call, Endpoints
-from control.ca.joining import fingerprint
-from control.ca.ledger import Join, Token
-from control.ca.office import Office
+from control.api.endpoint import CREATED, NO_CONTENT, EndpointCall, EndpointGroup
+from control.ca.certificate_authority import CertificateAuthority
+from control.ca.join_requests import join_fingerprint
+from control.ca.store import EnrolmentToken, JoinRecord
 from control.errors import NotFoundError, UnavailableError
-from control.model.names import Limit, Slug, legible
+from control.model.names import Limit, Slug, printable
 from control.model.people import Role
 from protocols.instant import rfc3339
 
-tokens = Endpoints("enrolment", "Tokens that let an agent in, once.")
-joins = Endpoints("joins", "Agents that ask to join, and wait for a person.")
+tokens = EndpointGroup("enrolment", "Tokens that let an agent in, once.")
+joins = EndpointGroup("joins", "Agents that ask to join, and wait for a person.")
 
 _TOKENS = "organizations/{org}/enrolment-tokens"
 _JOINS = "organizations/{org}/joins"
@@ -78,45 +78,45 @@ class JoinView(Struct, frozen=True):
     expires_at: str
 
 
-@tokens.add(
+@tokens.route(
     "POST", _TOKENS, "A token that lets one agent in, good for ten minutes", role=Role.OPERATOR,
     fresh=True, body=NewToken, status=CREATED, returns=Minted, errors=(409, 429),
 )  # fmt: skip
-async def create(call: Call, org: str, *, body: NewToken) -> Minted:
-    made = await _office(call).enrolment.create(
+async def create(call: EndpointCall, org: str, *, body: NewToken) -> Minted:
+    made = await _require_ca(call).enrolment.create_token(
         org, body.vault, call.caller.actor, replace_agent=body.replace
     )
-    return Minted(made.text, made.pin, call.plane.link_url, _token(made.record))
+    return Minted(made.text, made.pin, call.control_plane.link_url, _token_view(made.record))
 
 
-@tokens.add("GET", _TOKENS, "Tokens, the newest first", returns=list[EnrolmentTokenView])
-async def list_(call: Call, org: str) -> list[EnrolmentTokenView]:
-    return [_token(row) for row in await _office(call).enrolment.list(org)]
+@tokens.route("GET", _TOKENS, "Tokens, the newest first", returns=list[EnrolmentTokenView])
+async def list_(call: EndpointCall, org: str) -> list[EnrolmentTokenView]:
+    return [_token_view(row) for row in await _require_ca(call).enrolment.list_tokens(org)]
 
 
-@tokens.add(
+@tokens.route(
     "DELETE", _TOKENS + "/{ticket}", "Make a token worthless", role=Role.OPERATOR, fresh=False,
     status=NO_CONTENT,
 )  # fmt: skip
-async def withdraw(call: Call, org: str, ticket: str) -> None:
-    await _office(call).enrolment.withdraw(org, ticket)
+async def withdraw(call: EndpointCall, org: str, ticket: str) -> None:
+    await _require_ca(call).enrolment.withdraw_token(org, ticket)
 
 
-@joins.add("GET", _JOINS, "Who waits, the oldest first", query=Page, returns=list[JoinView])
-async def pending(call: Call, org: str, *, query: Page) -> list[JoinView]:
-    found = list(await _office(call).joining.pending(org, query.limit))
+@joins.route("GET", _JOINS, "Who waits, the oldest first", query=Page, returns=list[JoinView])
+async def pending(call: EndpointCall, org: str, *, query: Page) -> list[JoinView]:
+    found = list(await _require_ca(call).join_requests.list_pending(org, query.limit))
     if call.caller.is_platform:  # who named no organization is for the platform to place
-        found += await _office(call).joining.pending("", query.limit)
-    return [_join(row) for row in found[: query.limit]]
+        found += await _require_ca(call).join_requests.list_pending("", query.limit)
+    return [_join_view(row) for row in found[: query.limit]]
 
 
-@joins.add(
+@joins.route(
     "POST", _JOINS + "/{join}/approve", "Let it in", role=Role.OPERATOR, fresh=True, body=Decision,
     returns=JoinView, errors=(409,),
 )  # fmt: skip
-async def approve(call: Call, org: str, join: str, *, body: Decision) -> JoinView:
-    await _visible(call, org, join)
-    approved = await _office(call).joining.approve(
+async def approve(call: EndpointCall, org: str, join: str, *, body: Decision) -> JoinView:
+    await _require_visible(call, org, join)
+    approved = await _require_ca(call).join_requests.approve_request(
         join,
         body.fingerprint,
         org=org,
@@ -124,34 +124,34 @@ async def approve(call: Call, org: str, join: str, *, body: Decision) -> JoinVie
         by=call.caller.actor,
         replace_agent=body.replace,
     )
-    return _join(approved)
+    return _join_view(approved)
 
 
-@joins.add(
+@joins.route(
     "POST", _JOINS + "/{join}/refuse", "Turn it away", role=Role.OPERATOR, fresh=False,
     returns=JoinView, errors=(409,),
 )  # fmt: skip
-async def refuse(call: Call, org: str, join: str) -> JoinView:
-    await _visible(call, org, join)
-    return _join(await _office(call).joining.refuse(join, call.caller.actor))
+async def refuse(call: EndpointCall, org: str, join: str) -> JoinView:
+    await _require_visible(call, org, join)
+    return _join_view(await _require_ca(call).join_requests.refuse_request(join, call.caller.actor))
 
 
-async def _visible(call: Call, org: str, join_id: str) -> None:
+async def _require_visible(call: EndpointCall, org: str, join_id: str) -> None:
     """Return if the caller may decide it here; another organization's is not found."""
-    found = await _office(call).joining.find(join_id)
+    found = await _require_ca(call).join_requests.get_request(join_id)
     if found.org != org and not (call.caller.is_platform and not found.org):
         raise NotFoundError("not_found", "there is no such request")
 
 
-def _office(call: Call) -> Office:
-    if call.plane.office is None:
+def _require_ca(call: EndpointCall) -> CertificateAuthority:
+    if call.control_plane.ca is None:
         raise UnavailableError(
             "link_disabled", "no agent can come: control.yaml has no section `link`"
         )
-    return call.plane.office
+    return call.control_plane.ca
 
 
-def _token(row: Token) -> EnrolmentTokenView:
+def _token_view(row: EnrolmentToken) -> EnrolmentTokenView:
     return EnrolmentTokenView(
         id=row.id,
         vault=row.name.vault,
@@ -163,11 +163,11 @@ def _token(row: Token) -> EnrolmentTokenView:
     )
 
 
-def _join(row: Join) -> JoinView:
+def _join_view(row: JoinRecord) -> JoinView:
     return JoinView(
         id=row.id,
-        fingerprint=fingerprint(row),
-        label=legible(row.label),
+        fingerprint=join_fingerprint(row),
+        label=printable(row.label),
         source=row.source,
         state=str(row.state),
         vault=row.name.vault if row.name is not None else None,

@@ -5,25 +5,25 @@ from urllib.parse import urlencode
 
 from msgspec import Meta, Struct
 
-from control.api.endpoint import FORM, NO_CONTENT, SEE_OTHER, Call, Endpoints
-from control.api.page import Page, buttons, page, passage, text
-from control.api.sessions import Opened, opened, way_of
-from control.authn.cookies import ASKED, OIDC, check_origin
-from control.authn.federation import LIFE, Program, Returned
+from control.api.endpoint import FORM_MEDIA_TYPE, NO_CONTENT, SEE_OTHER, EndpointCall, EndpointGroup
+from control.api.html_page import HtmlPage, button_forms, html_page, paragraph, redirect_page
+from control.api.sessions import Opened, login_response, session_request_of
+from control.authn.cookies import CONSENT, OIDC, require_same_origin
+from control.authn.federation import FLOW_LIFETIME, AuthorizationResponse, LoopbackClient
 from control.authn.id_token import MAX_TOKEN
-from control.crypto import mac, mark_of, mint, same
+from control.crypto import constant_time_equal, mac, new_bearer_secret, short_fingerprint
 from control.errors import AuthorizationError, ControlError, ValidationError
-from control.model.factors import Provider, Terms
+from control.model.identity import IdentityProvider, Terms
 from control.model.names import Entered
 from control.model.people import Caller, Role
 from protocols.instant import SECOND, rfc3339
 
-federation = Endpoints(
+federation = EndpointGroup(
     "oidc", "Signing in at an identity provider (OpenID Connect).", programs=False
 )
 
 HTML: Final = "text/html"
-ANSWER: Final = "/api/v1/oidc/program/answer"
+CONSENT_PATH: Final = "/api/v1/oidc/program/answer"
 _ONE = "organizations/{org}/identity-provider"
 _ISSUER = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
 Word = Annotated[str, Meta(min_length=1, max_length=256, pattern="^[!-~]+$")]
@@ -129,178 +129,184 @@ class Callback(Struct, frozen=True):
     iss: str = ""
 
 
-@federation.add(
+@federation.route(
     "POST", "oidc/begin", "Begin to sign in at the organization's identity provider", public=True,
     mutates=False, body=Begin, returns=BegunLogin, errors=(403, 404, 429, 503),
 )  # fmt: skip
-async def begin(call: Call, *, body: Begin) -> BegunLogin:
-    check_origin(call.visit.browser)
-    begun = await call.plane.federation.begin(
-        body.organization, call.visit.own, body.invitation, call.visit.origin.ip
+async def begin(call: EndpointCall, *, body: Begin) -> BegunLogin:
+    require_same_origin(call.context.browser)
+    begun = await call.control_plane.federation.begin_login(
+        body.organization, call.context.own_origin, body.invitation, call.context.origin.ip
     )
-    call.visit.give(OIDC, begun.browser, same_site="Lax", max_age=LIFE // SECOND)
+    call.context.set_cookie(OIDC, begun.browser, same_site="Lax", max_age=FLOW_LIFETIME // SECOND)
     return BegunLogin(begun.url, begun.verifier)
 
 
-@federation.add(
+@federation.route(
     "GET", "oidc/program",
     "A page that asks whether a program on the same machine may sign in (RFC 8252, 8.6)",
     public=True, mutates=False, query=Asked, documents=(HTML,),
 )  # fmt: skip
-async def begin_for(call: Call, *, query: Asked) -> Page:
-    visit = call.visit
-    secret = visit.browser.asked or mint("a")
-    visit.give(ASKED, secret, max_age=LIFE // SECOND)
+async def begin_for(call: EndpointCall, *, query: Asked) -> HtmlPage:
+    visit = call.context
+    secret = visit.browser.asked or new_bearer_secret("a")
+    visit.set_cookie(CONSENT, secret, max_age=FLOW_LIFETIME // SECOND)
     where = {
         "organization": query.organization,
         "challenge": query.challenge,
         "port": str(query.port),
-        "proof": _proof(secret, query),
+        "proof": _browser_proof(secret, query),
     }
-    at = rfc3339(call.plane.world.now() // SECOND * SECOND)
-    yes, no = (f"{ANSWER}?{urlencode(where | {'answer': each})}" for each in ("yes", "no"))
-    return page(
+    at = rfc3339(call.control_plane.world.now() // SECOND * SECOND)
+    yes, no = (f"{CONSENT_PATH}?{urlencode(where | {'answer': each})}" for each in ("yes", "no"))
+    return html_page(
         "Let a program sign in as you?",
-        text(
+        paragraph(
             "A program on this computer wants to act as you in <strong>{org}</strong>. It waits at "
             "127.0.0.1, port {port}, and asked at {at}.",
             org=query.organization, port=str(query.port), at=at,
         ),
-        text(
+        paragraph(
             "Say yes only if you have just started it yourself, and it shows <code>{mark}</code> "
             "too: somebody else on this computer could have sent you here.",
-            mark=mark_of(query.challenge),
+            mark=short_fingerprint(query.challenge),
         ),
-        buttons({"Yes, sign it in": yes, "No": no}),
+        button_forms({"Yes, sign it in": yes, "No": no}),
     )  # fmt: skip
 
 
-@federation.add(
+@federation.route(
     "POST", "oidc/program/answer", "What the person says to that page: on to the provider, or no",
     public=True, mutates=False, query=Said, documents=(HTML,), errors=(403,),
 )  # fmt: skip
-async def answer(call: Call, *, query: Said) -> Page:
-    visit, port = call.visit, query.port
-    check_origin(visit.browser)
-    if not same(query.proof, _proof(visit.browser.asked, query)):
+async def answer(call: EndpointCall, *, query: Said) -> HtmlPage:
+    visit, port = call.context, query.port
+    require_same_origin(visit.browser)
+    if not constant_time_equal(query.proof, _browser_proof(visit.browser.asked, query)):
         raise AuthorizationError("csrf", "this browser was not asked that: begin anew")
-    visit.give(ASKED, "")
+    visit.set_cookie(CONSENT, "")
     if query.answer == "no":
-        return passage("The program was told no", _at(port, error="declined"))
+        return redirect_page("The program was told no", _loopback_url(port, error="declined"))
     try:
-        begun = await call.plane.federation.begin(
-            query.organization, visit.own, ip=visit.origin.ip,
-            program=Program(port, query.challenge),
+        begun = await call.control_plane.federation.begin_login(
+            query.organization, visit.own_origin, ip=visit.origin.ip,
+            program=LoopbackClient(port, query.challenge),
         )  # fmt: skip
     except ControlError as error:
-        return passage("The program cannot sign in", _at(port, error=error.code))
-    visit.give(OIDC, begun.browser, same_site="Lax", max_age=LIFE // SECOND)
-    return passage("On to your identity provider", begun.url)
+        return redirect_page("The program cannot sign in", _loopback_url(port, error=error.code))
+    visit.set_cookie(OIDC, begun.browser, same_site="Lax", max_age=FLOW_LIFETIME // SECOND)
+    return redirect_page("On to your identity provider", begun.url)
 
 
-@federation.add(
+@federation.route(
     "POST", "oidc/session",
     "The session, for the code that the browser brought back and the verifier, once; with "
     "`X-Freehold-Session: cookie` for a browser",
     public=True, body=Brought, unrecorded=("code", "verifier"), returns=Opened,
     errors=(401, 403, 429, 503),
 )  # fmt: skip
-async def collect(call: Call, *, body: Brought) -> Opened:
-    way = way_of(call)
-    return await opened(call, *await call.plane.federation.collect(body.code, body.verifier, way))
+async def collect(call: EndpointCall, *, body: Brought) -> Opened:
+    way = session_request_of(call)
+    return await login_response(
+        call, *await call.control_plane.federation.collect_session(body.code, body.verifier, way)
+    )
 
 
-@federation.add(
+@federation.route(
     "GET", "oidc/callback", "Where the provider sends the browser back to", public=True,
     mutates=True, query=Callback, unrecorded=("code", "state"), status=SEE_OTHER,
 )  # fmt: skip
-async def callback(call: Call, *, query: Callback) -> None:
-    visit = call.visit
-    visit.give(OIDC, "")
+async def callback(call: EndpointCall, *, query: Callback) -> None:
+    visit = call.context
+    visit.set_cookie(OIDC, "")
     visit.reply.location = "/"
-    back = Returned(query.state, query.code, query.error, query.iss)
+    back = AuthorizationResponse(query.state, query.code, query.error, query.iss)
     port = 0
     try:
-        flow = await call.plane.federation.taken(back, visit.browser.oidc)
-        port, call.found.caller = flow.port, Caller(flow.org, "", Role.VIEWER, "")
-        code, token = await call.plane.federation.finish(flow, back)
+        flow = await call.control_plane.federation.take_flow(back, visit.browser.oidc)
+        port, call.resolved.caller = flow.port, Caller(flow.org, "", Role.VIEWER, "")
+        code, token = await call.control_plane.federation.finish_login(flow, back)
     except ControlError as error:
         here = f"/?{urlencode({'signin': error.code})}"
-        visit.reply.location = _at(port, error=error.code) if port else here
+        visit.reply.location = _loopback_url(port, error=error.code) if port else here
         raise
-    call.found.caller = Caller(token.org, token.user, token.role, token.id)
+    call.resolved.caller = Caller(token.org, token.user, token.role, token.id)
     # In the fragment, which no browser sends: no server and no proxy has it in its log.
-    visit.reply.location = _at(port, code=code) if port else f"/#{urlencode({'signin': code})}"
+    visit.reply.location = (
+        _loopback_url(port, code=code) if port else f"/#{urlencode({'signin': code})}"
+    )
 
 
-@federation.add("GET", "oidc/logout", "Where to leave the provider too", anyone=True, returns=Place,
-                errors=(404,))  # fmt: skip
-async def leave(call: Call) -> Place:
+@federation.route("GET", "oidc/logout", "Where to leave the provider too", anyone=True,
+                  returns=Place, errors=(404,))  # fmt: skip
+async def leave(call: EndpointCall) -> Place:
     home, _ = call.caller.account
-    return Place(await call.plane.federation.logout_url(home, call.visit.own))
+    return Place(await call.control_plane.federation.logout_url(home, call.context.own_origin))
 
 
-@federation.add(
+@federation.route(
     "POST", "oidc/logout/{home}",
     "A provider tells that somebody was signed out there (OpenID Connect Back-Channel Logout 1.0)",
-    public=True, media_type=FORM, body=LoggedOut, unrecorded=("logout_token",), status=NO_CONTENT,
-    errors=(404, 429, 503),
+    public=True, media_type=FORM_MEDIA_TYPE, body=LoggedOut, unrecorded=("logout_token",),
+    status=NO_CONTENT, errors=(404, 429, 503),
 )  # fmt: skip
-async def signed_out(call: Call, home: str, *, body: LoggedOut) -> None:
-    call.found.caller = await call.plane.federation.logouts.end(home, body.logout_token)
+async def signed_out(call: EndpointCall, home: str, *, body: LoggedOut) -> None:
+    call.resolved.caller = await call.control_plane.federation.logouts.end_sessions(
+        home, body.logout_token
+    )
 
 
-@federation.add(
+@federation.route(
     "GET", _ONE, "The organization's provider; null where people sign in by password alone",
     role=Role.ADMIN, programs=True, returns=ProviderView | None,
 )  # fmt: skip
-async def get(call: Call, org: str) -> ProviderView | None:
-    found = await call.plane.federation.provider(org)
-    return None if found is None else _view(call, found)
+async def get(call: EndpointCall, org: str) -> ProviderView | None:
+    found = await call.control_plane.federation.get_provider(org)
+    return None if found is None else _provider_view(call, found)
 
 
-@federation.add(
+@federation.route(
     "PUT", _ONE, "Take this provider, once it has answered as one", role=Role.OWNER, fresh=True,
     body=NewProvider, unrecorded=("client_secret",), returns=ProviderView,
 )  # fmt: skip
-async def put(call: Call, org: str, *, body: NewProvider) -> ProviderView:
+async def put(call: EndpointCall, org: str, *, body: NewProvider) -> ProviderView:
     terms = body.terms
     if "openid" not in terms.scopes:
         raise ValidationError("scopes_invalid", "add openid to the scopes", field="terms.scopes")
     kept = Terms(
         terms.scopes, terms.domains, terms.role, terms.role_claim, terms.roles, terms.second_factor
     )
-    made = await call.plane.federation.configure(
+    made = await call.control_plane.federation.configure_provider(
         org, body.issuer, body.client_id, body.client_secret, kept
     )
-    return _view(call, made)
+    return _provider_view(call, made)
 
 
-@federation.add(
+@federation.route(
     "DELETE", _ONE, "Nobody signs in by it any more", role=Role.OWNER, fresh=True,
     status=NO_CONTENT,
 )  # fmt: skip
-async def remove(call: Call, org: str) -> None:
-    await call.plane.federation.remove(org)
+async def remove(call: EndpointCall, org: str) -> None:
+    await call.control_plane.federation.remove_provider(org)
 
 
-def _proof(secret: str, asked: Asked) -> str:
+def _browser_proof(secret: str, asked: Asked) -> str:
     """That the browser which has `secret` was asked this, and not something else."""
     words = "\0".join((asked.organization, asked.challenge, str(asked.port)))
-    return mac(secret.encode(), words.encode()).hex() if secret else mint("never")
+    return mac(secret.encode(), words.encode()).hex() if secret else new_bearer_secret("never")
 
 
-def _at(port: int, **said: str) -> str:
+def _loopback_url(port: int, **said: str) -> str:
     """Where a program listens: an address and no name, which could be another's (RFC 8252, 8.3)."""
     return f"http://127.0.0.1:{port}/?{urlencode(said)}"
 
 
-def _view(call: Call, row: Provider) -> ProviderView:
+def _provider_view(call: EndpointCall, row: IdentityProvider) -> ProviderView:
     return ProviderView(
         row.issuer,
         row.client_id,
         row.terms,
-        call.plane.federation.redirect(call.visit.own),
-        call.plane.federation.logout_uri(row.org, call.visit.own),
+        call.control_plane.federation.redirect_uri(call.context.own_origin),
+        call.control_plane.federation.logout_uri(row.org, call.context.own_origin),
         rfc3339(row.changed_at),
     )

@@ -5,14 +5,14 @@ from typing import Any, Final
 
 import msgspec
 
-from control.api.endpoint import Endpoint, Endpoints
+from control.api.endpoint import Endpoint, EndpointGroup
 from control.model.names import SLUG
 from protocols.openapi import About, Schema, document
 
 PREFIX: Final = "/api/v1/"
 _SLUG: Final[Schema] = {"type": "string", "pattern": f"^{SLUG}$", "maxLength": 64}
 
-_NAMED: Final = (
+_SLUG_SEGMENTS: Final = (
     "org", "home", "user", "token", "session", "vault", "policy", "rollout", "alert", "join",
     "ticket", "invitation", "report", "schedule", "note", "hold", "channel", "delivery",
 )  # fmt: skip
@@ -35,12 +35,12 @@ ABOUT: Final = About(
         500: "A fault of the control plane; its log has more under the request id",
         503: "Not now: the database does not work; `details.outcome` says if anything was stored",
     },
-    segments=dict.fromkeys(_NAMED, _SLUG)
+    segments=dict.fromkeys(_SLUG_SEGMENTS, _SLUG)
     | {"number": {"type": "string", "pattern": "^[0-9]{1,15}$"}},
 )
 
 
-def asked_of(endpoint: Endpoint) -> Schema:
+def endpoint_extensions(endpoint: Endpoint) -> Schema:
     """What it asks of whoever calls it, beside a role: for people, and for programs."""
     if endpoint.public:
         return {}
@@ -54,6 +54,6 @@ def asked_of(endpoint: Endpoint) -> Schema:
     return more
 
 
-def encoded(resources: Sequence[Endpoints]) -> bytes:
+def encode_document(resources: Sequence[EndpointGroup]) -> bytes:
     """The document as it is served."""
-    return msgspec.json.encode(document(resources, ABOUT, asked_of))
+    return msgspec.json.encode(document(resources, ABOUT, endpoint_extensions))

@@ -4,15 +4,15 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
-from control.api.endpoint import CREATED, Call, Endpoints
-from control.model.documents import Document
+from control.api.endpoint import CREATED, EndpointCall, EndpointGroup
 from control.model.people import Role
 from control.model.policies import MAX_TARGETS, Target
-from control.model.replays import OPEN, Change, Numbers, Replay, ReplayAgent, State
-from control.services.replays import Asked
+from control.model.policy_documents import Document
+from control.model.replays import OPEN_STATES, Change, Replay, ReplayAgent, ReplayNumbers, State
+from control.services.replays import ReplayRequest
 from protocols.instant import rfc3339, rfc3339_or_none
 
-replays = Endpoints("replays", "Candidates held against what agents have on record.")
+replays = EndpointGroup("replays", "Candidates held against what agents have on record.")
 
 MAX_HOURS: Final = 24 * 366
 _POLICY: Final = "organizations/{org}/policies/{policy}/replays"
@@ -75,28 +75,28 @@ class ReplayView(ReplaySummary, frozen=True, kw_only=True):
     agents: list[ReplayedAgent]
 
 
-@replays.add(
+@replays.route(
     "POST", _POLICY, "Ask agents what it would have changed; nothing is put in force",
     role=Role.OPERATOR, fresh=False, body=NewReplay, unrecorded=("document",), status=CREATED,
     returns=ReplayView, errors=(429,),
 )  # fmt: skip
-async def start(call: Call, org: str, policy: str, *, body: NewReplay) -> ReplayView:
-    asked = Asked(
+async def start(call: EndpointCall, org: str, policy: str, *, body: NewReplay) -> ReplayView:
+    asked = ReplayRequest(
         version=body.version or 0, document=body.document, targets=body.targets, hours=body.hours
     )
-    made = await call.plane.replays.start(org, policy, asked, call.caller.actor)
-    return _view(*await call.plane.replays.get(org, made.id))
+    made = await call.control_plane.replays.start_replay(org, policy, asked, call.caller.actor)
+    return _view(*await call.control_plane.replays.get_replay(org, made.id))
 
 
-@replays.add("GET", _POLICY, "Those of a policy, the newest first", returns=list[ReplaySummary])
-async def of_policy(call: Call, org: str, policy: str) -> list[ReplaySummary]:
-    found = await call.plane.replays.of_policy(org, policy)
+@replays.route("GET", _POLICY, "Those of a policy, the newest first", returns=list[ReplaySummary])
+async def of_policy(call: EndpointCall, org: str, policy: str) -> list[ReplaySummary]:
+    found = await call.control_plane.replays.list_replays(org, policy)
     return [ReplaySummary(**_summary(row)) for row in found]
 
 
-@replays.add("GET", _REPLAY, "One replay, and what came of it so far", returns=ReplayView)
-async def get(call: Call, org: str, replay: str) -> ReplayView:
-    return _view(*await call.plane.replays.get(org, replay))
+@replays.route("GET", _REPLAY, "One replay, and what came of it so far", returns=ReplayView)
+async def get(call: EndpointCall, org: str, replay: str) -> ReplayView:
+    return _view(*await call.control_plane.replays.get_replay(org, replay))
 
 
 def _view(row: Replay, of: list[ReplayAgent]) -> ReplayView:
@@ -106,7 +106,7 @@ def _view(row: Replay, of: list[ReplayAgent]) -> ReplayView:
         states[each.state] = states.get(each.state, 0) + 1
     return ReplayView(
         **_summary(row),
-        open=any(each.state in OPEN for each in of),
+        open=any(each.state in OPEN_STATES for each in of),
         states=states,
         accesses=sum(one.accesses for one in numbers),
         unchanged=sum(one.unchanged for one in numbers),
@@ -118,7 +118,7 @@ def _view(row: Replay, of: list[ReplayAgent]) -> ReplayView:
     )
 
 
-def _agent(row: ReplayAgent, numbers: Numbers) -> ReplayedAgent:
+def _agent(row: ReplayAgent, numbers: ReplayNumbers) -> ReplayedAgent:
     return ReplayedAgent(
         vault=row.vault,
         state=row.state,

@@ -6,18 +6,18 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from control.api import views
-from control.api.endpoint import NO_CONTENT, Call, Endpoints
-from control.authn.cookies import check_origin
+from control.api.endpoint import NO_CONTENT, EndpointCall, EndpointGroup
+from control.authn.cookies import require_same_origin
 from control.authn.members import Belonging
-from control.authn.opening import Way
-from control.authn.sessions import Visit
+from control.authn.session_opener import SessionRequest
+from control.authn.sessions import ActiveSession
 from control.errors import AuthorizationError
 from control.model.names import Entered, Slug
 from control.model.people import Caller, Role, Token, TokenKind
 from protocols.http.session_key import parts_of
 from protocols.instant import rfc3339, rfc3339_or_none
 
-sessions = Endpoints("sessions", "Signing in and out.", programs=False)
+sessions = EndpointGroup("sessions", "Signing in and out.", programs=False)
 
 Password = Annotated[str, Meta(max_length=1024)]
 Code = Annotated[str, Meta(max_length=32)]
@@ -118,131 +118,136 @@ class SessionView(Struct, frozen=True):
     expires_at: str
 
 
-@sessions.add(
+@sessions.route(
     "POST", "sessions", "Sign in; with `X-Freehold-Session: cookie` for a browser", public=True,
     hashes=True, body=Login, unrecorded=("password",), returns=Opened,
     errors=(401, 403, 429, 503),
 )  # fmt: skip
-async def login(call: Call, *, body: Login) -> Opened:
-    way = way_of(call)
-    secret, token = await call.plane.accounts.login(
+async def login(call: EndpointCall, *, body: Login) -> Opened:
+    way = session_request_of(call)
+    secret, token = await call.control_plane.accounts.login(
         body.organization, body.name, body.password, way
     )
-    return await opened(call, secret, token)
+    return await login_response(call, secret, token)
 
 
-@sessions.add(
+@sessions.route(
     "GET", "sessions/current", "Who one is, and what a page has to know", anyone=True,
     programs=True, returns=Current,
 )  # fmt: skip
-async def current(call: Call) -> Current:
-    visit = await call.plane.sessions.of(call.caller)
-    return await _current(call, visit)
+async def current(call: EndpointCall) -> Current:
+    visit = await call.control_plane.sessions.token_of(call.caller)
+    return await _current_view(call, visit)
 
 
-@sessions.add(
+@sessions.route(
     "DELETE", "sessions/current", "End the credential one comes with", anyone=True, fresh=False,
     programs=True, status=NO_CONTENT,
 )  # fmt: skip
-async def logout(call: Call) -> None:
-    await call.plane.sessions.logout(call.caller)
-    if call.visit.browser.cookie:
-        call.visit.keep("")
+async def logout(call: EndpointCall) -> None:
+    await call.control_plane.sessions.logout(call.caller)
+    if call.context.browser.cookie:
+        call.context.set_session_cookie("")
 
 
-@sessions.add(
+@sessions.route(
     "POST", "sessions/current/confirm",
     "Show again who one is: what is dangerous asks for it after ten minutes", anyone=True,
     fresh=False, hashes=True, body=Confirmation, unrecorded=("password", "code"),
     status=NO_CONTENT,
 )  # fmt: skip
-async def confirm(call: Call, *, body: Confirmation) -> None:
-    caller, plane = call.caller, call.plane
-    shown = factor = await plane.factors.prove(caller, body.code)
+async def confirm(call: EndpointCall, *, body: Confirmation) -> None:
+    caller, plane = call.caller, call.control_plane
+    shown = factor = await plane.second_factors.verify_code(caller, body.code)
     if shown is None:
-        shown = await plane.accounts.is_password(caller, body.password)
+        shown = await plane.accounts.is_own_password(caller, body.password)
     if not shown:
         raise AuthorizationError(
             "not_proven",
             "this password or code does not count: try again, a code with the next one",
         )
-    await plane.sessions.proven(caller, factor=bool(factor))
+    await plane.sessions.record_proof(caller, factor=bool(factor))
 
 
-@sessions.add(
+@sessions.route(
     "PUT", "sessions/current/organization",
     "Act in another organization that one is a member of: a new session, the old one ends",
     anyone=True, fresh=False, body=Chosen, returns=Opened,
 )  # fmt: skip
-async def switch(call: Call, *, body: Chosen) -> Opened:
-    return _told(call, *await call.plane.members.switch(call.caller, body.organization))
+async def switch(call: EndpointCall, *, body: Chosen) -> Opened:
+    return _credential_response(
+        call, *await call.control_plane.members.switch_organization(call.caller, body.organization)
+    )
 
 
-@sessions.add(
+@sessions.route(
     "PUT", "password", "Change one's own password; every session and token ends", anyone=True,
     fresh=False, hashes=True, body=OwnPassword, unrecorded=("old", "new"), status=NO_CONTENT,
 )  # fmt: skip
-async def own_password(call: Call, *, body: OwnPassword) -> None:
-    caller, plane = call.caller, call.plane
-    if not await plane.accounts.is_password(caller, body.old):
+async def own_password(call: EndpointCall, *, body: OwnPassword) -> None:
+    caller, plane = call.caller, call.control_plane
+    if not await plane.accounts.is_own_password(caller, body.old):
         raise AuthorizationError("not_proven", "the old password is not this one: try again")
     org, name = caller.account
     await plane.users.set_password(None, org, name, body.new)
 
 
-@sessions.add(
+@sessions.route(
     "GET", "sessions", "One's own sessions and API tokens, the newest first", anyone=True,
     returns=list[SessionView],
 )  # fmt: skip
-async def list_(call: Call) -> list[SessionView]:
-    return [_view(row, call.caller.token) for row in await call.plane.sessions.mine(call.caller)]
+async def list_(call: EndpointCall) -> list[SessionView]:
+    return [
+        _view(row, call.caller.token)
+        for row in await call.control_plane.sessions.list_own(call.caller)
+    ]
 
 
-@sessions.add(
+@sessions.route(
     "DELETE", "sessions/{session}", "End one of one's own", anyone=True, fresh=False,
     status=NO_CONTENT,
 )  # fmt: skip
-async def end(call: Call, session: str) -> None:
-    await call.plane.sessions.end(call.caller, session)
+async def end(call: EndpointCall, session: str) -> None:
+    await call.control_plane.sessions.end_own(call.caller, session)
 
 
-@sessions.add("GET", "whoami", "Who one is, in short", anyone=True, programs=True, returns=Me)
-async def whoami(call: Call) -> Me:
+@sessions.route("GET", "whoami", "Who one is, in short", anyone=True, programs=True, returns=Me)
+async def whoami(call: EndpointCall) -> Me:
     caller = call.caller
     return Me(caller.org, caller.name, caller.role, caller.token)
 
 
-def way_of(call: Call) -> Way:
+def session_request_of(call: EndpointCall) -> SessionRequest:
     """What kind of session a request is for. Raises `AuthorizationError` for another site's."""
-    if call.visit.wants_cookie:
-        check_origin(call.visit.browser)
-    return Way(call.visit.kind, call.visit.origin)
+    if call.context.wants_cookie:
+        require_same_origin(call.context.browser)
+    return SessionRequest(call.context.session_kind, call.context.origin)
 
 
-async def opened(call: Call, credential: str, token: Token) -> Opened:
+async def login_response(call: EndpointCall, credential: str, token: Token) -> Opened:
     """Tell the credential; the session that the browser had before is over."""
     acting = token.acting or token.org
-    call.found.caller = Caller(acting, token.user, token.role, token.id, token.org)
+    call.resolved.caller = Caller(acting, token.user, token.role, token.id, token.org)
     if token.kind is TokenKind.HALF:
         return Opened(State(token.label), challenge=credential)
     if token.kind is TokenKind.BROWSER:
-        await call.plane.sessions.leave(call.visit.browser)
-    return _told(call, credential, token)
+        await call.control_plane.sessions.end_browser_session(call.context.browser)
+    return _credential_response(call, credential, token)
 
 
-def _told(call: Call, credential: str, token: Token) -> Opened:
+def _credential_response(call: EndpointCall, credential: str, token: Token) -> Opened:
     """A program's whole credential; a browser's in two parts, one of them in a cookie."""
     if token.kind is not TokenKind.BROWSER:
-        return Opened(State.OPEN, credential, token=views.token(token))
+        return Opened(State.OPEN, credential, token=views.token_view(token))
     cookie, key = parts_of(credential)
-    call.visit.keep(cookie)
-    return Opened(State.OPEN, session_key=key, token=views.token(token))
+    call.context.set_session_cookie(cookie)
+    return Opened(State.OPEN, session_key=key, token=views.token_view(token))
 
 
-async def _current(call: Call, visit: Visit) -> Current:
+async def _current_view(call: EndpointCall, visit: ActiveSession) -> Current:
     caller, token = visit.caller, visit.token
-    factor = await call.plane.factors.standing(caller)
-    account = await call.plane.users.get(*caller.account)
+    factor = await call.control_plane.second_factors.factor_status(caller)
+    account = await call.control_plane.users.get_user(*caller.account)
     return Current(
         organization=caller.org,
         home=caller.account[0],
@@ -255,7 +260,7 @@ async def _current(call: Call, visit: Visit) -> Current:
         expires_at=rfc3339(token.expires_at),
         second_factor=factor.active,
         password=bool(account.password),
-        organizations=await call.plane.members.of(caller),
+        organizations=await call.control_plane.members.organizations_of(caller),
     )
 
 

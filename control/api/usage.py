@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from control.api import usage_views as views
-from control.api.endpoint import Call, Document, Endpoints
+from control.api.endpoint import EndpointCall, EndpointGroup, FileResponse
 from control.api.usage_views import (
     ForecastView,
     KeysPage,
@@ -21,15 +21,15 @@ from control.api.usage_views import (
     TopView,
     UsageView,
 )
-from control.model.usage import Kind, Point, Ranked, SecretRow, Span, Which
-from control.services.keys import KeyState
-from control.services.sheet import lines
+from control.model.usage import Ranked, SecretRow, UsageKind, UsagePeriod, UsagePoint, Which
+from control.services.csv_tables import csv_rows
+from control.services.key_rotation import KeyState
 from control.store.usage import DAY
 from protocols.instant import SECOND
 from protocols.link.vocabulary import SYSTEM_OPERATIONS
 
-usage = Endpoints("usage", "What is used, as agents count it; secrets by opaque ids.")
-capacity = Endpoints("capacity", "What it will take.")
+usage = EndpointGroup("usage", "What is used, as agents count it; secrets by opaque ids.")
+capacity = EndpointGroup("capacity", "What it will take.")
 
 Seconds = Annotated[int, Meta(ge=0, le=2**33)]
 Vault = Annotated[str, Meta(max_length=64, pattern="^[a-z0-9-]*$")]
@@ -40,8 +40,8 @@ Days = Literal[1, 7, 30, 90, 180, 365]
 Of = Literal["agent", "operation", "secret", "identity"]
 
 MONTH: Final = 30 * DAY
-EXPORTED: Final = 10_000  # rows of one table
-PIECE: Final = 2_500  # rows that are read at a time
+MAX_EXPORT_ROWS: Final = 10_000  # rows of one table
+EXPORT_PAGE: Final = 2_500  # rows that are read at a time
 DEFAULTS: Final = {Which.EXPIRING: 30}
 _DAYS: Final = 90
 
@@ -124,16 +124,16 @@ class Horizon(Struct, frozen=True, forbid_unknown_fields=True):
 _ALL: Final = "organizations/{org}/usage"
 
 
-@usage.add("GET", _ALL, "Operations and secrets, added up", query=Overview, returns=UsageView)
-async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
-    span = _span(call, org, query)
-    every = await call.plane.usage.operations(span)
+@usage.route("GET", _ALL, "Operations and secrets, added up", query=Overview, returns=UsageView)
+async def overview(call: EndpointCall, org: str, *, query: Overview) -> UsageView:
+    span = _usage_span(call, org, query)
+    every = await call.control_plane.usage.list_operations(span)
     rows = [row for row in every if row.subject not in SYSTEM_OPERATIONS]
     system = [row for row in every if row.subject in SYSTEM_OPERATIONS]
-    looks = await call.plane.usage.looks(org, query.vault)
+    looks = await call.control_plane.usage.list_inventories(org, query.vault)
     return UsageView(
-        since=views.instant(span.since),
-        until=views.instant(span.until),
+        since=views.bounded_instant(span.since),
+        until=views.bounded_instant(span.until),
         count=sum(row.count for row in rows),
         failed=sum(row.failed for row in rows),
         agents=len(looks),
@@ -142,7 +142,7 @@ async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
         system_count=sum(row.count for row in system),
         system_failed=sum(row.failed for row in system),
         system_operations=tuple(OperationView(r.subject, r.count, r.failed) for r in system),
-        secrets=views.secrets(
+        secrets=views.secrets_view(
             looks,
             unused=query.unused_days,
             rotation=query.rotation_days,
@@ -151,135 +151,139 @@ async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
     )
 
 
-@usage.add(
+@usage.route(
     "GET", _ALL + "/curve", "Operations in time", query=Curve, returns=list[PointView],
 )  # fmt: skip
-async def curve(call: Call, org: str, *, query: Curve) -> list[PointView]:
-    return [views.point(point) for point in await _curve(call, org, query)]
+async def curve(call: EndpointCall, org: str, *, query: Curve) -> list[PointView]:
+    return [views.point_view(point) for point in await _curve_points(call, org, query)]
 
 
-@usage.add("GET", _ALL + "/top", "The most used first", query=Top, returns=TopView)
-async def top(call: Call, org: str, *, query: Top) -> TopView:
-    found, onward = await _top(call, org, query, query.of, query.limit)
+@usage.route("GET", _ALL + "/top", "The most used first", query=Top, returns=TopView)
+async def top(call: EndpointCall, org: str, *, query: Top) -> TopView:
+    found, onward = await _top_rows(call, org, query, query.of, query.limit)
     return TopView(tuple(found), onward)
 
 
-@usage.add(
+@usage.route(
     "GET", _ALL + "/secrets", "Secrets that need a look: unused, over-used, expiring, old",
     query=Secrets, returns=SecretsPage,
 )  # fmt: skip
-async def secrets(call: Call, org: str, *, query: Secrets) -> SecretsPage:
-    found, onward = await _secrets(call, org, query, query.which, query.limit)
-    return SecretsPage(tuple(map(views.secret, found)), onward)
+async def secrets(call: EndpointCall, org: str, *, query: Secrets) -> SecretsPage:
+    found, onward = await _secret_rows(call, org, query, query.which, query.limit)
+    return SecretsPage(tuple(map(views.secret_view, found)), onward)
 
 
-@usage.add(
+@usage.route(
     "GET", _ALL + "/keys", "Key-encryption keys of agents, and who owes a change",
     query=OfKeys, returns=KeysPage,
 )  # fmt: skip
-async def keys(call: Call, org: str, *, query: OfKeys) -> KeysPage:
-    every = await call.plane.keys.states(org, query.vault)
+async def keys(call: EndpointCall, org: str, *, query: OfKeys) -> KeysPage:
+    every = await call.control_plane.key_rotation.list_key_states(org, query.vault)
     due = [row for row in every if row.due_since]
-    found, onward = _page(due if query.due else every, query.after, query.limit)
-    return KeysPage(tuple(map(views.key, found)), onward, len(every), len(due))
+    found, onward = _page_of(due if query.due else every, query.after, query.limit)
+    return KeysPage(tuple(map(views.key_view, found)), onward, len(every), len(due))
 
 
-@usage.add(
+@usage.route(
     "GET", _ALL + "/export", "A table of any of these, as CSV or JSON", query=Export,
     returns=list[dict[str, Any]], documents=("text/csv",),
 )  # fmt: skip
-async def export(call: Call, org: str, *, query: Export) -> Document:
+async def export(call: EndpointCall, org: str, *, query: Export) -> FileResponse:
     if query.of == "curve":
-        points = [views.point(point) for point in await _curve(call, org, query)]
-        return _document(org, query, _Table(PointView, query.format).add(points), "")
+        points = [views.point_view(point) for point in await _curve_points(call, org, query)]
+        return _export_file(
+            org, query, _ExportTable(PointView, query.format).append_rows(points), ""
+        )
     if query.of == "keys":
-        every = await call.plane.keys.states(org, query.vault)
-        page, onward = _page(every, query.after, EXPORTED)
-        table = _Table(KeyView, query.format).add([views.key(row) for row in page])
-        return _document(org, query, table, onward)
+        every = await call.control_plane.key_rotation.list_key_states(org, query.vault)
+        page, onward = _page_of(every, query.after, MAX_EXPORT_ROWS)
+        table = _ExportTable(KeyView, query.format).append_rows(
+            [views.key_view(row) for row in page]
+        )
+        return _export_file(org, query, table, onward)
     ranks = query.of in ("agent", "operation", "secret", "identity")
-    table, after = _Table(Ranked if ranks else SecretView, query.format), query.after
-    for _ in range(EXPORTED // PIECE):  # others get their turn between two pieces
+    table, after = _ExportTable(Ranked if ranks else SecretView, query.format), query.after
+    for _ in range(MAX_EXPORT_ROWS // EXPORT_PAGE):  # others get their turn between two pieces
         asked = msgspec.structs.replace(query, after=after)
         if ranks:
-            ranked, after = await _top(call, org, asked, query.of, PIECE)
-            table.add(ranked)
+            ranked, after = await _top_rows(call, org, asked, query.of, EXPORT_PAGE)
+            table.append_rows(ranked)
         else:
-            found, after = await _secrets(call, org, asked, Which(query.of), PIECE)
-            table.add([views.secret(row) for row in found])
+            found, after = await _secret_rows(call, org, asked, Which(query.of), EXPORT_PAGE)
+            table.append_rows([views.secret_view(row) for row in found])
         if not after:
             break
-    return _document(org, query, table, after)
+    return _export_file(org, query, table, after)
 
 
-@capacity.add(
+@capacity.route(
     "GET", "organizations/{org}/capacity", "Forecasts of storage and load, with their bands",
     query=Horizon, returns=list[ForecastView],
 )  # fmt: skip
-async def forecasts(call: Call, org: str, *, query: Horizon) -> list[ForecastView]:
-    found = await call.plane.capacity.forecasts(org, query.vault, query.days)
-    return [views.forecast(one) for one in found]
+async def forecasts(call: EndpointCall, org: str, *, query: Horizon) -> list[ForecastView]:
+    found = await call.control_plane.capacity.list_forecasts(org, query.vault, query.days)
+    return [views.forecast_view(one) for one in found]
 
 
-def _span(call: Call, org: str, asked: Asked) -> Span:
-    until = asked.until or call.plane.world.now() // SECOND + 1
-    return Span(org, asked.vault, asked.since or max(until - MONTH, 0), until)
+def _usage_span(call: EndpointCall, org: str, asked: Asked) -> UsagePeriod:
+    until = asked.until or call.control_plane.world.now() // SECOND + 1
+    return UsagePeriod(org, asked.vault, asked.since or max(until - MONTH, 0), until)
 
 
-async def _curve(call: Call, org: str, query: Curve | Export) -> list[Point]:
-    span = replace(_span(call, org, query), system=query.system or bool(query.operation))
-    return await call.plane.usage.curve(span, query.resolution, query.operation)
+async def _curve_points(call: EndpointCall, org: str, query: Curve | Export) -> list[UsagePoint]:
+    span = replace(_usage_span(call, org, query), system=query.system or bool(query.operation))
+    return await call.control_plane.usage.usage_curve(span, query.resolution, query.operation)
 
 
-async def _top(
-    call: Call, org: str, query: Top | Export, of: str, limit: int
+async def _top_rows(
+    call: EndpointCall, org: str, query: Top | Export, of: str, limit: int
 ) -> tuple[list[Ranked], str]:
-    kind = None if of == "agent" else Kind(of)
-    span = replace(_span(call, org, query), system=query.system)
-    return await call.plane.usage.top(span, kind, query.after, limit)
+    kind = None if of == "agent" else UsageKind(of)
+    span = replace(_usage_span(call, org, query), system=query.system)
+    return await call.control_plane.usage.most_used(span, kind, query.after, limit)
 
 
-async def _secrets(
-    call: Call, org: str, query: Secrets | Export, which: Which, limit: int
+async def _secret_rows(
+    call: EndpointCall, org: str, query: Secrets | Export, which: Which, limit: int
 ) -> tuple[list[SecretRow], str]:
     days = query.days or DEFAULTS.get(which, _DAYS)
-    wanted = call.plane.usage.wanted(which, days=days, factor=query.factor)
-    span = _span(call, org, query)
-    return await call.plane.usage.secrets(span, wanted, query.after, limit)
+    wanted = call.control_plane.usage.secret_query(which, days=days, factor=query.factor)
+    span = _usage_span(call, org, query)
+    return await call.control_plane.usage.list_secrets(span, wanted, query.after, limit)
 
 
-def _page(rows: list[KeyState], after: str, limit: int) -> tuple[list[KeyState], str]:
+def _page_of(rows: list[KeyState], after: str, limit: int) -> tuple[list[KeyState], str]:
     """By name, behind `after`; and the `after` of the next one."""
     left = [row for row in rows if row.vault > after]
     return left[:limit], left[limit - 1].vault if len(left) > limit else ""
 
 
-class _Table:
+class _ExportTable:
     """What is exported, as far as it was read."""
 
     def __init__(self, columns: type[Struct], form: Literal["csv", "json"]) -> None:
         self._names = columns.__struct_fields__
         self._is_csv = form == "csv"
-        self._pieces = [lines([self._names])] if self._is_csv else []
+        self._pieces = [csv_rows([self._names])] if self._is_csv else []
 
-    def add(self, rows: Sequence[Struct]) -> Self:
+    def append_rows(self, rows: Sequence[Struct]) -> Self:
         """Append these."""
         if self._is_csv:
             names = self._names
-            self._pieces.append(lines([getattr(row, name) for name in names] for row in rows))
+            self._pieces.append(csv_rows([getattr(row, name) for name in names] for row in rows))
         elif rows:
             self._pieces.append(msgspec.json.encode(rows)[1:-1])
         return self
 
-    def body(self) -> bytes:
+    def encoded_body(self) -> bytes:
         """All of it."""
         return b"".join(self._pieces) if self._is_csv else b"[" + b",".join(self._pieces) + b"]"
 
 
-def _document(org: str, query: Export, table: _Table, onward: str) -> Document:
+def _export_file(org: str, query: Export, table: _ExportTable, onward: str) -> FileResponse:
     more = ""
     if onward:
         asked = {**msgspec.to_builtins(query), "after": onward}
         more = f"/api/v1/organizations/{org}/usage/export?{urlencode(asked)}"
     kind = "text/csv; charset=utf-8" if query.format == "csv" else "application/json"
-    return Document(table.body(), kind, f"usage-{query.of}.{query.format}", more)
+    return FileResponse(table.encoded_body(), kind, f"usage-{query.of}.{query.format}", more)

@@ -2,11 +2,11 @@
 
 from msgspec import Struct
 
-from control.model.claims import LATEST
-from control.model.usage import Look, Point, Ranked, SecretRow
+from control.model.reported_values import MAX_SECONDS
+from control.model.usage import Ranked, SecretInventory, SecretRow, UsagePoint
 from control.services import usage as services
-from control.services.capacity import Forecast
-from control.services.keys import KeyState
+from control.services.capacity import FigureForecast
+from control.services.key_rotation import KeyState
 from control.store.usage import DAY
 from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 from protocols.link.vocabulary import USAGE_DAYS
@@ -148,43 +148,45 @@ class ForecastView(Struct, frozen=True):
     full_at: str | None
 
 
-def secrets(looks: list[Look], *, unused: int, rotation: int, expiring: int) -> SecretsView:
+def secrets_view(
+    summaries: list[SecretInventory], *, unused: int, rotation: int, expiring: int
+) -> SecretsView:
     """All agents' looks added up; the three are days, of `USAGE_DAYS`."""
     idle, age, soon = (
-        tuple(map(sum, zip(*(getattr(look, name) for look in looks), strict=True)))
+        tuple(map(sum, zip(*(getattr(look, name) for look in summaries), strict=True)))
         or (0,) * (len(USAGE_DAYS) + 1)
         for name in ("idle", "age", "expires")
     )
     return SecretsView(
-        total=sum(look.total for look in looks),
-        never_read=sum(look.never_read for look in looks),
-        unused=services.above(idle, unused),
-        expiring=services.below(soon, expiring),
-        expired=sum(look.expired for look in looks),
-        rotation_due=services.above(age, rotation),
-        idle=_classes(idle),
-        age=_classes(age),
-        expires=_classes(soon),
+        total=sum(look.total for look in summaries),
+        never_read=sum(look.never_read for look in summaries),
+        unused=services.count_above(idle, unused),
+        expiring=services.count_at_most(soon, expiring),
+        expired=sum(look.expired for look in summaries),
+        rotation_due=services.count_above(age, rotation),
+        idle=_class_views(idle),
+        age=_class_views(age),
+        expires=_class_views(soon),
     )
 
 
-def point(point: Point) -> PointView:
-    return PointView(instant(point.at), point.count, point.failed)
+def point_view(point: UsagePoint) -> PointView:
+    return PointView(bounded_instant(point.at), point.count, point.failed)
 
 
-def secret(row: SecretRow) -> SecretView:
+def secret_view(row: SecretRow) -> SecretView:
     times = (row.last_read, row.rotated_at, row.expires_at, row.seen_at)
     return SecretView(
-        row.vault, row.secret, row.reads, *(instant(at) if at else None for at in times)
+        row.vault, row.secret, row.reads, *(bounded_instant(at) if at else None for at in times)
     )
 
 
-def key(row: KeyState) -> KeyView:
+def key_view(row: KeyState) -> KeyView:
     due = rfc3339_or_none(row.due_since)
     return KeyView(row.vault, row.generation, rfc3339(row.since), row.exact, due)
 
 
-def forecast(one: Forecast) -> ForecastView:
+def forecast_view(one: FigureForecast) -> ForecastView:
     return ForecastView(
         name=one.name,
         unit=one.unit,
@@ -194,17 +196,19 @@ def forecast(one: Forecast) -> ForecastView:
         points=len(one.history),
         weekly=one.weekly,
         per_day=one.per_day,
-        history=tuple(ValueView(instant(at), value) for at, value in one.history),
-        band=tuple(AheadView(instant(p.day * DAY), p.expected, p.low, p.high) for p in one.band),
-        full_at=instant(one.full_at) if one.full_at else None,
+        history=tuple(ValueView(bounded_instant(at), value) for at, value in one.history),
+        band=tuple(
+            AheadView(bounded_instant(p.day * DAY), p.expected, p.low, p.high) for p in one.band
+        ),
+        full_at=bounded_instant(one.full_at) if one.full_at else None,
     )
 
 
-def _classes(counts: tuple[int, ...]) -> tuple[ClassView, ...]:
+def _class_views(counts: tuple[int, ...]) -> tuple[ClassView, ...]:
     bounds = (*USAGE_DAYS, None)
     return tuple(ClassView(days, count) for days, count in zip(bounds, counts, strict=True))
 
 
-def instant(seconds: int) -> str:
+def bounded_instant(seconds: int) -> str:
     """The last one that there is for what an agent said of a later one."""
-    return rfc3339(min(seconds, LATEST) * SECOND)
+    return rfc3339(min(seconds, MAX_SECONDS) * SECOND)

@@ -7,20 +7,20 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from control.model.agents import Agent, Health, Life, Presence, State
-from control.model.links import Command
+from control.model.links import AgentCommand
 from control.model.people import Membership, Organization, Role, Token, TokenKind, User
 from control.model.policies import (
+    AssignmentState,
     Outcome,
     Plan,
     Policy,
     PolicyVersion,
     Rollout,
     RolloutState,
-    Standing,
     Target,
 )
 from control.model.records import Alert, AlertState, AuditEvent, Sample, Severity
-from control.services.rollout import Progress
+from control.services.rollout_steps import Progress
 from protocols.instant import SECOND, rfc3339, rfc3339_or_none
 from protocols.link.vocabulary import CommandOutcome
 
@@ -235,17 +235,17 @@ class SampleView(Struct, frozen=True):
     last: float
 
 
-def organization(row: Organization) -> OrganizationView:
+def organization_view(row: Organization) -> OrganizationView:
     """As a caller sees it."""
     return OrganizationView(row.id, row.title, rfc3339(row.created_at), row.second_factor)
 
 
-def member(row: Membership) -> MemberView:
+def member_view(row: Membership) -> MemberView:
     """As a caller sees it."""
     return MemberView(row.home, row.name, row.role, row.created_by, rfc3339(row.created_at))
 
 
-def user(row: User, *, second_factor: bool) -> UserView:
+def user_view(row: User, *, second_factor: bool) -> UserView:
     """As a caller sees it."""
     return UserView(
         row.name,
@@ -258,13 +258,13 @@ def user(row: User, *, second_factor: bool) -> UserView:
     )
 
 
-def token(row: Token) -> TokenView:
+def token_view(row: Token) -> TokenView:
     """As a caller sees it."""
     times = rfc3339(row.created_at), rfc3339(row.expires_at)
     return TokenView(row.id, row.user, row.kind, row.label, row.role, *times)
 
 
-def agent(row: Agent) -> AgentView:
+def agent_view(row: Agent) -> AgentView:
     """As a caller sees it."""
     return AgentView(
         vault=row.vault,
@@ -281,19 +281,19 @@ def agent(row: Agent) -> AgentView:
     )
 
 
-def policy(row: Policy) -> PolicyView:
+def policy_view(row: Policy) -> PolicyView:
     """As a caller sees it."""
     return PolicyView(row.name, row.head, row.stable, row.targets, rfc3339(row.changed_at))
 
 
-def version(row: PolicyVersion) -> VersionView:
+def version_view(row: PolicyVersion) -> VersionView:
     """As a caller sees it."""
     return VersionView(
         row.version, row.document, row.comment, row.created_by, rfc3339(row.created_at)
     )
 
 
-def rollout(row: Rollout, progress: Progress | None = None) -> RolloutView:
+def rollout_view(row: Rollout, progress: Progress | None = None) -> RolloutView:
     """As a caller sees it."""
     return RolloutView(
         id=row.id,
@@ -312,7 +312,7 @@ def rollout(row: Rollout, progress: Progress | None = None) -> RolloutView:
     )
 
 
-def assignment(row: Standing) -> AssignmentView:
+def assignment_view(row: AssignmentState) -> AssignmentView:
     """As a caller sees it."""
     return AssignmentView(
         vault=row.vault,
@@ -325,7 +325,7 @@ def assignment(row: Standing) -> AssignmentView:
     )
 
 
-def command(row: Command) -> CommandView:
+def command_view(row: AgentCommand) -> CommandView:
     """As a caller sees it."""
     times = rfc3339(row.created_at), rfc3339(row.expires_at)
     return CommandView(
@@ -340,7 +340,7 @@ def command(row: Command) -> CommandView:
     )
 
 
-def alert(row: Alert) -> AlertView:
+def alert_view(row: Alert) -> AlertView:
     """As a caller sees it."""
     return AlertView(
         id=row.id,
@@ -361,7 +361,7 @@ def alert(row: Alert) -> AlertView:
     )
 
 
-def event(row: AuditEvent) -> EventView:
+def audit_event_view(row: AuditEvent) -> EventView:
     """As a caller sees it."""
     return EventView(
         seq=row.seq,
@@ -381,6 +381,6 @@ def event(row: AuditEvent) -> EventView:
     )
 
 
-def samples(rows: Sequence[Sample]) -> list[SampleView]:
+def sample_views(rows: Sequence[Sample]) -> list[SampleView]:
     """As a caller sees them."""
     return [SampleView(r.at, r.count, r.total, r.low, r.high, r.last) for r in rows]

@@ -4,12 +4,17 @@ from typing import Final
 
 from actors import World
 from control.authn import lockout
-from control.authn.attempts import Purpose, forget, may_try
-from control.authn.endings import Endings
-from control.authn.opening import PROGRAM, Opening, Way, make_room
+from control.authn.attempts import Purpose, clear_attempts, count_attempt
 from control.authn.passwords import Passwords
-from control.authn.sessions import refused
-from control.crypto import digest_of, mint
+from control.authn.session_ends import SessionEnds
+from control.authn.session_opener import (
+    PROGRAM_SESSION,
+    SessionOpener,
+    SessionRequest,
+    evict_oldest_session,
+)
+from control.authn.sessions import invalid_credential
+from control.crypto import new_bearer_secret, secret_digest
 from control.errors import AuthenticationError, AuthorizationError, NotFoundError, ValidationError
 from control.model.names import is_slug
 from control.model.people import Caller, Role, Token, TokenKind, User
@@ -26,45 +31,54 @@ class Accounts:
     """Who somebody is. Every refusal says the same, whatever was wrong."""
 
     def __init__(
-        self, store: Store, passwords: Passwords, opening: Opening, ends: Endings, world: World
+        self,
+        store: Store,
+        passwords: Passwords,
+        session_opener: SessionOpener,
+        session_ends: SessionEnds,
+        world: World,
     ) -> None:
         self._store = store
         self._passwords = passwords
-        self._opening = opening
-        self._ends = ends
+        self._opening = session_opener
+        self._ends = session_ends
         self._world = world
 
     async def login(
-        self, org: str, name: str, password: str, way: Way = PROGRAM
+        self, org: str, name: str, password: str, way: SessionRequest = PROGRAM_SESSION
     ) -> tuple[str, Token]:
-        """A secret and what is kept of it: a session, or half of one (`Opening`).
+        """A secret and what is kept of it: a session, or half of one (`SessionOpener`).
 
         Raises `AuthenticationError`.
         """
-        return await self._opening.open(await self.recognise(org, name, password), way)
+        return await self._opening.open_session(
+            await self.verify_password(org, name, password), way
+        )
 
-    async def recognise(
+    async def verify_password(
         self, org: str, name: str, password: str, purpose: Purpose = Purpose.SIGN_IN
     ) -> User:
         """Whose password this is. Raises `AuthenticationError`."""
         if not (is_slug(org) and is_slug(name)):
             org, name = "-", "-"  # not a name of anybody; the work is done all the same
         now = self._world.now()
-        user, counted = await self._store.write(lambda tx: _attempt(tx, org, name, purpose, now))
+        user, counted = await self._store.write(
+            lambda tx: _count_attempt(tx, org, name, purpose, now)
+        )
         stored = user.password if user is not None and not user.disabled else ""
-        fine = await self._passwords.matches(stored or None, password)
+        fine = await self._passwords.is_match(stored or None, password)
         if user is None or not fine or not counted:
-            raise refused()
+            raise invalid_credential()
         return user
 
-    async def is_password(self, caller: Caller, password: str) -> bool:
+    async def is_own_password(self, caller: Caller, password: str) -> bool:
         """Whether it is the caller's. Strangers' attempts to sign in do not count against it."""
         org, name = caller.account
         try:
-            await self.recognise(org, name, password, Purpose.CONFIRM)
+            await self.verify_password(org, name, password, Purpose.CONFIRM)
         except AuthenticationError:
             return False
-        await self._store.write(lambda tx: forget(tx, org, name, Purpose.CONFIRM))
+        await self._store.write(lambda tx: clear_attempts(tx, org, name, Purpose.CONFIRM))
         return True
 
     async def create_token(
@@ -75,9 +89,13 @@ class Accounts:
             raise AuthorizationError("role_above_own", "a token cannot do more than its owner")
         if not 0 < seconds * SECOND <= MAX_TOKEN:
             raise ValidationError("ttl_invalid", "ttl is 1 second to 366 days", field="ttl")
-        secret, (org, name), now = mint(TOKEN_PREFIX), caller.account, self._world.now()
+        secret, (org, name), now = (
+            new_bearer_secret(TOKEN_PREFIX),
+            caller.account,
+            self._world.now(),
+        )
         made = Token(
-            digest=digest_of(secret),
+            digest=secret_digest(secret),
             id=self._world.new_id(),
             org=org,
             user=name,
@@ -90,47 +108,51 @@ class Accounts:
         )
 
         def change(tx: Tx) -> list[str]:
-            user = people.user(tx, org, name)
+            user = people.get_user(tx, org, name)
             if user is None:
-                raise refused()
-            ended = make_room(tx, user)
+                raise invalid_credential()
+            ended = evict_oldest_session(tx, user)
             people.add_token(tx, made)
             return ended
 
-        self._ends.tell(await self._store.write(change))
+        self._ends.publish_ended(await self._store.write(change))
         return secret, made
 
-    async def tokens(self, caller: Caller, org: str) -> list[Token]:
+    async def list_tokens(self, caller: Caller, org: str) -> list[Token]:
         """The caller's own in `org`, also a guest's; those of everybody for an admin of it."""
         if caller.is_platform or caller.role.covers(Role.ADMIN):
-            return await self._store.read(lambda tx: people.tokens_of(tx, org))
+            return await self._store.read(lambda tx: people.list_tokens(tx, org))
         account = caller.account
-        own = await self._store.read(lambda tx: people.tokens_of(tx, *account))
+        own = await self._store.read(lambda tx: people.list_tokens(tx, *account))
         return [token for token in own if org in (token.org, token.acting)]
 
-    async def revoke(self, caller: Caller, org: str, token_id: str) -> None:
+    async def revoke_token(self, caller: Caller, org: str, token_id: str) -> None:
         """End a token: one's own, or as an admin that of somebody who is not above. Else 404."""
 
         def change(tx: Tx) -> None:
-            token = next((t for t in people.tokens_of(tx, org) if t.id == token_id), None)
+            token = next((t for t in people.list_tokens(tx, org) if t.id == token_id), None)
             if token is None:
                 raise NotFoundError("not_found", "there is no such token")
             if not caller.is_platform and caller.account != (org, token.user):
-                owner = people.user(tx, org, token.user)
+                owner = people.get_user(tx, org, token.user)
                 above = owner is not None and not caller.role.covers(owner.role)
                 if above or not caller.role.covers(Role.ADMIN):
                     raise NotFoundError("not_found", "there is no such token")
-            people.drop_token(tx, org, token_id)
+            people.delete_token(tx, org, token_id)
 
         await self._store.write(change)
-        self._ends.tell([token_id])
+        self._ends.publish_ended([token_id])
 
-    async def sweep(self) -> None:
+    async def delete_expired(self) -> None:
         """Clear away what has expired; it was refused already."""
         now = self._world.now()
-        await self._store.write(lambda tx: people.sweep_tokens(tx, now))
-        await self._store.write(lambda tx: people.sweep_failures(tx, now - lockout.DURATION))
+        await self._store.write(lambda tx: people.delete_expired_tokens(tx, now))
+        await self._store.write(
+            lambda tx: people.delete_older_failures(tx, now - lockout.LOCKOUT_DURATION)
+        )
 
 
-def _attempt(tx: Tx, org: str, name: str, purpose: Purpose, now: int) -> tuple[User | None, bool]:
-    return people.user(tx, org, name), may_try(tx, org, name, purpose, now)
+def _count_attempt(
+    tx: Tx, org: str, name: str, purpose: Purpose, now: int
+) -> tuple[User | None, bool]:
+    return people.get_user(tx, org, name), count_attempt(tx, org, name, purpose, now)

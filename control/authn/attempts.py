@@ -20,17 +20,17 @@ class Purpose(Enum):
     CONFIRM_CODE = "#confirm-code"
 
 
-def may_try(tx: Tx, org: str, name: str, purpose: Purpose, now: int) -> bool:
+def count_attempt(tx: Tx, org: str, name: str, purpose: Purpose, now: int) -> bool:
     """Count an attempt; False while they are locked."""
     counter = name + purpose.value
-    count, last_at = people.failures(tx, org, counter)
-    counted = lockout.attempt(count, last_at, now)
+    count, last_at = people.get_failures(tx, org, counter)
+    counted = lockout.next_count(count, last_at, now)
     if counted is not None:
         people.put_failures(tx, org, counter, counted, now)
     return counted is not None
 
 
-def forget(tx: Tx, org: str, name: str, *purposes: Purpose) -> None:
+def clear_attempts(tx: Tx, org: str, name: str, *purposes: Purpose) -> None:
     """An attempt was right, or nothing of it counts any more; without purposes all of them."""
     for purpose in purposes or Purpose:
         people.clear_failures(tx, org, name + purpose.value)

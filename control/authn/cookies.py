@@ -5,19 +5,19 @@ from collections.abc import Iterable
 from typing import Final
 
 from control.errors import AuthorizationError
-from control.model.operation import Browser
+from control.model.operation import BrowserCredentials
 from protocols.http.cookies import cookie, cookie_name, is_same_origin
 from protocols.http.session_key import HEADER, offered_key
 
 SESSION: Final = "freehold-session"
 OIDC: Final = "freehold-oidc"
 """Of a login on its way through a provider; `Lax`, since it comes back from there."""
-ASKED: Final = "freehold-asked"
+CONSENT: Final = "freehold-asked"
 """Of a browser that was asked whether a program may sign in."""
 _PORT: Final = re.compile(r":([0-9]+)\Z")
 
 
-def name_at(own_origin: str, name: str) -> str:
+def origin_cookie_name(own_origin: str, name: str) -> str:
     """A cookie's name at this origin of ours.
 
     A browser shares cookies between the ports of a host: so it holds the port, where there is one.
@@ -26,9 +26,9 @@ def name_at(own_origin: str, name: str) -> str:
     return cookie_name(own_origin, f"{name}-{port[1]}" if port else name)
 
 
-def from_browser(
+def read_browser(
     headers: Iterable[tuple[str, str]], own_origin: str, *, websocket: bool = False
-) -> Browser:
+) -> BrowserCredentials:
     """What the headers say; of a websocket the session key is beside its subprotocol.
 
     HTTP/2 sends cookies in pieces; any other header that is there twice is neither of the two.
@@ -38,10 +38,10 @@ def from_browser(
         key = name.lower()
         told[key] = f"{told[key]}; {value}" if key in told else value
     sent = told.get("cookie", "")
-    return Browser(
-        cookie=cookie(sent, name_at(own_origin, SESSION)),
-        oidc=cookie(sent, name_at(own_origin, OIDC)),
-        asked=cookie(sent, name_at(own_origin, ASKED)),
+    return BrowserCredentials(
+        cookie=cookie(sent, origin_cookie_name(own_origin, SESSION)),
+        oidc=cookie(sent, origin_cookie_name(own_origin, OIDC)),
+        asked=cookie(sent, origin_cookie_name(own_origin, CONSENT)),
         session_key=offered_key(told.get("sec-websocket-protocol", ""))
         if websocket
         else told.get(HEADER.lower(), ""),
@@ -49,7 +49,7 @@ def from_browser(
     )
 
 
-def check_origin(browser: Browser) -> None:
+def require_same_origin(browser: BrowserCredentials) -> None:
     """Raises `AuthorizationError` unless a page of ours made this request."""
     if not browser.same_origin:
         raise AuthorizationError(

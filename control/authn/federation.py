@@ -19,31 +19,37 @@ from msgspec import Struct
 
 from actors import World
 from actors.slewed_clock import EARLY
-from control.authn.admission import Admission
-from control.authn.id_token import Expected
-from control.authn.logouts import Logouts, sid_of
-from control.authn.opening import Opening, Way
-from control.authn.provider import Client, Providers
-from control.crypto import Sealer, challenge_of, digest_of, mint, same_bytes
+from control.authn.backchannel_logout import BackchannelLogout, session_id_digest
+from control.authn.id_token import ExpectedClaims
+from control.authn.oidc_provider import ClientCredentials, ProviderClient
+from control.authn.provisioning import AccountProvisioner
+from control.authn.session_opener import SessionOpener, SessionRequest
+from control.crypto import (
+    Sealer,
+    constant_time_equal_bytes,
+    new_bearer_secret,
+    pkce_challenge,
+    secret_digest,
+)
 from control.errors import AuthenticationError, NotFoundError
-from control.model.factors import Flow, Provider, Terms
+from control.model.identity import IdentityProvider, LoginFlow, Terms
 from control.model.people import Token
 from control.store import identities
+from control.store.change_shield import stop_shielding
 from control.store.rows import Tx
 from control.store.store import Store
-from control.store.uncut import pause
 from protocols.client import client_of
 from protocols.instant import SECOND
 
-LIFE: Final = 600 * SECOND
+FLOW_LIFETIME: Final = 600 * SECOND
 MAX_FLOWS: Final = 1000  # of one organization at once; of whoever has most, the oldest gives way
-CALLBACK: Final = "/api/v1/oidc/callback"
-LOGOUT: Final = "/api/v1/oidc/logout"
-HANDED: Final = "collect:"
+CALLBACK_PATH: Final = "/api/v1/oidc/callback"
+LOGOUT_PATH: Final = "/api/v1/oidc/logout"
+COLLECT_PREFIX: Final = "collect:"
 """What half a session says that waits to be collected; the challenge follows."""
 
 
-class Begun(Struct, frozen=True):
+class AuthorizationRedirect(Struct, frozen=True):
     """Where the browser goes, and what its cookie is to hold.
 
     `verifier`: what our page keeps and collects the session with; empty where a program began.
@@ -54,7 +60,7 @@ class Begun(Struct, frozen=True):
     verifier: str
 
 
-class Returned(Struct, frozen=True):
+class AuthorizationResponse(Struct, frozen=True):
     """What it comes back with; `issuer` after RFC 9207, if the provider names itself."""
 
     state: str
@@ -63,7 +69,7 @@ class Returned(Struct, frozen=True):
     issuer: str
 
 
-class Program(Struct, frozen=True):
+class LoopbackClient(Struct, frozen=True):
     """One that listens at `port` of the person's machine; `challenge`: RFC 7636's, by S256."""
 
     port: int
@@ -78,77 +84,77 @@ class Federation:
         store: Store,
         *,
         sealer: Sealer,
-        providers: Providers,
-        admission: Admission,
-        opening: Opening,
+        providers: ProviderClient,
+        provisioner: AccountProvisioner,
+        session_opener: SessionOpener,
         world: World,
     ) -> None:
         self._store = store
         self._sealer = sealer
         self._providers = providers
-        self._admission = admission
-        self.logouts = Logouts(store, providers, admission.ends, world)
-        self._opening = opening
+        self._provisioner = provisioner
+        self.logouts = BackchannelLogout(store, providers, provisioner.session_ends, world)
+        self._session_opener = session_opener
         self._world = world
 
-    async def configure(
+    async def configure_provider(
         self, org: str, issuer: str, client_id: str, secret: str, terms: Terms
-    ) -> Provider:
+    ) -> IdentityProvider:
         """Take this provider for an organization, once it has answered as one.
 
         Raises `ValidationError`, `UnavailableError`.
         """
-        await self._providers.metadata(issuer)
+        await self._providers.fetch_metadata(issuer)
         sealed = self._sealer.seal(secret.encode(), "identity-provider", org, issuer, client_id)
-        row = Provider(org, issuer, client_id, sealed, terms, self._world.now())
+        row = IdentityProvider(org, issuer, client_id, sealed, terms, self._world.now())
         await self._store.write(lambda tx: identities.put_provider(tx, row))
         return row
 
-    async def provider(self, org: str) -> Provider | None:
+    async def get_provider(self, org: str) -> IdentityProvider | None:
         """Which one the organization has."""
-        return await self._store.read(lambda tx: identities.provider(tx, org))
+        return await self._store.read(lambda tx: identities.get_provider(tx, org))
 
-    async def remove(self, org: str) -> None:
+    async def remove_provider(self, org: str) -> None:
         """Nobody signs in by it any more; who has, stays. Raises `NotFoundError`."""
-        if not await self._store.write(lambda tx: identities.drop_provider(tx, org)):
-            raise _no_provider()
+        if not await self._store.write(lambda tx: identities.delete_provider(tx, org)):
+            raise _no_provider_error()
 
-    async def begin(
+    async def begin_login(
         self,
         org: str,
         own: str,
         invitation: str = "",
         ip: str = "",
-        program: Program | None = None,
-    ) -> Begun:
+        program: LoopbackClient | None = None,
+    ) -> AuthorizationRedirect:
         """A login at the provider of `org`, back to our origin `own`, for somebody at `ip`.
 
         `program`: what the browser is sent to in the end.
         Raises `NotFoundError`, `UnavailableError`.
         """
         provider = await self._provider(org)
-        metadata = await self._providers.metadata(provider.issuer)
-        state, nonce, browser, verifier = (mint(each) for each in ("s", "n", "b", "v"))
-        ours = "" if program else mint("v")
+        metadata = await self._providers.fetch_metadata(provider.issuer)
+        state, nonce, browser, verifier = (new_bearer_secret(each) for each in ("s", "n", "b", "v"))
+        ours = "" if program else new_bearer_secret("v")
         now = self._world.now()
-        flow = Flow(
-            state=digest_of(state),
+        flow = LoginFlow(
+            state=secret_digest(state),
             org=org,
-            browser=digest_of(browser),
+            browser=secret_digest(browser),
             nonce=nonce,
             verifier=verifier,
-            redirect=self.redirect(own),
-            invitation=invitation and digest_of(invitation).hex(),
-            expires_at=now + LIFE,
+            redirect=self.redirect_uri(own),
+            invitation=invitation and secret_digest(invitation).hex(),
+            expires_at=now + FLOW_LIFETIME,
             client=client_of(ip),
             port=program.port if program else 0,
-            challenge=program.challenge if program else challenge_of(ours),
+            challenge=program.challenge if program else pkce_challenge(ours),
         )
 
         def change(tx: Tx) -> None:
-            identities.sweep_flows(tx, now)
+            identities.delete_expired_flows(tx, now)
             if identities.count_flows(tx, org) >= MAX_FLOWS:
-                identities.crowd_out_flow(tx, org)
+                identities.evict_flow(tx, org)
             identities.add_flow(tx, flow)
 
         await self._store.write(change)
@@ -159,33 +165,35 @@ class Federation:
             "scope": " ".join(provider.terms.scopes),
             "state": state,
             "nonce": nonce,
-            "code_challenge": challenge_of(verifier),
+            "code_challenge": pkce_challenge(verifier),
             "code_challenge_method": "S256",
         }
         joint = "&" if "?" in metadata.authorization_endpoint else "?"
-        return Begun(f"{metadata.authorization_endpoint}{joint}{urlencode(query)}", browser, ours)
+        return AuthorizationRedirect(
+            f"{metadata.authorization_endpoint}{joint}{urlencode(query)}", browser, ours
+        )
 
-    async def taken(self, back: Returned, browser: str) -> Flow:
+    async def take_flow(self, back: AuthorizationResponse, browser: str) -> LoginFlow:
         """The login that this is the end of, whatever comes of it. Raises `AuthenticationError`."""
-        digest = digest_of(back.state)
+        digest = secret_digest(back.state)
         flow = await self._store.write(lambda tx: identities.take_flow(tx, digest))
         now = self._world.now()
         if (
             flow is None
-            or not flow.expires_at - LIFE - EARLY <= now < flow.expires_at
-            or not same_bytes(flow.browser, digest_of(browser))
+            or not flow.expires_at - FLOW_LIFETIME - EARLY <= now < flow.expires_at
+            or not constant_time_equal_bytes(flow.browser, secret_digest(browser))
         ):
             raise AuthenticationError("oidc_state", "this login was not begun here; begin anew")
         return flow
 
-    async def finish(self, flow: Flow, back: Returned) -> tuple[str, Token]:
+    async def finish_login(self, flow: LoginFlow, back: AuthorizationResponse) -> tuple[str, Token]:
         """The code by which whoever began collects a session, for whom the provider names.
 
         A client that leaves while the provider is asked is not waited for: the flow is spent, and
         nothing else has happened. Raises `AuthenticationError`, `AuthorizationError` for who has
         no account.
         """
-        pause()
+        stop_shielding()
         provider = await self._provider(flow.org)
         if back.issuer not in ("", provider.issuer):
             raise AuthenticationError(
@@ -200,55 +208,62 @@ class Federation:
             provider.client_secret,
             "identity-provider", flow.org, provider.issuer, provider.client_id,
         ).decode()  # fmt: skip
-        client = Client(provider.client_id, secret)
-        token = await self._providers.exchange(
+        client = ClientCredentials(provider.client_id, secret)
+        token = await self._providers.exchange_code(
             provider.issuer, client, back.code, flow.verifier, flow.redirect
         )
-        expected = Expected(provider.issuer, client.id, flow.nonce, self._world.now())
-        claims = await self._providers.claims(provider.issuer, token, expected)
-        user = await self._admission.admit(provider, claims, flow.invitation)
-        way = Way(handed=HANDED + flow.challenge, sid=sid_of(provider.issuer, claims))
-        return await self._opening.open(user, way)
+        expected = ExpectedClaims(provider.issuer, client.id, flow.nonce, self._world.now())
+        claims = await self._providers.verify_id_token(provider.issuer, token, expected)
+        user = await self._provisioner.provision(provider, claims, flow.invitation)
+        way = SessionRequest(
+            exchange_code=COLLECT_PREFIX + flow.challenge,
+            sid=session_id_digest(provider.issuer, claims),
+        )
+        return await self._session_opener.open_session(user, way)
 
-    async def collect(self, code: str, verifier: str, way: Way) -> tuple[str, Token]:
-        """A session, or half of one, for the code that `finish` gave and the verifier; once.
+    async def collect_session(
+        self, code: str, verifier: str, way: SessionRequest
+    ) -> tuple[str, Token]:
+        """A session, or half of one, for the code that `finish_login` gave and the verifier; once.
 
         Raises `AuthenticationError`.
         """
 
-        def whole(tx: Tx, begun: Token) -> Way:
-            provider = identities.provider(tx, begun.org)
+        def whole(tx: Tx, begun: Token) -> SessionRequest:
+            provider = identities.get_provider(tx, begun.org)
             trusted = provider is not None and provider.terms.second_factor
-            return Way(way.kind, way.origin, trusted=trusted)
+            return SessionRequest(way.kind, way.origin, trusted=trusted)
 
-        return await self._opening.exchange(code, HANDED + challenge_of(verifier), whole)
+        return await self._session_opener.exchange_half_session(
+            code, COLLECT_PREFIX + pkce_challenge(verifier), whole
+        )
 
     def logout_uri(self, org: str, own: str) -> str:
         """Where the provider of `org` tells us that somebody was signed out, at our origin."""
-        return f"{own}{LOGOUT}/{org}"
+        return f"{own}{LOGOUT_PATH}/{org}"
 
-    def redirect(self, own: str) -> str:
+    def redirect_uri(self, own: str) -> str:
         """What a provider has to know of us, at our origin `own`."""
-        return own + CALLBACK
+        return own + CALLBACK_PATH
 
     async def logout_url(self, org: str, own: str) -> str:
         """Where a browser goes to leave the provider too; empty if it has no such place."""
         provider = await self._provider(org)
-        metadata = await self._providers.metadata(provider.issuer)
+        metadata = await self._providers.fetch_metadata(provider.issuer)
         if not metadata.end_session_endpoint:
             return ""
         query = {"client_id": provider.client_id, "post_logout_redirect_uri": f"{own}/"}
         return f"{metadata.end_session_endpoint}?{urlencode(query)}"
 
-    async def _provider(self, org: str) -> Provider:
+    async def _provider(self, org: str) -> IdentityProvider:
         """The one by which people come in. Raises `NotFoundError`."""
-        found = await self.provider(org)
+        found = await self.get_provider(org)
         if found is None:
-            raise _no_provider()
+            raise _no_provider_error()
         return found
 
 
-def _no_provider() -> NotFoundError:
+def _no_provider_error() -> NotFoundError:
     return NotFoundError(
         "not_found",
         "there is no identity provider here: sign in with a password, or have an owner set one up",

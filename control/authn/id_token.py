@@ -10,7 +10,7 @@ from typing import Any, Final
 import jwt
 from msgspec import Struct
 
-from control.crypto import same
+from control.crypto import constant_time_equal
 from control.errors import AuthenticationError
 from protocols.instant import SECOND
 
@@ -21,7 +21,7 @@ MAX_TOKEN: Final = 32 * 1024  # characters
 LEEWAY: Final = 60  # seconds that clocks may differ
 MAX_SUBJECT: Final = 255  # OpenID Connect Core 1.0, section 2
 MIN_RSA_BITS: Final = 2048  # RFC 7518, 3.3
-_BRINGS_ITS_OWN: Final = frozenset({"jwk", "jku", "x5c", "x5u", "crit", "b64", "zip", "enc"})
+_FORBIDDEN_HEADERS: Final = frozenset({"jwk", "jku", "x5c", "x5u", "crit", "b64", "zip", "enc"})
 # All that PyJWT would check by the system's clock or only where it is there is checked below.
 _UNCHECKED: Final = jwt.types.Options(
     verify_exp=False,
@@ -36,7 +36,7 @@ _UNCHECKED: Final = jwt.types.Options(
 Claims = dict[str, Any]
 
 
-class Expected(Struct, frozen=True):
+class ExpectedClaims(Struct, frozen=True):
     """What the token has to say; `now` in Unix nanoseconds."""
 
     issuer: str
@@ -45,23 +45,29 @@ class Expected(Struct, frozen=True):
     now: int
 
 
-def header_of(token: str) -> tuple[str, str]:
+def token_header(token: str) -> tuple[str, str]:
     """Algorithm and key id that it names. Raises `AuthenticationError`."""
     if len(token) > MAX_TOKEN:
-        raise wrong("it is too long")
+        raise token_error("it is too long")
     try:
         header = jwt.get_unverified_header(token)
     except jwt.PyJWTError:
-        raise wrong("it is none") from None
+        raise token_error("it is none") from None
     algorithm, kid = header.get("alg"), header.get("kid", "")
-    if algorithm not in ALGORITHMS or not isinstance(kid, str) or _BRINGS_ITS_OWN & header.keys():
-        raise wrong("its header is refused")
+    if (
+        algorithm not in ALGORITHMS
+        or not isinstance(kid, str)
+        or _FORBIDDEN_HEADERS & header.keys()
+    ):
+        raise token_error("its header is refused")
     return str(algorithm), kid
 
 
-def key_of(keys: list[dict[str, Any]], algorithm: str, kid: str) -> jwt.PyJWK | None:
+def select_key(keys: list[dict[str, Any]], algorithm: str, kid: str) -> jwt.PyJWK | None:
     """The key to check with: of this id, or the only one that fits if the token names none."""
-    fitting = [jwk for jwk in keys if _fits(jwk, algorithm) and kid in ("", jwk.get("kid", ""))]
+    fitting = [
+        jwk for jwk in keys if _is_usable_key(jwk, algorithm) and kid in ("", jwk.get("kid", ""))
+    ]
     if len(fitting) != 1:
         return None
     try:
@@ -70,20 +76,20 @@ def key_of(keys: list[dict[str, Any]], algorithm: str, kid: str) -> jwt.PyJWK | 
         return None
 
 
-def claims_of(token: str, key: jwt.PyJWK, expected: Expected) -> Claims:
+def verify_claims(token: str, key: jwt.PyJWK, expected: ExpectedClaims) -> Claims:
     """Its claims, each that matters checked. Raises `AuthenticationError`."""
-    claims = verified(token, key)
+    claims = verified_payload(token, key)
     check_parties(claims, expected)
     check_times(claims, expected.now // SECOND)
     nonce, subject = claims.get("nonce"), claims.get("sub")
-    if not isinstance(nonce, str) or not same(nonce, expected.nonce):
-        raise wrong("nonce")
+    if not isinstance(nonce, str) or not constant_time_equal(nonce, expected.nonce):
+        raise token_error("nonce")
     if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or "\0" in subject:
-        raise wrong("sub")
+        raise token_error("sub")
     return claims
 
 
-def verified(token: str, key: jwt.PyJWK) -> Claims:
+def verified_payload(token: str, key: jwt.PyJWK) -> Claims:
     """What the key has signed, and no claim is checked. Raises `AuthenticationError`."""
     try:
         claims: Claims = jwt.decode(
@@ -93,16 +99,16 @@ def verified(token: str, key: jwt.PyJWK) -> Claims:
             options=_UNCHECKED,
         )
     except (jwt.PyJWTError, ValueError, TypeError):
-        raise wrong("its signature does not count") from None
+        raise token_error("its signature does not count") from None
     return claims
 
 
-def wrong(what: str) -> AuthenticationError:
+def token_error(what: str) -> AuthenticationError:
     """What is refused; of the token's content no word."""
     return AuthenticationError("id_token_invalid", f"the provider's token is refused: {what}")
 
 
-def _fits(jwk: dict[str, Any], algorithm: str) -> bool:
+def _is_usable_key(jwk: dict[str, Any], algorithm: str) -> bool:
     """Whether the key is for checking signatures of this algorithm (RFC 7517, 4.2 to 4.4)."""
     kind = {"R": "RSA", "P": "RSA", "E": "EC"}[algorithm[0]] if algorithm != "EdDSA" else "OKP"
     operations = jwk.get("key_ops", ["verify"])
@@ -112,37 +118,37 @@ def _fits(jwk: dict[str, Any], algorithm: str) -> bool:
         and isinstance(operations, list)
         and "verify" in operations
         and jwk.get("alg", algorithm) == algorithm
-        and (kind != "RSA" or _bits(jwk.get("n")) >= MIN_RSA_BITS)
+        and (kind != "RSA" or _modulus_bits(jwk.get("n")) >= MIN_RSA_BITS)
     )
 
 
-def _bits(modulus: object) -> int:
+def _modulus_bits(modulus: object) -> int:
     """Of a modulus in base64url, to within a byte."""
     return len(modulus) * 6 if isinstance(modulus, str) else 0
 
 
-def check_parties(claims: Claims, expected: Expected) -> None:
+def check_parties(claims: Claims, expected: ExpectedClaims) -> None:
     """Who says it to whom. Raises `AuthenticationError`."""
     if claims.get("iss") != expected.issuer:
-        raise wrong("iss")
+        raise token_error("iss")
     audience = claims.get("aud")
     named = [audience] if isinstance(audience, str) else audience
     if not isinstance(named, list) or expected.client_id not in named:
-        raise wrong("aud")
+        raise token_error("aud")
     party = claims.get("azp")
     if (len(named) > 1 or party is not None) and party != expected.client_id:
-        raise wrong("azp")
+        raise token_error("azp")
 
 
 def check_times(claims: Claims, now: int) -> None:
     """Since when and until when it counts; `now` in seconds. Raises `AuthenticationError`."""
     if not _is_number(claims.get("exp")) or now >= claims["exp"] + LEEWAY:
-        raise wrong("exp")
+        raise token_error("exp")
     if not _is_number(claims.get("iat")) or claims["iat"] > now + LEEWAY:
-        raise wrong("iat")
+        raise token_error("iat")
     not_before = claims.get("nbf", 0)
     if not _is_number(not_before) or not_before > now + LEEWAY:
-        raise wrong("nbf")
+        raise token_error("nbf")
 
 
 def _is_number(value: object) -> bool:

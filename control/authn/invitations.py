@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from actors import World
 from actors.slewed_clock import is_early
-from control.authn.opening import Opening, Way
 from control.authn.passwords import Passwords
+from control.authn.session_opener import SessionOpener, SessionRequest
 from control.authn.users import check_rank
-from control.crypto import Sealer, digest_of
+from control.crypto import Sealer, secret_digest
 from control.errors import ConflictError, NotFoundError
-from control.model.factors import Invitation
-from control.model.names import address, slug
+from control.model.identity import Invitation
+from control.model.names import normalize_address, require_slug
 from control.model.notices import INVITATION, Kind, Notice
 from control.model.people import Caller, Membership, Role, Token, User
 from control.model.records import Severity
@@ -27,11 +27,11 @@ from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
 
-LIFE: Final = 7 * 86_400 * SECOND
+INVITATION_LIFETIME: Final = 7 * 86_400 * SECOND
 MAX_OPEN: Final = 1000  # of one organization
 
 
-class Shown(Struct, frozen=True):
+class InvitationDetails(Struct, frozen=True):
     """What somebody who has the link is told."""
 
     organization: str
@@ -45,15 +45,20 @@ class Invitations:
     """Of all organizations."""
 
     def __init__(
-        self, store: Store, passwords: Passwords, sealer: Sealer, opening: Opening, world: World
+        self,
+        store: Store,
+        passwords: Passwords,
+        sealer: Sealer,
+        session_opener: SessionOpener,
+        world: World,
     ) -> None:
         self._store = store
         self._passwords = passwords
         self._sealer = sealer
-        self._opening = opening
+        self._opening = session_opener
         self._world = world
 
-    async def create(
+    async def create_invitation(
         self, by: Caller, org: str, email: str, role: Role, *, mail: bool = False
     ) -> tuple[str, Invitation]:
         """The link's secret, and what is kept. An older one for the address ends.
@@ -65,12 +70,12 @@ class Invitations:
         made = Invitation(
             org=org,
             id=identifier,
-            digest=digest_of(self.secret(org, identifier)),
-            email=address(email),
+            digest=secret_digest(self.link_secret(org, identifier)),
+            email=normalize_address(email),
             role=role,
             created_by=by.actor,
             created_at=now,
-            expires_at=now + LIFE,
+            expires_at=now + INVITATION_LIFETIME,
             used_at=0,
             used_by="",
         )
@@ -79,115 +84,117 @@ class Invitations:
         )
 
         def change(tx: Tx) -> None:
-            if invitations.count_open(tx, org, now) >= MAX_OPEN:
+            if invitations.count_open_invitations(tx, org, now) >= MAX_OPEN:
                 raise ConflictError(
                     "too_many_invitations",
                     f"{MAX_OPEN} are open already: withdraw some, or wait for their end",
                 )
-            invitations.drop_open(tx, org, made.email)
+            invitations.delete_open_invitations(tx, org, made.email)
             invitations.add_invitation(tx, made)
             if mail:
-                notices.post(tx, invited)
+                notices.enqueue_notices(tx, invited)
 
         await self._store.write(change)
-        return self.secret(org, identifier), made
+        return self.link_secret(org, identifier), made
 
-    def secret(self, org: str, identifier: str) -> str:
+    def link_secret(self, org: str, identifier: str) -> str:
         """What the link of this invitation ends with; for whoever sends the mail."""
-        return self._sealer.derive("fhi", "invitation", org, identifier)
+        return self._sealer.derive_secret("fhi", "invitation", org, identifier)
 
-    async def page(self, org: str) -> list[Invitation]:
+    async def list_invitations(self, org: str) -> list[Invitation]:
         """The newest first."""
-        return await self._store.read(lambda tx: invitations.invitations_of(tx, org))
+        return await self._store.read(lambda tx: invitations.list_invitations(tx, org))
 
-    async def revoke(self, by: Caller, org: str, identifier: str) -> None:
+    async def revoke_invitation(self, by: Caller, org: str, identifier: str) -> None:
         """End one that nobody has used. Raises `NotFoundError`."""
 
         def change(tx: Tx) -> None:
-            row = invitations.invitation(tx, org, identifier)
+            row = invitations.get_invitation(tx, org, identifier)
             if row is None or row.used_at:
-                raise _none()
+                raise _not_found()
             check_rank(by, row.role)
-            invitations.drop_invitation(tx, org, identifier)
+            invitations.delete_invitation(tx, org, identifier)
 
         await self._store.write(change)
 
-    async def look(self, secret: str) -> Shown:
+    async def get_details(self, secret: str) -> InvitationDetails:
         """What it is for. Raises `NotFoundError` for one that counts no longer."""
         now = self._world.now()
 
-        def query(tx: Tx) -> Shown:
-            row = found(tx, secret, now)
-            organization = people.organization(tx, row.org)
+        def query(tx: Tx) -> InvitationDetails:
+            row = require_invitation(tx, secret, now)
+            organization = people.get_organization(tx, row.org)
             title = "" if organization is None else organization.title
-            return Shown(row.org, title, row.email, row.role, row.expires_at)
+            return InvitationDetails(row.org, title, row.email, row.role, row.expires_at)
 
         return await self._store.read(query)
 
-    async def accept(self, secret: str, name: str, password: str, way: Way) -> tuple[str, Token]:
+    async def accept_invitation(
+        self, secret: str, name: str, password: str, way: SessionRequest
+    ) -> tuple[str, Token]:
         """A new account, signed in. Raises `NotFoundError`, `ConflictError` for a taken name."""
-        slug(name, "name")
-        await self.look(secret)  # before the work that a password is
-        hashed, now = await self._passwords.hash(password), self._world.now()
+        require_slug(name, "name")
+        await self.get_details(secret)  # before the work that a password is
+        hashed, now = await self._passwords.hash_password(password), self._world.now()
 
         def change(tx: Tx) -> User:
-            row = found(tx, secret, now)
+            row = require_invitation(tx, secret, now)
             user = User(
                 row.org, name, row.role, hashed, disabled=False, created_at=now, changed_at=now,
                 last_login=0, email=row.email,
             )  # fmt: skip
             people.add_user(tx, user)
-            spend(tx, row, user, now)
+            mark_used(tx, row, user, now)
             return user
 
-        return await self._opening.open(await self._store.write(change), way)
+        return await self._opening.open_session(await self._store.write(change), way)
 
-    async def join(self, caller: Caller, secret: str) -> Membership:
+    async def join_organization(self, caller: Caller, secret: str) -> Membership:
         """The caller's account becomes a member. Raises `NotFoundError`, `ConflictError`."""
         (home, name), now = caller.account, self._world.now()
 
         def change(tx: Tx) -> Membership:
-            row, user = found(tx, secret, now), people.user(tx, home, name)
+            row, user = require_invitation(tx, secret, now), people.get_user(tx, home, name)
             if user is None:
-                raise _none()
-            if row.org == home or members.membership(tx, row.org, home, name) is not None:
+                raise _not_found()
+            if row.org == home or members.get_membership(tx, row.org, home, name) is not None:
                 raise ConflictError(
                     "member_already", "you are a member of it already: switch to it"
                 )
             made = Membership(row.org, home, name, row.role, row.created_by, now)
             members.put_membership(tx, made, now)
-            spend(tx, row, user, now)
+            mark_used(tx, row, user, now)
             return made
 
         return await self._store.write(change)
 
-    async def sweep(self) -> None:
+    async def delete_expired(self) -> None:
         """Clear away what expired a while ago."""
-        before = self._world.now() - LIFE
-        await self._store.write(lambda tx: invitations.sweep(tx, before))
+        before = self._world.now() - INVITATION_LIFETIME
+        await self._store.write(lambda tx: invitations.delete_expired_invitations(tx, before))
 
 
-def found(tx: Tx, secret: str, now: int) -> Invitation:
+def require_invitation(tx: Tx, secret: str, now: int) -> Invitation:
     """The invitation of this link. Raises `NotFoundError`, whatever is wrong with it."""
-    row = invitations.by_digest(tx, digest_of(secret))
+    row = invitations.get_invitation_by_digest(tx, secret_digest(secret))
     over = row is None or row.used_at or row.expires_at <= now or is_early(row.created_at, now)
-    if row is None or over or not is_backed(tx, row):
-        raise _none()
+    if row is None or over or not is_inviter_authorized(tx, row):
+        raise _not_found()
     return row
 
 
-def is_backed(tx: Tx, row: Invitation) -> bool:
+def is_inviter_authorized(tx: Tx, row: Invitation) -> bool:
     """Whether whoever made the invitation could make it now: it is worth no more than that."""
     role = role_in(tx, row.org, row.created_by, since=row.created_at)
     return role is not None and role.covers(Role.ADMIN) and role.covers(row.role)
 
 
-def spend(tx: Tx, row: Invitation, user: User, now: int) -> None:
+def mark_used(tx: Tx, row: Invitation, user: User, now: int) -> None:
     """It was good once."""
     invitations.put_invitation(tx, replace(row, used_at=now, used_by=f"{user.org}/{user.name}"))
 
 
-def _none() -> NotFoundError:
+def _not_found() -> NotFoundError:
     return NotFoundError(
         "invitation_invalid", "this invitation does not count (any more): ask for another"
     )

@@ -10,15 +10,15 @@ from typing import Final
 
 from protocols.instant import SECOND
 
-FAILURES: Final = 5
-DURATION: Final = 15 * 60 * SECOND
+MAX_FAILURES: Final = 5
+LOCKOUT_DURATION: Final = 15 * 60 * SECOND
 
 
-def attempt(count: int, last_at: int, now: int) -> int | None:
+def next_count(count: int, last_at: int, now: int) -> int | None:
     """The count with this attempt, or None for one that does not count: locked.
 
     A locked account is not locked for longer by trying on, nor by a clock that was ahead.
     """
-    if abs(now - last_at) >= DURATION:
+    if abs(now - last_at) >= LOCKOUT_DURATION:
         return 1
-    return None if count >= FAILURES else count + 1
+    return None if count >= MAX_FAILURES else count + 1

@@ -12,22 +12,22 @@ from msgspec import Struct
 from control.authn.id_token import (
     MAX_SUBJECT,
     Claims,
-    Expected,
+    ExpectedClaims,
     check_parties,
     check_times,
-    verified,
-    wrong,
+    token_error,
+    verified_payload,
 )
 from protocols.instant import SECOND
 
-EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
+LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 MAX_AGE: Final = 600 * SECOND
 """How old one may be, so that it is known for a while only that it was used."""
 MAX_ID: Final = 255  # characters of `jti` and `sid`
 _TYPES: Final = frozenset({"", "jwt", "logout+jwt", "application/logout+jwt"})
 
 
-class Said(Struct, frozen=True):
+class LogoutToken(Struct, frozen=True):
     """Whose sessions end: all of `subject`, or those that came of the provider's session `sid`."""
 
     id: str
@@ -35,38 +35,38 @@ class Said(Struct, frozen=True):
     sid: str
 
 
-def said_of(token: str, key: jwt.PyJWK, expected: Expected) -> Said:
+def verify_logout_token(token: str, key: jwt.PyJWK, expected: ExpectedClaims) -> LogoutToken:
     """What it says, each claim that matters checked. Raises `AuthenticationError`.
 
     `expected.nonce` is not looked at.
     """
-    claims, now = verified(token, key), expected.now // SECOND
+    claims, now = verified_payload(token, key), expected.now // SECOND
     kind = jwt.get_unverified_header(token).get("typ", "")
     if not isinstance(kind, str) or kind.lower() not in _TYPES:
-        raise wrong("typ")
+        raise token_error("typ")
     check_parties(claims, expected)
     check_times(claims, now)
     if claims["iat"] < now - MAX_AGE // SECOND:
-        raise wrong("iat")
+        raise token_error("iat")
     events = claims.get("events")
-    if not isinstance(events, dict) or not isinstance(events.get(EVENT), dict):
-        raise wrong("events")
+    if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict):
+        raise token_error("events")
     if "nonce" in claims:
-        raise wrong("nonce")
-    subject, sid = _text(claims, "sub", MAX_SUBJECT), _text(claims, "sid", MAX_ID)
+        raise token_error("nonce")
+    subject, sid = _text_claim(claims, "sub", MAX_SUBJECT), _text_claim(claims, "sid", MAX_ID)
     if not subject and not sid:
-        raise wrong("sub")
-    id_ = _text(claims, "jti", MAX_ID)
+        raise token_error("sub")
+    id_ = _text_claim(claims, "jti", MAX_ID)
     if not id_:
-        raise wrong("jti")
-    return Said(id_, subject, sid)
+        raise token_error("jti")
+    return LogoutToken(id_, subject, sid)
 
 
-def _text(claims: Claims, name: str, most: int) -> str:
+def _text_claim(claims: Claims, name: str, most: int) -> str:
     """The claim; empty where there is none."""
     value: Any = claims.get(name, "")
     if not isinstance(value, str) or len(value) > most or "\0" in value:
-        raise wrong(name)
+        raise token_error(name)
     if name in claims and not value:
-        raise wrong(name)
+        raise token_error(name)
     return value

@@ -4,13 +4,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.authn.endings import Endings, Publish
-from control.authn.opening import Opening, Way, demanded
-from control.authn.sessions import refused, step_up
+from control.authn.session_ends import PublishChanges, SessionEnds
+from control.authn.session_opener import SessionOpener, SessionRequest, any_requires_factor
+from control.authn.sessions import invalid_credential, step_up_error
 from control.authn.users import check_rank
 from control.errors import AuthorizationError, NotFoundError
 from control.model.people import Caller, Membership, Origin, Role, Token, TokenKind
-from control.store import factors, members, people
+from control.store import members, people, second_factors
 from control.store.rows import Tx
 from control.store.store import Store
 
@@ -26,56 +26,58 @@ class Belonging(Struct, frozen=True):
 class Members:
     """Guests of organizations."""
 
-    def __init__(self, store: Store, opening: Opening, ends: Endings, world: World) -> None:
+    def __init__(
+        self, store: Store, session_opener: SessionOpener, session_ends: SessionEnds, world: World
+    ) -> None:
         self._store = store
-        self._opening = opening
-        self._ends = ends
+        self._opening = session_opener
+        self._ends = session_ends
         self._world = world
 
-    async def of(self, caller: Caller) -> list[Belonging]:
+    async def organizations_of(self, caller: Caller) -> list[Belonging]:
         """Where the caller's account belongs, its home first."""
         home, name = caller.account
 
         def query(tx: Tx) -> list[Belonging]:
-            user = people.user(tx, home, name)
+            user = people.get_user(tx, home, name)
             if user is None:
                 return []
             places = [(home, user.role)]
-            places += [(row.org, row.role) for row in members.memberships_of(tx, home, name)]
-            return [Belonging(org, _title(tx, org), role) for org, role in places]
+            places += [(row.org, row.role) for row in members.list_memberships(tx, home, name)]
+            return [Belonging(org, _organization_title(tx, org), role) for org, role in places]
 
         return await self._store.read(query)
 
-    async def page(self, org: str) -> list[Membership]:
+    async def list_guests(self, org: str) -> list[Membership]:
         """The guests of an organization."""
-        return await self._store.read(lambda tx: members.members_of(tx, org))
+        return await self._store.read(lambda tx: members.list_guests(tx, org))
 
-    async def switch(self, caller: Caller, org: str) -> tuple[str, Token]:
+    async def switch_organization(self, caller: Caller, org: str) -> tuple[str, Token]:
         """A session of the same kind that acts in `org`; the caller's own ends.
 
         Raises `AuthorizationError` where the account is no member, lacks the second factor that the
         organization wants, or has not shown it in this session (`step_up`): at home that may not
         have been asked for.
         """
-        made, (home, name) = self._opening.mint(), caller.account
+        made, (home, name) = self._opening.new_secrets(), caller.account
 
         def change(tx: Tx) -> tuple[Token, list[str]]:
-            user = people.user(tx, home, name)
-            held = people.tokens_of(tx, home, name)
+            user = people.get_user(tx, home, name)
+            held = people.list_tokens(tx, home, name)
             current = next((token for token in held if token.id == caller.token), None)
             if user is None or current is None:
-                raise refused()
+                raise invalid_credential()
             if current.kind is TokenKind.API:
                 raise AuthorizationError(
                     "permission_denied",
                     "an API token is for one organization: sign in to change over",
                 )
-            if demanded(tx, org):
-                _check_factor(tx, current)
-            people.drop_token(tx, home, current.id)
+            if any_requires_factor(tx, org):
+                _require_factor(tx, current)
+            people.delete_token(tx, home, current.id)
             origin = Origin(current.ip, current.user_agent)
-            way = Way(current.kind, origin, acting=org, trusted=True)
-            token, ended = self._opening.add(tx, user, way, made)
+            way = SessionRequest(current.kind, origin, acting=org, trusted=True)
+            token, ended = self._opening.add_session(tx, user, way, made)
             # To switch is not to sign in: neither the end nor the proof is a new one.
             token = replace(
                 token,
@@ -88,64 +90,68 @@ class Members:
             return token, [*ended, current.id]
 
         token, ended = await self._store.write(change)
-        self._ends.tell(ended)
+        self._ends.publish_ended(ended)
         return made.credential(token.kind), token
 
-    async def put(self, by: Caller, org: str, home: str, name: str, role: Role) -> Membership:
+    async def change_guest_role(
+        self, by: Caller, org: str, home: str, name: str, role: Role
+    ) -> Membership:
         """Another role for a guest, whose sessions here end. Raises `NotFoundError`."""
 
-        def change(tx: Tx) -> tuple[Membership, list[str], Publish]:
-            row = _found(tx, org, home, name)
+        def change(tx: Tx) -> tuple[Membership, list[str], PublishChanges]:
+            row = _require_membership(tx, org, home, name)
             check_rank(by, row.role)
             check_rank(by, role)
             changed = replace(row, role=role)
             members.put_membership(tx, changed, self._world.now())
-            ended = end_acting(tx, org, home, name)
-            return changed, ended, self._ends.withdraw(tx, home, name)
+            ended = end_sessions_in(tx, org, home, name)
+            return changed, ended, self._ends.withdraw_authority(tx, home, name)
 
         changed, ended, publish = await self._store.write(change)
-        self._ends.tell(ended)
+        self._ends.publish_ended(ended)
         publish()
         return changed
 
-    async def remove(self, by: Caller, org: str, home: str, name: str) -> None:
+    async def remove_guest(self, by: Caller, org: str, home: str, name: str) -> None:
         """A guest is one no longer. Raises `NotFoundError`."""
 
-        def change(tx: Tx) -> tuple[list[str], Publish]:
-            check_rank(by, _found(tx, org, home, name).role)
-            members.drop_membership(tx, org, home, name, self._world.now())
-            return end_acting(tx, org, home, name), self._ends.withdraw(tx, home, name)
+        def change(tx: Tx) -> tuple[list[str], PublishChanges]:
+            check_rank(by, _require_membership(tx, org, home, name).role)
+            members.delete_membership(tx, org, home, name, self._world.now())
+            return end_sessions_in(tx, org, home, name), self._ends.withdraw_authority(
+                tx, home, name
+            )
 
         ended, publish = await self._store.write(change)
-        self._ends.tell(ended)
+        self._ends.publish_ended(ended)
         publish()
 
 
-def _check_factor(tx: Tx, token: Token) -> None:
-    if not factors.is_active(tx, token.org, token.user):
+def _require_factor(tx: Tx, token: Token) -> None:
+    if not second_factors.has_active_factor(tx, token.org, token.user):
         raise AuthorizationError(
             "second_factor_demanded", "this organization wants a second factor: set one up"
         )
     if not token.factor_at:
-        raise step_up()
+        raise step_up_error()
 
 
-def end_acting(tx: Tx, org: str, home: str, name: str) -> list[str]:
+def end_sessions_in(tx: Tx, org: str, home: str, name: str) -> list[str]:
     """End what an account holds for acting in `org`; the ids."""
-    gone = [token.id for token in people.tokens_of(tx, home, name) if token.acting == org]
+    gone = [token.id for token in people.list_tokens(tx, home, name) if token.acting == org]
     for token_id in gone:
-        people.drop_token(tx, home, token_id)
-    people.end_enrolments_of(tx, home, name, org)
+        people.delete_token(tx, home, token_id)
+    people.end_enrolment_tokens(tx, home, name, org)
     return gone
 
 
-def _found(tx: Tx, org: str, home: str, name: str) -> Membership:
-    row = members.membership(tx, org, home, name)
+def _require_membership(tx: Tx, org: str, home: str, name: str) -> Membership:
+    row = members.get_membership(tx, org, home, name)
     if row is None:
         raise NotFoundError("not_found", "there is no such member")
     return row
 
 
-def _title(tx: Tx, org: str) -> str:
-    row = people.organization(tx, org)
+def _organization_title(tx: Tx, org: str) -> str:
+    row = people.get_organization(tx, org)
     return "" if row is None else row.title

@@ -17,16 +17,16 @@ from actors.errors import LimiterFull
 from actors.fair_limiter import FairLimiter, Share
 from control.errors import RateLimitError, UnavailableError, ValidationError
 
-AT_ONCE: Final = 2
-TURNS: Final = 4
+MAX_CONCURRENT_HASHES: Final = 2
+MAX_TURNS: Final = 4
 """Requests at once. Twice as many as compute: the others read and write before and after it."""
 RETRY_AFTER: Final = 10  # seconds
 _GROUP: Final = Share(3, 64)
 _MEMBER: Final = Share(2, 32)
-_WAITING: Final = 512
+_MAX_WAITING: Final = 512
 MIN_LENGTH: Final = 12  # NIST SP 800-63B-4 asks for 15 of a password alone, 8 beside another factor
 MAX_LENGTH: Final = 1024
-_NOBODYS: Final = "the password of nobody"
+_DUMMY_PASSWORD: Final = "the password of nobody"
 
 
 class Passwords:
@@ -35,12 +35,12 @@ class Passwords:
     def __init__(self, world: World, hasher: PasswordHasher | None = None) -> None:
         self.world = world
         self._hasher = hasher or PasswordHasher()
-        self._limiter = trio.CapacityLimiter(AT_ONCE)
-        self._turns = FairLimiter(TURNS, group=_GROUP, member=_MEMBER, waiting=_WAITING)
+        self._limiter = trio.CapacityLimiter(MAX_CONCURRENT_HASHES)
+        self._turns = FairLimiter(MAX_TURNS, group=_GROUP, member=_MEMBER, waiting=_MAX_WAITING)
         self._dummy = ""
 
     @asynccontextmanager
-    async def turn(self, group: str, member: str) -> AsyncIterator[None]:
+    async def hash_turn(self, group: str, member: str) -> AsyncIterator[None]:
         """Hold a turn for a request that computes a hash. To be taken before anything is done.
 
         A request whose client has gone is cancelled while it waits, and computes nothing.
@@ -61,14 +61,14 @@ class Passwords:
                 "passwords_busy", "too many passwords wait to be checked: wait and try again"
             ) from None
 
-    async def hash(self, password: str) -> str:
+    async def hash_password(self, password: str) -> str:
         """The PHC string to store. Raises `ValidationError` for one that is too short or long."""
         return await self._hash(check_length(password))
 
-    async def matches(self, stored: str | None, password: str) -> bool:
+    async def is_match(self, stored: str | None, password: str) -> bool:
         """Whether it is the one; the same work when nothing is stored."""
         if not self._dummy:
-            self._dummy = await self._hash(_NOBODYS)
+            self._dummy = await self._hash(_DUMMY_PASSWORD)
         fine = await self.world.run_sync(
             self._verify, stored or self._dummy, password, limiter=self._limiter
         )

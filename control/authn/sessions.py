@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from actors import World
 from actors.slewed_clock import is_early
-from control.authn.cookies import check_origin
-from control.authn.endings import Endings
-from control.crypto import digest_of
+from control.authn.cookies import require_same_origin
+from control.authn.session_ends import SessionEnds
+from control.crypto import secret_digest
 from control.errors import AuthenticationError, AuthorizationError, NotFoundError
-from control.model.operation import Browser, Operation
+from control.model.operation import BrowserCredentials, Operation
 from control.model.people import Caller, Role, Token, TokenKind, User
 from control.store import members, people
 from control.store.rows import Tx
@@ -24,23 +24,23 @@ from control.store.store import Store
 from protocols.http.session_key import HEADER
 from protocols.instant import SECOND
 
-TOUCH: Final = 60 * SECOND  # how exact the last use is: not each request is a write
-RECHECK: Final = 15 * SECOND  # how soon it is known here what another process ended
-FRESH: Final = 600 * SECOND  # how long a person has shown "lately" who it is
+TOUCH_INTERVAL: Final = 60 * SECOND  # how exact the last use is: not each request is a write
+RECHECK_INTERVAL: Final = 15 * SECOND  # how soon it is known here what another process ended
+STEP_UP_LIFETIME: Final = 600 * SECOND  # how long a person has shown "lately" who it is
 NEVER_OLD: Final = 2**63 - 1  # a program cannot be asked; to make it a token, its owner was
 SESSION_KEY: Final = "session_key"
 _BEARERS: Final = frozenset({TokenKind.SESSION, TokenKind.API})
 _BROWSERS: Final = frozenset({TokenKind.BROWSER})
 
 
-class Rules(Struct, frozen=True):
+class SessionLimits(Struct, frozen=True):
     """How long a session lasts at most, and one in a browser without use; nanoseconds."""
 
     absolute: int = 12 * 3600 * SECOND
     idle: int = 2 * 3600 * SECOND
 
 
-class Visit(Struct, frozen=True):
+class ActiveSession(Struct, frozen=True):
     """A credential that counts, whose it is, and (nanoseconds) until when unless it is used."""
 
     caller: Caller
@@ -51,26 +51,28 @@ class Visit(Struct, frozen=True):
 class Sessions:
     """Who is there. Every refusal says the same, whatever was wrong."""
 
-    def __init__(self, store: Store, ends: Endings, rules: Rules, world: World) -> None:
+    def __init__(
+        self, store: Store, session_ends: SessionEnds, limits: SessionLimits, world: World
+    ) -> None:
         self._store = store
-        self._ends = ends
-        self._rules = rules
+        self._ends = session_ends
+        self._rules = limits
         self._world = world
 
     async def identify(self, op: Operation) -> Caller:
         """Who asks. A bearer credential goes before a browser's session.
 
-        Raises `AuthenticationError`; `AuthorizationError` (`csrf`) is `guard`'s.
+        Raises `AuthenticationError`; `AuthorizationError` (`csrf`) is `check_same_origin`'s.
         """
         if op.credential:
             return await self.authenticate(op.credential)
-        return (await self.visit(op.browser)).caller
+        return (await self.authenticate_browser(op.browser)).caller
 
     async def authenticate(self, credential: str | None) -> Caller:
         """Whose bearer credential this is. Raises `AuthenticationError`."""
-        return (await self._visit(credential, _BEARERS)).caller
+        return (await self._authenticate(credential, _BEARERS)).caller
 
-    async def visit(self, browser: Browser) -> Visit:
+    async def authenticate_browser(self, browser: BrowserCredentials) -> ActiveSession:
         """The session of a browser's cookie and session key; that it was used is noted.
 
         Raises `AuthenticationError`; its code is `session_key` for a cookie alone.
@@ -80,80 +82,80 @@ class Sessions:
                 SESSION_KEY,
                 f"a session's cookie needs its session key beside it ({HEADER}): sign in again",
             )
-        visit = await self._visit(browser.credential, _BROWSERS)
+        visit = await self._authenticate(browser.credential, _BROWSERS)
         now, digest = self._world.now(), visit.token.digest
-        if now - visit.token.seen_at >= TOUCH:
-            await self._store.write(lambda tx: people.touch_token(tx, digest, now))
+        if now - visit.token.seen_at >= TOUCH_INTERVAL:
+            await self._store.write(lambda tx: people.record_token_use(tx, digest, now))
         return visit
 
-    async def of(self, caller: Caller) -> Visit:
+    async def token_of(self, caller: Caller) -> ActiveSession:
         """The credential that the caller came with. Raises `AuthenticationError`."""
-        found = await self._store.read(lambda tx: _held(tx, *caller.account, caller.token))
+        found = await self._store.read(lambda tx: _own_token(tx, *caller.account, caller.token))
         if found is None:
-            raise refused()
-        return Visit(found.caller, found.token, self._end(found.token))
+            raise invalid_credential()
+        return ActiveSession(found.caller, found.token, self._end(found.token))
 
-    async def leave(self, browser: Browser) -> None:
+    async def end_browser_session(self, browser: BrowserCredentials) -> None:
         """End the session that a browser had, if it had one: it gets another."""
         try:
-            visit = await self._visit(browser.credential, _BROWSERS)
+            visit = await self._authenticate(browser.credential, _BROWSERS)
         except AuthenticationError:
             return
         await self.logout(visit.caller)
 
-    async def ended(self, visit: Visit) -> None:
+    async def wait_ended(self, visit: ActiveSession) -> None:
         """Returns once this session counts no longer: ended, expired, or its owner changed.
 
         A live connection that it opened has to be cut then. To wait is not to use it.
         """
-        with self._ends.awaited(visit.token.id) as told:
-            while (until := await self._until(visit)) is not None:
-                seconds = min(until - self._world.now(), RECHECK) / SECOND
+        with self._ends.subscribe(visit.token.id) as told:
+            while (until := await self._expiry(visit)) is not None:
+                seconds = min(until - self._world.now(), RECHECK_INTERVAL) / SECOND
                 with trio.move_on_after(max(seconds, 0.0)):
                     await told.wait()
 
-    async def mine(self, caller: Caller) -> list[Token]:
+    async def list_own(self, caller: Caller) -> list[Token]:
         """What the caller could be signed in with now, the newest first."""
         now, account = self._world.now(), caller.account
-        held = await self._store.read(lambda tx: people.tokens_of(tx, *account))
+        held = await self._store.read(lambda tx: people.list_tokens(tx, *account))
         return [
             token
             for token in reversed(held)
             if self._end(token) > now and token.kind is not TokenKind.HALF
         ]
 
-    async def end(self, caller: Caller, token_id: str) -> None:
+    async def end_own(self, caller: Caller, token_id: str) -> None:
         """End one of the caller's own. Raises `NotFoundError`."""
         org, name = caller.account
 
         def change(tx: Tx) -> None:
-            held = people.tokens_of(tx, org, name)
+            held = people.list_tokens(tx, org, name)
             if all(token.id != token_id for token in held):
                 raise NotFoundError("not_found", "there is no such session")
-            people.drop_token(tx, org, token_id)
+            people.delete_token(tx, org, token_id)
 
         await self._store.write(change)
-        self._ends.tell([token_id])
+        self._ends.publish_ended([token_id])
 
     async def logout(self, caller: Caller) -> None:
         """End the credential that the caller came with."""
         org, _ = caller.account
-        await self._store.write(lambda tx: people.drop_token(tx, org, caller.token))
-        self._ends.tell([caller.token])
+        await self._store.write(lambda tx: people.delete_token(tx, org, caller.token))
+        self._ends.publish_ended([caller.token])
 
-    async def proven(self, caller: Caller, *, factor: bool) -> None:
+    async def record_proof(self, caller: Caller, *, factor: bool) -> None:
         """Note that this person has shown again who it is; `factor`: by our second factor."""
         now, account, token = self._world.now(), caller.account, caller.token
         await self._store.write(
-            lambda tx: people.prove_token(tx, *account, token, now, factor=factor)
+            lambda tx: people.record_proof(tx, *account, token, now, factor=factor)
         )
 
     def check_fresh(self, caller: Caller) -> None:
         """Raises `AuthorizationError` (`step_up`) when that is too long ago."""
         now, proven_at = self._world.now(), caller.proven_at
         early = proven_at != NEVER_OLD and is_early(proven_at, now)
-        if early or now - proven_at > FRESH:
-            raise step_up()
+        if early or now - proven_at > STEP_UP_LIFETIME:
+            raise step_up_error()
 
     def check_person(self, caller: Caller) -> None:
         """Raises `AuthorizationError` for an API token, which cannot show who it is.
@@ -163,7 +165,7 @@ class Sessions:
         if caller.proven_at == NEVER_OLD:
             raise AuthorizationError("person_needed", "an API token cannot do this: sign in for it")
 
-    async def _until(self, visit: Visit) -> int | None:
+    async def _expiry(self, visit: ActiveSession) -> int | None:
         """When it ends by itself; None: it did, or does not count as what it did."""
         found = await self._store.read(lambda tx: _holder(tx, visit.token.digest))
         if found is None or found.rights != _rights(visit.caller):
@@ -171,17 +173,19 @@ class Sessions:
         until = self._end(found.token)
         return until if until > self._world.now() else None
 
-    async def _visit(self, credential: str | None, kinds: frozenset[TokenKind]) -> Visit:
+    async def _authenticate(
+        self, credential: str | None, kinds: frozenset[TokenKind]
+    ) -> ActiveSession:
         if not credential:
-            raise refused()
-        digest = digest_of(credential)
+            raise invalid_credential()
+        digest = secret_digest(credential)
         found = await self._store.read(lambda tx: _holder(tx, digest))
         if found is None:
-            raise refused()
+            raise invalid_credential()
         until = self._end(found.token)
         if found.token.kind not in kinds or until <= self._world.now():
-            raise refused()
-        return Visit(found.caller, found.token, until)
+            raise invalid_credential()
+        return ActiveSession(found.caller, found.token, until)
 
     def _end(self, token: Token) -> int:
         """When it ends; 0, which is over, for one that was issued by a clock that was ahead."""
@@ -192,28 +196,28 @@ class Sessions:
         return token.expires_at
 
 
-def guard(op: Operation) -> None:
+def check_same_origin(op: Operation) -> None:
     """Raises `AuthorizationError` for a change that another site made somebody's browser ask for.
 
     A bearer credential is not sent by itself: it needs no more than itself.
     """
     if op.guarded and not op.credential:
-        check_origin(op.browser)
+        require_same_origin(op.browser)
 
 
-def step_up() -> AuthorizationError:
+def step_up_error() -> AuthorizationError:
     """For who has to show (again) who it is; programs of ours ask for it and go on."""
     return AuthorizationError(
         "step_up", "show again who you are: POST sessions/current/confirm, or sign in anew"
     )
 
 
-def refused() -> AuthenticationError:
+def invalid_credential() -> AuthenticationError:
     """The one answer to whatever does not count."""
     return AuthenticationError("unauthenticated", "these credentials do not count")
 
 
-class _Holder(Struct, frozen=True):
+class _CredentialHolder(Struct, frozen=True):
     token: Token
     caller: Caller
 
@@ -226,10 +230,10 @@ def _rights(caller: Caller) -> tuple[str, str, Role]:
     return caller.org, caller.actor, caller.role
 
 
-def _holder(tx: Tx, digest: bytes) -> _Holder | None:
+def _holder(tx: Tx, digest: bytes) -> _CredentialHolder | None:
     """Whose credential it is, if that is still somebody who may come with it."""
-    token = people.token(tx, digest)
-    user = None if token is None else people.user(tx, token.org, token.user)
+    token = people.get_token(tx, digest)
+    user = None if token is None else people.get_user(tx, token.org, token.user)
     if token is None or user is None or user.disabled:
         return None
     held = _held_role(tx, token, user)
@@ -238,17 +242,19 @@ def _holder(tx: Tx, digest: bytes) -> _Holder | None:
     role = token.role if held.covers(token.role) else held  # the smaller of both
     home = token.org if token.acting else ""
     proven = NEVER_OLD if token.kind is TokenKind.API else token.proven_at
-    return _Holder(token, Caller(token.acting or user.org, user.name, role, token.id, home, proven))
+    return _CredentialHolder(
+        token, Caller(token.acting or user.org, user.name, role, token.id, home, proven)
+    )
 
 
 def _held_role(tx: Tx, token: Token, user: User) -> Role | None:
     if not token.acting:
         return user.role
-    member = members.membership(tx, token.acting, user.org, user.name)
+    member = members.get_membership(tx, token.acting, user.org, user.name)
     return None if member is None else member.role
 
 
-def _held(tx: Tx, org: str, name: str, token_id: str) -> _Holder | None:
-    held = people.tokens_of(tx, org, name)
+def _own_token(tx: Tx, org: str, name: str, token_id: str) -> _CredentialHolder | None:
+    held = people.list_tokens(tx, org, name)
     token = next((token for token in held if token.id == token_id), None)
     return None if token is None else _holder(tx, token.digest)

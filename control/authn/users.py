@@ -3,13 +3,13 @@
 from msgspec.structs import replace
 
 from actors import World
-from control.authn.attempts import Purpose, forget
-from control.authn.endings import Endings, Publish
+from control.authn.attempts import Purpose, clear_attempts
 from control.authn.passwords import Passwords
+from control.authn.session_ends import PublishChanges, SessionEnds
 from control.errors import AuthorizationError, ConflictError, NotFoundError
-from control.model.names import slug
+from control.model.names import require_slug
 from control.model.people import Caller, Organization, Role, TokenKind, User
-from control.store import factors, members, people
+from control.store import members, people, second_factors
 from control.store.rows import Tx
 from control.store.store import Store
 
@@ -17,21 +17,23 @@ from control.store.store import Store
 class Users:
     """Accounts and organizations."""
 
-    def __init__(self, store: Store, passwords: Passwords, ends: Endings, world: World) -> None:
+    def __init__(
+        self, store: Store, passwords: Passwords, session_ends: SessionEnds, world: World
+    ) -> None:
         self._store = store
         self._passwords = passwords
-        self._ends = ends
+        self._ends = session_ends
         self._world = world
 
     async def create_organization(self, org: str, title: str) -> Organization:
         """A new tenant. Raises `ConflictError`."""
-        made = Organization(slug(org, "id"), title, self._world.now())
+        made = Organization(require_slug(org, "id"), title, self._world.now())
         await self._store.write(lambda tx: people.add_organization(tx, made))
         return made
 
-    async def organization(self, org: str) -> Organization:
+    async def get_organization(self, org: str) -> Organization:
         """Raises `NotFoundError`."""
-        found = await self._store.read(lambda tx: people.organization(tx, org))
+        found = await self._store.read(lambda tx: people.get_organization(tx, org))
         if found is None:
             raise NotFoundError("not_found", "there is no such organization")
         return found
@@ -45,7 +47,7 @@ class Users:
         """
 
         def change(tx: Tx) -> tuple[Organization, list[str]]:
-            row = people.organization(tx, org)
+            row = people.get_organization(tx, org)
             if row is None:
                 raise NotFoundError("not_found", "there is no such organization")
             changed = replace(
@@ -58,51 +60,52 @@ class Users:
             return changed, _end_sessions_without(tx, org) if begins else []
 
         changed, ended = await self._store.write(change)
-        self._ends.tell(ended)
+        self._ends.publish_ended(ended)
         return changed
 
-    async def organizations(self, after: str, limit: int) -> list[Organization]:
+    async def list_organizations(self, after: str, limit: int) -> list[Organization]:
         """All of them, page by page."""
-        return await self._store.read(lambda tx: people.all_organizations(tx, after, limit))
+        return await self._store.read(lambda tx: people.list_organizations(tx, after, limit))
 
-    async def create(
+    async def create_user(
         self, by: Caller | None, org: str, name: str, role: Role, password: str
     ) -> User:
         """A new user. `by` None: the control plane itself, at its first start."""
-        slug(name, "name")
+        require_slug(name, "name")
         check_rank(by, role)
-        hashed, now = await self._passwords.hash(password), self._world.now()
+        hashed, now = await self._passwords.hash_password(password), self._world.now()
         made = User(
             org, name, role, hashed, disabled=False, created_at=now, changed_at=now, last_login=0
         )
 
         def change(tx: Tx) -> None:
-            if people.organization(tx, org) is None:
+            if people.get_organization(tx, org) is None:
                 raise NotFoundError("not_found", "there is no such organization")
             people.add_user(tx, made)
 
         await self._store.write(change)
         return made
 
-    async def get(self, org: str, name: str) -> User:
+    async def get_user(self, org: str, name: str) -> User:
         """Raises `NotFoundError`."""
-        return await self._store.read(lambda tx: found_user(tx, org, name))
+        return await self._store.read(lambda tx: require_user(tx, org, name))
 
-    async def page(self, org: str, after: str, limit: int) -> list[User]:
+    async def list_users(self, org: str, after: str, limit: int) -> list[User]:
         """By name, page by page."""
-        return await self._store.read(lambda tx: people.users_of(tx, org, after, limit))
+        return await self._store.read(lambda tx: people.list_users(tx, org, after, limit))
 
-    async def change(
+    async def change_user(
         self, by: Caller, org: str, name: str, *, role: Role | None, disabled: bool | None
     ) -> User:
         """Another role, or the right to sign in. What the user held as credentials ends.
 
-        What acts by authority that the user has not any more stops (`Endings.withdraw`).
+        What acts by authority that the user has not any more stops
+        (`SessionEnds.withdraw_authority`).
         """
         now = self._world.now()
 
-        def change(tx: Tx) -> tuple[User, list[str], Publish]:
-            user = found_user(tx, org, name)
+        def change(tx: Tx) -> tuple[User, list[str], PublishChanges]:
+            user = require_user(tx, org, name)
             check_rank(by, user.role)
             changed = replace(
                 user,
@@ -112,12 +115,12 @@ class Users:
             )
             check_rank(by, changed.role)
             people.put_user(tx, changed)
-            _keep_an_owner(tx, org)
-            ended = people.drop_tokens_of(tx, org, name)
-            return changed, ended, self._ends.withdraw(tx, org, name)
+            _require_remaining_owner(tx, org)
+            ended = people.delete_tokens(tx, org, name)
+            return changed, ended, self._ends.withdraw_authority(tx, org, name)
 
         changed, ended, publish = await self._store.write(change)
-        self._ends.tell(ended)
+        self._ends.publish_ended(ended)
         publish()
         return changed
 
@@ -126,37 +129,39 @@ class Users:
 
         `by` None: the user, who has shown the old one.
         """
-        await self._store.read(lambda tx: check_credentials(tx, by, found_user(tx, org, name)))
-        hashed, now = await self._passwords.hash(password), self._world.now()
+        await self._store.read(
+            lambda tx: check_credential_rank(tx, by, require_user(tx, org, name))
+        )
+        hashed, now = await self._passwords.hash_password(password), self._world.now()
 
         def change(tx: Tx) -> list[str]:
-            user = found_user(tx, org, name)
-            check_credentials(tx, by, user)
+            user = require_user(tx, org, name)
+            check_credential_rank(tx, by, user)
             changed_at = max(now, user.changed_at + 1)
             people.put_user(tx, replace(user, password=hashed, changed_at=changed_at))
-            forget(tx, org, name, Purpose.SIGN_IN, Purpose.CONFIRM)
-            return people.drop_tokens_of(tx, org, name)
+            clear_attempts(tx, org, name, Purpose.SIGN_IN, Purpose.CONFIRM)
+            return people.delete_tokens(tx, org, name)
 
-        self._ends.tell(await self._store.write(change))
+        self._ends.publish_ended(await self._store.write(change))
 
-    async def delete(self, by: Caller, org: str, name: str) -> None:
+    async def delete_user(self, by: Caller, org: str, name: str) -> None:
         """Remove the account with its credentials; its name stays in the audit trail."""
         now = self._world.now()
 
-        def change(tx: Tx) -> tuple[list[str], Publish]:
-            check_rank(by, found_user(tx, org, name).role)
-            ended = people.drop_user(tx, org, name, now)
-            _keep_an_owner(tx, org)
-            return ended, self._ends.withdraw(tx, org, name)
+        def change(tx: Tx) -> tuple[list[str], PublishChanges]:
+            check_rank(by, require_user(tx, org, name).role)
+            ended = people.delete_user(tx, org, name, now)
+            _require_remaining_owner(tx, org)
+            return ended, self._ends.withdraw_authority(tx, org, name)
 
         ended, publish = await self._store.write(change)
-        self._ends.tell(ended)
+        self._ends.publish_ended(ended)
         publish()
 
 
-def found_user(tx: Tx, org: str, name: str) -> User:
+def require_user(tx: Tx, org: str, name: str) -> User:
     """The account. Raises `NotFoundError`."""
-    user = people.user(tx, org, name)
+    user = people.get_user(tx, org, name)
     if user is None:
         raise NotFoundError("not_found", "there is no such user")
     return user
@@ -168,7 +173,7 @@ def check_rank(by: Caller | None, role: Role) -> None:
         raise AuthorizationError("role_above_own", "this user is, or would be, above your role")
 
 
-def check_credentials(tx: Tx, by: Caller | None, user: User) -> None:
+def check_credential_rank(tx: Tx, by: Caller | None, user: User) -> None:
     """The same, for who would give the account another credential: it opens wherever that acts.
 
     A home's admin who set the password of a guest of another organization would be that guest.
@@ -177,7 +182,7 @@ def check_credentials(tx: Tx, by: Caller | None, user: User) -> None:
     check_rank(by, user.role)
     if by is None or by.is_platform or by.account == (user.org, user.name):
         return
-    for row in members.memberships_of(tx, user.org, user.name):
+    for row in members.list_memberships(tx, user.org, user.name):
         own = _role_in(tx, by, row.org)
         if own is None or not own.covers(row.role):
             raise AuthorizationError(
@@ -191,10 +196,10 @@ def _role_in(tx: Tx, caller: Caller, org: str) -> Role | None:
     """What the caller's account is in an organization, and not more than the caller is now."""
     home, name = caller.account
     if org == home:
-        account = people.user(tx, home, name)
+        account = people.get_user(tx, home, name)
         role = None if account is None else account.role
     else:
-        member = members.membership(tx, org, home, name)
+        member = members.get_membership(tx, org, home, name)
         role = None if member is None else member.role
     return caller.role if role is not None and role.covers(caller.role) else role
 
@@ -206,18 +211,18 @@ def _end_sessions_without(tx: Tx, org: str) -> list[str]:
     """
     gone = [
         token
-        for token in people.tokens_in(tx, org)
+        for token in people.list_acting_tokens(tx, org)
         if token.kind is not TokenKind.API
         and (
             (token.acting and not token.factor_at)
-            or not factors.is_active(tx, token.org, token.user)
+            or not second_factors.has_active_factor(tx, token.org, token.user)
         )
     ]
     for token in gone:
-        people.drop_token(tx, token.org, token.id)
+        people.delete_token(tx, token.org, token.id)
     return [token.id for token in gone]
 
 
-def _keep_an_owner(tx: Tx, org: str) -> None:
+def _require_remaining_owner(tx: Tx, org: str) -> None:
     if people.count_owners(tx, org) == 0:
         raise ConflictError("last_owner", "an organization keeps at least one owner")

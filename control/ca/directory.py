@@ -20,8 +20,8 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.x509 import Certificate
 
-from control.ca.issuer import Standing
-from control.ca.rollover import Phase, Rollover, finish, start, switch
+from control.ca.issuer import IssuingState
+from control.ca.rollover import Phase, Rollover, finish_rollover, start_rollover, switch_authority
 from control.errors import ConflictError, NotFoundError, UnavailableError
 from protocols import json_text
 from protocols.pki.authority import Authority, Cross, Root, is_cross, same_authority
@@ -36,11 +36,11 @@ from protocols.pki.keys import KeyKind, key_hash, load_curve_key, new_curve_key,
 from protocols.pki.requests import make_authority_request
 from protocols.pki.trust import Trust
 
-DIRECTORY: Final = 0o700
-STATE: Final = "state.json"
-FIRST: Final = "1"
+DIRECTORY_MODE: Final = 0o700
+STATE_FILE: Final = "state.json"
+FIRST_AUTHORITY: Final = "1"
 
-_UNFOLLOWED: Final = (
+_NOT_CROSS_SIGNED: Final = (
     "no agent would follow this root: it was made anew, and that is proof to them only if it is "
     "signed by its own key, with a path length of 1 or more, or none, and the certificate that "
     "they trust has 2 or more, or none; install what is signed with the root's present certificate"
@@ -53,9 +53,9 @@ class CaDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def state(self) -> Rollover:
+    def read_state(self) -> Rollover:
         """Raises `NotFoundError` before `init`, `UnavailableError` for a file that is damaged."""
-        file = self.path / STATE
+        file = self.path / STATE_FILE
         if not file.exists():
             way = f"freehold control ca init --root FOLDER --directory {self.path}"
             raise NotFoundError("ca_missing", f"no authority in {self.path}; make one first: {way}")
@@ -64,48 +64,48 @@ class CaDirectory:
         except (msgspec.DecodeError, PkiError) as error:
             raise UnavailableError("ca_damaged", f"{file} cannot be read") from error
 
-    def request(self, label: str) -> bytes:
+    def create_request(self, label: str) -> bytes:
         """Make the intermediate's key and the request for it, in PEM; the same when it is there.
 
         Raises `PkiKeyError` when a file cannot be written.
         """
-        return self._request(self._active(), label)
+        return self._request(self._active_id(), label)
 
-    def install(self, intermediate: bytes, root: bytes) -> None:
+    def install_intermediate(self, intermediate: bytes, root: bytes) -> None:
         """Take what a root signed, in PEM. The first authority is active from then on.
 
         Raises `PkiError` when they do not fit the key or the profile, `ConflictError` for another
         root than the one that is active, or that one made anew in a way that no agent follows
         (`Trust.follow`). Nothing is written then.
         """
-        active = self._active()
-        self._check_present(active, first(root))
+        active = self._active_id()
+        self._check_present(active, first_certificate(root))
         self._install(active, intermediate, root)
 
-    def renew(self, root: Root, now: int) -> None:
+    def renew_intermediate(self, root: Root, now: int) -> None:
         """Have the active intermediate certified for another year. Raises as `install`."""
-        active = self._active()
+        active = self._active_id()
         self._check_present(active, root.certificate)
         self._sign(active, root, "", now)
 
-    def init(self, root_folder: Path, label: str, now: int) -> Authority:
+    def create_authority(self, root_folder: Path, label: str, now: int) -> Authority:
         """Make a root in `root_folder` (to be taken away) and an intermediate here.
 
         Raises `ConflictError` when there is an authority here, `PkiKeyError` for files.
         """
-        if (self.path / STATE).exists():
+        if (self.path / STATE_FILE).exists():
             raise ConflictError("ca_exists", f"{self.path} has an authority; see rollover")
         root = make_root(root_folder, label, now)
-        self._sign(FIRST, root, label, now)
-        return self.authority(FIRST)
+        self._sign(FIRST_AUTHORITY, root, label, now)
+        return self.load_authority(FIRST_AUTHORITY)
 
     def rollover_start(self, old: Root, new_folder: Path, label: str, now: int) -> Rollover:
         """Make the next root in `new_folder`, certified by the old one, and announce it.
 
         Raises `ConflictError` during a rollover, and when `old` is not the root that is active.
         """
-        incoming, announced = self._incoming(now)
-        if old.certificate != self.authority(self.state().active).root:
+        incoming, announced = self._announce_next(now)
+        if old.certificate != self.load_authority(self.read_state().active).root:
             raise ConflictError(
                 "root_mismatch", "this is not the root that is active: `control ca show` names it"
             )
@@ -120,7 +120,7 @@ class CaDirectory:
 
         The same when it was asked for already. Raises `ConflictError` during a rollover.
         """
-        return self._request(self._incoming(0)[0], label)
+        return self._request(self._announce_next(0)[0], label)
 
     def rollover_adopt(
         self, intermediate: bytes, root: bytes, cross: bytes | Root, now: int
@@ -132,10 +132,10 @@ class CaDirectory:
         accept what the next authority issues. Raises `ConflictError` during a rollover,
         `NotFoundError` before `rollover_request`, `PkiError` for what does not fit.
         """
-        incoming, announced = self._incoming(now)
+        incoming, announced = self._announce_next(now)
         if not (self._folder(incoming) / "intermediate.key").exists():
             raise NotFoundError("no_request", "make the request first; this is for no key of ours")
-        present, own = self.authority(self.state().active).root, first(root)
+        present, own = self.load_authority(self.read_state().active).root, first_certificate(root)
         if isinstance(cross, Root):
             if cross.certificate != present:
                 raise ConflictError(
@@ -144,57 +144,61 @@ class CaDirectory:
                 )
             crossed = cross_sign(cross, own, now)
         else:
-            crossed = first(cross)
+            crossed = first_certificate(cross)
         key = load_curve_key(self._folder(incoming) / "intermediate.key", KeyKind.AUTHORITY)
-        check_succession(Authority.of(key, first(intermediate), own, Cross(crossed, present)), now)
+        check_succession(
+            Authority.of(key, first_certificate(intermediate), own, Cross(crossed, present)), now
+        )
         self._install(incoming, intermediate, root)
         leads = pem([crossed, present])
         write(self._folder(incoming) / "cross.pem", leads, PUBLIC, replace=True)
         return self._save(announced)
 
-    def _incoming(self, now: int) -> tuple[str, Rollover]:
+    def _announce_next(self, now: int) -> tuple[str, Rollover]:
         """The next authority's id, and the state that announces it."""
-        state = self.state()
+        state = self.read_state()
         incoming = str(int(state.active) + 1)
-        return incoming, start(state, incoming, now)
+        return incoming, start_rollover(state, incoming, now)
 
     def rollover_switch(self, now: int, *, force: bool = False) -> Rollover:
-        """Issue from the next authority (`rollover.switch`)."""
-        return self._save(switch(self.state(), now, force=force))
+        """Issue from the next authority (`rollover.switch_authority`)."""
+        return self._save(switch_authority(self.read_state(), now, force=force))
 
     def rollover_finish(self, now: int, *, force: bool = False) -> Rollover:
-        """Trust the old root no more (`rollover.finish`).
+        """Trust the old root no more (`rollover.finish_rollover`).
 
         Agents that were away and trust only the old root are still led to the new one, unless
         `force` says that the old root is not to be believed.
         """
-        state = self.state()
-        finished = finish(state, now, force=force)
+        state = self.read_state()
+        finished = finish_rollover(state, now, force=force)
         if force:
             (self._folder(state.active) / "cross.pem").unlink(missing_ok=True)
             sync_directory(self._folder(state.active))
         return self._save(finished)
 
-    def standing(self) -> Standing:
+    def issuing_state(self) -> IssuingState:
         """What to issue with and whom to trust now. Raises as `state`, and `PkiError`."""
-        state = self.state()
-        active = self.authority(state.active)
+        state = self.read_state()
+        active = self.load_authority(state.active)
         if not state.other:
-            return Standing(active, Trust.of([active.root]), (), active.cross)
-        other = self.authority(state.other)
+            return IssuingState(active, Trust.of([active.root]), (), active.cross)
+        other = self.load_authority(state.other)
         newer = active if state.phase is Phase.SWITCHED else other
         trust = Trust.of([active.root, other.root])
-        return Standing(active, trust, (other.certificate,), newer.cross)
+        return IssuingState(active, trust, (other.certificate,), newer.cross)
 
-    def authority(self, authority_id: str) -> Authority:
+    def load_authority(self, authority_id: str) -> Authority:
         """One of them. Raises `PkiError` for files that are missing or do not fit."""
         cross_file = self._folder(authority_id) / "cross.pem"
         cross = Cross(*parse_pem(read(cross_file))) if cross_file.exists() else None
-        return Authority.of(*self._parts(authority_id), cross)
+        return Authority.of(*self._load_parts(authority_id), cross)
 
-    def server(self, hosts: Sequence[Host], now: int, name: str = "server") -> Identity:
+    def issue_server_certificate(
+        self, hosts: Sequence[Host], now: int, name: str = "server"
+    ) -> Identity:
         """A new key and certificate for the listener, in files of this name. Raises `PkiError`."""
-        authority = self.standing().authority
+        authority = self.issuing_state().authority
         key = new_curve_key(KeyKind.LEAF)
         leaf = issue_server(authority, hosts, key.public_key(), now)
         identity = Identity(self.path / f"{name}.pem", self.path / f"{name}.key")
@@ -221,17 +225,17 @@ class CaDirectory:
     def _install(self, authority_id: str, intermediate: bytes, root: bytes) -> None:
         folder = self._folder(authority_id)
         key = load_curve_key(folder / "intermediate.key", KeyKind.AUTHORITY)
-        signed, above = first(intermediate), first(root)
+        signed, above = first_certificate(intermediate), first_certificate(root)
         Authority.of(key, signed, above)
         write(folder / "root.pem", pem([above]), PUBLIC, replace=True)
         write(folder / "intermediate.pem", pem([signed]), PUBLIC, replace=True)
-        if not (self.path / STATE).exists():
+        if not (self.path / STATE_FILE).exists():
             self._save(Rollover(phase=Phase.STEADY, active=authority_id))
 
     def _check_present(self, active: str, root: Certificate) -> None:
-        if not (self.path / STATE).exists():
+        if not (self.path / STATE_FILE).exists():
             return
-        present = first(read(self.path / active / "root.pem"))
+        present = first_certificate(read(self.path / active / "root.pem"))
         if not same_authority(root, present):
             raise ConflictError(
                 "root_mismatch",
@@ -240,25 +244,29 @@ class CaDirectory:
                 "your own, lead them to another",
             )
         if root != present and not is_cross(root, root, present):
-            raise ConflictError("root_unfollowed", _UNFOLLOWED)
+            raise ConflictError("root_unfollowed", _NOT_CROSS_SIGNED)
 
-    def _parts(self, authority_id: str) -> tuple[EllipticCurvePrivateKey, Certificate, Certificate]:
+    def _load_parts(
+        self, authority_id: str
+    ) -> tuple[EllipticCurvePrivateKey, Certificate, Certificate]:
         folder = self.path / authority_id
         key = load_curve_key(folder / "intermediate.key", KeyKind.AUTHORITY)
-        signed, root = (first(read(folder / name)) for name in ("intermediate.pem", "root.pem"))
+        signed, root = (
+            first_certificate(read(folder / name)) for name in ("intermediate.pem", "root.pem")
+        )
         return key, signed, root
 
-    def _active(self) -> str:
-        return self.state().active if (self.path / STATE).exists() else FIRST
+    def _active_id(self) -> str:
+        return self.read_state().active if (self.path / STATE_FILE).exists() else FIRST_AUTHORITY
 
     def _folder(self, authority_id: str) -> Path:
         folder = self.path / authority_id
-        make_folder(self.path)
-        make_folder(folder)
+        make_private_folder(self.path)
+        make_private_folder(folder)
         return folder
 
     def _save(self, state: Rollover) -> Rollover:
-        write(self.path / STATE, msgspec.json.encode(state), SECRET, replace=True)
+        write(self.path / STATE_FILE, msgspec.json.encode(state), SECRET, replace=True)
         return state
 
 
@@ -284,7 +292,7 @@ def make_root(folder: Path, label: str, now: int) -> Root:
 
     Raises `PkiKeyError` when there is one already: a root's key is never replaced.
     """
-    make_folder(folder)
+    make_private_folder(folder)
     key = new_curve_key(KeyKind.AUTHORITY)
     store_key(folder / "root.key", key)
     # The name tells roots apart: a verifier looks for an issuer by its name.
@@ -296,25 +304,25 @@ def make_root(folder: Path, label: str, now: int) -> Root:
 def load_root(folder: Path) -> Root:
     """The root that `make_root` left in a folder. Raises `PkiError`."""
     key = load_curve_key(folder / "root.key", KeyKind.AUTHORITY)
-    certificate = first(read(folder / "root.pem"))
+    certificate = first_certificate(read(folder / "root.pem"))
     if key_hash(key.public_key()) != key_hash(public_key(certificate)):  # not secret: public
         raise ConflictError("root_mismatch", f"key and certificate in {folder} are two roots'")
     return Root(key, certificate)
 
 
-def make_folder(folder: Path) -> None:
+def make_private_folder(folder: Path) -> None:
     """A folder of mode 0700, whatever the umask. Raises `PkiKeyError`."""
     if folder.is_dir():
         return
     try:
-        folder.mkdir(mode=DIRECTORY, parents=True)
-        folder.chmod(DIRECTORY)
+        folder.mkdir(mode=DIRECTORY_MODE, parents=True)
+        folder.chmod(DIRECTORY_MODE)
     except OSError as error:
         raise PkiKeyError(f"cannot make {folder}: {error.strerror}") from error
     sync_directory(folder.parent)
 
 
-def first(data: bytes) -> Certificate:
+def first_certificate(data: bytes) -> Certificate:
     """The first certificate of a PEM file: its subject; others are its issuers."""
     found = parse_pem(data)
     if not found:

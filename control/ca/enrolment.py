@@ -11,10 +11,17 @@ from msgspec.structs import replace
 
 from actors.slewed_clock import is_early
 from actors.world import World
-from control.ca.issuer import Asker, Entry, Issuer, asker_of
-from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx, Token
-from control.ca.revocation import OnEnd, entered
-from control.crypto import digest_of, mint
+from control.ca.issuer import CertificateRequester, EnrolmentResult, Issuer, verify_request
+from control.ca.revocation import AgentEndedHandler, complete_enrolment
+from control.ca.store import (
+    AgentState,
+    CaStore,
+    CaTransaction,
+    EnrolledAgent,
+    EnrolmentToken,
+    IssuedCertificate,
+)
+from control.crypto import new_bearer_secret, secret_digest
 from control.errors import (
     AuthenticationError,
     ConflictError,
@@ -28,18 +35,19 @@ from protocols.pki.names import AgentName
 from protocols.pki.proof import check_bind
 
 PREFIX: Final = "fhe"
-LIFE: Final = 600 * 1_000_000_000
+TOKEN_LIFETIME: Final = 600 * 1_000_000_000
 MAX_TOKENS: Final = 1_000
-"""Tokens of one organization, used and expired ones among them until `tidy` removes them."""
+"""Tokens of one organization, used and expired ones among them until `delete_expired` removes
+them."""
 
 _REFUSED: Final = "the token is unknown, used or expired; ask for a new one"
 
 
-class NewToken(NamedTuple):
+class IssuedEnrolmentToken(NamedTuple):
     """A token as it is shown, once."""
 
     text: str
-    record: Token
+    record: EnrolmentToken
     pin: str
     """Of the authority that the agent must find at the other end."""
 
@@ -50,36 +58,38 @@ class NewToken(NamedTuple):
 class Enrolment:
     """Makes tokens and takes them."""
 
-    def __init__(self, ledger: Ledger, issuer: Issuer, on_end: OnEnd, world: World) -> None:
+    def __init__(
+        self, store: CaStore, issuer: Issuer, on_ended: AgentEndedHandler, world: World
+    ) -> None:
         """`on_end` is told of each agent that was replaced."""
-        self._ledger = ledger
+        self._ledger = store
         self._issuer = issuer
-        self._on_end = on_end
+        self._on_end = on_ended
         self._world = world
 
-    async def create(
+    async def create_token(
         self, org: str, vault: str, created_by: str, *, replace_agent: bool = False
-    ) -> NewToken:
+    ) -> IssuedEnrolmentToken:
         """A token for this name, good for 600 s.
 
         Raises `ValidationError` for a name that is none, `NotFoundError` where there is no such
         organization, `ConflictError` when the agent exists and may not be replaced,
         `RateLimitError` when the organization has too many tokens.
         """
-        now, text = self._world.wall(), mint(PREFIX)
-        token = Token(
+        now, text = self._world.wall(), new_bearer_secret(PREFIX)
+        token = EnrolmentToken(
             id=self._world.new_id(),
-            hash=digest_of(text),
-            name=name_of(org, vault),
+            hash=secret_digest(text),
+            name=agent_name(org, vault),
             replace=replace_agent,
             created_by=created_by,
             created_at=now,
-            expires_at=now + LIFE,
+            expires_at=now + TOKEN_LIFETIME,
         )
 
-        def step(tx: LedgerTx) -> None:
+        def step(tx: CaTransaction) -> None:
             check_organization(tx, org)
-            check_place(tx.agent(token.name), replace_agent=replace_agent)
+            check_name_free(tx.agent(token.name), replace_agent=replace_agent)
             if len(tx.tokens(org, MAX_TOKENS)) >= MAX_TOKENS:
                 raise RateLimitError(
                     "too_many_tokens", "the organization has too many tokens", retry_after=600
@@ -87,55 +97,59 @@ class Enrolment:
             tx.put_token(token)
 
         await self._ledger.transact(step)
-        return NewToken(text, token, self._issuer.pin)
+        return IssuedEnrolmentToken(text, token, self._issuer.pin)
 
-    async def list(self, org: str) -> Sequence[Token]:
+    async def list_tokens(self, org: str) -> Sequence[EnrolmentToken]:
         """The organization's tokens, newest first."""
         return await self._ledger.transact(lambda tx: tx.tokens(org, MAX_TOKENS))
 
-    async def withdraw(self, org: str, token_id: str) -> None:
+    async def withdraw_token(self, org: str, token_id: str) -> None:
         """Make a token worthless. Raises `NotFoundError`."""
-        if not await self._ledger.transact(lambda tx: tx.drop_token(org, token_id)):
+        if not await self._ledger.transact(lambda tx: tx.delete_token(org, token_id)):
             raise NotFoundError("not_found", "there is no such token")
 
-    async def named(self, text: str) -> AgentName | None:
+    async def token_subject(self, text: str) -> AgentName | None:
         """Whom a token is for, whether it counts (still) or not; None: it is none of ours."""
-        token_hash = digest_of(text)
+        token_hash = secret_digest(text)
         token = await self._ledger.transact(lambda tx: tx.token(token_hash))
         return None if token is None else token.name
 
-    async def enrol(self, request: EnrolRequest) -> Grant:
+    async def enrol_agent(self, request: EnrolRequest) -> Grant:
         """Let the agent in that the token names.
 
         Raises `ValidationError` for a faulty request, `AuthenticationError` for a token that does
         not count (which of the reasons is not told), `ConflictError` when its agent exists and may
         not be replaced or when the key has had a certificate.
         """
-        asker = asker_of(request.csr)
+        asker = verify_request(request.csr)
         check_binding(request.link_key, request.csr, request.proof)
-        token_hash, now = digest_of(request.token), self._world.wall()
+        token_hash, now = secret_digest(request.token), self._world.wall()
 
-        def step(tx: LedgerTx) -> Entry:
+        def step(tx: CaTransaction) -> EnrolmentResult:
             token = tx.token(token_hash)
             if token is None:
                 raise AuthenticationError("token_refused", _REFUSED)
             if token.used_at is not None:
-                return Entry(_again(tx, token, asker, request.link_key, now), replaced=False)
+                return EnrolmentResult(
+                    _repeat_grant(tx, token, asker, request.link_key, now), replaced=False
+                )
             if token.expires_at <= now or is_early(token.created_at, now):
                 raise AuthenticationError("token_refused", _REFUSED)
-            check_place(tx.agent(token.name), replace_agent=token.replace)
+            check_name_free(tx.agent(token.name), replace_agent=token.replace)
             entry = self._issuer.enrol(tx, token.name, asker, request.link_key, now)
             tx.put_token(replace(token, used_at=now, used_by=asker.hash))
             return entry
 
-        return self._issuer.grant(entered(await self._ledger.transact(step), self._on_end))
+        return self._issuer.grant_for(
+            complete_enrolment(await self._ledger.transact(step), self._on_end)
+        )
 
-    async def tidy(self, before: int) -> int:
-        """Remove what expired before the instant (`LedgerTx.forget`); returns how many rows."""
-        return await self._ledger.transact(lambda tx: tx.forget(before))
+    async def delete_expired(self, before: int) -> int:
+        """Remove what expired before the instant (`CaTransaction`); returns how many rows."""
+        return await self._ledger.transact(lambda tx: tx.delete_expired(before))
 
 
-def name_of(org: str, vault: str) -> AgentName:
+def agent_name(org: str, vault: str) -> AgentName:
     """The name. Raises `ValidationError`."""
     try:
         return AgentName.of(org, vault)
@@ -143,13 +157,13 @@ def name_of(org: str, vault: str) -> AgentName:
         raise ValidationError(error.code, str(error), field="name") from None
 
 
-def check_organization(tx: LedgerTx, org: str) -> None:
+def check_organization(tx: CaTransaction, org: str) -> None:
     """Return if there is this organization. Raises `NotFoundError`."""
     if not tx.has_organization(org):
         raise NotFoundError("not_found", "there is no such organization")
 
 
-def check_place(agent: Agent | None, *, replace_agent: bool) -> None:
+def check_name_free(agent: EnrolledAgent | None, *, replace_agent: bool) -> None:
     """Return if a new agent may have this name. Raises `ConflictError`."""
     if agent is None:
         return
@@ -167,19 +181,21 @@ def check_binding(link_key: bytes, csr: bytes, proof: bytes) -> None:
         raise ValidationError(error.code, str(error), field="proof") from None
 
 
-def _again(tx: LedgerTx, token: Token, asker: Asker, link_key: bytes, now: int) -> Issued:
+def _repeat_grant(
+    tx: CaTransaction, token: EnrolmentToken, asker: CertificateRequester, link_key: bytes, now: int
+) -> IssuedCertificate:
     """The answer to a token that was used: the same one to who used it, as long as it counts."""
     issued, agent = tx.certificate_of(asker.hash), tx.agent(token.name)
     same = token.used_by == asker.hash  # not secret: a public key
     same = same and issued is not None and agent is not None
     if not same or issued is None or agent is None or agent.link_key != link_key:
         raise AuthenticationError("token_refused", _REFUSED)
-    if not counts(agent, issued, now) or issued.generation != agent.generation:
+    if not is_certificate_valid(agent, issued, now) or issued.generation != agent.generation:
         raise AuthenticationError("token_refused", _REFUSED)
     return issued
 
 
-def counts(agent: Agent, issued: Issued, now: int) -> bool:
+def is_certificate_valid(agent: EnrolledAgent, issued: IssuedCertificate, now: int) -> bool:
     """Whether the certificate lets the agent in."""
     valid = issued.revoked_at is None and now <= issued.not_after
     return valid and agent.state is AgentState.ACTIVE and issued.name == agent.name

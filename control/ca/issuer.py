@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.x509 import Certificate
 from msgspec.structs import replace
 
-from control.ca.ledger import Agent, AgentState, Issued, LedgerTx
-from control.ca.past import Past
+from control.ca.clock_guard import ClockGuard
+from control.ca.store import AgentState, CaTransaction, EnrolledAgent, IssuedCertificate
 from control.errors import ConflictError, UnavailableError, ValidationError
 from protocols.pki.authority import Authority, Cross
 from protocols.pki.certificates import der, key_identifier, serial_of, validity
@@ -25,31 +25,31 @@ from protocols.pki.pin import pin_of
 from protocols.pki.requests import check_request
 from protocols.pki.trust import Trust
 
-Follow: TypeAlias = Callable[[LedgerTx, Agent], None]
+AgentObserver: TypeAlias = Callable[[CaTransaction, EnrolledAgent], None]
 """Told in the same transaction of each agent that enrols or whose state changes."""
 
 
-class Asker(NamedTuple):
+class CertificateRequester(NamedTuple):
     """Who asks: a key that was proven by its request."""
 
     public: EllipticCurvePublicKey
     hash: bytes
 
 
-class Entry(NamedTuple):
+class EnrolmentResult(NamedTuple):
     """A certificate by which an agent comes in."""
 
-    issued: Issued
+    issued: IssuedCertificate
     replaced: bool
     """Whether another one had the name until now: its connection is to end."""
 
 
-class Standing(NamedTuple):
+class IssuingState(NamedTuple):
     """What certificates are issued with: replaced as a whole in a rollover."""
 
     authority: Authority
     trust: Trust
-    elders: tuple[Certificate, ...] = ()
+    previous: tuple[Certificate, ...] = ()
     """Other intermediates whose certificates still count."""
     cross: Cross | None = None
     """How who trusts only the root before comes to trust the newest."""
@@ -62,40 +62,49 @@ class ControlKeys(NamedTuple):
     policy: bytes
 
 
-def nobody(_tx: LedgerTx, _agent: Agent) -> None:
-    """A `Follow` that does nothing."""
+def no_observer(_tx: CaTransaction, _agent: EnrolledAgent) -> None:
+    """A `AgentObserver` that does nothing."""
 
 
 class Issuer:
     """The intermediate at work."""
 
     def __init__(
-        self, standing: Standing, keys: ControlKeys, past: Past, follow: Follow = nobody
+        self,
+        issuing_state: IssuingState,
+        keys: ControlKeys,
+        clock_guard: ClockGuard,
+        observer: AgentObserver = no_observer,
     ) -> None:
-        self.standing = standing
-        self.past = past
+        self.issuing_state = issuing_state
+        self.clock_guard = clock_guard
         self._keys = keys
-        self._follow = follow
+        self._follow = observer
 
     @property
     def pin(self) -> str:
         """Of the root that the control plane's servers lead to: what an agent must find."""
-        return pin_of(self.standing.authority.root)
+        return pin_of(self.issuing_state.authority.root)
 
     def enrol(
-        self, tx: LedgerTx, name: AgentName, asker: Asker, link_key: bytes, now: int
-    ) -> Entry:
+        self,
+        tx: CaTransaction,
+        name: AgentName,
+        requester: CertificateRequester,
+        link_key: bytes,
+        now: int,
+    ) -> EnrolmentResult:
         """Record an agent that starts anew: whatever certificates its name had are revoked.
 
         An agent that was locked counts again. Raises as `renew`.
         """
         before = tx.agent(name)
-        issued = self._issue(tx, name, asker, (before.generation if before else 0) + 1, now)
+        issued = self._issue(tx, name, requester, (before.generation if before else 0) + 1, now)
         for old in tx.certificates(name, now):
             if old.revoked_at is None:
                 tx.put_certificate(replace(old, revoked_at=now))
         tx.put_certificate(issued)
-        agent = Agent(
+        agent = EnrolledAgent(
             name=name,
             state=AgentState.ACTIVE,
             generation=issued.generation,
@@ -106,59 +115,72 @@ class Issuer:
         )
         tx.put_agent(agent)
         self._follow(tx, agent)
-        return Entry(issued, before is not None)
+        return EnrolmentResult(issued, before is not None)
 
     def renew(
-        self, tx: LedgerTx, agent: Agent, asker: Asker, now: int, *, confirmed: int
-    ) -> Issued:
+        self,
+        tx: CaTransaction,
+        agent: EnrolledAgent,
+        requester: CertificateRequester,
+        now: int,
+        *,
+        confirmed: int,
+    ) -> IssuedCertificate:
         """Record the agent's next certificate; the one that it asks by is confirmed by that.
 
         Raises `ConflictError` when the key has been certified before, `UnavailableError` when the
         authority has expired or the clock is behind.
         """
-        issued = self._issue(tx, agent.name, asker, agent.generation + 1, now)
+        issued = self._issue(tx, agent.name, requester, agent.generation + 1, now)
         tx.put_certificate(issued)
         tx.put_agent(
             replace(agent, generation=issued.generation, confirmed=confirmed, changed_at=now)
         )
         return issued
 
-    def end(self, tx: LedgerTx, agent: Agent, state: AgentState, reason: str, now: int) -> Agent:
+    def deactivate(
+        self, tx: CaTransaction, agent: EnrolledAgent, state: AgentState, reason: str, now: int
+    ) -> EnrolledAgent:
         """The agent no longer counts: it is `state`, and all its certificates are revoked."""
-        ended = end(tx, agent, state, reason, now=now)
+        ended = deactivate_agent(tx, agent, state, reason, now=now)
         self._follow(tx, ended)
         return ended
 
-    def grant(self, issued: Issued) -> Grant:
+    def grant_for(self, issued: IssuedCertificate) -> Grant:
         """The answer that hands a certificate out.
 
         Raises `ConflictError` for one of an authority that is gone (a rollover has ended).
         """
-        cross = self.standing.cross
+        cross = self.issuing_state.cross
         return Grant(
             org=issued.name.org,
             vault=issued.name.vault,
             generation=issued.generation,
             chain=[issued.der, der(self._signer(issued))],
-            roots=self.standing.trust.to_der(),
+            roots=self.issuing_state.trust.to_der(),
             cross=None if cross is None else der(cross.certificate),
             link_key=self._keys.link,
             policy_key=self._keys.policy,
         )
 
     def _issue(
-        self, tx: LedgerTx, name: AgentName, asker: Asker, generation: int, now: int
-    ) -> Issued:
-        self.past.check(tx, name)
+        self,
+        tx: CaTransaction,
+        name: AgentName,
+        asker: CertificateRequester,
+        generation: int,
+        now: int,
+    ) -> IssuedCertificate:
+        self.clock_guard.check_clock(tx, name)
         if tx.certificate_of(asker.hash) is not None:
             raise ConflictError("key_used", "this key has had a certificate; make a new key")
-        authority = self.standing.authority
+        authority = self.issuing_state.authority
         try:
             leaf = issue_agent(authority, name, asker.public, now)
         except AuthorityError as error:
             raise UnavailableError("authority_expired", str(error)) from None
         begin, end = validity(leaf)
-        return Issued(
+        return IssuedCertificate(
             serial=serial_of(leaf),
             key=asker.hash,
             name=name,
@@ -169,15 +191,17 @@ class Issuer:
             not_after=end,
         )
 
-    def _signer(self, issued: Issued) -> Certificate:
-        authority, elders = self.standing.authority, self.standing.elders
+    def _signer(self, issued: IssuedCertificate) -> Certificate:
+        authority, elders = self.issuing_state.authority, self.issuing_state.previous
         for candidate in (authority.certificate, *elders):
             if key_identifier(candidate) == issued.issuer:
                 return candidate
         raise ConflictError("authority_gone", "its authority is no longer in use; make a new key")
 
 
-def end(tx: LedgerTx, agent: Agent, state: AgentState, reason: str, *, now: int) -> Agent:
+def deactivate_agent(
+    tx: CaTransaction, agent: EnrolledAgent, state: AgentState, reason: str, *, now: int
+) -> EnrolledAgent:
     """The agent as it is once it no longer counts, its certificates revoked."""
     for issued in tx.certificates(agent.name, now):
         if issued.revoked_at is None:
@@ -187,10 +211,10 @@ def end(tx: LedgerTx, agent: Agent, state: AgentState, reason: str, *, now: int)
     return ended
 
 
-def asker_of(csr: bytes) -> Asker:
+def verify_request(csr: bytes) -> CertificateRequester:
     """Who asks. Raises `ValidationError` for a request that `check_request` refuses."""
     try:
         public = check_request(csr)
     except RequestError as error:
         raise ValidationError(error.code, str(error), field="csr") from None
-    return Asker(public, key_hash(public))
+    return CertificateRequester(public, key_hash(public))

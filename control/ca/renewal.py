@@ -9,10 +9,10 @@ When to renew is the agent's to decide (`due`), so a fleet does not come all at 
 from typing import Final
 
 from actors.world import World
-from control.ca.enrolment import name_of
-from control.ca.issuer import Asker, Issuer, asker_of
-from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx
-from control.ca.revocation import Locked, Revocation, presented
+from control.ca.enrolment import agent_name
+from control.ca.issuer import CertificateRequester, Issuer, verify_request
+from control.ca.revocation import Revocation, StolenCertificateLock, verify_presented
+from control.ca.store import AgentState, CaStore, CaTransaction, EnrolledAgent, IssuedCertificate
 from control.errors import AuthenticationError, ConflictError, RateLimitError
 from protocols.instant import SECOND
 from protocols.pki.chain import Agent as Peer
@@ -21,9 +21,9 @@ from protocols.pki.messages import Grant, RejoinRequest, RenewRequest
 from protocols.pki.profile import DAY
 from protocols.pki.proof import check_held, check_rejoin
 
-GRACE: Final = 90 * DAY
+REJOIN_GRACE: Final = 90 * DAY
 """What an agent may be away for; `link.return_within`."""
-PACE: Final = 60 * SECOND
+MIN_RENEWAL_INTERVAL: Final = 60 * SECOND
 """From one renewal to the next. An agent rests for five times as long by itself."""
 _UNKNOWN: Final = "not an agent that may come back; a person must enrol it"
 
@@ -33,14 +33,14 @@ class Renewal:
 
     def __init__(
         self,
-        ledger: Ledger,
+        store: CaStore,
         issuer: Issuer,
         revocation: Revocation,
         world: World,
-        grace: int = GRACE,
+        grace: int = REJOIN_GRACE,
     ) -> None:
         """`grace`: nanoseconds after its end for which a certificate can bring its agent back."""
-        self._ledger = ledger
+        self._ledger = store
         self._issuer = issuer
         self._revocation = revocation
         self._world = world
@@ -54,14 +54,14 @@ class Renewal:
         that does not count (a stolen one locks the agent), `ConflictError` for a key that has had
         another certificate, `RateLimitError` for one that comes right after the last renewal.
         """
-        asker, now = asker_of(request.csr), self._world.wall()
+        asker, now = verify_request(request.csr), self._world.wall()
 
-        def step(tx: LedgerTx) -> Issued | Locked:
-            agent, issued = presented(tx, peer, now)
+        def step(tx: CaTransaction) -> IssuedCertificate | StolenCertificateLock:
+            agent, issued = verify_presented(tx, peer, now)
             return self._next(tx, agent, issued, asker, now)
 
         outcome = await self._ledger.transact(step)
-        return self._issuer.grant(self._revocation.unlocked(outcome))
+        return self._issuer.grant_for(self._revocation.raise_if_locked(outcome))
 
     async def rejoin(self, request: RejoinRequest) -> Grant:
         """A certificate for an agent whose last has expired, proven by its link key and that one's.
@@ -71,12 +71,12 @@ class Renewal:
         unknown agent and one that was away for too long alike; `UnavailableError` where only the
         two clocks can tell a lost answer from a theft, and differ.
         """
-        asker, now = asker_of(request.csr), self._world.wall()
-        name = name_of(request.org, request.vault)
+        asker, now = verify_request(request.csr), self._world.wall()
+        name = agent_name(request.org, request.vault)
 
-        def step(tx: LedgerTx) -> Issued | Locked:
+        def step(tx: CaTransaction) -> IssuedCertificate | StolenCertificateLock:
             agent, issued = tx.agent(name), tx.certificate(request.serial)
-            if agent is None or issued is None or not _proves(agent, issued, request):
+            if agent is None or issued is None or not _is_proven(agent, issued, request):
                 raise AuthenticationError("rejoin_refused", _UNKNOWN)
             if issued.revoked_at is not None or agent.state is not AgentState.ACTIVE:
                 raise AuthenticationError("rejoin_refused", _UNKNOWN)
@@ -85,31 +85,35 @@ class Renewal:
             return self._next(tx, agent, issued, asker, now, returning=True)
 
         outcome = await self._ledger.transact(step)
-        return self._issuer.grant(self._revocation.unlocked(outcome))
+        return self._issuer.grant_for(self._revocation.raise_if_locked(outcome))
 
     def _next(
         self,
-        tx: LedgerTx,
-        agent: Agent,
-        shown: Issued,
-        asker: Asker,
+        tx: CaTransaction,
+        agent: EnrolledAgent,
+        shown: IssuedCertificate,
+        asker: CertificateRequester,
         now: int,
         *,
         returning: bool = False,
-    ) -> Issued | Locked:
+    ) -> IssuedCertificate | StolenCertificateLock:
         known = tx.certificate_of(asker.hash)
         if known is not None:
-            return _again(agent, known, now)
-        self._issuer.past.check(tx, agent.name)  # before anybody is locked by a wrong clock
+            return _repeat_grant(agent, known, now)
+        self._issuer.clock_guard.check_clock(
+            tx, agent.name
+        )  # before anybody is locked by a wrong clock
         if not _may_follow(tx, agent, shown, now):
             if returning and now <= shown.not_after:
-                raise self._issuer.past.doubted(agent.name)
-            return self._revocation.lock(tx, agent, now)
-        _check_pace(agent, now)
+                raise self._issuer.clock_guard.clock_disagreement(agent.name)
+            return self._revocation.lock_in_transaction(tx, agent, now)
+        _check_interval(agent, now)
         return self._issuer.renew(tx, agent, asker, now, confirmed=shown.generation)
 
 
-def _may_follow(tx: LedgerTx, agent: Agent, shown: Issued, now: int) -> bool:
+def _may_follow(
+    tx: CaTransaction, agent: EnrolledAgent, shown: IssuedCertificate, now: int
+) -> bool:
     """Whether the agent's next certificate can follow on the one that it shows.
 
     On its newest always. On the newest that it was seen with, when those after it were never used
@@ -122,14 +126,14 @@ def _may_follow(tx: LedgerTx, agent: Agent, shown: Issued, now: int) -> bool:
     return shown.not_after < now and shown.generation == agent.confirmed and not usable
 
 
-def _check_pace(agent: Agent, now: int) -> None:
+def _check_interval(agent: EnrolledAgent, now: int) -> None:
     """Each renewal costs a signature and rows that are kept for years. Raises `RateLimitError`.
 
     Who has just enrolled may renew: a person let him in. Nobody waits for a clock that was ahead.
     """
     since = now - agent.changed_at
-    if agent.changed_at != agent.enrolled_at and 0 <= since < PACE:
-        left = -(-(PACE - since) // SECOND)
+    if agent.changed_at != agent.enrolled_at and 0 <= since < MIN_RENEWAL_INTERVAL:
+        left = -(-(MIN_RENEWAL_INTERVAL - since) // SECOND)
         raise RateLimitError(
             "renewed_just_now",
             f"this agent's certificate was renewed just now; ask again in {left} s",
@@ -137,7 +141,7 @@ def _check_pace(agent: Agent, now: int) -> None:
         )
 
 
-def _again(agent: Agent, known: Issued, now: int) -> Issued:
+def _repeat_grant(agent: EnrolledAgent, known: IssuedCertificate, now: int) -> IssuedCertificate:
     """The certificate that this key has, when it is the agent's newest and still counts."""
     newest = known.name == agent.name and known.generation == agent.generation
     if not newest or known.revoked_at is not None or known.not_after < now:
@@ -145,7 +149,7 @@ def _again(agent: Agent, known: Issued, now: int) -> Issued:
     return known
 
 
-def _proves(agent: Agent, issued: Issued, request: RejoinRequest) -> bool:
+def _is_proven(agent: EnrolledAgent, issued: IssuedCertificate, request: RejoinRequest) -> bool:
     asked = agent.name, request.serial, request.csr
     try:
         check_rejoin(agent.link_key, *asked, request.proof)

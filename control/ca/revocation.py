@@ -14,8 +14,8 @@ from typing import Final, NamedTuple, NoReturn, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from actors.world import World
-from control.ca.issuer import Entry, Issuer
-from control.ca.ledger import Agent, AgentState, Issued, Ledger, LedgerTx
+from control.ca.issuer import EnrolmentResult, Issuer
+from control.ca.store import AgentState, CaStore, CaTransaction, EnrolledAgent, IssuedCertificate
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.conditions import AGENT_LOCKED
 from control.model.records import Alert, Severity
@@ -24,7 +24,7 @@ from protocols.pki.names import AgentName
 
 T = TypeVar("T")
 
-STOLEN: Final = "an older certificate was used after a newer one: one of them was stolen"
+STOLEN_REASON: Final = "an older certificate was used after a newer one: one of them was stolen"
 
 REPLACED: Final = "replaced"
 """Of a connection whose agent is another one now, enrolled anew under the name."""
@@ -32,7 +32,7 @@ REPLACED: Final = "replaced"
 _REFUSED: Final = "the certificate does not count any more; a person must enrol the agent anew"
 
 
-class Ended(NamedTuple):
+class AgentEnded(NamedTuple):
     """An agent whose live connection must end now. `alert`: id of the one that its people got.
 
     `state`: its own, or `REPLACED`; then whoever came by `generation` or a later one stays.
@@ -45,79 +45,86 @@ class Ended(NamedTuple):
     generation: int = 0
 
 
-OnEnd: TypeAlias = Callable[[Ended], None]
-"""Called after the commit; must not block (`tell_nowait` to the gateway)."""
+AgentEndedHandler: TypeAlias = Callable[[AgentEnded], None]
+"""Called after the commit; must not block (`cast_nowait` to the gateway)."""
 
 
-class Locked(NamedTuple):
+class StolenCertificateLock(NamedTuple):
     """A step that found a stolen certificate: it has locked the agent and must commit."""
 
-    agent: Agent
+    agent: EnrolledAgent
     alert: str
 
 
-class Admitted(NamedTuple):
+class AdmittedPeer(NamedTuple):
     """Who may begin a session."""
 
-    agent: Agent
+    agent: EnrolledAgent
     outdated: bool
-    """It shows an older certificate than it was seen with: it may prove itself, for `convict`."""
+    """It shows an older certificate than it was seen with: it may prove itself, for
+    `lock_stolen`."""
 
 
 class Revocation:
     """Admits peers, and ends agents."""
 
-    def __init__(self, ledger: Ledger, issuer: Issuer, on_end: OnEnd, world: World) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, store: CaStore, issuer: Issuer, on_ended: AgentEndedHandler, world: World
+    ) -> None:
+        self._ledger = store
         self._issuer = issuer
-        self._on_end = on_end
+        self._on_end = on_ended
         self._world = world
 
-    async def admit(self, peer: Peer) -> Admitted:
+    async def admit_peer(self, peer: Peer) -> AdmittedPeer:
         """The agent behind a TLS connection whose chain was verified; asked at each handshake.
 
         Raises `AuthorizationError` when its certificate or itself does not count.
         """
         now = self._world.wall()
 
-        def step(tx: LedgerTx) -> Admitted:
-            agent, issued = presented(tx, peer, now)
+        def step(tx: CaTransaction) -> AdmittedPeer:
+            agent, issued = verify_presented(tx, peer, now)
             if issued.generation > agent.confirmed:
                 agent = replace(agent, confirmed=issued.generation)
                 tx.put_agent(agent)
-            return Admitted(agent, issued.generation < agent.confirmed)
+            return AdmittedPeer(agent, issued.generation < agent.confirmed)
 
         return await self._ledger.transact(step)
 
-    async def convict(self, peer: Peer) -> NoReturn:
+    async def lock_stolen(self, peer: Peer) -> NoReturn:
         """Lock the agent of who was `outdated` and then proved its link key in a new session.
 
         Raises `AuthorizationError` always.
         """
         now = self._world.wall()
 
-        def step(tx: LedgerTx) -> Agent | Locked:
-            agent, issued = presented(tx, peer, now)
+        def step(tx: CaTransaction) -> EnrolledAgent | StolenCertificateLock:
+            agent, issued = verify_presented(tx, peer, now)
             outdated = issued.generation < agent.confirmed
-            return self.lock(tx, agent, now) if outdated else agent
+            return self.lock_in_transaction(tx, agent, now) if outdated else agent
 
-        self.unlocked(await self._ledger.transact(step))
+        self.raise_if_locked(await self._ledger.transact(step))
         raise AuthorizationError("certificate_refused", _REFUSED)
 
-    async def revoke(self, name: AgentName, reason: str) -> None:
+    async def lock_agent(self, name: AgentName, reason: str) -> None:
         """Lock an agent: a person's decision. Raises `NotFoundError`, `ConflictError`."""
         await self._end(name, AgentState.LOCKED, reason)
 
-    async def retire(self, name: AgentName, reason: str) -> None:
+    async def retire_agent(self, name: AgentName, reason: str) -> None:
         """End an agent for good. Raises `NotFoundError`, `ConflictError`."""
         await self._end(name, AgentState.RETIRED, reason)
 
-    async def revoked(self) -> frozenset[str]:
+    async def revoked_serials(self) -> frozenset[str]:
         """Serials that are revoked and unexpired: for `verify_agent` where no ledger is at hand."""
         now = self._world.wall()
-        return frozenset(i.serial for i in await self._ledger.transact(lambda tx: tx.revoked(now)))
+        return frozenset(
+            i.serial for i in await self._ledger.transact(lambda tx: tx.revoked_certificates(now))
+        )
 
-    def lock(self, tx: LedgerTx, agent: Agent, now: int) -> Locked:
+    def lock_in_transaction(
+        self, tx: CaTransaction, agent: EnrolledAgent, now: int
+    ) -> StolenCertificateLock:
         """Inside a step: a stolen certificate. The step returns this, for raising rolls back.
 
         The alert is part of the step: no crash comes between a theft and word of it.
@@ -128,49 +135,55 @@ class Revocation:
             vault=agent.name.vault,
             code=AGENT_LOCKED,
             severity=Severity.CRITICAL,
-            message=f"agent {agent.name.vault} is locked: {STOLEN}; enrol it anew",
+            message=f"agent {agent.name.vault} is locked: {STOLEN_REASON}; enrol it anew",
             at=now,
             acknowledged_by="",
             acknowledged_at=0,
         )
         tx.raise_alert(alert)
-        return Locked(self._issuer.end(tx, agent, AgentState.LOCKED, STOLEN, now), alert.id)
+        return StolenCertificateLock(
+            self._issuer.deactivate(tx, agent, AgentState.LOCKED, STOLEN_REASON, now), alert.id
+        )
 
-    def unlocked(self, outcome: T | Locked) -> T:
+    def raise_if_locked(self, outcome: T | StolenCertificateLock) -> T:
         """What a step returned. Tells of a lock and raises `AuthorizationError` for it."""
-        if isinstance(outcome, Locked):
-            self.tell(outcome.agent, outcome.alert)
-            raise AuthorizationError("agent_locked", f"{STOLEN}; a person must enrol it anew")
+        if isinstance(outcome, StolenCertificateLock):
+            self.notify_ended(outcome.agent, outcome.alert)
+            raise AuthorizationError(
+                "agent_locked", f"{STOLEN_REASON}; a person must enrol it anew"
+            )
         return outcome
 
-    def tell(self, agent: Agent, alert: str = "") -> None:
+    def notify_ended(self, agent: EnrolledAgent, alert: str = "") -> None:
         """Have the agent's live connection ended."""
-        self._on_end(Ended(agent.name, agent.state, agent.reason, alert))
+        self._on_end(AgentEnded(agent.name, agent.state, agent.reason, alert))
 
     async def _end(self, name: AgentName, state: AgentState, reason: str) -> None:
         now = self._world.wall()
 
-        def step(tx: LedgerTx) -> Agent:
+        def step(tx: CaTransaction) -> EnrolledAgent:
             agent = tx.agent(name)
             if agent is None:
                 raise NotFoundError("not_found", "there is no such agent")
             if agent.state is AgentState.RETIRED:
                 raise ConflictError("agent_retired", "the agent was retired")
-            return self._issuer.end(tx, agent, state, reason, now)
+            return self._issuer.deactivate(tx, agent, state, reason, now)
 
-        self.tell(await self._ledger.transact(step))
+        self.notify_ended(await self._ledger.transact(step))
 
 
-def entered(entry: Entry, on_end: OnEnd) -> Issued:
+def complete_enrolment(entry: EnrolmentResult, on_end: AgentEndedHandler) -> IssuedCertificate:
     """The certificate of who has come in; the connection of whom it has replaced ends."""
     if entry.replaced:
         reason = "another agent was enrolled under its name"
         generation = entry.issued.generation
-        on_end(Ended(entry.issued.name, REPLACED, reason, generation=generation))
+        on_end(AgentEnded(entry.issued.name, REPLACED, reason, generation=generation))
     return entry.issued
 
 
-def presented(tx: LedgerTx, peer: Peer, now: int) -> tuple[Agent, Issued]:
+def verify_presented(
+    tx: CaTransaction, peer: Peer, now: int
+) -> tuple[EnrolledAgent, IssuedCertificate]:
     """The agent and the certificate that a peer shows, both good at this moment.
 
     Raises `AuthorizationError`, also for a certificate that was never recorded: whoever has the

@@ -20,7 +20,7 @@ from msgspec import Struct
 from control.errors import ConflictError
 from protocols.pki import profile
 
-WAIT: Final = profile.AGENT_LIFE + profile.SKEW
+MIN_WAIT: Final = profile.AGENT_LIFE + profile.SKEW
 
 
 class Phase(StrEnum):
@@ -41,31 +41,31 @@ class Rollover(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When the phase began, Unix nanoseconds."""
 
 
-def start(state: Rollover, incoming: str, now: int) -> Rollover:
+def start_rollover(state: Rollover, incoming: str, now: int) -> Rollover:
     """Announce the next authority. Raises `ConflictError` while a rollover is under way."""
     _expect(state, Phase.STEADY)
     return Rollover(phase=Phase.ANNOUNCED, active=state.active, other=incoming, since=now)
 
 
-def switch(state: Rollover, now: int, *, force: bool = False) -> Rollover:
+def switch_authority(state: Rollover, now: int, *, force: bool = False) -> Rollover:
     """Issue from the next authority.
 
     Raises `ConflictError` when none is announced, or not for long enough (`force` overrides: agents
     that do not know the new root follow the cross-certificate).
     """
     _expect(state, Phase.ANNOUNCED)
-    _waited(state, now, force=force)
+    _require_waited(state, now, force=force)
     return Rollover(phase=Phase.SWITCHED, active=state.other, other=state.active, since=now)
 
 
-def finish(state: Rollover, now: int, *, force: bool = False) -> Rollover:
+def finish_rollover(state: Rollover, now: int, *, force: bool = False) -> Rollover:
     """Trust the old root no more.
 
     Raises `ConflictError` before the switch, or when certificates of the old one may still be in
     use (`force` overrides, for a root that was stolen: their agents must be enrolled anew).
     """
     _expect(state, Phase.SWITCHED)
-    _waited(state, now, force=force)
+    _require_waited(state, now, force=force)
     return Rollover(phase=Phase.STEADY, active=state.active, since=now)
 
 
@@ -74,8 +74,8 @@ def _expect(state: Rollover, phase: Phase) -> None:
         raise ConflictError("rollover_phase", f"this follows {phase}; the phase is {state.phase}")
 
 
-def _waited(state: Rollover, now: int, *, force: bool) -> None:
-    left = state.since + WAIT - now
+def _require_waited(state: Rollover, now: int, *, force: bool) -> None:
+    left = state.since + MIN_WAIT - now
     if left > 0 and not force:
         hours = -(-left // profile.HOUR)
         raise ConflictError("rollover_early", f"wait {hours} h more, until every agent has renewed")

@@ -13,7 +13,7 @@ _FOLDER: Final = "frameworks"
 
 
 @cache
-def frameworks() -> Mapping[str, Framework]:
+def load_frameworks() -> Mapping[str, Framework]:
     """All of them by id, in the order of their ids."""
     folder = files("control.compliance") / _FOLDER
     found = sorted((item for item in folder.iterdir() if item.name.endswith(".json")), key=str)
@@ -21,10 +21,10 @@ def frameworks() -> Mapping[str, Framework]:
     return {framework.id: framework for framework in decoded}
 
 
-def known(ids: Collection[str]) -> tuple[str, ...]:
+def validated_ids(ids: Collection[str]) -> tuple[str, ...]:
     """The ids in order, each once. Raises `ValidationError` for one that there is not."""
-    if not ids or not frameworks().keys() >= set(ids):
-        names = ", ".join(frameworks())
+    if not ids or not load_frameworks().keys() >= set(ids):
+        names = ", ".join(load_frameworks())
         raise ValidationError(
             "framework_unknown", f"the frameworks are {names}", field="frameworks"
         )
@@ -33,7 +33,7 @@ def known(ids: Collection[str]) -> tuple[str, ...]:
 
 def require_control(framework: str, control: str) -> None:
     """Return if there is such a control. Raises `ValidationError`."""
-    found = frameworks().get(framework)
+    found = load_frameworks().get(framework)
     if found is None or control not in {each.id for each in found.controls}:
         raise ValidationError(
             "control_unknown",
@@ -42,19 +42,19 @@ def require_control(framework: str, control: str) -> None:
         )
 
 
-def judged(
+def assess_controls(
     framework: Framework,
     evidence: Mapping[str, Evidence],
     notes: Mapping[tuple[str, str], tuple[NoteView, ...]],
 ) -> list[Judged]:
     """Each of its controls with what came of it. Evidence that is not there shows nothing."""
     return [
-        _judged(framework.id, control, evidence, notes.get((framework.id, control.id), ()))
+        _assess_control(framework.id, control, evidence, notes.get((framework.id, control.id), ()))
         for control in framework.controls
     ]
 
 
-def _judged(
+def _assess_control(
     framework: str,
     control: Control,
     evidence: Mapping[str, Evidence],
@@ -69,14 +69,14 @@ def _judged(
         id=control.id,
         title=control.title,
         statement=control.statement,
-        result=overall(results, by_hand=bool(control.by_hand) and not notes),
+        result=combined_result(results, by_hand=bool(control.by_hand) and not notes),
         evidence=control.evidence,
         by_hand=control.by_hand,
         notes=notes,
     )
 
 
-def overall(results: Collection[Result], *, by_hand: bool) -> Result:
+def combined_result(results: Collection[Result], *, by_hand: bool) -> Result:
     """Of several pieces of evidence; `by_hand`: a person still has something to add.
 
     A gap is one whatever stands beside it; met takes that all are, and nobody's word is missing.

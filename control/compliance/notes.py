@@ -6,10 +6,10 @@ from actors import World
 from control.compliance.frameworks import require_control
 from control.crypto import sha256
 from control.errors import ConflictError, NotFoundError, TooLargeError
-from control.model.compliance import MAX_ATTACHMENT, Note, NoteView
+from control.model.compliance import MAX_ATTACHMENT, ControlNote, NoteView
 from control.model.operation import Operation, Origin
 from control.model.people import Caller
-from control.services.trail import append, event_of
+from control.services.audit_log import append_event, new_audit_event
 from control.store import compliance
 from control.store.rows import Tx
 from control.store.store import Store
@@ -17,14 +17,14 @@ from control.store.store import Store
 MOST: Final = 1000  # of an organization
 
 
-class Notes:
+class ControlNotes:
     """Add, list, read."""
 
     def __init__(self, store: Store, world: World) -> None:
         self._store = store
         self._world = world
 
-    async def add(
+    async def add_note(
         self,
         org: str,
         control: tuple[str, str],
@@ -33,7 +33,7 @@ class Notes:
         *,
         caller: Caller,
         request_id: str,
-    ) -> Note:
+    ) -> ControlNote:
         """`document`: name and bytes, empty for none; its digest goes on the trail with it.
 
         Raises `ValidationError`, `TooLargeError`, `ConflictError`.
@@ -45,7 +45,7 @@ class Notes:
                 "attachment_too_large",
                 f"a document has at most {MAX_ATTACHMENT} bytes: note where a larger one is",
             )
-        made = Note(
+        made = ControlNote(
             org=org,
             id=self._world.new_id(),
             framework=control[0],
@@ -57,33 +57,35 @@ class Notes:
             created_by=caller.actor,
             created_at=self._world.now(),
         )
-        event = event_of(_operation(made, request_id), caller, "outcome", "ok", now=made.created_at)
+        event = new_audit_event(
+            _operation(made, request_id), caller, "outcome", "ok", now=made.created_at
+        )
 
-        def change(tx: Tx) -> Note:
+        def change(tx: Tx) -> ControlNote:
             if compliance.count_notes(tx, org) >= MOST:
                 raise ConflictError(
                     "notes_full",
                     f"there are {MOST} notes already: a retention rule for `notes` makes room",
                 )
             compliance.add_note(tx, made)
-            append(tx, event)
+            append_event(tx, event)
             return made
 
         return await self._store.write(change)
 
-    async def every(self, org: str) -> dict[tuple[str, str], tuple[NoteView, ...]]:
+    async def list_notes(self, org: str) -> dict[tuple[str, str], tuple[NoteView, ...]]:
         """By framework and control, without the documents."""
-        return await self._store.read(lambda tx: compliance.notes_of(tx, org))
+        return await self._store.read(lambda tx: compliance.notes_by_control(tx, org))
 
-    async def get(self, org: str, note_id: str) -> Note:
+    async def get_note(self, org: str, note_id: str) -> ControlNote:
         """With its document. Raises `NotFoundError`."""
-        found = await self._store.read(lambda tx: compliance.note(tx, org, note_id))
+        found = await self._store.read(lambda tx: compliance.get_note(tx, org, note_id))
         if found is None:
             raise NotFoundError("not_found", "there is no such note")
         return found
 
 
-def _operation(note: Note, request_id: str) -> Operation:
+def _operation(note: ControlNote, request_id: str) -> Operation:
     return Operation(
         name="control-notes.kept",
         request_id=request_id,

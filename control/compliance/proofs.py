@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from control.ca.ledger import Issued
+from control.ca.store import IssuedCertificate
 from control.crypto import sha256
 from control.errors import ValidationError
 from control.model.compliance import (
@@ -17,29 +17,31 @@ from control.model.compliance import (
     TrailEnd,
     TrailProof,
 )
-from control.model.policies import Signed
-from control.model.records import AuditEvent, Witnessed
-from control.services.heads import Head, is_head
-from control.services.trail import fits
-from control.services.witness import cosigned, signed_by_log
-from control.store.growths import Growth
-from control.store.rows import plain
+from control.model.policies import SignedAssignment
+from control.model.records import AuditEvent, WitnessedCheckpoint
+from control.services.audit_log import extends_chain
+from control.services.signed_heads import SignedHead, is_valid_head
+from control.services.witness import has_cosignature, verified_checkpoint
+from control.store.consistency_proofs import ConsistencyProof
+from control.store.rows import to_columns
 from protocols.merkle import verify_consistency
 
-MOST: Final = 50
+MAX_PROOFS: Final = 50
 """Proofs that one piece of evidence carries; those of what is wrong come first."""
 
 
-def trail(event: AuditEvent) -> TrailProof:
+def audit_proof(event: AuditEvent) -> TrailProof:
     """A record of the trail."""
     fields: dict[str, Any] = {
         name: value.hex() if isinstance(value, bytes) else value
-        for name, value in plain(event).items()
+        for name, value in to_columns(event).items()
     }
     return TrailProof(Record(**fields))
 
 
-def checkpoint(seen: Witnessed, growth: Growth | None, cosignature: str) -> CheckpointProof:
+def checkpoint_proof(
+    seen: WitnessedCheckpoint, growth: ConsistencyProof | None, cosignature: str
+) -> CheckpointProof:
     """An agent's newest checkpoint."""
     grown = growth if growth is not None and growth.size == seen.size else None
     return CheckpointProof(
@@ -56,7 +58,7 @@ def checkpoint(seen: Witnessed, growth: Growth | None, cosignature: str) -> Chec
     )
 
 
-def policy(row: Signed) -> PolicyProof:
+def policy_proof(row: SignedAssignment) -> PolicyProof:
     """The bundle that an agent should have."""
     return PolicyProof(
         vault=row.vault,
@@ -68,7 +70,7 @@ def policy(row: Signed) -> PolicyProof:
     )
 
 
-def certificate(issued: Issued) -> CertificateProof:
+def certificate_proof(issued: IssuedCertificate) -> CertificateProof:
     """An agent's certificate."""
     return CertificateProof(
         vault=issued.name.vault,
@@ -82,58 +84,58 @@ def certificate(issued: Issued) -> CertificateProof:
     )
 
 
-def event_of(record: Record) -> AuditEvent:
+def audit_event_of(record: Record) -> AuditEvent:
     """The record as the trail has it. Raises `ValueError`."""
-    fields: dict[str, Any] = plain(record)
+    fields: dict[str, Any] = to_columns(record)
     for name in ("previous", "hash"):
         fields[name] = bytes.fromhex(fields[name])
     return AuditEvent(**fields)
 
 
-def head_of(org: str, end: TrailEnd) -> Head:
+def signed_head_of(org: str, end: TrailEnd) -> SignedHead:
     """The signed head. Raises `ValueError`."""
-    return Head(org, end.size, bytes.fromhex(end.hash), end.at, bytes.fromhex(end.signature))
+    return SignedHead(org, end.size, bytes.fromhex(end.hash), end.at, bytes.fromhex(end.signature))
 
 
-def faults(header: Header, evidence: Mapping[str, Evidence], public: bytes) -> Iterable[str]:
+def find_faults(header: Header, evidence: Mapping[str, Evidence], public: bytes) -> Iterable[str]:
     """What of the proofs does not bear itself out."""
-    if not _fine(lambda: is_head(head_of(header.org, header.trail), public)):
+    if not _is_consistent(lambda: is_valid_head(signed_head_of(header.org, header.trail), public)):
         yield "header: the trail's end is not signed by this key"
     for item in evidence.values():
         for number, proof in enumerate(item.proofs, 1):
-            if not _fine(lambda proof=proof: _holds(header, proof, public)):
-                yield f"evidence {item.id}: proof {number} ({name_of(proof)}) does not hold"
+            if not _is_consistent(lambda proof=proof: _is_valid(header, proof, public)):
+                yield f"evidence {item.id}: proof {number} ({proof_kind(proof)}) does not hold"
 
 
-def name_of(proof: Proof) -> str:
+def proof_kind(proof: Proof) -> str:
     """Its kind, as the file has it."""
     return str(type(proof).__struct_config__.tag)
 
 
-def _fine(check: Any) -> bool:
+def _is_consistent(check: Any) -> bool:
     try:
         return bool(check())
     except (ValueError, ValidationError):
         return False
 
 
-def _holds(header: Header, proof: Proof, public: bytes) -> bool:
+def _is_valid(header: Header, proof: Proof, public: bytes) -> bool:
     match proof:
         case TrailProof(record):
-            event = event_of(record)
+            event = audit_event_of(record)
             within = event.org == header.org and event.seq <= header.trail.size
-            return within and fits(event, event.previous)
+            return within and extends_chain(event, event.previous)
         case CheckpointProof():
-            return _checkpoint_holds(proof, public)
+            return _is_valid_checkpoint(proof, public)
         case _:
             return True  # a statement of ours: only the database could bear it out
 
 
-def _checkpoint_holds(proof: CheckpointProof, public: bytes) -> bool:
+def _is_valid_checkpoint(proof: CheckpointProof, public: bytes) -> bool:
     """The note says this size and root, its log and we have signed it, and it has grown."""
     root = bytes.fromhex(proof.root)
-    head = signed_by_log(proof.note, bytes.fromhex(proof.signer))
-    if (head.size, head.root) != (proof.size, root) or not cosigned(
+    head = verified_checkpoint(proof.note, bytes.fromhex(proof.signer))
+    if (head.size, head.root) != (proof.size, root) or not has_cosignature(
         head, proof.cosignature, public
     ):
         return False

@@ -12,29 +12,29 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors import World
-from control.compliance import seal
-from control.compliance.collect import STEPS, Collector
-from control.compliance.evidence.common import Span
-from control.compliance.frameworks import frameworks, judged, known
-from control.compliance.seal import Report, Verdict
+from control.compliance import report_file
+from control.compliance.collector import STEP_COUNT, Collector
+from control.compliance.evidence.assessment import Period
+from control.compliance.frameworks import assess_controls, load_frameworks, validated_ids
+from control.compliance.report_file import Report, ReportVerification
 from control.errors import ConflictError, ControlError, NotFoundError, ValidationError
 from control.model.compliance import (
     MAX_DAYS,
-    Asked,
-    Counts,
     Evidence,
     Header,
     Judged,
+    ReportRow,
     Result,
+    ResultCounts,
     State,
     TrailEnd,
 )
 from control.model.operation import Operation, Origin
-from control.services.events import Bus, Event, Topic
-from control.services.heads import Heads
-from control.services.trail import append, event_of
-from control.store import compliance, records, retention
-from control.store.records import Wanted
+from control.services.audit_log import append_event, new_audit_event
+from control.services.event_bus import Event, EventBus, Topic
+from control.services.signed_heads import SignedHeads
+from control.store import audit_records, compliance, retention
+from control.store.audit_records import EventFilter
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.errors import where
@@ -42,8 +42,8 @@ from protocols.instant import SECOND
 
 MOST: Final = 200  # reports of an organization; the oldest makes room
 MAX_WAITING: Final = 5  # of an organization
-TURN: Final = 10  # reports of one turn
-MADE: Final = "reports.made"
+MAX_PER_TURN: Final = 10  # reports of one turn
+MADE_OPERATION: Final = "reports.made"
 log: Final = logging.getLogger("freehold.control.reports")
 
 
@@ -51,22 +51,27 @@ class Reports:
     """Ask, make, list, read, verify."""
 
     def __init__(
-        self, store: Store, bus: Bus, heads: Heads, collector: Collector, world: World
+        self,
+        store: Store,
+        bus: EventBus,
+        signed_heads: SignedHeads,
+        collector: Collector,
+        world: World,
     ) -> None:
         self._store = store
         self._bus = bus
-        self._heads = heads
+        self._heads = signed_heads
         self._collector = collector
         self._world = world
 
     @property
-    def key(self) -> bytes:
+    def public_key(self) -> bytes:
         """The public key that reports are signed with."""
         return self._heads.public
 
-    async def ask(
+    async def request_report(
         self, org: str, title: str, wanted: Sequence[str], *, period: tuple[int, int], by: str
-    ) -> Asked:
+    ) -> ReportRow:
         """Have one made. Raises `ValidationError`, `ConflictError`."""
         now, (since, until) = self._world.now(), period
         if not 0 < until - since <= MAX_DAYS * 86_400 * SECOND or until > now + SECOND:
@@ -75,25 +80,27 @@ class Reports:
                 f"give a period that is over and has at most {MAX_DAYS} days",
                 field="until",
             )
-        row = asked(org, self._world.new_id(), title, known(wanted), period=period, by=by, now=now)
-        return await self._store.write(lambda tx: enter(tx, row))
+        row = new_report(
+            org, self._world.new_id(), title, validated_ids(wanted), period=period, by=by, now=now
+        )
+        return await self._store.write(lambda tx: enqueue_report(tx, row))
 
-    async def page(self, org: str, before: int, limit: int) -> list[Asked]:
+    async def list_reports(self, org: str, before: int, limit: int) -> list[ReportRow]:
         """The newest first."""
         return await self._store.read(
-            lambda tx: compliance.reports_of(tx, org, before=before, limit=limit)
+            lambda tx: compliance.list_reports(tx, org, before=before, limit=limit)
         )
 
-    async def get(self, org: str, report_id: str) -> Asked:
+    async def get_report(self, org: str, report_id: str) -> ReportRow:
         """Raises `NotFoundError`."""
-        row = await self._store.read(lambda tx: compliance.report(tx, org, report_id))
+        row = await self._store.read(lambda tx: compliance.get_report(tx, org, report_id))
         if row is None:
             raise NotFoundError("not_found", "there is no such report")
         return row
 
-    async def body(self, org: str, report_id: str) -> bytes:
+    async def read_report(self, org: str, report_id: str) -> bytes:
         """Its file. Raises `NotFoundError`, `ConflictError` for one that is not made yet."""
-        data = await self._store.read(lambda tx: compliance.body(tx, org, report_id))
+        data = await self._store.read(lambda tx: compliance.get_report_body(tx, org, report_id))
         if data is None:
             raise NotFoundError("not_found", "there is no such report")
         if not data:
@@ -103,13 +110,15 @@ class Reports:
             )
         return data
 
-    async def verify(self, org: str, report_id: str) -> Verdict:
+    async def verify_report(self, org: str, report_id: str) -> ReportVerification:
         """Hold the stored file against its signature and against what is on the trail."""
-        data = await self.body(org, report_id)
-        verdict = await self._world.run_sync(partial(seal.verify, data, self.key))
-        wanted = Wanted(operation=MADE, target=report_id)
+        data = await self.read_report(org, report_id)
+        verdict = await self._world.run_sync(
+            partial(report_file.verify_report_file, data, self.public_key)
+        )
+        wanted = EventFilter(operation=MADE_OPERATION, target=report_id)
         found = await self._store.read(
-            lambda tx: records.newest_events(tx, org, before=0, limit=1, wanted=wanted)
+            lambda tx: audit_records.list_newest_events(tx, org, before=0, limit=1, filter_=wanted)
         )
         on_trail = found[0].detail.get("digest") if found else None
         if on_trail != verdict.digest:  # not secret: of a public file
@@ -117,12 +126,12 @@ class Reports:
             return replace(verdict, faults=(*verdict.faults, told))
         return verdict
 
-    async def tick(self) -> None:
+    async def make_waiting(self) -> None:
         """Make those that wait. Raises `UnavailableError`; what waits is made later."""
-        for row in await self._store.read(lambda tx: compliance.waiting(tx, TURN)):
+        for row in await self._store.read(lambda tx: compliance.waiting_reports(tx, MAX_PER_TURN)):
             await self._make(row)
 
-    async def _make(self, row: Asked) -> None:
+    async def _make(self, row: ReportRow) -> None:
         try:
             body, made = await self._made(row)
         except ControlError:
@@ -131,53 +140,59 @@ class Reports:
             log.error("report %s failed with %s", row.id, where(error))  # noqa: TRY400
             reason = "it could not be made; the control plane's log says why"
             body, made = b"", replace(row, state=State.FAILED, reason=reason)
-        event = event_of(
+        event = new_audit_event(
             _operation(made), None, "outcome", "ok" if body else "failed", now=self._world.now()
         )
 
         def change(tx: Tx) -> bool:
-            current = compliance.report(tx, row.org, row.id)
+            current = compliance.get_report(tx, row.org, row.id)
             if current is None or current.state is not State.WAITING:
                 return False  # another process led for a moment, too
             compliance.put_report(tx, made, body)
-            append(tx, event)
+            append_event(tx, event)
             return True
 
         if await self._store.write(change):
-            self._bus.publish(Event(Topic.TRAIL, row.org, row.id, MADE))
+            self._bus.publish(Event(Topic.TRAIL, row.org, row.id, MADE_OPERATION))
 
-    async def _made(self, row: Asked) -> tuple[bytes, Asked]:
-        span = Span(row.org, row.since, row.until, self._world.now())
-        evidence = await self._collector.collect(span, self._telling(row))
-        notes = await self._store.read(lambda tx: compliance.notes_of(tx, row.org, row.since))
+    async def _made(self, row: ReportRow) -> tuple[bytes, ReportRow]:
+        span = Period(row.org, row.since, row.until, self._world.now())
+        evidence = await self._collector.collect_evidence(span, self._progress_handler(row))
+        notes = await self._store.read(
+            lambda tx: compliance.notes_by_control(tx, row.org, row.since)
+        )
         controls = [
-            item for name in row.frameworks for item in judged(frameworks()[name], evidence, notes)
+            item
+            for name in row.frameworks
+            for item in assess_controls(load_frameworks()[name], evidence, notes)
         ]
-        head = await self._heads.head(row.org)
+        head = await self._heads.sign_head(row.org)
         header = self._header(row, controls, TrailEnd(
             size=head.size, hash=head.hash.hex(), at=head.at, signature=head.signature.hex(),
-            key=self.key.hex(),
+            key=self.public_key.hex(),
         ))  # fmt: skip
-        report = Report(header=header, evidence=_used(evidence, controls), controls=controls)
-        body, digest = await self._world.run_sync(
-            partial(seal.sealed, report, self._heads.sign, self.key)
+        report = Report(
+            header=header, evidence=_evidence_used(evidence, controls), controls=controls
         )
-        if len(body) > seal.MAX_BYTES:
+        body, digest = await self._world.run_sync(
+            partial(report_file.sign_report, report, self._heads.sign_message, self.public_key)
+        )
+        if len(body) > report_file.MAX_BYTES:
             raise OverflowError("the report is larger than may be kept")
         made = replace(
-            row, state=State.READY, done=STEPS, made_at=header.made_at, counts=header.counts,
+            row, state=State.READY, done=STEP_COUNT, made_at=header.made_at, counts=header.counts,
             digest=digest, size=len(body),
         )  # fmt: skip
         return body, made
 
-    def _telling(self, row: Asked) -> Callable[[int], Awaitable[None]]:
+    def _progress_handler(self, row: ReportRow) -> Callable[[int], Awaitable[None]]:
         async def told(done: int) -> None:
-            await self._store.write(lambda tx: _step(tx, row, done))
+            await self._store.write(lambda tx: _record_progress(tx, row, done))
 
         return told
 
-    def _header(self, row: Asked, controls: Sequence[Judged], trail: TrailEnd) -> Header:
-        chosen = {name: frameworks()[name] for name in row.frameworks}
+    def _header(self, row: ReportRow, controls: Sequence[Judged], trail: TrailEnd) -> Header:
+        chosen = {name: load_frameworks()[name] for name in row.frameworks}
         return Header(
             org=row.org,
             id=row.id,
@@ -187,12 +202,12 @@ class Reports:
             made_at=self._world.now(),
             made_by=row.created_by,
             frameworks={name: f"{f.title}, {f.edition}" for name, f in chosen.items()},
-            counts={name: counted(controls, name) for name in chosen},
+            counts={name: count_results(controls, name) for name in chosen},
             trail=trail,
         )
 
 
-def asked(
+def new_report(
     org: str,
     id_: str,
     title: str,
@@ -201,10 +216,10 @@ def asked(
     period: tuple[int, int],
     by: str,
     now: int,
-) -> Asked:
+) -> ReportRow:
     """A report that waits to be made."""
     since, until = period
-    return Asked(
+    return ReportRow(
         org=org,
         id=id_,
         title=title,
@@ -213,13 +228,13 @@ def asked(
         until=until,
         state=State.WAITING,
         done=0,
-        steps=STEPS,
+        steps=STEP_COUNT,
         created_by=by,
         created_at=now,
     )
 
 
-def enter(tx: Tx, row: Asked) -> Asked:
+def enqueue_report(tx: Tx, row: ReportRow) -> ReportRow:
     """Let it wait; of too many the oldest goes. Raises `ConflictError`."""
     if compliance.count_reports(tx, row.org, State.WAITING) >= MAX_WAITING:
         raise ConflictError(
@@ -227,7 +242,7 @@ def enter(tx: Tx, row: Asked) -> Asked:
             f"{MAX_WAITING} reports wait to be made already: ask again when one is made",
         )
     over = compliance.count_reports(tx, row.org) + 1 - MOST
-    if over > 0 and not retention.drop_oldest_report(tx, row.org):
+    if over > 0 and not retention.delete_oldest_report(tx, row.org):
         raise ConflictError(
             "reports_full",
             f"there are {MOST} reports, and a legal hold keeps them: lift it to make room",
@@ -236,7 +251,7 @@ def enter(tx: Tx, row: Asked) -> Asked:
     return row
 
 
-def counted(controls: Sequence[Judged], framework: str) -> Counts:
+def count_results(controls: Sequence[Judged], framework: str) -> ResultCounts:
     """How many of its controls came to what."""
     counts = {str(result): 0 for result in Result}
     for control in controls:
@@ -245,20 +260,22 @@ def counted(controls: Sequence[Judged], framework: str) -> Counts:
     return counts
 
 
-def _used(evidence: dict[str, Evidence], controls: Sequence[Judged]) -> dict[str, Evidence]:
+def _evidence_used(
+    evidence: dict[str, Evidence], controls: Sequence[Judged]
+) -> dict[str, Evidence]:
     wanted = {name for control in controls for name in control.evidence}
     return {name: item for name, item in evidence.items() if name in wanted}
 
 
-def _step(tx: Tx, row: Asked, done: int) -> None:
-    current = compliance.report(tx, row.org, row.id)
+def _record_progress(tx: Tx, row: ReportRow, done: int) -> None:
+    current = compliance.get_report(tx, row.org, row.id)
     if current is not None and current.state is State.WAITING:
         compliance.put_report(tx, replace(current, done=done))
 
 
-def _operation(row: Asked) -> Operation:
+def _operation(row: ReportRow) -> Operation:
     return Operation(
-        name=MADE,
+        name=MADE_OPERATION,
         request_id=row.id,
         credential=None,
         origin=Origin(),

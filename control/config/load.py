@@ -8,15 +8,15 @@ from urllib.parse import quote
 from pydantic import SecretStr, ValidationError
 
 from control.config.settings import (
-    Database,
-    Identity,
-    Keys,
-    Link,
-    Notify,
-    Presence,
-    Server,
+    DatabaseSettings,
+    IdentitySettings,
+    KeySettings,
+    LinkSettings,
+    NotifySettings,
+    PresenceSettings,
+    ServerSettings,
     Settings,
-    Tls,
+    TlsSettings,
 )
 from protocols.settings import variables
 from protocols.settings.load import ConfigError as ConfigError
@@ -40,25 +40,27 @@ def dev_settings(
     """
     folder = folder.absolute()
     try:
-        server = Server(listen=listen, tls=Tls(enabled=False))
+        server = ServerSettings(listen=listen, tls=TlsSettings(enabled=False))
         host, port = server.address
         link = f"{host}:{port + 1 if port else 0}"
         return Settings(
             server=server,
-            link=Link(listen=link, hosts=(host,), authority=folder / "ca"),
+            link=LinkSettings(listen=link, hosts=(host,), authority=folder / "ca"),
             presence=_presence(*presence),
-            database=Database(url=SecretStr(f"sqlite:///{quote(str(folder))}/control.db")),
-            keys=Keys(folder=folder / "keys"),
-            identity=Identity(loopback=True),
-            notify=Notify(development=True),
+            database=DatabaseSettings(url=SecretStr(f"sqlite:///{quote(str(folder))}/control.db")),
+            keys=KeySettings(folder=folder / "keys"),
+            identity=IdentitySettings(loopback=True),
+            notify=NotifySettings(development=True),
         )
     except ValidationError as error:
         raise of_options(error, {"listen": "--listen"}, "--listen") from None
 
 
-def _presence(heartbeat: str, offline_after: str) -> Presence:
+def _presence(heartbeat: str, offline_after: str) -> PresenceSettings:
     try:
-        return Presence.model_validate({"heartbeat": heartbeat, "offline_after": offline_after})
+        return PresenceSettings.model_validate(
+            {"heartbeat": heartbeat, "offline_after": offline_after}
+        )
     except ValidationError as error:
         options = {"heartbeat": "--heartbeat", "offline_after": "--offline-after"}
         raise of_options(error, options, "--offline-after") from None

@@ -17,7 +17,7 @@ DAY: Final = 24 * HOUR
 MAX_PORT: Final = 65_535
 
 
-class Tls(Section):
+class TlsSettings(Section):
     """How the REST listener proves who it is."""
 
     enabled: bool = True
@@ -31,11 +31,11 @@ class Tls(Section):
         return self
 
 
-class Server(Section):
+class ServerSettings(Section):
     """Where the REST API listens. Without TLS only if the file says so, and only on loopback."""
 
     listen: str = Field(min_length=3)
-    tls: Tls
+    tls: TlsSettings
     public_url: str = Field(default="", pattern=r"^(https?://[A-Za-z0-9.:\[\]-]{1,255})?$")
     """Where browsers reach it (`https://HOST[:PORT]`), if that is not what they name: behind a
     proxy that speaks TLS, or where people sign in by an identity provider."""
@@ -54,7 +54,7 @@ class Server(Section):
         return self
 
 
-class Link(Section):
+class LinkSettings(Section):
     """Where agents come: for their certificates (HTTPS) and for the link (mutual TLS), one port.
 
     It shows a certificate that the authority in `authority` issues by itself, for these `hosts`.
@@ -88,7 +88,7 @@ class Link(Section):
         return value
 
 
-class Database(Section):
+class DatabaseSettings(Section):
     """`sqlite:////DIR/control.db` for one process, or `postgresql://…`."""
 
     url: SecretStr
@@ -102,7 +102,7 @@ class Database(Section):
         return value
 
 
-class Redis(Section):
+class RedisSettings(Section):
     """What several processes need that share one PostgreSQL: the same Redis in all of them.
 
     `redis://[:PASSWORD@]HOST:PORT/DB`, `rediss://…` with TLS, `unix://…/SOCKET`.
@@ -118,7 +118,7 @@ class Redis(Section):
         return value
 
 
-class Presence(Section):
+class PresenceSettings(Section):
     """When an agent counts as late (two heartbeats missed) and as offline."""
 
     heartbeat: Duration = 60 * SECOND
@@ -131,7 +131,7 @@ class Presence(Section):
         return self
 
 
-class Sessions(Section):
+class SessionSettings(Section):
     """How long people stay signed in at most, and in a browser that they do not use."""
 
     absolute: Duration = 12 * HOUR
@@ -144,7 +144,7 @@ class Sessions(Section):
         return self
 
 
-class Identity(Section):
+class IdentitySettings(Section):
     """Where identity providers may be. `hosts` empty: at any public address.
 
     Hosts that are named may be at private addresses; `private`: those that are not, too.
@@ -156,7 +156,7 @@ class Identity(Section):
     loopback: bool = False
 
 
-class MailServer(Section):
+class MailServerSettings(Section):
     """Whom the control plane's own mail goes to. Without TLS only on loopback."""
 
     host: str = Field(min_length=1, max_length=253, pattern="^[!-~]+$")
@@ -173,7 +173,7 @@ class MailServer(Section):
         return self
 
 
-class Notify(Section):
+class NotifySettings(Section):
     """How people are told. `mail`: for invitations, and for channels without a server of their own.
 
     `private`: networks that channels may reach beside public addresses, as `10.1.0.0/16`.
@@ -181,7 +181,7 @@ class Notify(Section):
     plain mail, on this machine.
     """
 
-    mail: MailServer | None = None
+    mail: MailServerSettings | None = None
     private: tuple[str, ...] = Field(default=(), max_length=64)
     authorities: FilePath | None = None
     development: bool = False
@@ -194,7 +194,7 @@ class Notify(Section):
         return value
 
 
-class Retention(Section):
+class RetentionSettings(Section):
     """How long figures and resolved alerts are kept."""
 
     metrics_raw: Duration = 6 * HOUR
@@ -207,7 +207,7 @@ class Retention(Section):
     """How things stood: a report of 400 days can be made until a year after its period."""
 
 
-class Keys(Section):
+class KeySettings(Section):
     """Signing keys: made in `folder` at the first start, one file each, for this user alone."""
 
     folder: FilePath
@@ -219,18 +219,18 @@ class Keys(Section):
 class Settings(Section):
     """The whole file. Without `link` no agent can come: people and policies alone."""
 
-    server: Server
-    link: Link | None = None
-    database: Database
-    redis: Redis | None = None
+    server: ServerSettings
+    link: LinkSettings | None = None
+    database: DatabaseSettings
+    redis: RedisSettings | None = None
     """Without it this is the only process on its database."""
-    keys: Keys
-    presence: Presence = Presence()
-    retention: Retention = Retention()
+    keys: KeySettings
+    presence: PresenceSettings = PresenceSettings()
+    retention: RetentionSettings = RetentionSettings()
     telemetry: Telemetry = Telemetry()
-    sessions: Sessions = Sessions()
-    identity: Identity = Identity()
-    notify: Notify = Notify()
+    sessions: SessionSettings = SessionSettings()
+    identity: IdentitySettings = IdentitySettings()
+    notify: NotifySettings = NotifySettings()
 
     @model_validator(mode="after")
     def _can_share(self) -> Self:

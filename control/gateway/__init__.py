@@ -2,5 +2,5 @@
 
 doors ─ listeners on TLS, certificates that follow the authority
   ├─ desk     HTTPS: enrol, renew, rejoin, join
-  └─ gateway  the link: one `LiveAgent` for each connection
+  └─ gateway  the link: one `AgentConnection` for each connection
 """

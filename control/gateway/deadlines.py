@@ -11,11 +11,11 @@ from typing import Final, Protocol
 
 from actors import World
 
-LOOKS: Final = 30
+CHECKS_PER_TIMEOUT: Final = 30
 """In the time after which a silent peer is dead: so much later than due may a wake-up come."""
 
 
-class Sleeper(Protocol):
+class TimedConnection(Protocol):
     """A connection."""
 
     @property
@@ -26,7 +26,7 @@ class Sleeper(Protocol):
         """
         ...
 
-    def rouse(self) -> None:
+    def wake(self) -> None:
         """It is time."""
         ...
 
@@ -34,35 +34,35 @@ class Sleeper(Protocol):
 class Deadlines:
     """Of this process; `run` is its task. A sleeper is woken anew for as long as it stays due."""
 
-    def __init__(self, world: World, dead: float) -> None:
+    def __init__(self, world: World, timeout: float) -> None:
         """`dead`: seconds of silence after which a connection is over."""
         self._world = world
-        self._every = dead / LOOKS
-        self._heap: list[tuple[float, int, Sleeper]] = []
+        self._every = timeout / CHECKS_PER_TIMEOUT
+        self._heap: list[tuple[float, int, TimedConnection]] = []
         self._order = count()
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def watch(self, sleeper: Sleeper) -> None:
+    def add_connection(self, connection: TimedConnection) -> None:
         """To be asked for once; it is let go once its time is infinite."""
-        self._put(sleeper.due, sleeper)
+        self._put(connection.due, connection)
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             await self._world.sleep(self._every)
-            self._look(self._world.monotonic())
+            self._wake_due(self._world.monotonic())
 
-    def _look(self, now: float) -> None:
+    def _wake_due(self, now: float) -> None:
         while self._heap and self._heap[0][0] <= now:
             _, _, sleeper = heappop(self._heap)
             due = sleeper.due
             if due <= now:
-                sleeper.rouse()
+                sleeper.wake()
                 due = now + self._every
             self._put(due, sleeper)
 
-    def _put(self, due: float, sleeper: Sleeper) -> None:
+    def _put(self, due: float, sleeper: TimedConnection) -> None:
         if due != float("inf"):
             heappush(self._heap, (due, next(self._order), sleeper))

@@ -6,78 +6,78 @@ While somebody follows it the agent is asked for a glimpse of itself every few s
 from collections import Counter
 from typing import Any, ClassVar, Final, NamedTuple
 
-from control.ca.ledger import Issued
-from control.gateway.audience import Observed
-from control.live.fleet import agent_row
-from control.live.projection import Around, Columns, Projection, seconds
-from control.model.links import Link
-from control.model.policies import Standing
-from control.model.records import Witnessed
-from control.services.events import Event, Topic
+from control.ca.store import IssuedCertificate
+from control.gateway.link_observer import ObservedLink
+from control.live.fleet import agent_columns
+from control.live.projection import Columns, Projection, ProjectionContext, to_seconds
+from control.model.links import AgentLink
+from control.model.policies import AssignmentState
+from control.model.records import WitnessedCheckpoint
+from control.services.event_bus import Event, Topic
 from control.services.witness import is_disputed
-from control.store import fleet, links, policies, records
-from control.store.fleet import Seen
-from control.store.ledger import SqlLedgerTx
+from control.store import audit_records, links, live_queries, policies
+from control.store.ca_store import SqlCaTransaction
+from control.store.live_queries import AgentSummary
 from control.store.rows import Tx
 from protocols.link import messages as m
 from protocols.pki.names import AgentName
 from protocols.pki.renewing import renew_at
 
-LOOK_EVERY: Final = 5.0
+RELOAD_INTERVAL: Final = 5.0
 """Seconds until everything is read anew: certificates and checkpoints come without an event."""
-LEASE: Final = 20
+OBSERVE_SECONDS: Final = 20
 """Seconds for which the agent is asked to say more; asked for anew at every look."""
 
 
-class Found(NamedTuple):
+class StoredAgent(NamedTuple):
     """What the store has of the agent."""
 
-    seen: Seen | None
-    link: Link | None
-    standing: Standing | None
-    checkpoint: Witnessed | None
+    seen: AgentSummary | None
+    link: AgentLink | None
+    standing: AssignmentState | None
+    checkpoint: WitnessedCheckpoint | None
     disputed: bool
-    certificate: Issued | None
+    certificate: IssuedCertificate | None
     state: str
 
 
-class OneAgent(Projection):
+class AgentProjection(Projection):
     """See `docs/spec/live.md`, topic `agent`."""
 
     TOPICS: ClassVar = frozenset(
         {Topic.LIFE, Topic.POLICY, Topic.PRESENCE, Topic.HEALTH, Topic.OUTBOX, Topic.TRAIL}
     )
 
-    def __init__(self, around: Around, org: str, of: str) -> None:
+    def __init__(self, around: ProjectionContext, org: str, of: str) -> None:
         super().__init__(around, org, of)
         self._stale = True
 
     async def load(self) -> None:
         """See `Projection`."""
-        around, org, vault = self.around, self.org, self.of
+        around, org, vault = self.context, self.org, self.of
         self._stale = False
         now = around.world.now()
-        found = await around.store.read(lambda tx: _find(tx, org, vault, now))
-        self.collection.replace(self._sections(found) | self._said())
-        if (live := around.links.link(org, vault)) is not None:
-            live.observe(LEASE)
+        found = await around.store.read(lambda tx: _read_agent(tx, org, vault, now))
+        self.collection.replace(self._sections(found) | self._reported_sections())
+        if (live := around.live.get_link(org, vault)) is not None:
+            live.observe(OBSERVE_SECONDS)
 
     async def refresh(self) -> None:
         """See `Projection`."""
         if self._stale:
             await self.load()
             return
-        for section, row in self._said().items():
+        for section, row in self._reported_sections().items():
             self.collection.put(section, row)
 
-    def note(self, event: Event) -> bool:
+    def on_event(self, event: Event) -> bool:
         """See `Projection`."""
         if event.topic not in self.TOPICS or event.vault.partition("/")[0] != self.of:
             return False
         self._stale = True
         return True
 
-    def heard(self, vault: str, message: m.Message) -> bool:
+    def on_message(self, vault: str, message: m.Message) -> bool:
         """See `Projection`."""
         if vault != self.of:
             return False
@@ -85,26 +85,26 @@ class OneAgent(Projection):
             self._stale = True
         return True
 
-    def linked(self, vault: str) -> bool:
+    def on_link_change(self, vault: str) -> bool:
         """See `Projection`."""
         self._stale = self._stale or vault == self.of
         return vault == self.of
 
     @property
-    def look_every(self) -> float:
+    def reload_interval(self) -> float:
         """See `Projection`."""
-        return LOOK_EVERY
+        return RELOAD_INTERVAL
 
-    def _sections(self, found: Found) -> dict[str, Columns]:
-        around, org, vault = self.around, self.org, self.of
-        live = around.links.link(org, vault)
+    def _sections(self, found: StoredAgent) -> dict[str, Columns]:
+        around, org, vault = self.context, self.org, self.of
+        live = around.live.get_link(org, vault)
         sections: dict[str, Columns] = {
             "link": {
                 "connected": live is not None,
-                "since": 0 if live is None else seconds(live.since),
+                "since": 0 if live is None else to_seconds(live.since),
                 "health": "" if found.seen is None else found.seen.health,
                 "sync": "" if live is None else live.sync,
-                **_sent(found.link, live),
+                **_acknowledged_id(found.link, live),
                 "received": found.link.applied if found.link else 0,
             },
             "policies": _policies(found.standing),
@@ -112,15 +112,15 @@ class OneAgent(Projection):
             "audit": _audit(found.checkpoint, disputed=found.disputed),
         }
         if found.seen is not None:
-            sections["agent"] = agent_row(around, org, found.seen) | _facts(found.seen)
+            sections["agent"] = agent_columns(around, org, found.seen) | _facts(found.seen)
         return sections
 
-    def _said(self) -> dict[str, Columns]:
-        glimpse = self.around.links.glimpse(self.org, self.of)
-        return {"metrics": metrics_row(glimpse), "tree": tree_row(glimpse)}
+    def _reported_sections(self) -> dict[str, Columns]:
+        glimpse = self.context.live.get_glimpse(self.org, self.of)
+        return {"metrics": metrics_columns(glimpse), "tree": tree_columns(glimpse)}
 
 
-def _sent(stored: Link | None, live: Observed | None) -> Columns:
+def _acknowledged_id(stored: AgentLink | None, live: ObservedLink | None) -> Columns:
     """What is stored of acknowledgements are those that something waited for."""
     if stored is None:
         return {"newest": 0, "acknowledged": 0}
@@ -128,7 +128,7 @@ def _sent(stored: Link | None, live: Observed | None) -> Columns:
     return {"newest": stored.newest, "acknowledged": min(known, stored.newest)}
 
 
-def metrics_row(told: m.Glimpse | None) -> Columns:
+def metrics_columns(told: m.Glimpse | None) -> Columns:
     """The newest figures; nulls before there are any."""
     if told is None:
         return {"at": 0, "counters": None, "gauges": None, "histograms": None}
@@ -143,7 +143,7 @@ def metrics_row(told: m.Glimpse | None) -> Columns:
     }
 
 
-def tree_row(told: m.Glimpse | None) -> Columns:
+def tree_columns(told: m.Glimpse | None) -> Columns:
     """The actors in the order of a walk, each with a path of its own; null while there is none.
 
     Several may have one name: `other` is whatever the words of the link do not have.
@@ -175,16 +175,16 @@ def tree_row(told: m.Glimpse | None) -> Columns:
     return {"at": told.at // 1000, "nodes": nodes}
 
 
-def _find(tx: Tx, org: str, vault: str, now: int) -> Found:
-    seen = fleet.some(tx, org, [vault])
-    ledger, name = SqlLedgerTx(tx), AgentName(org, vault)
+def _read_agent(tx: Tx, org: str, vault: str, now: int) -> StoredAgent:
+    seen = live_queries.get_agent_summaries(tx, org, [vault])
+    ledger, name = SqlCaTransaction(tx), AgentName(org, vault)
     held = ledger.certificates(name, now)
     enrolled = ledger.agent(name)
-    checkpoint = records.checkpoint(tx, org, vault)
-    return Found(
+    checkpoint = audit_records.get_checkpoint(tx, org, vault)
+    return StoredAgent(
         seen[0] if seen else None,
-        links.link(tx, org, vault),
-        policies.standing(tx, org, vault),
+        links.get_link(tx, org, vault),
+        policies.get_assignment_state(tx, org, vault),
         checkpoint,
         is_disputed(tx, checkpoint),
         held[-1] if held else None,
@@ -192,46 +192,46 @@ def _find(tx: Tx, org: str, vault: str, now: int) -> Found:
     )
 
 
-def _facts(seen: Seen) -> Columns:
+def _facts(seen: AgentSummary) -> Columns:
     facts = seen.facts
     return {
         "platform": facts.get("platform", ""),
         "backend": facts.get("backend", ""),
         "key_holder": facts.get("key_holder", ""),
         "started": int(facts.get("started_at", 0)) // 1000,
-        "created": seconds(seen.created_at),
+        "created": to_seconds(seen.created_at),
     }
 
 
-def _policies(row: Standing | None) -> Columns:
+def _policies(row: AssignmentState | None) -> Columns:
     return {
         "policy": str(row.outcome) if row else "",
         "why": row.reason if row else "",
         "wanted": row.version if row else 0,
         "applied": row.applied if row else 0,
-        "changed": seconds(row.changed_at) if row else 0,
+        "changed": to_seconds(row.changed_at) if row else 0,
         "contents": row.contents if row else {},
     }
 
 
-def _certificate(held: Issued | None, state: str) -> Columns:
+def _certificate(held: IssuedCertificate | None, state: str) -> Columns:
     """`renew_at`: the earliest moment at which the agent renews by itself."""
     return {
         "generation": held.generation if held else 0,
         "serial": held.serial if held else "",
-        "not_before": seconds(held.not_before) if held else 0,
-        "not_after": seconds(held.not_after) if held else 0,
-        "renew_at": seconds(renew_at(held.not_before, held.not_after, 0.0)) if held else 0,
+        "not_before": to_seconds(held.not_before) if held else 0,
+        "not_after": to_seconds(held.not_after) if held else 0,
+        "renew_at": to_seconds(renew_at(held.not_before, held.not_after, 0.0)) if held else 0,
         "revoked": bool(held and held.revoked_at),
         "standing": state,
     }
 
 
-def _audit(seen: Witnessed | None, *, disputed: bool) -> Columns:
+def _audit(seen: WitnessedCheckpoint | None, *, disputed: bool) -> Columns:
     return {
         "size": seen.size if seen else 0,
         "root": seen.root.hex() if seen else "",
-        "at": seconds(seen.at) if seen else 0,
+        "at": to_seconds(seen.at) if seen else 0,
         "fault": seen.fault if seen else "",
         "disputed": disputed,
     }

@@ -2,15 +2,15 @@
 
 from typing import ClassVar, Final
 
-from control.live.projection import Columns, Projection, seconds
+from control.live.projection import Columns, Projection, to_seconds
 from control.model.records import AuditEvent
-from control.services.events import Topic
-from control.store import records
+from control.services.event_bus import Topic
+from control.store import audit_records
 
-NEWEST: Final = 100
+MAX_NEWEST: Final = 100
 
 
-class Changes(Projection):
+class ChangesProjection(Projection):
     """By sequence number. What was asked in detail, and the hashes, are REST's."""
 
     TOPICS: ClassVar = frozenset({Topic.TRAIL})
@@ -18,16 +18,16 @@ class Changes(Projection):
     async def load(self) -> None:
         """See `Projection`."""
         org = self.org
-        rows = await self.around.store.read(
-            lambda tx: records.newest_events(tx, org, before=0, limit=NEWEST)
+        rows = await self.context.store.read(
+            lambda tx: audit_records.list_newest_events(tx, org, before=0, limit=MAX_NEWEST)
         )
-        self.collection.replace({str(row.seq): change_row(row) for row in rows})
+        self.collection.replace({str(row.seq): change_columns(row) for row in rows})
 
 
-def change_row(event: AuditEvent) -> Columns:
+def change_columns(event: AuditEvent) -> Columns:
     """A record."""
     return {
-        "at": seconds(event.at),
+        "at": to_seconds(event.at),
         "actor": event.actor,
         "operation": event.operation,
         "target": event.target,

@@ -3,14 +3,14 @@
 from control.live.projection import Projection
 
 
-class Curves(Projection):
+class CurvesProjection(Projection):
     """The points that the hub keeps, by their second."""
 
     async def load(self) -> None:
         """See `Projection`."""
-        points = self.around.links.points(self.org)
+        points = self.context.live.curve_points(self.org)
         self.collection.replace({str(at): columns for at, columns in points})
 
-    def ticked(self) -> bool:
+    def on_point(self) -> bool:
         """See `Projection`."""
         return True

@@ -10,19 +10,24 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from control.model.claims import is_plausible
+from control.model.reported_values import is_plausible
 from protocols.link import messages as m
 from protocols.link.vocabulary import BUCKETS_US, CounterName, GaugeName, HistogramName
 
-FRESH: Final = 180.0
+MAX_REPORT_AGE: Final = 180.0
 """Seconds for which a report counts: three of the usual intervals."""
-UNKNOWN: Final[dict[str, Any]] = {"requests": None, "errors": None, "p50": None, "p99": None}
+UNKNOWN_COLUMNS: Final[dict[str, Any]] = {
+    "requests": None,
+    "errors": None,
+    "p50": None,
+    "p99": None,
+}
 _NONE: Final = (0,) * (len(BUCKETS_US) + 1)
 
-Name = tuple[str, str]
+AgentKey = tuple[str, str]
 
 
-class Pace(Struct):
+class AgentRate(Struct):
     """What is known of one agent. `heard` is on the monotonic clock; `until` Unix milliseconds."""
 
     heard: float
@@ -38,20 +43,20 @@ class Pace(Struct):
     columns: dict[str, Any] = {}  # made once: a list of all agents is made of them
 
 
-class Rates:
+class RequestRates:
     """Of all agents."""
 
     def __init__(self) -> None:
-        self._paces: dict[str, dict[str, Pace]] = {}
+        self._paces: dict[str, dict[str, AgentRate]] = {}
 
-    def measured(self, org: str, vault: str, told: m.Metrics, now: float) -> dict[str, Any]:
+    def record_report(self, org: str, vault: str, told: m.Metrics, now: float) -> dict[str, Any]:
         """Take a report; the columns that follow from it."""
         counters = {c.name: c.value for c in told.counters if is_plausible(c.name, c.value)}
         gauges = {g.name: g.value for g in told.gauges if is_plausible(g.name, g.value)}
         times = {
             h.name: h.counts for h in told.histograms if all(is_plausible("", n) for n in h.counts)
         }
-        new = Pace(
+        new = AgentRate(
             heard=now,
             until=told.until,
             requests=counters.get(CounterName.REQUESTS, 0),
@@ -62,33 +67,33 @@ class Rates:
         paces = self._paces.setdefault(org, {})
         before = paces.get(vault)
         if before is not None:
-            _compare(before, new)
-        new.columns = _columns(new)
+            _update_rate(before, new)
+        new.columns = _rate_columns(new)
         paces[vault] = new
         return new.columns
 
-    def of(self, org: str, vault: str, now: float) -> dict[str, Any]:
+    def columns_of(self, org: str, vault: str, now: float) -> dict[str, Any]:
         """The columns; null for what is not known, or was told too long ago."""
         pace = self._paces.get(org, {}).get(vault)
         if pace is None:
-            return {**UNKNOWN, "secrets": None}
-        if now - pace.heard > FRESH:
-            return {**UNKNOWN, "secrets": pace.secrets}
+            return {**UNKNOWN_COLUMNS, "secrets": None}
+        if now - pace.heard > MAX_REPORT_AGE:
+            return {**UNKNOWN_COLUMNS, "secrets": pace.secrets}
         return pace.columns
 
     def organizations(self) -> list[str]:
         """Those with an agent that has reported."""
         return list(self._paces)
 
-    def total(self, org: str, now: float) -> dict[str, Any]:
+    def organization_total(self, org: str, now: float) -> dict[str, Any]:
         """Of all agents whose report counts."""
         fresh = [
             pace
             for pace in self._paces.get(org, {}).values()
-            if pace.known and now - pace.heard <= FRESH
+            if pace.known and now - pace.heard <= MAX_REPORT_AGE
         ]
         if not fresh:
-            return dict(UNKNOWN)
+            return dict(UNKNOWN_COLUMNS)
         counts: Sequence[int] = _NONE
         for pace in fresh:
             counts = list(map(add, counts, pace.lately))
@@ -116,7 +121,7 @@ def percentile(counts: Sequence[int], percent: int) -> float | None:
     return BUCKETS_US[-1] / 1000
 
 
-def _compare(before: Pace, new: Pace) -> None:
+def _update_rate(before: AgentRate, new: AgentRate) -> None:
     """Note what happened between two reports; nothing is known across an agent's restart."""
     seconds = (new.until - before.until) / 1000
     lately = tuple(map(sub, new.counts, before.counts))
@@ -128,9 +133,9 @@ def _compare(before: Pace, new: Pace) -> None:
     new.lately = lately
 
 
-def _columns(pace: Pace) -> dict[str, Any]:
+def _rate_columns(pace: AgentRate) -> dict[str, Any]:
     if not pace.known:
-        return {**UNKNOWN, "secrets": pace.secrets}
+        return {**UNKNOWN_COLUMNS, "secrets": pace.secrets}
     return {
         "requests": round(pace.per_second, 2),
         "errors": round(pace.failing, 2),

@@ -2,21 +2,21 @@
 
 from typing import ClassVar, Final
 
-from control.live.projection import LOOK_EVERY, Columns, Projection, seconds
+from control.live.projection import RELOAD_INTERVAL, Columns, Projection, to_seconds
 from control.model.policies import Rollout, RolloutState
-from control.services.events import Event, Topic
-from control.services.rollout import Progress, steps
-from control.services.rollouts import OPEN, progress
-from control.store import fleet
+from control.services.event_bus import Event, Topic
+from control.services.rollout_steps import Progress, step_count
+from control.services.rollouts import OPEN_STATES, rollout_progress
+from control.store import live_queries
 from control.store.rows import Tx
 
-OTHERS: Final = 20
-COUNTS: Final = ("total", "reached", "wanted", "away", "applied", "failed", "through")
-WHILE_RUNNING: Final = 1.0
+MAX_FINISHED: Final = 20
+PROGRESS_COLUMNS: Final = ("total", "reached", "wanted", "away", "applied", "failed", "through")
+RUNNING_RELOAD_INTERVAL: Final = 1.0
 """Seconds between looks while one runs: how often it is itself moved on, which no event tells."""
 
 
-class Rollouts(Projection):
+class RolloutsProjection(Projection):
     """People's steps come over the trail, agents' answers as events of their policies."""
 
     TOPICS: ClassVar = frozenset({Topic.POLICY})
@@ -24,25 +24,25 @@ class Rollouts(Projection):
     async def load(self) -> None:
         """See `Projection`."""
         org = self.org
-        rows = await self.around.store.read(lambda tx: _read(tx, org))
-        self.collection.replace({row.id: rollout_row(row, fares) for row, fares in rows})
+        rows = await self.context.store.read(lambda tx: _read(tx, org))
+        self.collection.replace({row.id: rollout_columns(row, fares) for row, fares in rows})
 
-    def note(self, event: Event) -> bool:
+    def on_event(self, event: Event) -> bool:
         """See `Projection`."""
         if event.topic is Topic.TRAIL:
             return str(event.subject).startswith(("rollouts.", "policies."))
-        return super().note(event)
+        return super().on_event(event)
 
     @property
-    def look_every(self) -> float:
+    def reload_interval(self) -> float:
         """See `Projection`."""
         states = [(self.collection.get(key) or {}).get("state") for key in self.collection.keys()]  # noqa: SIM118
-        return WHILE_RUNNING if str(RolloutState.RUNNING) in states else LOOK_EVERY
+        return RUNNING_RELOAD_INTERVAL if str(RolloutState.RUNNING) in states else RELOAD_INTERVAL
 
 
-def rollout_row(rollout: Rollout, fares: Progress | None) -> Columns:
+def rollout_columns(rollout: Rollout, fares: Progress | None) -> Columns:
     """A roll-out; how it fares is not counted any more once it is over."""
-    counts: Columns = dict.fromkeys(COUNTS)
+    counts: Columns = dict.fromkeys(PROGRESS_COLUMNS)
     if fares is not None:
         counts = {
             "total": fares.total,
@@ -51,26 +51,26 @@ def rollout_row(rollout: Rollout, fares: Progress | None) -> Columns:
             "away": fares.away,
             "applied": fares.applied,
             "failed": fares.failed,
-            "through": fares.is_through,
+            "through": fares.is_complete,
         }
     return {
         "policy": rollout.policy,
         "version": rollout.version,
         "previous": rollout.previous,
         "step": rollout.step,
-        "steps": steps(rollout.plan),
+        "steps": step_count(rollout.plan),
         "automatic": rollout.plan.automatic,
         "state": str(rollout.state),
         "reason": rollout.reason,
         "created_by": rollout.created_by,
-        "created": seconds(rollout.created_at),
-        "changed": seconds(rollout.changed_at),
+        "created": to_seconds(rollout.created_at),
+        "changed": to_seconds(rollout.changed_at),
         **counts,
     }
 
 
 def _read(tx: Tx, org: str) -> list[tuple[Rollout, Progress | None]]:
     return [
-        (row, progress(tx, row) if row.state in OPEN else None)
-        for row in fleet.newest_rollouts(tx, org, OTHERS)
+        (row, rollout_progress(tx, row) if row.state in OPEN_STATES else None)
+        for row in live_queries.newest_rollouts(tx, org, MAX_FINISHED)
     ]

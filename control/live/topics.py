@@ -2,29 +2,29 @@
 
 from typing import Final, NamedTuple
 
-from control.live.agent import OneAgent
-from control.live.alerts import Alerts
-from control.live.changes import Changes
-from control.live.curves import Curves
-from control.live.fleet import Fleet
-from control.live.projection import Make
-from control.live.rollouts import Rollouts
+from control.live.agent import AgentProjection
+from control.live.alerts import AlertsProjection
+from control.live.changes import ChangesProjection
+from control.live.curves import CurvesProjection
+from control.live.fleet import FleetProjection
+from control.live.projection import ProjectionFactory
+from control.live.rollouts import RolloutsProjection
 from control.model.people import Role
 
 
-class Kind(NamedTuple):
+class TopicDefinition(NamedTuple):
     """`of`: whether it is about one agent. `role`: the least that takes, as in the REST API."""
 
-    make: Make
+    make: ProjectionFactory
     role: Role = Role.VIEWER
     of: bool = False
 
 
 TOPICS: Final = {
-    "fleet": Kind(Fleet),
-    "curves": Kind(Curves),
-    "agent": Kind(OneAgent, of=True),
-    "alerts": Kind(Alerts),
-    "rollouts": Kind(Rollouts),
-    "changes": Kind(Changes, role=Role.ADMIN),
+    "fleet": TopicDefinition(FleetProjection),
+    "curves": TopicDefinition(CurvesProjection),
+    "agent": TopicDefinition(AgentProjection, of=True),
+    "alerts": TopicDefinition(AlertsProjection),
+    "rollouts": TopicDefinition(RolloutsProjection),
+    "changes": TopicDefinition(ChangesProjection, role=Role.ADMIN),
 }

@@ -16,7 +16,7 @@ class Life(StrEnum):
     RETIRED = "retired"
 
 
-NEXT: Final[dict[Life, frozenset[Life]]] = {
+LIFECYCLE_TRANSITIONS: Final[dict[Life, frozenset[Life]]] = {
     Life.PENDING: frozenset({Life.ACTIVE, Life.RETIRED}),
     Life.ACTIVE: frozenset({Life.LOCKED, Life.RETIRED}),
     Life.LOCKED: frozenset({Life.ACTIVE, Life.RETIRED}),
@@ -66,7 +66,7 @@ SERVING: Final = frozenset({State.ONLINE, State.DEGRADED})
 """States of agents that are heard and give out secrets."""
 
 
-def state_of(life: Life, presence: Presence, health: Health) -> State:
+def status_of(life: Life, presence: Presence, health: Health) -> State:
     """What counts most comes first: who may not be linked, who is not heard, who does not serve."""
     if life is not Life.ACTIVE:
         return State(life.value)
@@ -98,10 +98,10 @@ class Agent(Struct, frozen=True):
     @property
     def state(self) -> State:
         """The one word for it."""
-        return state_of(self.life, self.presence, self.health)
+        return status_of(self.life, self.presence, self.health)
 
 
-class Member(NamedTuple):
+class TargetedAgent(NamedTuple):
     """What decides which policies an agent has, and whether they are waited for."""
 
     vault: str
@@ -111,7 +111,7 @@ class Member(NamedTuple):
     last_seen: int
 
 
-def living(agent: Agent, life: Life, reason: str, *, now: int) -> Agent:
+def with_life(agent: Agent, life: Life, reason: str, *, now: int) -> Agent:
     """The agent in another life. Nobody listens for one that is not active: its last word stays."""
     presence = agent.presence if life is Life.ACTIVE else Presence.UNKNOWN
     health = agent.health if life is Life.ACTIVE else Health.UNSAID
@@ -120,7 +120,7 @@ def living(agent: Agent, life: Life, reason: str, *, now: int) -> Agent:
     )
 
 
-def newcomer(org: str, vault: str, life: Life, *, now: int, tags: tuple[str, ...] = ()) -> Agent:
+def new_agent(org: str, vault: str, life: Life, *, now: int, tags: tuple[str, ...] = ()) -> Agent:
     """An agent that was never heard."""
     return Agent(
         org=org,

@@ -197,7 +197,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         return f"{self.framework}/{self.id}"
 
 
-Counts = dict[str, int]
+ResultCounts = dict[str, int]
 """Result → how many controls."""
 
 
@@ -223,7 +223,7 @@ class Header(Struct, frozen=True, kw_only=True):
     made_by: str
     frameworks: dict[str, str]
     """Id → title and edition."""
-    counts: dict[str, Counts]
+    counts: dict[str, ResultCounts]
     """Of each framework."""
     trail: TrailEnd
 
@@ -236,7 +236,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class ReportRow(Struct, frozen=True, kw_only=True):
     """A report, without its bytes. `done` of `steps` kinds of evidence are collected."""
 
     org: str
@@ -251,13 +251,13 @@ class Asked(Struct, frozen=True, kw_only=True):
     created_by: str
     created_at: int
     made_at: int = 0
-    counts: dict[str, Counts] = {}
+    counts: dict[str, ResultCounts] = {}
     digest: str = ""
     size: int = 0
     reason: str = ""
 
 
-class Schedule(Struct, frozen=True, kw_only=True):
+class ReportSchedule(Struct, frozen=True, kw_only=True):
     """A report that is made again and again, by a cron expression in a time zone."""
 
     org: str
@@ -279,7 +279,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
     """Why it makes no reports: its owner may not have it any more; empty while it does."""
 
 
-class Note(Struct, frozen=True, kw_only=True):
+class ControlNote(Struct, frozen=True, kw_only=True):
     """What a person says of a control, perhaps with a document; never changed."""
 
     org: str
@@ -294,4 +294,4 @@ class Note(Struct, frozen=True, kw_only=True):
     created_at: int
 
 
-Days = Annotated[int, Meta(ge=1, le=MAX_DAYS)]
+PeriodDays = Annotated[int, Meta(ge=1, le=MAX_DAYS)]

@@ -93,19 +93,19 @@ def ends_by_itself(code: str) -> bool:
     return code in CONDITIONS
 
 
-def end_of(alert: Alert) -> str:
+def end_message(alert: Alert) -> str:
     """What is said of an alert that is over."""
     end = _ENDS.get(alert.code, "over: {message}").format(vault=alert.vault, message=alert.message)
-    return f"{end} (after {lasted(alert.ended_at - alert.at)})"
+    return f"{end} (after {format_duration(alert.ended_at - alert.at)})"
 
 
-def message_of(code: str, vault: str, subject: str = "") -> str:
+def alert_message(code: str, vault: str, subject: str = "") -> str:
     """What is said of an agent's alert, however it became known. `subject`: an opaque id."""
     message = _MESSAGES[code].format(vault=vault)
     return f"{message} (id {subject})" if subject else message
 
 
-def lasted(length: int) -> str:
+def format_duration(length: int) -> str:
     """`3 d 4 h`, `12 min`: nanoseconds in the two largest units."""
     rest, found = length // SECOND, []
     for seconds, unit in _UNITS:

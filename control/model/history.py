@@ -8,7 +8,7 @@ from msgspec import Struct
 from control.model.agents import Presence
 
 UNKNOWN: Final = -1
-GONE: Final = ""
+NO_VALUE: Final = ""
 """The value of what is not there any more."""
 HEARD: Final = "heard"
 SILENT: Final = "silent"
@@ -18,7 +18,7 @@ class Aspect(StrEnum):
     """What turns. The subject of the first two is a person or nobody, of the others an agent."""
 
     ROLE = "role"
-    """A person's (`home/name`) in the organization; `GONE` when disabled or removed."""
+    """A person's (`home/name`) in the organization; `NO_VALUE` when disabled or removed."""
     SECOND_FACTOR = "second_factor"
     """Whether the organization demands one: `true` or `false`, of nobody."""
     LIFE = "life"
@@ -32,10 +32,10 @@ class Aspect(StrEnum):
     """The generation of the agent's key-encryption key; `detail` says whether it is `due`."""
 
 
-OF_AGENTS: Final = frozenset(Aspect) - {Aspect.ROLE, Aspect.SECOND_FACTOR}
+AGENT_ASPECTS: Final = frozenset(Aspect) - {Aspect.ROLE, Aspect.SECOND_FACTOR}
 
 
-class Turn(Struct, frozen=True, kw_only=True):
+class StateChange(Struct, frozen=True, kw_only=True):
     """From `at` (Unix nanoseconds) on it was so, until the next turn of the same subject.
 
     `before`: the instant of the turn before; 0: the subject began here; `UNKNOWN`: it was there
@@ -51,6 +51,6 @@ class Turn(Struct, frozen=True, kw_only=True):
     before: int = 0
 
 
-def presence_of(presence: Presence) -> str:
+def presence_value(presence: Presence) -> str:
     """The value of `Aspect.PRESENCE`."""
     return HEARD if presence in (Presence.ONLINE, Presence.LATE) else SILENT

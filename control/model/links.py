@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Link(Struct, frozen=True):
+class AgentLink(Struct, frozen=True):
     """Both streams of one agent (docs/spec/link.md, Durable delivery).
 
     Bundles and cosignatures are not kept a second time: the row says which id the newest one has,
@@ -33,7 +33,7 @@ class Link(Struct, frozen=True):
     """Totals by bucket of each histogram in those figures."""
 
 
-class Outgoing(Struct, frozen=True):
+class OutgoingMessage(Struct, frozen=True):
     """A command or notification that an agent has not acknowledged yet; `payload` is encoded."""
 
     org: str
@@ -43,7 +43,7 @@ class Outgoing(Struct, frozen=True):
     payload: bytes
 
 
-class Command(Struct, frozen=True):
+class AgentCommand(Struct, frozen=True):
     """What a person asked an agent to do; `outcome` is empty until the agent tells."""
 
     org: str

@@ -17,7 +17,8 @@ SLUG: Final = "[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?"
 _SLUG: Final = re.compile(SLUG, re.ASCII)
 _TAG: Final = re.compile(r"[a-z0-9][a-z0-9._:=/-]{0,63}", re.ASCII)
 
-# For documents and decoders. `$` would let a final newline pass in Python, so `slug` looks again.
+# For documents and decoders. `$` would let a final newline pass in Python, so `require_slug` looks
+# again.
 Slug = Annotated[str, Meta(min_length=1, max_length=64, pattern=f"^{SLUG}$")]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._:=/-]{0,63}$")]
 Tags = Annotated[tuple[Tag, ...], Meta(max_length=MAX_TAGS)]
@@ -37,7 +38,7 @@ def is_slug(text: str) -> bool:
     return _SLUG.fullmatch(text) is not None
 
 
-def slug(text: str, field: str) -> str:
+def require_slug(text: str, field: str) -> str:
     """The text, if it is a slug. Raises `ValidationError` naming `field`."""
     if not is_slug(text):
         raise ValidationError(
@@ -48,12 +49,12 @@ def slug(text: str, field: str) -> str:
     return text
 
 
-def legible(text: str) -> str:
+def printable(text: str) -> str:
     """The text as records hold it: what shows nothing replaced, and cut at `MAX_SHOWN`."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text[:MAX_SHOWN])
 
 
-def tags(given: tuple[str, ...]) -> tuple[str, ...]:
+def normalize_tags(given: tuple[str, ...]) -> tuple[str, ...]:
     """The tags, sorted, each once. Raises `ValidationError`."""
     for tag in given:
         if not _TAG.fullmatch(tag):
@@ -65,7 +66,7 @@ def tags(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(given)))
 
 
-def address(text: str) -> str:
+def normalize_address(text: str) -> str:
     """An email address, in lower case. Raises `ValidationError`.
 
     Only what would be dangerous is refused: whether mail arrives shows whether it is one.

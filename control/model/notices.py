@@ -8,11 +8,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from control.model.conditions import end_of
+from control.model.conditions import end_message
 from control.model.records import Alert, Severity
 
 INVITATION: Final = "invitation"
-MAIL: Final = ""
+MAIL_CHANNEL: Final = ""
 """In place of a channel's id: the control plane's own mail, for invitations."""
 
 
@@ -52,17 +52,17 @@ class Notice(Struct, frozen=True):
         return f"{self.code}/{self.vault}/{self.subject}"
 
     @property
-    def urgency(self) -> Severity:
+    def effective_severity(self) -> Severity:
         """How much it matters now: what is over wakes nobody."""
         return Severity.INFO if self.kind is Kind.RESOLVED else self.severity
 
 
-def resolution_of(alert: Alert) -> Notice:
+def resolution_notice(alert: Alert) -> Notice:
     """What is to be told of an alert that is over."""
-    return notice_of(alert, Kind.RESOLVED, end_of(alert), alert.ended_at)
+    return alert_notice(alert, Kind.RESOLVED, end_message(alert), alert.ended_at)
 
 
-def notice_of(alert: Alert, kind: Kind = Kind.RAISED, message: str = "", at: int = 0) -> Notice:
+def alert_notice(alert: Alert, kind: Kind = Kind.RAISED, message: str = "", at: int = 0) -> Notice:
     """What is to be told of an alert; `message` and `at` are the alert's own unless given."""
     return Notice(
         id=alert.id,
@@ -113,7 +113,7 @@ class Quiet(Struct, frozen=True):
     zone: str
 
 
-class Terms(Struct, frozen=True, kw_only=True):
+class ChannelTerms(Struct, frozen=True, kw_only=True):
     """What a channel tells, to whom, and when. Empty lists mean all."""
 
     severity: Severity = Severity.WARNING
@@ -133,8 +133,8 @@ class Terms(Struct, frozen=True, kw_only=True):
 class Channel(Struct, frozen=True):
     """A way to reach people of an organization.
 
-    `secret` is sealed: `Secrets`. `host` is what may be shown of its address. `failures` counts
-    those in a row, `omitted` notices that had no place in its queue.
+    `secret` is sealed: `ChannelSecrets`. `host` is what may be shown of its address. `failures`
+    counts those in a row, `omitted` notices that had no place in its queue.
     """
 
     org: str
@@ -143,7 +143,7 @@ class Channel(Struct, frozen=True):
     type: Type
     host: str
     enabled: bool
-    terms: Terms
+    terms: ChannelTerms
     secret: bytes
     created_at: int
     changed_at: int
@@ -169,7 +169,7 @@ class Channel(Struct, frozen=True):
         return Kind.RAISED in terms.kinds and not (terms.events or terms.tags or terms.vaults)
 
 
-class Secrets(Struct, frozen=True, omit_defaults=True):
+class ChannelSecrets(Struct, frozen=True, omit_defaults=True):
     """What a channel needs and nobody is shown: a mail password, an address, signing keys.
 
     Both `keys` sign until `until`, then the first alone.
@@ -181,7 +181,7 @@ class Secrets(Struct, frozen=True, omit_defaults=True):
     until: int = 0
 
 
-class Entry(Struct, frozen=True):
+class QueuedNotice(Struct, frozen=True):
     """A notice that waits for its turn on a channel; `notice` is its kind and id."""
 
     org: str
@@ -192,7 +192,7 @@ class Entry(Struct, frozen=True):
     body: Notice
 
 
-class Told(Struct, frozen=True):
+class LastNotice(Struct, frozen=True):
     """What a channel was told last of an alert, and how often the same came since."""
 
     org: str

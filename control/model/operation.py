@@ -9,7 +9,7 @@ from control.model.people import Origin as Origin
 from protocols.http.session_key import credential_of
 
 
-class Browser(Struct, frozen=True):
+class BrowserCredentials(Struct, frozen=True):
     """What a browser sends by itself, and what only a page of our own can make it send."""
 
     cookie: str = ""
@@ -27,7 +27,7 @@ class Browser(Struct, frozen=True):
         return credential_of(self.cookie, self.session_key)
 
 
-class Whoever(Struct):
+class ResolvedCaller(Struct):
     """Who a public operation turned out to be of: its handler says so, for the record."""
 
     caller: Caller | None = None
@@ -44,14 +44,14 @@ class Operation(Struct, frozen=True, kw_only=True):
     request_id: str
     credential: str | None
     origin: Origin
-    browser: Browser = Browser()
+    browser: BrowserCredentials = BrowserCredentials()
     guarded: bool = False
     """It changes something, if well-formed: with a cookie for a credential, only if we asked."""
     fresh: bool = False
     """A person has to have shown lately who it is."""
     programs: bool = True
     """Whether an API token may ask for it."""
-    found: Whoever = field(default_factory=Whoever)
+    resolved: ResolvedCaller = field(default_factory=ResolvedCaller)
     org: str = ""
     role: Role = Role.VIEWER
     anyone: bool = False

@@ -106,11 +106,11 @@ class Outcome(StrEnum):
     """The agent says that it enforces a version that cannot have been issued to it."""
 
 
-UNSETTLED: Final = frozenset({Outcome.WANTED, Outcome.UNKNOWN})
+PENDING_OUTCOMES: Final = frozenset({Outcome.WANTED, Outcome.UNKNOWN})
 """Outcomes of which a roll-out waits for another."""
 
 
-class Standing(Struct, frozen=True):
+class AssignmentState(Struct, frozen=True):
     """What an agent should have and has: `contents` maps each policy to its version."""
 
     org: str
@@ -126,13 +126,13 @@ class Standing(Struct, frozen=True):
     changed_at: int
 
 
-class Signed(Standing, frozen=True):
+class SignedAssignment(AssignmentState, frozen=True):
     """The same with the signature of its bundle."""
 
     signature: bytes
 
 
-class Assignment(Standing, frozen=True):
+class Assignment(AssignmentState, frozen=True):
     """The same with the bytes of its bundle."""
 
     bundle: bytes

@@ -28,14 +28,14 @@ class Severity(StrEnum):
 _RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 
-def covers(least: Severity, severity: Severity) -> bool:
+def is_at_least(least: Severity, severity: Severity) -> bool:
     """Whether `severity` is at least as severe as `least`."""
     return _RANKS[severity] >= _RANKS[least]
 
 
-def worst(one: Severity, other: Severity) -> Severity:
+def most_severe(one: Severity, other: Severity) -> Severity:
     """The more severe of two."""
-    return one if covers(other, one) else other
+    return one if is_at_least(other, one) else other
 
 
 class AlertState(StrEnum):
@@ -113,7 +113,7 @@ class AuditEvent(Struct, frozen=True):
     hash: bytes
 
 
-class Witnessed(Struct, frozen=True):
+class WitnessedCheckpoint(Struct, frozen=True):
     """The newest checkpoint of an agent's audit log that was cosigned, at that time."""
 
     org: str

@@ -28,7 +28,7 @@ class State(StrEnum):
     """It was not there in time."""
 
 
-OPEN: Final = (State.WAITING, State.ASKED)
+OPEN_STATES: Final = (State.WAITING, State.ASKED)
 
 
 class Replay(Struct, frozen=True):
@@ -55,7 +55,7 @@ class Change(Struct, frozen=True):
     allowed: int
 
 
-class Numbers(Struct, frozen=True, kw_only=True):
+class ReplayNumbers(Struct, frozen=True, kw_only=True):
     """What an agent told (docs/policies.md); all 0 unless it is done. `reached`: Unix ns."""
 
     reached: int = 0
@@ -76,12 +76,12 @@ class ReplayAgent(Struct, frozen=True):
     replay: str
     vault: str
     state: State
-    numbers: Numbers
+    numbers: ReplayNumbers
     changed_at: int
 
-    def at(self, now: int, expires_at: int) -> "ReplayAgent":
+    def as_of(self, now: int, expires_at: int) -> "ReplayAgent":
         """As it counts now: what was not answered in time never will be."""
-        if self.state not in OPEN or now < expires_at:
+        if self.state not in OPEN_STATES or now < expires_at:
             return self
         over = State.OFFLINE if self.state is State.WAITING else State.EXPIRED
         return ReplayAgent(self.org, self.replay, self.vault, over, self.numbers, expires_at)

@@ -24,10 +24,10 @@ class Kind(StrEnum):
     """Legal holds that were lifted."""
 
 
-Limits = Mapping[Kind, int]
+RetentionLimits = Mapping[Kind, int]
 """Days after which the control plane's own settings delete; what is not there stays for ever."""
 
-LEAST: Final[dict[Kind, int]] = {
+MIN_DAYS: Final[dict[Kind, int]] = {
     Kind.METRICS: 7,
     Kind.ALERTS: 30,
     Kind.TRAIL: 365,
@@ -40,10 +40,10 @@ LEAST: Final[dict[Kind, int]] = {
 }
 """Days that a rule has to leave. A year where an auditor of the last one may ask: what most rules
 for audit logs want."""
-MOST: Final = 3650
+MAX_RULE_DAYS: Final = 3650
 
 
-class Rule(NamedTuple):
+class RetentionRule(NamedTuple):
     """How long a kind is kept: `days`, 0 for ever. A rule may say `least` to `most` days.
 
     `default`: what holds without one; an organization may shorten what the settings say, for
@@ -57,16 +57,16 @@ class Rule(NamedTuple):
     set: bool
 
 
-def rule_of(kind: Kind, days: int | None, limits: Limits) -> Rule:
+def effective_rule(kind: Kind, days: int | None, limits: RetentionLimits) -> RetentionRule:
     """Of what is set (None: nothing), and the settings' limits."""
     limit = limits.get(kind, 0)
-    most = max(limit, 1) if limit else MOST
-    least = min(LEAST[kind], most)
+    most = max(limit, 1) if limit else MAX_RULE_DAYS
+    least = min(MIN_DAYS[kind], most)
     chosen = limit if days is None else min(days, most)
-    return Rule(chosen, least, most, limit, days is not None)
+    return RetentionRule(chosen, least, most, limit, days is not None)
 
 
-class Hold(Struct, frozen=True, kw_only=True):
+class LegalHold(Struct, frozen=True, kw_only=True):
     """A legal hold: what it covers is not deleted. `vault` empty: the whole organization.
 
     `since` included, `until` not (Unix nanoseconds); 0 is without that bound.
@@ -85,7 +85,7 @@ class Hold(Struct, frozen=True, kw_only=True):
     lifted_why: str = ""
 
 
-class Purged(Struct, frozen=True, kw_only=True):
+class PurgeCount(Struct, frozen=True, kw_only=True):
     """What a rule deletes, or would: `held` of the rows that are old enough stay for a hold.
 
     `before`: Unix nanoseconds; 0 where everything is kept.

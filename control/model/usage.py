@@ -5,7 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 
-class Kind(StrEnum):
+class UsageKind(StrEnum):
     """What a count is of."""
 
     OPERATION = "operation"
@@ -23,7 +23,7 @@ class Which(StrEnum):
     ROTATION = "rotation"
 
 
-class Count(Struct, frozen=True):
+class UsageCount(Struct, frozen=True):
     """How often one thing was used in the hour (or day: `resolution`) from `at`, Unix seconds.
 
     `part`: the beginning of the report that says so; of a day it is `at`.
@@ -33,14 +33,14 @@ class Count(Struct, frozen=True):
     vault: str
     resolution: int
     at: int
-    kind: Kind
+    kind: UsageKind
     subject: str
     part: int
     count: int
     failed: int
 
 
-class Part(Struct, frozen=True):
+class UsageReport(Struct, frozen=True):
     """A report that was taken: what was used from `since` to `until`, Unix seconds."""
 
     org: str
@@ -50,7 +50,7 @@ class Part(Struct, frozen=True):
     rolled: bool
 
 
-class Known(Struct, frozen=True):
+class KnownSecret(Struct, frozen=True):
     """What is known of a secret by its opaque id. Unix seconds, 0 for never."""
 
     org: str
@@ -62,7 +62,7 @@ class Known(Struct, frozen=True):
     seen_at: int
 
 
-class Look(Struct, frozen=True):
+class SecretInventory(Struct, frozen=True):
     """An agent's newest look at all its secrets; classes as `protocols.link.usage.Secrets`."""
 
     org: str
@@ -77,7 +77,7 @@ class Look(Struct, frozen=True):
     opaque: bool
 
 
-class Point(Struct, frozen=True):
+class UsagePoint(Struct, frozen=True):
     """Of a curve; `at` in Unix seconds."""
 
     at: int
@@ -108,7 +108,7 @@ class SecretRow(Struct, frozen=True):
     """What the list is ordered by."""
 
 
-class Span(Struct, frozen=True):
+class UsagePeriod(Struct, frozen=True):
     """Of whom and when: `vault` empty for all; `since` <= at < `until`, Unix seconds.
 
     `system`: with the operations of the program itself and of its pages (`SYSTEM_OPERATIONS`).
@@ -121,14 +121,14 @@ class Span(Struct, frozen=True):
     system: bool = True
 
 
-class Wanted(Struct, frozen=True):
+class SecretQuery(Struct, frozen=True):
     """Which secrets. `bound`: Unix seconds; of `overused` the factor."""
 
     which: Which
     bound: int
 
 
-class After(Struct, frozen=True):
+class PageCursor(Struct, frozen=True):
     """Where a page before ended: the key of its last row, and what breaks ties."""
 
     key: int

@@ -10,7 +10,7 @@ UNREACHABLE: Final = (
 otherwise whoever names hosts learns which names and ports there are inside (SSRF)."""
 
 
-class UndeliveredError(Exception):
+class DeliveryError(Exception):
     """It did not arrive."""
 
     def __init__(self, reason: str) -> None:
@@ -18,13 +18,13 @@ class UndeliveredError(Exception):
         self.reason = reason
 
 
-class RefusedError(UndeliveredError):
+class PermanentDeliveryError(DeliveryError):
     """To try again would change nothing, and the other side is alive."""
 
 
-class FailedError(UndeliveredError):
-    """It may arrive another time. `after`: seconds that the other side wants us to wait."""
+class TransientDeliveryError(DeliveryError):
+    """It may arrive another time. `retry_after`: seconds that the other side wants us to wait."""
 
-    def __init__(self, reason: str, after: float = 0.0) -> None:
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)
-        self.after = after
+        self.retry_after = retry_after

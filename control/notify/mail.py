@@ -10,7 +10,15 @@ from msgspec import Struct
 
 from control.model.notices import Kind, Notice
 from control.model.records import Severity
-from control.notify.letter import Letter, moment, more, plain, sentence, title, word
+from control.notify.message import (
+    NotificationMessage,
+    describe_notice,
+    format_time,
+    message_title,
+    notice_label,
+    omitted_text,
+    single_line,
+)
 from protocols.instant import SECOND
 
 _COLOURS: Final = {
@@ -31,7 +39,7 @@ _PAGE: Final = """<!doctype html>
 """
 
 
-class Invited(Struct, frozen=True):
+class InvitationMail(Struct, frozen=True):
     """What an invitation's mail tells. `link` makes whoever has it a member, once."""
 
     id: str
@@ -44,7 +52,7 @@ class Invited(Struct, frozen=True):
     expires_at: int
 
 
-class Parts(NamedTuple):
+class MailParts(NamedTuple):
     """What is written."""
 
     subject: str
@@ -52,27 +60,35 @@ class Parts(NamedTuple):
     html: str
 
 
-def mail_of(letter: Letter, sender: str, to: tuple[str, ...]) -> EmailMessage:
+def render_mail(letter: NotificationMessage, sender: str, to: tuple[str, ...]) -> EmailMessage:
     """What a channel's recipients get."""
-    html = _PAGE.format(title=escape(title(letter)), body=_table(letter), foot=_foot(letter))
-    return _mail(letter.id, letter.at, sender, to, Parts(title(letter), _text(letter), html))
+    html = _PAGE.format(
+        title=escape(message_title(letter)), body=_table(letter), foot=_foot(letter)
+    )
+    return _mail(
+        letter.id, letter.at, sender, to, MailParts(message_title(letter), _text(letter), html)
+    )
 
 
-def invitation_of(told: Invited, sender: str) -> EmailMessage:
+def render_invitation(told: InvitationMail, sender: str) -> EmailMessage:
     """What somebody gets who was invited."""
-    subject = plain(f"You are invited to {told.organization} on Freehold", 120)
-    until = f"It is good once, until {moment(told.expires_at)}."
-    first = f"{plain(told.by)} invites you to {plain(told.organization)}, as {told.role}."
+    subject = single_line(f"You are invited to {told.organization} on Freehold", 120)
+    until = f"It is good once, until {format_time(told.expires_at)}."
+    first = (
+        f"{single_line(told.by)} invites you to {single_line(told.organization)}, as {told.role}."
+    )
     last = f"Whoever has this link can use it; pass it on to nobody. {until}"
     text = f"{first}\n\n{told.link}\n\n{last}\n"
     link = escape(told.link)
     body = f'<p>{escape(first)}</p>\n<p><a href="{link}">{link}</a></p>\n<p>{escape(last)}</p>'
     foot = "If you do not expect this, delete it."
     html = _PAGE.format(title=escape(subject), body=body, foot=foot)
-    return _mail(told.id, told.at, sender, (told.email,), Parts(subject, text, html))
+    return _mail(told.id, told.at, sender, (told.email,), MailParts(subject, text, html))
 
 
-def _mail(identifier: str, at: int, sender: str, to: tuple[str, ...], parts: Parts) -> EmailMessage:
+def _mail(
+    identifier: str, at: int, sender: str, to: tuple[str, ...], parts: MailParts
+) -> EmailMessage:
     mail = EmailMessage()
     mail["Subject"] = parts.subject
     mail["From"] = sender
@@ -85,33 +101,36 @@ def _mail(identifier: str, at: int, sender: str, to: tuple[str, ...], parts: Par
     return mail
 
 
-def _text(letter: Letter) -> str:
-    lines = [title(letter), ""]
+def _text(letter: NotificationMessage) -> str:
+    lines = [message_title(letter), ""]
     for notice in letter.notices:
-        about = f", agent {plain(notice.vault)}" if notice.vault else ""
-        lines += [f"{moment(notice.at)}  {word(notice).upper()}  {plain(notice.code)}{about}"]
-        lines += [f"    {sentence(notice)}", ""]
-    lines += [line for line in (more(letter), letter.link, f"Message {letter.id}") if line]
+        about = f", agent {single_line(notice.vault)}" if notice.vault else ""
+        label, code = notice_label(notice).upper(), single_line(notice.code)
+        lines += [f"{format_time(notice.at)}  {label}  {code}{about}"]
+        lines += [f"    {describe_notice(notice)}", ""]
+    lines += [line for line in (omitted_text(letter), letter.link, f"Message {letter.id}") if line]
     return "\n".join(lines) + "\n"
 
 
-def _table(letter: Letter) -> str:
+def _table(letter: NotificationMessage) -> str:
     rows = "\n".join(_row(notice) for notice in letter.notices)
-    end = f"\n<p>{escape(more(letter))}</p>" if letter.omitted else ""
+    end = f"\n<p>{escape(omitted_text(letter))}</p>" if letter.omitted else ""
     return f'<table style="border-collapse:collapse;width:100%">\n{rows}\n</table>{end}'
 
 
 def _row(notice: Notice) -> str:
     colour = _OVER if notice.kind is Kind.RESOLVED else _COLOURS[notice.severity]
-    about = " · ".join(escape(plain(each)) for each in (notice.code, notice.vault) if each)
+    about = " · ".join(escape(single_line(each)) for each in (notice.code, notice.vault) if each)
     return (
-        f'<tr><td style="{_CELL};color:{colour};font-weight:bold">{escape(word(notice))}</td>'
-        f'<td style="{_CELL}">{escape(sentence(notice))}<br>'
-        f'<span style="color:#52525b;font-size:13px">{about} · {moment(notice.at)}</span></td></tr>'
+        f'<tr><td style="{_CELL};color:{colour};font-weight:bold">'
+        f"{escape(notice_label(notice))}</td>"
+        f'<td style="{_CELL}">{escape(describe_notice(notice))}<br>'
+        f'<span style="color:#52525b;font-size:13px">{about} · '
+        f"{format_time(notice.at)}</span></td></tr>"
     )
 
 
-def _foot(letter: Letter) -> str:
+def _foot(letter: NotificationMessage) -> str:
     link = escape(letter.link)
     read_on = f'<a href="{link}">{link}</a> · ' if link else ""
     return f"{read_on}Message {escape(letter.id)}"

@@ -6,71 +6,79 @@ from pathlib import Path
 from msgspec import Struct
 
 from actors import World
-from control.model.notices import Channel, Secrets, Type
+from control.model.notices import Channel, ChannelSecrets, Type
 from control.notify import slack, webhook
-from control.notify.errors import RefusedError
-from control.notify.letter import Letter
-from control.notify.mail import Invited, invitation_of, mail_of
-from control.notify.post import Poster
-from control.notify.reach import Reach, Resolve
-from control.notify.smtp import Mailer, Relay
+from control.notify.errors import PermanentDeliveryError
+from control.notify.http_post import HttpPoster
+from control.notify.mail import InvitationMail, render_invitation, render_mail
+from control.notify.message import NotificationMessage
+from control.notify.network_policy import NetworkPolicy, Resolver
+from control.notify.smtp import MailRelay, SmtpMailer
 from protocols.instant import SECOND
 
 
-class Post(Struct, frozen=True):
+class SenderConfig(Struct, frozen=True):
     """What the settings say: the control plane's own mail server, and whom to trust beside."""
 
-    relay: Relay | None = None
+    relay: MailRelay | None = None
     authorities: Path | None = None
 
 
-class Sender:
+class NotificationSender:
     """Sends."""
 
-    def __init__(self, post: Post, reach: Reach, resolve: Resolve, world: World) -> None:
+    def __init__(
+        self, config: SenderConfig, policy: NetworkPolicy, resolver: Resolver, world: World
+    ) -> None:
         """Raises `OSError` for authorities that cannot be read."""
         tls = ssl.create_default_context()
-        if post.authorities is not None:
-            tls.load_verify_locations(post.authorities)
-        self._relay = post.relay
+        if config.authorities is not None:
+            tls.load_verify_locations(config.authorities)
+        self._relay = config.relay
         self._world = world
-        self._mailer = Mailer(reach, resolve, tls, world)
-        self._poster = Poster(reach, resolve, tls)
+        self._mailer = SmtpMailer(policy, resolver, tls, world)
+        self._poster = HttpPoster(policy, resolver, tls)
 
     @property
     def can_mail(self) -> bool:
         """Whether there is a mail server of our own."""
         return self._relay is not None
 
-    async def send(self, channel: Channel, secrets: Secrets, letter: Letter) -> str:
-        """Raises `UndeliveredError`; returns what is worth saying of it all the same."""
+    async def send_message(
+        self, channel: Channel, secrets: ChannelSecrets, letter: NotificationMessage
+    ) -> str:
+        """Raises `DeliveryError`; returns what is worth saying of it all the same."""
         match channel.type:
             case Type.EMAIL:
                 relay, to = self._relay_of(channel, secrets), channel.terms.to
-                mail = mail_of(letter, relay.server.sender, to)
-                return await self._mailer.send(relay, mail, to)
+                mail = render_mail(letter, relay.server.sender, to)
+                return await self._mailer.send_mail(relay, mail, to)
             case Type.WEBHOOK:
                 await self._signed(secrets, letter)
             case Type.SLACK:
-                await self._poster.post(secrets.url, slack.body_of(letter), slack.HEADERS)
+                await self._poster.post(secrets.url, slack.slack_body(letter), slack.HEADERS)
         return ""
 
-    async def invite(self, told: Invited) -> str:
-        """Mail somebody who was invited. Raises `UndeliveredError`."""
+    async def send_invitation(self, told: InvitationMail) -> str:
+        """Mail somebody who was invited. Raises `DeliveryError`."""
         if self._relay is None:
-            raise RefusedError("the control plane has no mail server (notify.mail in its settings)")
-        mail = invitation_of(told, self._relay.server.sender)
-        return await self._mailer.send(self._relay, mail, (told.email,))
+            raise PermanentDeliveryError(
+                "the control plane has no mail server (notify.mail in its settings)"
+            )
+        mail = render_invitation(told, self._relay.server.sender)
+        return await self._mailer.send_mail(self._relay, mail, (told.email,))
 
-    async def _signed(self, secrets: Secrets, letter: Letter) -> None:
-        now, body = self._world.wall(), webhook.body_of(letter)
+    async def _signed(self, secrets: ChannelSecrets, letter: NotificationMessage) -> None:
+        now, body = self._world.wall(), webhook.webhook_body(letter)
         keys = secrets.keys if now < secrets.until else secrets.keys[:1]
-        headers = webhook.headers_of(letter.id, body, keys, now // SECOND)
+        headers = webhook.webhook_headers(letter.id, body, keys, now // SECOND)
         await self._poster.post(secrets.url, body, headers)
 
-    def _relay_of(self, channel: Channel, secrets: Secrets) -> Relay:
+    def _relay_of(self, channel: Channel, secrets: ChannelSecrets) -> MailRelay:
         if channel.terms.server is not None:
-            return Relay(channel.terms.server, secrets.password)
+            return MailRelay(channel.terms.server, secrets.password)
         if self._relay is None:
-            raise RefusedError("the control plane has no mail server (notify.mail in its settings)")
+            raise PermanentDeliveryError(
+                "the control plane has no mail server (notify.mail in its settings)"
+            )
         return self._relay

@@ -4,7 +4,15 @@ from typing import Any, Final
 
 import msgspec
 
-from control.notify.letter import Letter, moment, more, plain, sentence, title, word
+from control.notify.message import (
+    NotificationMessage,
+    describe_notice,
+    format_time,
+    message_title,
+    notice_label,
+    omitted_text,
+    single_line,
+)
 
 MAX_SHOWN: Final = 20  # notices; Slack takes 50 blocks
 MAX_HEADER: Final = 150
@@ -12,18 +20,20 @@ MAX_TEXT: Final = 2900  # of a section; Slack takes 3,000 characters
 HEADERS: Final = {"Content-Type": "application/json", "User-Agent": "Freehold"}
 
 
-def body_of(letter: Letter) -> bytes:
+def slack_body(letter: NotificationMessage) -> bytes:
     """The JSON of it. `text` is what phones show; there `&`, `<` and `>` have to be escaped."""
-    blocks: list[dict[str, Any]] = [{"type": "header", "text": _text(title(letter), MAX_HEADER)}]
+    blocks: list[dict[str, Any]] = [
+        {"type": "header", "text": _text(message_title(letter), MAX_HEADER)}
+    ]
     for notice in letter.notices[:MAX_SHOWN]:
-        said = f"{word(notice).upper()}: {sentence(notice)}"
-        about = " · ".join(filter(None, (notice.code, notice.vault, moment(notice.at))))
-        blocks.append({"type": "section", "text": _text(f"{said}\n{plain(about)}", MAX_TEXT)})
+        said = f"{notice_label(notice).upper()}: {describe_notice(notice)}"
+        about = " · ".join(filter(None, (notice.code, notice.vault, format_time(notice.at))))
+        blocks.append({"type": "section", "text": _text(f"{said}\n{single_line(about)}", MAX_TEXT)})
     hidden = len(letter.notices) - MAX_SHOWN
     foot = [f"and {hidden} more: all are in the dashboard"] if hidden > 0 else []
-    foot += [line for line in (more(letter), letter.link, f"Message {letter.id}") if line]
+    foot += [line for line in (omitted_text(letter), letter.link, f"Message {letter.id}") if line]
     blocks.append({"type": "context", "elements": [_text(line, MAX_TEXT) for line in foot]})
-    return msgspec.json.encode({"text": _escaped(title(letter)), "blocks": blocks})
+    return msgspec.json.encode({"text": _escaped(message_title(letter)), "blocks": blocks})
 
 
 def _text(text: str, limit: int) -> dict[str, Any]:

@@ -16,16 +16,18 @@ from msgspec import Struct
 
 from actors import World
 from control.model.notices import Server, Tls
-from control.notify.errors import FailedError, RefusedError, UndeliveredError
-from control.notify.reach import ANYWHERE, Reach, Resolve, unreachable
+from control.notify.errors import DeliveryError, PermanentDeliveryError, TransientDeliveryError
+from control.notify.network_policy import ANY_NETWORK, NetworkPolicy, Resolver, unreachable_error
 
-WAIT: Final = 10.0  # seconds for one answer
+QUEUE_TIMEOUT: Final = 10.0  # seconds for one answer
 SECONDS: Final = 30.0  # for the whole conversation
-AT_ONCE: Final = 64  # threads; as many channels as are tried at once, so none waits for another
+MAX_CONCURRENT: Final = (
+    64  # threads; as many channels as are tried at once, so none waits for another
+)
 _PERMANENT: Final = 500
 
 
-class Relay(Struct, frozen=True):
+class MailRelay(Struct, frozen=True):
     """A mail server and how we are let in. `trusted`: the settings name it; it may be anywhere."""
 
     server: Server
@@ -33,45 +35,49 @@ class Relay(Struct, frozen=True):
     trusted: bool = False
 
 
-class Mailer:
+class SmtpMailer:
     """Sends mail by whichever relay."""
 
-    def __init__(self, reach: Reach, resolve: Resolve, tls: ssl.SSLContext, world: World) -> None:
-        self._reach = reach
-        self._resolve = resolve
+    def __init__(
+        self, policy: NetworkPolicy, resolver: Resolver, tls: ssl.SSLContext, world: World
+    ) -> None:
+        self._reach = policy
+        self._resolve = resolver
         self._tls = tls
         self._world = world
-        self._places = trio.CapacityLimiter(AT_ONCE)
-        self._threads = trio.CapacityLimiter(AT_ONCE)
+        self._places = trio.CapacityLimiter(MAX_CONCURRENT)
+        self._threads = trio.CapacityLimiter(MAX_CONCURRENT)
 
-    async def send(self, relay: Relay, mail: EmailMessage, to: tuple[str, ...]) -> str:
-        """Raises `UndeliveredError`. Returns what is to be said of those refused, or nothing."""
+    async def send_mail(self, relay: MailRelay, mail: EmailMessage, to: tuple[str, ...]) -> str:
+        """Raises `DeliveryError`. Returns what is to be said of those refused, or nothing."""
         server = relay.server
         plain = server.tls is Tls.PLAIN
-        reach = Reach(ANYWHERE, self._reach.development) if relay.trusted else self._reach
-        address = await reach.address(
+        reach = (
+            NetworkPolicy(ANY_NETWORK, self._reach.development) if relay.trusted else self._reach
+        )
+        address = await reach.resolve_address(
             server.host, server.port, self._resolve, plain=plain and not relay.trusted
         )
-        line = Line(address)
+        line = SmtpConnection(address)
         # The time is that of this conversation: to wait for a place behind others is no failure.
         async with self._places, trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch, line)
+            nursery.start_soon(self._abort_when_late, line)
             outcome = await self._world.run_sync(
                 _deliver, line, relay, self._tls, mail, to, limiter=self._threads
             )
             nursery.cancel_scope.cancel()
-        if isinstance(outcome, UndeliveredError):
+        if isinstance(outcome, DeliveryError):
             raise outcome
         return outcome
 
-    async def _watch(self, line: "Line") -> None:
+    async def _abort_when_late(self, line: "SmtpConnection") -> None:
         try:
             await self._world.sleep(SECONDS)
         finally:
-            line.cut()
+            line.abort()
 
 
-class Line:
+class SmtpConnection:
     """One connection to an address that was looked at; any thread may cut it."""
 
     def __init__(self, address: str) -> None:
@@ -81,13 +87,13 @@ class Line:
 
     def connect(self, port: int) -> socket.socket:
         """Raises `OSError`."""
-        made = socket.create_connection((self._address, port), timeout=WAIT)
+        made = socket.create_connection((self._address, port), timeout=QUEUE_TIMEOUT)
         self._handle = made.dup()  # TLS takes the socket itself over
         if self._is_over:
-            self.cut()
+            self.abort()
         return made
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """Whoever waits on it hears at once that it is over."""
         self._is_over = True
         if self._handle is not None:
@@ -103,11 +109,11 @@ class Line:
 class _Smtp(smtplib.SMTP):
     """smtplib's, to an address of our choice; certificates are for the host's name all the same."""
 
-    def __init__(self, line: Line, server: Server, tls: ssl.SSLContext) -> None:
+    def __init__(self, line: SmtpConnection, server: Server, tls: ssl.SSLContext) -> None:
         self._line = line
         self._context = tls if server.tls is Tls.TLS else None
         own = server.sender.rpartition("@")[2]  # else smtplib asks the resolver who we are
-        super().__init__(server.host, server.port, local_hostname=own, timeout=WAIT)
+        super().__init__(server.host, server.port, local_hostname=own, timeout=QUEUE_TIMEOUT)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002
         plain = self._line.connect(port)
@@ -121,10 +127,14 @@ class _Smtp(smtplib.SMTP):
 
 
 def _deliver(
-    line: Line, relay: Relay, tls: ssl.SSLContext, mail: EmailMessage, to: tuple[str, ...]
-) -> UndeliveredError | str:
+    line: SmtpConnection,
+    relay: MailRelay,
+    tls: ssl.SSLContext,
+    mail: EmailMessage,
+    to: tuple[str, ...],
+) -> DeliveryError | str:
     try:
-        return _talk(line, relay, tls, mail, to)
+        return _converse(line, relay, tls, mail, to)
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
         return _refused("every recipient", min(codes))
@@ -135,19 +145,23 @@ def _deliver(
     except smtplib.SMTPResponseException as error:
         return _refused("the message", error.smtp_code)
     except smtplib.SMTPNotSupportedError:
-        return RefusedError("the mail server lacks STARTTLS or a login")
+        return PermanentDeliveryError("the mail server lacks STARTTLS or a login")
     except ssl.SSLCertVerificationError:
-        return FailedError("the mail server's certificate is not one to trust")
+        return TransientDeliveryError("the mail server's certificate is not one to trust")
     except (smtplib.SMTPException, OSError, ValueError) as error:  # ValueError: it was cut
-        return unreachable(
+        return unreachable_error(
             relay.server.host, f"no connection, or it broke off ({type(error).__name__})"
         )
     finally:
         line.close()
 
 
-def _talk(
-    line: Line, relay: Relay, tls: ssl.SSLContext, mail: EmailMessage, to: tuple[str, ...]
+def _converse(
+    line: SmtpConnection,
+    relay: MailRelay,
+    tls: ssl.SSLContext,
+    mail: EmailMessage,
+    to: tuple[str, ...],
 ) -> str:
     server = relay.server
     smtp = _Smtp(line, server, tls)
@@ -166,7 +180,7 @@ def _talk(
     return f"{len(refused)} of {len(to)} recipients were refused" if refused else ""
 
 
-def _refused(what: str, code: int) -> UndeliveredError:
+def _refused(what: str, code: int) -> DeliveryError:
     """RFC 5321, 4.2.1: what begins with 5 is for good."""
-    kind = RefusedError if code >= _PERMANENT else FailedError
+    kind = PermanentDeliveryError if code >= _PERMANENT else TransientDeliveryError
     return kind(f"the mail server refused {what} ({code})")

@@ -13,7 +13,7 @@ import msgspec
 
 from control.crypto import mac, random_bytes
 from control.model.notices import Kind
-from control.notify.letter import Letter
+from control.notify.message import NotificationMessage
 from protocols.instant import rfc3339, rfc3339_or_none
 
 KEY_BYTES: Final = 32
@@ -21,17 +21,17 @@ PREFIX: Final = "whsec_"
 TYPE: Final = "freehold.notices"
 
 
-def new_key() -> bytes:
+def new_webhook_key() -> bytes:
     """A signing key."""
     return random_bytes(KEY_BYTES)
 
 
-def shown(key: bytes) -> str:
+def encode_webhook_key(key: bytes) -> str:
     """As its receiver has to know it."""
     return PREFIX + b64encode(key).decode()
 
 
-def body_of(letter: Letter) -> bytes:
+def webhook_body(letter: NotificationMessage) -> bytes:
     """The same bytes at every attempt."""
     data: dict[str, Any] = {
         "organization": letter.org,
@@ -59,7 +59,9 @@ def body_of(letter: Letter) -> bytes:
     return msgspec.json.encode({"type": kind, "timestamp": rfc3339(letter.at), "data": data})
 
 
-def headers_of(identifier: str, body: bytes, keys: Sequence[bytes], seconds: int) -> dict[str, str]:
+def webhook_headers(
+    identifier: str, body: bytes, keys: Sequence[bytes], seconds: int
+) -> dict[str, str]:
     """What goes beside the body, signed with each key."""
     signed = f"{identifier}.{seconds}.".encode() + body
     signatures = (f"v1,{b64encode(mac(key, signed)).decode()}" for key in keys)

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 from actors import World
 from control.errors import NotFoundError
 from control.model.conditions import CONTRADICTED, ends_by_itself
-from control.model.notices import Kind, notice_of
+from control.model.notices import Kind, alert_notice
 from control.model.records import Alert, Severity
-from control.services.events import Bus, Event, Topic
-from control.services.witness import accept, is_disputed
-from control.store import agents, alerts, notices, records
-from control.store.alerts import ANY, Narrow
+from control.services.event_bus import Event, EventBus, Topic
+from control.services.witness import accept_new_log, is_disputed
+from control.store import agents, alerts, audit_records, notices
+from control.store.alerts import ANY_ALERT, AlertFilter
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
@@ -21,12 +21,12 @@ from protocols.instant import SECOND
 class Alerts:
     """Fire, resolve, list, acknowledge."""
 
-    def __init__(self, store: Store, bus: Bus, world: World) -> None:
+    def __init__(self, store: Store, bus: EventBus, world: World) -> None:
         self._store = store
         self._bus = bus
         self._world = world
 
-    def make(
+    def new_alert(
         self,
         org: str,
         vault: str,
@@ -52,45 +52,49 @@ class Alerts:
             last_at=now,
         )
 
-    async def fire(self, *rows: Alert, repeat: bool = True) -> None:
+    async def fire_alerts(self, *rows: Alert, repeat: bool = True) -> None:
         """Report conditions: store them, then publish. `repeat`: as `store.alerts.fire`."""
-        self.tell(*await self._store.write(lambda tx: alerts.fire(tx, *rows, repeat=repeat)))
+        self.publish_alerts(
+            *await self._store.write(lambda tx: alerts.fire_alerts(tx, *rows, repeat=repeat))
+        )
 
-    async def resolve(
+    async def resolve_alerts(
         self, org: str, codes: Collection[str], vault: str = "", *, subject: str | None = None
     ) -> None:
         """End what fires of these codes, then publish."""
         now = self._world.now()
-        self.tell(
+        self.publish_alerts(
             *await self._store.write(
-                lambda tx: alerts.resolve(tx, org, codes, [vault], now=now, subject=subject)
+                lambda tx: alerts.resolve_alerts(tx, org, codes, [vault], now=now, subject=subject)
             )
         )
 
-    def tell(self, *rows: Alert) -> None:
+    def publish_alerts(self, *rows: Alert) -> None:
         """Publish alerts that are stored."""
-        self._bus.publish(*map(changed, rows))
+        self._bus.publish(*map(alert_event, rows))
 
-    async def page(
+    async def list_alerts(
         self,
         org: str,
         *,
         vault: str,
         before: int,
         limit: int,
-        narrow: Narrow = ANY,
+        narrow: AlertFilter = ANY_ALERT,
         after: str = "",
     ) -> list[Alert]:
         """The newest first; `after`: behind the one of this id. Raises `NotFoundError` for none."""
 
         def read(tx: Tx) -> list[Alert]:
-            behind = _known(tx, org, after) if after else None
+            behind = _require_alert(tx, org, after) if after else None
             narrowed = replace(narrow, behind=behind)
-            return alerts.page(tx, org, vault=vault, before=before, limit=limit, narrow=narrowed)
+            return alerts.list_alerts(
+                tx, org, vault=vault, before=before, limit=limit, narrow=narrowed
+            )
 
         return await self._store.read(read)
 
-    async def acknowledge(self, org: str, alert_id: str, by: str, note: str = "") -> Alert:
+    async def acknowledge_alert(self, org: str, alert_id: str, by: str, note: str = "") -> Alert:
         """Somebody has seen it; the first to do so stays on record. Raises `NotFoundError`.
 
         What does not end by itself is over with this.
@@ -98,20 +102,20 @@ class Alerts:
         now = self._world.now()
 
         def change(tx: Tx) -> Alert:
-            alert = _known(tx, org, alert_id)
+            alert = _require_alert(tx, org, alert_id)
             if alert.acknowledged_at:
                 return alert
             seen = replace(alert, acknowledged_by=by, acknowledged_at=now, note=note)
             alerts.put_alert(tx, seen)
-            notices.post(
-                tx, notice_of(seen, Kind.ACKNOWLEDGED, f"{seen.message} (seen by {by})", now)
+            notices.enqueue_notices(
+                tx, alert_notice(seen, Kind.ACKNOWLEDGED, f"{seen.message} (seen by {by})", now)
             )
             if seen.ended_at or ends_by_itself(seen.code):
                 return seen
-            return alerts.end(tx, seen, now)
+            return alerts.end_alert(tx, seen, now)
 
         seen = await self._store.write(change)
-        self.tell(seen)
+        self.publish_alerts(seen)
         return seen
 
     async def accept_log(self, org: str, vault: str) -> None:
@@ -123,39 +127,44 @@ class Alerts:
         now = self._world.now()
 
         def change(tx: Tx) -> list[Alert]:
-            if agents.agent(tx, org, vault) is None and records.checkpoint(tx, org, vault) is None:
+            if (
+                agents.get_agent(tx, org, vault) is None
+                and audit_records.get_checkpoint(tx, org, vault) is None
+            ):
                 raise NotFoundError("not_found", "there is no such agent")
-            accept(tx, org, vault)
-            about = {agent for code in CONTRADICTED for agent in alerts.firing(tx, org, code)}
+            accept_new_log(tx, org, vault)
+            about = {
+                agent for code in CONTRADICTED for agent in alerts.firing_agents(tx, org, code)
+            }
             settled = [agent for agent in sorted(about) if _is_settled(tx, org, agent)]
-            return alerts.resolve(tx, org, CONTRADICTED, settled, now=now)
+            return alerts.resolve_alerts(tx, org, CONTRADICTED, settled, now=now)
 
-        self.tell(*await self._store.write(change))
+        self.publish_alerts(*await self._store.write(change))
 
-    async def settle(self) -> None:
+    async def notify_settled(self) -> None:
         """Notify the ends of conditions that came and went, once they have held."""
         now = self._world.now()
-        if await self._store.read(lambda tx: alerts.owes(tx, now)):
-            await self._store.write(lambda tx: alerts.settle(tx, now))
+        if await self._store.read(lambda tx: alerts.has_settled(tx, now)):
+            await self._store.write(lambda tx: alerts.notify_settled(tx, now))
 
-    async def sweep(self, days: int) -> None:
+    async def delete_older(self, days: int) -> None:
         """Remove alerts that were over so many days ago."""
         before = self._world.now() - days * 86_400 * SECOND
-        await self._store.write(lambda tx: alerts.sweep(tx, before))
+        await self._store.write(lambda tx: alerts.delete_older_alerts(tx, before))
 
 
-def changed(alert: Alert) -> Event:
+def alert_event(alert: Alert) -> Event:
     """The event of an alert that fires, or is over."""
     return Event(Topic.ALERT, alert.org, alert.vault, alert.id)
 
 
 def _is_settled(tx: Tx, org: str, vault: str) -> bool:
-    last = records.checkpoint(tx, org, vault)
+    last = audit_records.get_checkpoint(tx, org, vault)
     return last is None or not (last.fault or is_disputed(tx, last))
 
 
-def _known(tx: Tx, org: str, alert_id: str) -> Alert:
-    found = alerts.alert(tx, org, alert_id)
+def _require_alert(tx: Tx, org: str, alert_id: str) -> Alert:
+    found = alerts.get_alert(tx, org, alert_id)
     if found is None:
         raise NotFoundError("not_found", "there is no such alert")
     return found

@@ -12,39 +12,49 @@ from actors import World
 from control.crypto import Sealer
 from control.errors import ConflictError, NotFoundError, RateLimitError, ValidationError
 from control.model.conditions import CHANNEL_FAILING
-from control.model.names import address
-from control.model.notices import Channel, Kind, Notice, Quiet, Secrets, State, Terms, Tls, Type
+from control.model.names import normalize_address
+from control.model.notices import (
+    Channel,
+    ChannelSecrets,
+    ChannelTerms,
+    Kind,
+    Notice,
+    Quiet,
+    State,
+    Tls,
+    Type,
+)
 from control.model.records import Alert, Severity
 from control.notify import webhook
-from control.notify.errors import UndeliveredError
-from control.notify.letter import Letter
-from control.notify.rate import Allowance
-from control.notify.reach import Reach
-from control.notify.sender import Sender
+from control.notify.errors import DeliveryError
+from control.notify.message import NotificationMessage
+from control.notify.network_policy import NetworkPolicy
+from control.notify.sender import NotificationSender
+from control.notify.token_bucket import TokenBucket
 from control.services.alerts import Alerts
-from control.services.authority import review
+from control.services.delegated_authority import review_suspensions
 from control.store import alerts, channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
 
 MAX_CHANNELS: Final = 50  # of one organization
-OVERLAP: Final = 86_400 * SECOND  # for which a signing key signs on beside the next
+KEY_OVERLAP: Final = 86_400 * SECOND  # for which a signing key signs on beside the next
 TESTS_PER_HOUR: Final = 60
 
 
-class Draft(Struct, frozen=True):
+class ChannelDraft(Struct, frozen=True):
     """What people say of a channel. `password` and `url` empty: as they are."""
 
     name: str
     type: Type
     enabled: bool
-    terms: Terms
+    terms: ChannelTerms
     password: str = ""
     url: str = ""
 
 
-class Held(NamedTuple):
+class ChannelStatus(NamedTuple):
     """A channel, how many notices and messages wait for it, and its dead letters."""
 
     channel: Channel
@@ -60,8 +70,8 @@ class Channels:
         store: Store,
         *,
         sealer: Sealer,
-        sender: Sender,
-        reach: Reach,
+        sender: NotificationSender,
+        reach: NetworkPolicy,
         alerts_: Alerts,
         world: World,
         url: str = "",
@@ -74,26 +84,32 @@ class Channels:
         self._reach = reach
         self._world = world
         self.url = url
-        self._tests: dict[str, Allowance] = {}
+        self._tests: dict[str, TokenBucket] = {}
 
-    async def page(self, org: str) -> list[Held]:
+    async def list_channels(self, org: str) -> list[ChannelStatus]:
         """By name."""
-        return await self._store.read(lambda tx: _held(tx, org, channels.channels_of(tx, org)))
+        return await self._store.read(
+            lambda tx: _channel_statuses(tx, org, channels.list_channels(tx, org))
+        )
 
-    async def get(self, org: str, identifier: str) -> Held:
+    async def get_channel(self, org: str, identifier: str) -> ChannelStatus:
         """Raises `NotFoundError`."""
-        return await self._store.read(lambda tx: _held(tx, org, [require(tx, org, identifier)])[0])
+        return await self._store.read(
+            lambda tx: _channel_statuses(tx, org, [require_channel(tx, org, identifier)])[0]
+        )
 
-    async def create(self, org: str, draft: Draft, by: str) -> tuple[Held, str]:
+    async def create_channel(
+        self, org: str, draft: ChannelDraft, by: str
+    ) -> tuple[ChannelStatus, str]:
         """A new one, and its signing key as its receiver has to know it (of webhooks; else empty).
 
         `by`: the account, `organization/name`, whose it is.
 
         Raises `ValidationError`, `ConflictError` for a name that is taken or one too many.
         """
-        host, now = self._checked(draft, None), self._world.now()
-        keys = (webhook.new_key(),) if draft.type is Type.WEBHOOK else ()
-        secrets = Secrets(draft.password, draft.url, keys)
+        host, now = self._validated_host(draft, None), self._world.now()
+        keys = (webhook.new_webhook_key(),) if draft.type is Type.WEBHOOK else ()
+        secrets = ChannelSecrets(draft.password, draft.url, keys)
         made = Channel(
             org=org,
             id=self._world.new_id(),
@@ -107,17 +123,19 @@ class Channels:
             changed_at=now,
             owner=by,
         )
-        made = replace(made, secret=self._sealed(made, secrets))
+        made = replace(made, secret=self._seal_secrets(made, secrets))
 
         def change(tx: Tx) -> list[Alert]:
-            _check_name(tx, made)
+            _require_free_name(tx, made)
             channels.add_channel(tx, made)
             return self._review(tx, org, by)
 
-        self._alerts.tell(*await self._store.write(change))
-        return Held(made, 0, 0), webhook.shown(keys[0]) if keys else ""
+        self._alerts.publish_alerts(*await self._store.write(change))
+        return ChannelStatus(made, 0, 0), webhook.encode_webhook_key(keys[0]) if keys else ""
 
-    async def change(self, org: str, identifier: str, draft: Draft, by: str) -> tuple[Held, str]:
+    async def change_channel(
+        self, org: str, identifier: str, draft: ChannelDraft, by: str
+    ) -> tuple[ChannelStatus, str]:
         """Replace its terms. Raises `NotFoundError`, `ValidationError`, `ConflictError`.
 
         `by`, an account, owns it from then on if it sends elsewhere than before. A suspended one
@@ -127,21 +145,21 @@ class Channels:
         a signing key: a webhook at another address gets one of its own, told here, else empty.
         What the new receiver is sent cannot be passed off to the old one.
         """
-        before = (await self.get(org, identifier)).channel
-        host, now = self._checked(draft, before), self._world.now()
-        old = self.secrets(before)
+        before = (await self.get_channel(org, identifier)).channel
+        host, now = self._validated_host(draft, before), self._world.now()
+        old = self.unseal_secrets(before)
         same = draft.terms.server == before.terms.server
         password = draft.password or (old.password if same else "")
         secrets = replace(old, password=password, url=draft.url or old.url)
         moved = draft.type is Type.WEBHOOK and secrets.url != old.url
         if moved:
-            secrets = replace(secrets, keys=(webhook.new_key(),), until=0)
-        sealed = self._sealed(before, secrets)
+            secrets = replace(secrets, keys=(webhook.new_webhook_key(),), until=0)
+        sealed = self._seal_secrets(before, secrets)
 
         elsewhere = secrets.url != old.url or draft.terms.to != before.terms.to or not same
 
-        def change(tx: Tx) -> tuple[Held, list[Alert]]:
-            row = require(tx, org, identifier)
+        def change(tx: Tx) -> tuple[ChannelStatus, list[Alert]]:
+            row = require_channel(tx, org, identifier)
             changed = row.secret != before.secret  # not secret: sealed
             if changed or row.changed_at != before.changed_at:
                 raise ConflictError("changed", "somebody else has changed it; look again")
@@ -150,76 +168,79 @@ class Channels:
                 secret=sealed, changed_at=now,
                 owner=by if elsewhere and not row.suspended else row.owner,
             )  # fmt: skip
-            _check_name(tx, made)
+            _require_free_name(tx, made)
             channels.put_channel(tx, made)
-            over = [] if made.enabled else self._over(tx, org, identifier)
-            return _held(tx, org, [made])[0], [*over, *self._review(tx, org, row.owner)]
+            over = [] if made.enabled else self._resolve_alerts_of(tx, org, identifier)
+            return _channel_statuses(tx, org, [made])[0], [*over, *self._review(tx, org, row.owner)]
 
         held, told = await self._store.write(change)
-        self._alerts.tell(*told)
-        return held, webhook.shown(secrets.keys[0]) if moved else ""
+        self._alerts.publish_alerts(*told)
+        return held, webhook.encode_webhook_key(secrets.keys[0]) if moved else ""
 
-    async def adopt(self, org: str, identifier: str, by: str) -> Held:
+    async def adopt(self, org: str, identifier: str, by: str) -> ChannelStatus:
         """Take it over: `by`, an account, is its owner, and it is not suspended any more.
 
         What waited for it is sent. Raises `NotFoundError`.
         """
         now = self._world.now()
 
-        def change(tx: Tx) -> tuple[Held, list[Alert]]:
-            row = require(tx, org, identifier)
+        def change(tx: Tx) -> tuple[ChannelStatus, list[Alert]]:
+            row = require_channel(tx, org, identifier)
             made = replace(row, owner=by, suspended="", changed_at=now)
             channels.put_channel(tx, made)
-            return _held(tx, org, [made])[0], self._review(tx, org, row.owner)
+            return _channel_statuses(tx, org, [made])[0], self._review(tx, org, row.owner)
 
         held, told = await self._store.write(change)
-        self._alerts.tell(*told)
+        self._alerts.publish_alerts(*told)
         return held
 
-    async def remove(self, org: str, identifier: str) -> None:
+    async def remove_channel(self, org: str, identifier: str) -> None:
         """And all that waits for it. Raises `NotFoundError`."""
 
         def change(tx: Tx) -> list[Alert]:
-            row = require(tx, org, identifier)
-            channels.drop_channel(tx, org, identifier)
-            notices.forget(tx, org, identifier)
-            return [*self._over(tx, org, identifier), *self._review(tx, org, row.owner)]
+            row = require_channel(tx, org, identifier)
+            channels.delete_channel(tx, org, identifier)
+            notices.delete_channel_entries(tx, org, identifier)
+            return [
+                *self._resolve_alerts_of(tx, org, identifier),
+                *self._review(tx, org, row.owner),
+            ]
 
-        self._alerts.tell(*await self._store.write(change))
+        self._alerts.publish_alerts(*await self._store.write(change))
 
-    def _over(self, tx: Tx, org: str, identifier: str) -> list[Alert]:
+    def _resolve_alerts_of(self, tx: Tx, org: str, identifier: str) -> list[Alert]:
         """It sends nothing any more, so it does not fail; the alerts that are over with it."""
         now = self._world.now()
-        return alerts.resolve(tx, org, [CHANNEL_FAILING], [""], now=now, subject=identifier)
+        return alerts.resolve_alerts(tx, org, [CHANNEL_FAILING], [""], now=now, subject=identifier)
 
-    async def renew_key(self, org: str, identifier: str) -> tuple[Held, str]:
+    async def rotate_key(self, org: str, identifier: str) -> tuple[ChannelStatus, str]:
         """Another signing key; the one before signs beside it for a day.
 
         Raises `NotFoundError`, `ConflictError` for what is no webhook.
         """
-        row = (await self.get(org, identifier)).channel
+        row = (await self.get_channel(org, identifier)).channel
         if row.type is not Type.WEBHOOK:
             raise ConflictError("no_key", "only webhooks have a signing key")
-        now, key, old = self._world.now(), webhook.new_key(), self.secrets(row)
-        secrets = replace(old, keys=(key, *old.keys[:1]), until=now + OVERLAP)
-        sealed = self._sealed(row, secrets)
+        now, key, old = self._world.now(), webhook.new_webhook_key(), self.unseal_secrets(row)
+        secrets = replace(old, keys=(key, *old.keys[:1]), until=now + KEY_OVERLAP)
+        sealed = self._seal_secrets(row, secrets)
 
-        def change(tx: Tx) -> Held:
-            current = require(tx, org, identifier)
+        def change(tx: Tx) -> ChannelStatus:
+            current = require_channel(tx, org, identifier)
             if current.secret != row.secret:  # not secret: sealed
                 raise ConflictError("changed", "somebody else has changed it; look again")
             made = replace(current, secret=sealed, changed_at=now)
             channels.put_channel(tx, made)
-            return _held(tx, org, [made])[0]
+            return _channel_statuses(tx, org, [made])[0]
 
-        return await self._store.write(change), webhook.shown(key)
+        return await self._store.write(change), webhook.encode_webhook_key(key)
 
-    async def test(self, org: str, identifier: str, by: str) -> tuple[bool, str]:
+    async def send_test(self, org: str, identifier: str, by: str) -> tuple[bool, str]:
         """Send one message now: whether it was taken, and what there is to say.
 
         Raises `NotFoundError`, `RateLimitError`, `ConflictError` while it is suspended.
         """
-        row = (await self.get(org, identifier)).channel
+        row = (await self.get_channel(org, identifier)).channel
         if row.suspended:
             raise ConflictError(
                 "channel_suspended",
@@ -227,54 +248,56 @@ class Channels:
                 "over with 'freehold fleet channel adopt'",
             )
         now = self._world.monotonic()
-        allowance = self._tests.setdefault(identifier, Allowance(now))
-        if not allowance.take(TESTS_PER_HOUR, now):
+        allowance = self._tests.setdefault(identifier, TokenBucket(now))
+        if not allowance.try_take(TESTS_PER_HOUR, now):
             raise RateLimitError("too_many_tests", "this channel was tried often; wait a minute")
         if len(self._tests) > MAX_CHANNELS * 100:
             self._tests.clear()
         try:
-            return True, await self._sender.send(row, self.secrets(row), self._trial(org, by))
-        except UndeliveredError as error:
+            return True, await self._sender.send_message(
+                row, self.unseal_secrets(row), self._test_message(org, by)
+            )
+        except DeliveryError as error:
             return False, error.reason
 
-    def secrets(self, row: Channel) -> Secrets:
+    def unseal_secrets(self, row: Channel) -> ChannelSecrets:
         """Opened. Raises `TamperedError` for what is not as it was written there."""
         opened = self._sealer.open(row.secret, "channel", row.org, row.id)
-        return msgspec.msgpack.decode(opened, type=Secrets)
+        return msgspec.msgpack.decode(opened, type=ChannelSecrets)
 
     def _review(self, tx: Tx, org: str, owner: str) -> list[Alert]:
-        return review(tx, org, owner, self._alerts.make, self._world.now())
+        return review_suspensions(tx, org, owner, self._alerts.new_alert, self._world.now())
 
-    def _trial(self, org: str, by: str) -> Letter:
+    def _test_message(self, org: str, by: str) -> NotificationMessage:
         now, identifier = self._world.now(), self._world.new_id()
         words = f"this is a test, sent by {by}: alerts of {org} will come this way"
         test = Notice(identifier, org, Kind.TEST, "test", Severity.INFO, "", "", words, now)
-        return Letter(identifier, org, now, (test,), url=self.url)
+        return NotificationMessage(identifier, org, now, (test,), url=self.url)
 
-    def _sealed(self, row: Channel, secrets: Secrets) -> bytes:
+    def _seal_secrets(self, row: Channel, secrets: ChannelSecrets) -> bytes:
         return self._sealer.seal(msgspec.msgpack.encode(secrets), "channel", row.org, row.id)
 
-    def _checked(self, draft: Draft, before: Channel | None) -> str:
+    def _validated_host(self, draft: ChannelDraft, before: Channel | None) -> str:
         """Its host as it may be shown. Raises `ValidationError`."""
         if before is not None and draft.type is not before.type:
             raise ValidationError(
                 "type_stays", "a channel's type stays: add another channel", field="type"
             )
         if draft.terms.quiet is not None:
-            check_quiet(draft.terms.quiet)
+            validate_quiet_hours(draft.terms.quiet)
         if draft.type is Type.EMAIL:
-            return self._checked_mail(draft, before)
+            return self._validated_mail(draft, before)
         if draft.terms.to or draft.terms.server or draft.password:
             raise ValidationError("not_mail", "to, server and password are for email", field="type")
         if draft.url:
-            return self._reach.place(draft.url).authority
+            return self._reach.parse_url(draft.url).host_header
         if before is None:
             raise ValidationError(
                 "url_missing", "webhooks and Slack take a url: give one", field="url"
             )
         return before.host
 
-    def _checked_mail(self, draft: Draft, before: Channel | None) -> str:
+    def _validated_mail(self, draft: ChannelDraft, before: Channel | None) -> str:
         server = draft.terms.server
         if draft.url:
             raise ValidationError(
@@ -283,7 +306,7 @@ class Channels:
         if not draft.terms.to:
             raise ValidationError("to_missing", "email takes an address in `to`", field="to")
         for each in draft.terms.to:
-            address(each)
+            normalize_address(each)
         if server is None:
             if not self._sender.can_mail or draft.password:
                 raise ValidationError(
@@ -293,7 +316,7 @@ class Channels:
                 )
             return ""
         self._reach.check_mail(server.host, server.port, plain=server.tls is Tls.PLAIN)
-        address(server.sender)
+        normalize_address(server.sender)
         kept = before is not None and before.terms.server == server
         if server.username and not draft.password and not kept:
             raise ValidationError(
@@ -304,15 +327,15 @@ class Channels:
         return server.host
 
 
-def require(tx: Tx, org: str, identifier: str) -> Channel:
+def require_channel(tx: Tx, org: str, identifier: str) -> Channel:
     """The channel. Raises `NotFoundError`."""
-    found = channels.channel(tx, org, identifier)
+    found = channels.get_channel(tx, org, identifier)
     if found is None:
         raise NotFoundError("not_found", "there is no such channel")
     return found
 
 
-def check_quiet(quiet: Quiet) -> None:
+def validate_quiet_hours(quiet: Quiet) -> None:
     """Raises `ValidationError` for hours that are none, or a zone that nobody knows."""
     try:
         begins, ends = time.fromisoformat(quiet.begins), time.fromisoformat(quiet.ends)
@@ -329,8 +352,8 @@ def check_quiet(quiet: Quiet) -> None:
         )
 
 
-def _check_name(tx: Tx, made: Channel) -> None:
-    others = [row for row in channels.channels_of(tx, made.org) if row.id != made.id]
+def _require_free_name(tx: Tx, made: Channel) -> None:
+    others = [row for row in channels.list_channels(tx, made.org) if row.id != made.id]
     if any(row.name == made.name for row in others):
         raise ConflictError("name_taken", "there is a channel of this name: take another")
     if len(others) >= MAX_CHANNELS:
@@ -340,10 +363,10 @@ def _check_name(tx: Tx, made: Channel) -> None:
         )
 
 
-def _held(tx: Tx, org: str, rows: list[Channel]) -> list[Held]:
-    counts, entries = channels.counts(tx, org), notices.waiting(tx, org)
+def _channel_statuses(tx: Tx, org: str, rows: list[Channel]) -> list[ChannelStatus]:
+    counts, entries = channels.count_by_state(tx, org), notices.waiting_entries(tx, org)
     return [
-        Held(
+        ChannelStatus(
             row,
             entries.get(row.id, (0, 0))[0] + counts.get((row.id, State.WAITING), 0),
             counts.get((row.id, State.DEAD), 0),

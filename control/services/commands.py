@@ -6,9 +6,9 @@ from uuid import UUID
 from actors import World
 from control.errors import ConflictError, NotFoundError
 from control.model.agents import Life
-from control.model.links import Command
+from control.model.links import AgentCommand
 from control.services import outbox
-from control.services.events import Bus, Event, Topic
+from control.services.event_bus import Event, EventBus, Topic
 from control.store import agents, links
 from control.store.rows import Tx
 from control.store.store import Store
@@ -16,9 +16,9 @@ from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link.vocabulary import CommandName
 
-LIFE: Final = 24 * 3600 * SECOND
+COMMAND_LIFETIME: Final = 24 * 3600 * SECOND
 """An agent that comes back later does not do it any more."""
-KEPT: Final = 30 * 24 * 3600 * SECOND
+COMMAND_RETENTION: Final = 30 * 24 * 3600 * SECOND
 PAGE: Final = 100
 _MILLI: Final = 10**6
 
@@ -26,12 +26,12 @@ _MILLI: Final = 10**6
 class Commands:
     """Asks, and lists what was asked."""
 
-    def __init__(self, store: Store, bus: Bus, world: World) -> None:
+    def __init__(self, store: Store, bus: EventBus, world: World) -> None:
         self._store = store
         self._bus = bus
         self._world = world
 
-    async def ask(self, org: str, vault: str, word: CommandName, by: str) -> Command:
+    async def send_command(self, org: str, vault: str, name: CommandName, by: str) -> AgentCommand:
         """Have it wait for the agent, durably.
 
         Raises `NotFoundError`, `ConflictError` for an agent that is not active,
@@ -39,29 +39,31 @@ class Commands:
         """
         now, fresh = self._world.now(), UUID(self._world.new_id())
         stream = UUID(self._world.new_id()).bytes
-        row = Command(org, fresh.hex, vault, str(word), by, now, now + LIFE, "", 0)
+        row = AgentCommand(org, fresh.hex, vault, str(name), by, now, now + COMMAND_LIFETIME, "", 0)
         message = m.Command(
-            command_id=fresh.bytes, command=word, expires_at=row.expires_at // _MILLI
+            command_id=fresh.bytes, command=name, expires_at=row.expires_at // _MILLI
         )
 
         def change(tx: Tx) -> int:
-            agent = agents.agent(tx, org, vault)
+            agent = agents.get_agent(tx, org, vault)
             if agent is None:
                 raise NotFoundError("not_found", "there is no such agent")
             if agent.life is not Life.ACTIVE:
                 raise ConflictError("life_conflict", f"the agent is {agent.life}")
             links.put_command(tx, row)
-            return outbox.append(tx, outbox.ensure(tx, org, vault, stream), message).newest
+            return outbox.enqueue_message(
+                tx, outbox.ensure_link(tx, org, vault, stream), message
+            ).newest
 
         newest = await self._store.write(change)
         self._bus.publish(Event(Topic.OUTBOX, org, vault, newest))
         return row
 
-    async def of(self, org: str, vault: str) -> list[Command]:
+    async def list_commands(self, org: str, vault: str) -> list[AgentCommand]:
         """The newest first."""
-        return await self._store.read(lambda tx: links.commands_of(tx, org, vault, PAGE))
+        return await self._store.read(lambda tx: links.list_commands(tx, org, vault, PAGE))
 
-    async def sweep(self) -> None:
+    async def delete_older(self) -> None:
         """Remove old ones."""
-        before = self._world.now() - KEPT
-        await self._store.write(lambda tx: links.sweep_commands(tx, before))
+        before = self._world.now() - COMMAND_RETENTION
+        await self._store.write(lambda tx: links.delete_older_commands(tx, before))

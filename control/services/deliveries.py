@@ -7,17 +7,17 @@ from msgspec.structs import replace
 from actors import World
 from control.errors import ConflictError, NotFoundError
 from control.model.notices import Delivery, State
-from control.services.channels import require
+from control.services.channels import require_channel
 from control.store import channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
 
 DAY: Final = 86_400 * SECOND
-SENT: Final = 30 * DAY  # how long what was sent can be looked at
-DEAD: Final = 90 * DAY
-TOLD: Final = 2 * DAY  # a window is a day at most
-REPLAYED: Final = 1000  # of one request
+SENT_RETENTION: Final = 30 * DAY  # how long what was sent can be looked at
+DEAD_RETENTION: Final = 90 * DAY
+LAST_NOTICE_RETENTION: Final = 2 * DAY  # a window is a day at most
+MAX_RETRIED: Final = 1000  # of one request
 
 
 class Deliveries:
@@ -27,62 +27,62 @@ class Deliveries:
         self._store = store
         self._world = world
 
-    async def page(
+    async def list_deliveries(
         self, org: str, *, channel: str, state: State | None, before: int, limit: int
     ) -> list[Delivery]:
         """The newest first, older than `before` (Unix nanoseconds) if that is not 0."""
         return await self._store.read(
-            lambda tx: channels.deliveries_of(
+            lambda tx: channels.list_deliveries(
                 tx, org, channel=channel, state=state, before=before, limit=limit
             )
         )
 
-    async def replay(self, org: str, identifier: str) -> Delivery:
+    async def retry_dead_letter(self, org: str, identifier: str) -> Delivery:
         """Try a dead letter anew. Raises `NotFoundError`, `ConflictError` for what is none."""
         now = self._world.now()
 
         def change(tx: Tx) -> Delivery:
-            return _revived(tx, _dead(tx, org, identifier), now)
+            return _retried(tx, _require_dead(tx, org, identifier), now)
 
         return await self._store.write(change)
 
-    async def replay_all(self, org: str, channel: str) -> int:
+    async def retry_dead_letters(self, org: str, channel: str) -> int:
         """All dead letters of a channel; how many. Raises `NotFoundError`."""
         now = self._world.now()
 
         def change(tx: Tx) -> int:
-            require(tx, org, channel)
-            found = channels.deliveries_of(
-                tx, org, channel=channel, state=State.DEAD, before=0, limit=REPLAYED
+            require_channel(tx, org, channel)
+            found = channels.list_deliveries(
+                tx, org, channel=channel, state=State.DEAD, before=0, limit=MAX_RETRIED
             )
-            return len([_revived(tx, row, now) for row in found])
+            return len([_retried(tx, row, now) for row in found])
 
         return await self._store.write(change)
 
-    async def discard(self, org: str, identifier: str) -> None:
+    async def discard_dead_letter(self, org: str, identifier: str) -> None:
         """Let a dead letter go. Raises `NotFoundError`, `ConflictError` for what is none."""
 
         def change(tx: Tx) -> None:
-            _dead(tx, org, identifier)
-            if not channels.drop_delivery(tx, org, identifier):
+            _require_dead(tx, org, identifier)
+            if not channels.delete_delivery(tx, org, identifier):
                 raise ConflictError("held", "a legal hold keeps this message: lift it first")
 
         await self._store.write(change)
 
-    async def sweep(self) -> None:
+    async def delete_finished(self) -> None:
         """Remove what nobody has to look at any more."""
         now = self._world.now()
 
         def change(tx: Tx) -> None:
-            channels.sweep_deliveries(tx, State.SENT, now - SENT)
-            channels.sweep_deliveries(tx, State.DEAD, now - DEAD)
-            notices.sweep_told(tx, now - TOLD)
+            channels.delete_older_deliveries(tx, State.SENT, now - SENT_RETENTION)
+            channels.delete_older_deliveries(tx, State.DEAD, now - DEAD_RETENTION)
+            notices.delete_older_last_notices(tx, now - LAST_NOTICE_RETENTION)
 
         await self._store.write(change)
 
 
-def _dead(tx: Tx, org: str, identifier: str) -> Delivery:
-    row = channels.delivery(tx, org, identifier)
+def _require_dead(tx: Tx, org: str, identifier: str) -> Delivery:
+    row = channels.get_delivery(tx, org, identifier)
     if row is None:
         raise NotFoundError("not_found", "there is no such message")
     if row.state is not State.DEAD:
@@ -90,7 +90,7 @@ def _dead(tx: Tx, org: str, identifier: str) -> Delivery:
     return row
 
 
-def _revived(tx: Tx, row: Delivery, now: int) -> Delivery:
+def _retried(tx: Tx, row: Delivery, now: int) -> Delivery:
     alive = replace(row, state=State.WAITING, attempts=0, due_at=now, finished_at=0)
     channels.put_delivery(tx, alive)
     return alive

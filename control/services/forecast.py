@@ -17,21 +17,21 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-ENOUGH: Final = 14
+MIN_DAYS: Final = 14
 """Days without which nothing is said: a line through fewer follows whatever happened last week."""
-SEASON: Final = 7
-FOR_SEASON: Final = 4 * SEASON
+WEEK: Final = 7
+MIN_DAYS_WEEKLY: Final = 4 * WEEK
 CONFIDENCE: Final = 0.90
-SIGNIFICANT: Final = 2.6
+SIGNIFICANCE: Final = 2.6
 """What F(6, 20) exceeds once in twenty times by chance: from there on weekdays are told apart."""
-TINY: Final = 1e-9
+EPSILON: Final = 1e-9
 """Of the largest value: errors below it are those of arithmetic."""
-COMES_BACK: Final = -3.5
+STATIONARITY: Final = -3.5
 """Dickey and Fuller's 5 % bound for a line and 50 days (Fuller: Introduction to Statistical Time
 Series, table 10.A.2); -3.60 for 25, -3.45 for 100."""
 
 
-class Ahead(Struct, frozen=True):
+class ForecastPoint(Struct, frozen=True):
     """What is expected at a day, and the band that it is in nine times of ten."""
 
     day: int
@@ -45,30 +45,30 @@ class Trend(Struct, frozen=True):
 
     per_day: float
     weekly: bool
-    ahead: tuple[Ahead, ...]
+    ahead: tuple[ForecastPoint, ...]
 
 
-def forecast(known: Sequence[tuple[int, float]], days: Sequence[int]) -> Trend | None:
+def forecast_trend(known: Sequence[tuple[int, float]], days: Sequence[int]) -> Trend | None:
     """The trend of (day, value) and its values at `days`; None for too little data.
 
     Days are whole numbers; those that are missing from `known` are not made up.
     """
-    if len(known) < ENOUGH:
+    if len(known) < MIN_DAYS:
         return None
     line = _fit(known, 1)
-    if len(known) >= FOR_SEASON and len({day % SEASON for day, _ in known}) == SEASON:
-        weekly = _fit(known, SEASON)
-        gained = (line.left - weekly.left) / (SEASON - 1)
-        if gained > SIGNIFICANT * weekly.left / weekly.freedom:
+    if len(known) >= MIN_DAYS_WEEKLY and len({day % WEEK for day, _ in known}) == WEEK:
+        weekly = _fit(known, WEEK)
+        gained = (line.left - weekly.left) / (WEEK - 1)
+        if gained > SIGNIFICANCE * weekly.left / weekly.freedom:
             line = weekly
     errors = line.errors(known)
-    if _returning(known, errors) < COMES_BACK:
+    if _dickey_fuller(known, errors) < STATIONARITY:
         return Trend(line.slope, line.period > 1, tuple(map(line.at, days)))
     walk = _walk(line, errors)
     return Trend(line.slope + walk.drift, line.period > 1, tuple(map(walk.at, days)))
 
 
-def student(freedom: int) -> float:
+def student_t_quantile(freedom: int) -> float:
     """The quantile of Student's t for the two sides of `CONFIDENCE` (Abramowitz, Stegun 26.7.5).
 
     Within 0.001 from 8 degrees of freedom on.
@@ -91,13 +91,13 @@ class _Line(NamedTuple):
     freedom: int
     inflation: float
 
-    def at(self, day: int) -> Ahead:
+    def at(self, day: int) -> ForecastPoint:
         x, _, count = self.middles[day % self.period]
         expected = self.value(day)
         spread = sqrt(self.left / self.freedom) * self.inflation
-        off = student(self.freedom) * spread
+        off = student_t_quantile(self.freedom) * spread
         off *= sqrt(1 + 1 / count + (day - x) ** 2 / self.variation)
-        return _ahead(day, expected, off)
+        return _point(day, expected, off)
 
     def value(self, day: int) -> float:
         """On the line."""
@@ -120,24 +120,30 @@ class _Walk(NamedTuple):
     steps: int
     length: int
 
-    def at(self, day: int) -> Ahead:
+    def at(self, day: int) -> ForecastPoint:
         ahead = max(day - self.last, 0)
         expected = self.line.value(day) + self.error + self.drift * ahead
-        off = student(self.steps - 1) * self.spread * sqrt(ahead + ahead**2 / self.length)
-        return _ahead(day, expected, off)
+        off = (
+            student_t_quantile(self.steps - 1) * self.spread * sqrt(ahead + ahead**2 / self.length)
+        )
+        return _point(day, expected, off)
 
 
-def _ahead(day: int, expected: float, off: float) -> Ahead:
+def _point(day: int, expected: float, off: float) -> ForecastPoint:
     """Nothing that is forecast here is below zero."""
-    return Ahead(day, max(expected, 0.0), max(expected - off, 0.0), max(expected + off, 0.0))
+    return ForecastPoint(
+        day, max(expected, 0.0), max(expected - off, 0.0), max(expected + off, 0.0)
+    )
 
 
-def _returning(known: Sequence[tuple[int, float]], errors: Sequence[tuple[int, float]]) -> float:
+def _dickey_fuller(
+    known: Sequence[tuple[int, float]], errors: Sequence[tuple[int, float]]
+) -> float:
     """Dickey and Fuller's statistic: how surely an error is followed by a smaller one."""
     steps = [(a, b - a) for (x, a), (y, b) in pairwise(errors) if y == x + 1]
     whole = sum(a * a for a, _ in steps)
     scale = max(abs(value) for _, value in known) or 1.0
-    if whole <= (scale * TINY) ** 2 * len(steps):
+    if whole <= (scale * EPSILON) ** 2 * len(steps):
         return -inf  # on the line
     pull = sum(a * step for a, step in steps) / whole
     left = sum((step - pull * a) ** 2 for a, step in steps) / (len(steps) - 1)
@@ -149,7 +155,9 @@ def _walk(line: _Line, errors: Sequence[tuple[int, float]]) -> _Walk:
     length = last - first
     drift = (end - begin) / length
     steps = [(b - a - drift * (y - x)) / sqrt(y - x) for (x, a), (y, b) in pairwise(errors)]
-    spread = sqrt(sum(step * step for step in steps) / (len(steps) - 1)) * _inflation(steps)
+    spread = sqrt(sum(step * step for step in steps) / (len(steps) - 1)) * _autocorrelation_factor(
+        steps
+    )
     return _Walk(line, last, end, drift, spread, len(steps), length)
 
 
@@ -170,10 +178,10 @@ def _fit(known: Sequence[tuple[int, float]], period: int) -> _Line:
     errors = [y - slope * x for x, y in off]
     left = sum(error * error for error in errors)
     freedom = len(known) - period - 1
-    return _Line(period, slope, middles, variation, left, freedom, _inflation(errors))
+    return _Line(period, slope, middles, variation, left, freedom, _autocorrelation_factor(errors))
 
 
-def _inflation(errors: Sequence[float]) -> float:
+def _autocorrelation_factor(errors: Sequence[float]) -> float:
     """By how much the band grows for errors that follow each other."""
     whole = sum(error * error for error in errors)
     if not whole:

@@ -1,7 +1,7 @@
 """What we owe each agent: the stream that its link carries, whether it is connected or not.
 
 Bundles and cosignatures are state: the newest counts, so the link's row says which id it has and
-`read` takes it from where it is kept anyway. An id is given once for each new state, in the
+`read_outbox` takes it from where it is kept anyway. An id is given once for each new state, in the
 transaction that notes it; a state that was superseded meanwhile is skipped. Commands and
 notifications wait one by one.
 """
@@ -12,9 +12,9 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from control.errors import ConflictError, UnavailableError
-from control.model.links import Link, Outgoing
+from control.model.links import AgentLink, OutgoingMessage
 from control.model.policies import Assignment
-from control.model.records import Witnessed
+from control.model.records import WitnessedCheckpoint
 from control.services.witness import cosigned_at
 from control.store import links, policies
 from control.store.rows import Tx
@@ -25,28 +25,30 @@ from protocols.link.messages import CheckpointCosignature, Message, MessageType,
 MAX_WAITING: Final = 256
 """Commands and notifications of one agent that is away: a person who sends more is told."""
 
-Sign: TypeAlias = Callable[[Witnessed], str]
-Offered: TypeAlias = tuple[Link, Assignment]
+CosignFunction: TypeAlias = Callable[[WitnessedCheckpoint], str]
+OfferedBundle: TypeAlias = tuple[AgentLink, Assignment]
 
 
-def ensure(tx: Tx, org: str, vault: str, stream: bytes) -> Link:
+def ensure_link(tx: Tx, org: str, vault: str, stream: bytes) -> AgentLink:
     """The agent's link; a new one has this stream."""
-    found = links.link(tx, org, vault)
+    found = links.get_link(tx, org, vault)
     if found is None:
-        found = _new(org, vault, stream)
+        found = _new_link(org, vault, stream)
         links.put_links(tx, found)
     return found
 
 
-def ensure_all(tx: Tx, org: str, streams: Mapping[str, bytes]) -> dict[str, Link]:
+def ensure_links(tx: Tx, org: str, streams: Mapping[str, bytes]) -> dict[str, AgentLink]:
     """Vault → link of each of these agents (vault → stream of one that has none yet)."""
-    found = {link.vault: link for link in links.links_among(tx, org, list(streams))}
-    made = [_new(org, vault, stream) for vault, stream in streams.items() if vault not in found]
+    found = {link.vault: link for link in links.get_links(tx, org, list(streams))}
+    made = [
+        _new_link(org, vault, stream) for vault, stream in streams.items() if vault not in found
+    ]
     links.put_links(tx, *made)
     return found | {link.vault: link for link in made}
 
 
-def require(link: Link, epoch: int) -> None:
+def require_current_epoch(link: AgentLink, epoch: int) -> None:
     """Raises `ConflictError` for a connection that another one has followed, at another process.
 
     `epoch` 0 is a process that is alone: it ends the one before by itself.
@@ -55,38 +57,38 @@ def require(link: Link, epoch: int) -> None:
         raise ConflictError("outdone", "the agent has another connection, which counts")
 
 
-def append(tx: Tx, link: Link, message: Message) -> Link:
+def enqueue_message(tx: Tx, link: AgentLink, message: Message) -> AgentLink:
     """Have a command or notification wait. Raises `UnavailableError` when too many do."""
-    if links.count_waiting(tx, link.org, link.vault) >= MAX_WAITING:
+    if links.count_waiting_messages(tx, link.org, link.vault) >= MAX_WAITING:
         raise UnavailableError(
             "agent_busy", f"{MAX_WAITING} messages wait for this agent; is it connected?"
         )
     grown = replace(link, newest=link.newest + 1)
     links.put_links(tx, grown)
     payload = codec.encode_payload(message)
-    row = Outgoing(link.org, link.vault, grown.newest, codec.name_of(message), payload)
+    row = OutgoingMessage(link.org, link.vault, grown.newest, codec.name_of(message), payload)
     links.add_outgoing(tx, row)
     return grown
 
 
-def offer_bundles(tx: Tx, org: str, vaults: Sequence[str]) -> list[Offered]:
+def offer_bundles(tx: Tx, org: str, vaults: Sequence[str]) -> list[OfferedBundle]:
     """Give an id to the bundle of each agent that has a newer one than it was offered."""
     found = [
         (replace(link, newest=link.newest + 1, bundle=row.version, bundle_id=link.newest + 1), row)
-        for link, row in links.unoffered(tx, org, list(vaults))
+        for link, row in links.unoffered_bundles(tx, org, list(vaults))
     ]
     links.offer_bundles(tx, (link for link, _ in found))
     return found
 
 
-def offer_again(tx: Tx, link: Link) -> Link:
+def reoffer_bundle(tx: Tx, link: AgentLink) -> AgentLink:
     """Send the bundle once more: the agent has acknowledged it and does not have it."""
     again = replace(link, newest=link.newest + 1, bundle_id=link.newest + 1)
     links.put_links(tx, again)
     return again
 
 
-def offer_cosignature(tx: Tx, link: Link, size: int) -> Link:
+def offer_cosignature(tx: Tx, link: AgentLink, size: int) -> AgentLink:
     """Give an id to the newest cosigned checkpoint."""
     newest = link.newest + 1
     offered = replace(link, newest=newest, checkpoint=size, checkpoint_id=newest)
@@ -94,12 +96,12 @@ def offer_cosignature(tx: Tx, link: Link, size: int) -> Link:
     return offered
 
 
-def begin_anew(tx: Tx, link: Link, stream: bytes) -> Link:
+def restart_stream(tx: Tx, link: AgentLink, stream: bytes) -> AgentLink:
     """A new stream with all that is owed: the agent knows ids that we never gave (a restored copy).
 
     State that has an id gets a new one; a bundle is offered by whoever connects the agent.
     """
-    waiting = links.renumber(tx, link.org, link.vault)
+    waiting = links.renumber_outgoing(tx, link.org, link.vault)
     anew = replace(
         link,
         stream=stream,
@@ -114,12 +116,14 @@ def begin_anew(tx: Tx, link: Link, stream: bytes) -> Link:
     return anew
 
 
-def read(tx: Tx, org: str, vault: str, *, after: int, limit: int, sign: Sign) -> Batch:
+def read_outbox(
+    tx: Tx, org: str, vault: str, *, after: int, limit: int, sign: CosignFunction
+) -> Batch:
     """Up to `limit` messages behind `after`, in order (`protocols.link.delivery.Outbox.read`)."""
-    link = links.link(tx, org, vault)
+    link = links.get_link(tx, org, vault)
     if link is None or link.newest <= after:
         return Batch(after, after, ())
-    rows = links.waiting(tx, org, vault, after=after, limit=limit)
+    rows = links.waiting_messages(tx, org, vault, after=after, limit=limit)
     entries = [Entry(row.id, MessageType(row.name), row.payload) for row in rows]
     entries += _bundle(tx, link, after) + _cosignature(tx, link, after, sign)
     entries = sorted(entries, key=lambda entry: entry.id)
@@ -127,26 +131,26 @@ def read(tx: Tx, org: str, vault: str, *, after: int, limit: int, sign: Sign) ->
     return Batch(after, through, tuple(entry for entry in entries if entry.id <= through))
 
 
-def _new(org: str, vault: str, stream: bytes) -> Link:
-    return Link(org, vault, stream, 0, 0, 0, 0, 0, 0, NO_STREAM, 0)
+def _new_link(org: str, vault: str, stream: bytes) -> AgentLink:
+    return AgentLink(org, vault, stream, 0, 0, 0, 0, 0, 0, NO_STREAM, 0)
 
 
-def bundle_entry(link: Link, row: Assignment) -> Entry:
+def bundle_entry(link: AgentLink, row: Assignment) -> Entry:
     """The bundle as it is sent."""
     payload = codec.encode_payload(PolicyUpdate(bundle=row.bundle))
     return Entry(link.bundle_id, MessageType.POLICY_UPDATE, payload)
 
 
-def _bundle(tx: Tx, link: Link, after: int) -> list[Entry]:
+def _bundle(tx: Tx, link: AgentLink, after: int) -> list[Entry]:
     if link.bundle_id <= after:
         return []
-    row = policies.assignment(tx, link.org, link.vault)
+    row = policies.get_assignment(tx, link.org, link.vault)
     if row is None or row.version != link.bundle:  # a newer one is about to have its own id
         return []
     return [bundle_entry(link, row)]
 
 
-def _cosignature(tx: Tx, link: Link, after: int, sign: Sign) -> list[Entry]:
+def _cosignature(tx: Tx, link: AgentLink, after: int, sign: CosignFunction) -> list[Entry]:
     if link.checkpoint_id <= after:
         return []
     seen = cosigned_at(tx, link.org, link.vault, link.checkpoint)

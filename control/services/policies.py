@@ -11,69 +11,72 @@ import trio
 from msgspec.structs import replace
 
 from actors import World
-from actors.periodic import Bell
+from actors.periodic import Trigger
 from control.errors import ConflictError, NotFoundError, ValidationError
 from control.model.conditions import BUNDLE_FULL
-from control.model.documents import Document, checked
-from control.model.names import MAX_PAGE, slug
+from control.model.names import MAX_PAGE, require_slug
 from control.model.policies import (
     Assignment,
+    AssignmentState,
     Outcome,
     Policy,
     PolicyVersion,
     Rollout,
-    Standing,
     Target,
 )
+from control.model.policy_documents import Document, validate_document
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
-from control.services.bundles import Terms, assign, renew
-from control.services.events import Bus, Event, Topic
-from control.services.room import HOLDS
-from control.services.wanting import contents
-from control.store import agents, alerts, bodies, marks, policies
-from control.store.policies import Since
+from control.services.bundle_capacity import LIMIT_TEXT
+from control.services.desired_state import desired_contents
+from control.services.event_bus import Event, EventBus, Topic
+from control.services.policy_bundles import BundleTerms, assign_bundles, renew_bundle
+from control.store import agents, alerts, policies, shared_bodies, shared_values
+from control.store.policies import RefusalBounds
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.instant import SECOND
 from protocols.link.vocabulary import PolicyReason
 
-UNTIMELY: Final = (str(PolicyReason.NOT_YET_VALID), str(PolicyReason.EXPIRED))
-PATIENCE: Final = 300 * SECOND
+TIME_REASONS: Final = (str(PolicyReason.NOT_YET_VALID), str(PolicyReason.EXPIRED))
+ANSWER_TIMEOUT: Final = 300 * SECOND
 """Until a bundle that was refused for its time is signed anew."""
-RENEWED_EVERY: Final = 60 * SECOND
+RENEWAL_INTERVAL: Final = 60 * SECOND
 """Between two bundles that are signed because an agent says that it has a newer one: each costs a
-signature, a turn of history and up to 192 KiB on its way. What it says is kept for `try_again`."""
+signature, a turn of history and up to 192 KiB on its way. What it says is kept for
+`renew_refused`."""
 CHUNK: Final = 200  # agents of one transaction: signing them holds the writer for about 20 ms
-MAX_AHEAD: Final = 1_000_000
+MAX_VERSION_LEAD: Final = 1_000_000
 """Versions that an agent may have above ours: our database came from a backup. Nobody was ever
 given more, and who is believed them leaves no version for the next bundle."""
 NOT_ISSUED: Final = "not_issued"
 """Why it is unknown which bundle an agent enforces."""
-MOST_COMPARED: Final = 400_000  # pairs of equal lines of two documents; difflib takes 1 s for them
+MAX_DIFF_COST: Final = 400_000  # pairs of equal lines of two documents; difflib takes 1 s for them
 MAX_POLICIES: Final = 200  # of one organization; an agent's bundle holds at most 500 documents
 
 
 class Policies:
     """Writes, points, refreshes."""
 
-    def __init__(self, store: Store, bus: Bus, terms: Terms, alerts: Alerts, world: World) -> None:
+    def __init__(
+        self, store: Store, bus: EventBus, bundle_terms: BundleTerms, alerts: Alerts, world: World
+    ) -> None:
         self._store = store
         self._bus = bus
-        self._terms = terms
+        self._terms = bundle_terms
         self._alerts = alerts
         self._world = world
         self._refreshing = trio.Lock()
         self._comparing = trio.CapacityLimiter(1)
         self._due: set[str] = set()
-        self.bell = Bell()
-        """Rings when `catch_up` has something to do."""
+        self.trigger = Trigger()
+        """Rings when `refresh_due` has something to do."""
 
-    async def write(
+    async def write_version(
         self, org: str, name: str, document: Document, comment: str, by: str
     ) -> PolicyVersion:
         """The next version of a policy; nobody gets it before a roll-out."""
-        plain = msgspec.to_builtins(checked(document, slug(name, "policy")))
+        plain = msgspec.to_builtins(validate_document(document, require_slug(name, "policy")))
         now = self._world.now()
 
         def change(tx: Tx) -> PolicyVersion:
@@ -86,34 +89,34 @@ class Policies:
 
         return await self._store.write(change)
 
-    async def every(self, org: str) -> list[Policy]:
+    async def list_policies(self, org: str) -> list[Policy]:
         """By name."""
-        return await self._store.read(lambda tx: policies.policies_of(tx, org))
+        return await self._store.read(lambda tx: policies.list_policies(tx, org))
 
-    async def get(self, org: str, name: str) -> Policy:
+    async def get_policy(self, org: str, name: str) -> Policy:
         """Raises `NotFoundError`."""
         return await self._store.read(lambda tx: require_policy(tx, org, name))
 
-    async def versions(self, org: str, name: str, limit: int) -> list[PolicyVersion]:
+    async def list_versions(self, org: str, name: str, limit: int) -> list[PolicyVersion]:
         """The newest first. Raises `NotFoundError`."""
 
         def find(tx: Tx) -> list[PolicyVersion]:
             require_policy(tx, org, name)
-            return policies.versions(tx, org, name, limit)
+            return policies.list_versions(tx, org, name, limit)
 
         return await self._store.read(find)
 
-    async def version(self, org: str, name: str, number: int) -> PolicyVersion:
+    async def get_version(self, org: str, name: str, number: int) -> PolicyVersion:
         """Raises `NotFoundError`."""
         return await self._store.read(lambda tx: require_version(tx, org, name, number))
 
-    async def diff(self, org: str, name: str, old: int, new: int) -> list[str]:
+    async def diff_versions(self, org: str, name: str, old: int, new: int) -> list[str]:
         """A unified diff of two versions, line by line, of their sorted and indented JSON."""
-        before = await self.version(org, name, old)
-        after = await self.version(org, name, new)
+        before = await self.get_version(org, name, old)
+        after = await self.get_version(org, name, new)
         return await self._world.run_sync(_diff, before, after, limiter=self._comparing)
 
-    async def point(self, org: str, name: str, targets: tuple[Target, ...]) -> Policy:
+    async def set_targets(self, org: str, name: str, targets: tuple[Target, ...]) -> Policy:
         """Whom the policy is for, from now on.
 
         Raises `ConflictError` (`rollout_open`) while a roll-out that changes them is open.
@@ -131,18 +134,18 @@ class Policies:
             return pointed
 
         pointed = await self._store.write(change)
-        self.due(org)
+        self.mark_due(org)
         return pointed
 
-    def due(self, org: str) -> None:
-        """Agents of this organization may have to have other bundles: `catch_up` is to see to it.
+    def mark_due(self, org: str) -> None:
+        """Agents of this organization may need other bundles: `refresh_due` is to see to it.
 
         What a crash takes away is made up for at the next start, where everything is due.
         """
         self._due.add(org)
-        self.bell.ring()
+        self.trigger.fire()
 
-    async def catch_up(self) -> None:
+    async def refresh_due(self) -> None:
         """Do what is due. Raises `UnavailableError`; what was not done is due again.
 
         An organization where that fails is in nobody else's way: it is told at the end.
@@ -151,7 +154,7 @@ class Policies:
         for org in sorted(self._due):
             self._due.discard(org)
             try:
-                await self.refresh(org)
+                await self.refresh_bundles(org)
             except Exception as error:  # noqa: BLE001  # raised below, when the others are done
                 self._due.add(org)
                 failed = failed or error
@@ -161,41 +164,41 @@ class Policies:
         if failed is not None:
             raise failed
 
-    async def refresh(self, org: str) -> int:
+    async def refresh_bundles(self, org: str) -> int:
         """Give each agent the bundle that it should have; how many got another one.
 
         May be called at any time and any number of times: it compares and does what is missing.
         Where a person changes meanwhile what they should have, it stops and is due again.
         """
         async with self._refreshing:
-            turn = await self._turn(org)
-            stale, steering = await self._store.read(partial(_stale, org))
+            turn = await self._refresh_number(org)
+            stale, steering = await self._store.read(partial(_stale_assignments, org))
             changed, vaults = 0, list(stale)
             full: set[str] = set()
             for start in range(0, len(vaults), CHUNK):
                 some = {vault: stale[vault] for vault in vaults[start : start + CHUNK]}
-                piece = Piece(org, some, steering, turn)
+                piece = RefreshBatch(org, some, steering, turn)
                 done = await self._store.write(partial(self._assign, piece, self._world.wall()))
                 if done is None:
                     break
                 if done.late:
-                    self.due(org)
+                    self.mark_due(org)
                     break
                 changed += len(done.made)
                 full.update(done.full)
-                self.tell(*done.made)
-                self._alerts.tell(*done.alerts)
+                self.publish_assignments(*done.made)
+                self._alerts.publish_alerts(*done.alerts)
             else:
-                await self._fits(org, full)
+                await self._resolve_full(org, full)
         return changed
 
-    async def _fits(self, org: str, full: set[str]) -> None:
+    async def _resolve_full(self, org: str, full: set[str]) -> None:
         """End the alerts of agents whose policies fit into a bundle again."""
-        firing = await self._store.read(lambda tx: alerts.firing(tx, org, BUNDLE_FULL))
+        firing = await self._store.read(lambda tx: alerts.firing_agents(tx, org, BUNDLE_FULL))
         for vault in sorted(firing - full):
-            await self._alerts.resolve(org, [BUNDLE_FULL], vault)
+            await self._alerts.resolve_alerts(org, [BUNDLE_FULL], vault)
 
-    async def try_again(self) -> None:
+    async def renew_refused(self) -> None:
         """Sign anew what agents have refused for its time. Raises `UnavailableError`.
 
         A clock was wrong, ours or theirs, or an agent was away for longer than a bundle may be
@@ -205,109 +208,119 @@ class Policies:
         now = self._world.wall()
 
         def change(tx: Tx) -> list[Assignment]:
-            since = Since(refused=now - PATIENCE, behind=now - RENEWED_EVERY, beyond=now + PATIENCE)
-            rows = policies.refused(tx, UNTIMELY, since, limit=CHUNK)
-            return [renew(tx, self._terms, row, row.contents, now=now) for row in rows]
+            since = RefusalBounds(
+                refused=now - ANSWER_TIMEOUT,
+                behind=now - RENEWAL_INTERVAL,
+                beyond=now + ANSWER_TIMEOUT,
+            )
+            rows = policies.refused_bundles(tx, TIME_REASONS, since, limit=CHUNK)
+            return [renew_bundle(tx, self._terms, row, row.contents, now=now) for row in rows]
 
-        self.tell(*await self._store.write(change))
+        self.publish_assignments(*await self._store.write(change))
 
-    async def sweep(self) -> None:
+    async def delete_unused_bodies(self) -> None:
         """Remove rules that no agent's bundle has any more."""
-        await self._store.write(bodies.sweep)
+        await self._store.write(shared_bodies.delete_unused_bodies)
 
-    async def status(
+    async def list_assignments(
         self, org: str, name: str = "", *, after: str = "", limit: int = MAX_PAGE
-    ) -> list[Standing]:
+    ) -> list[AssignmentState]:
         """What agents should have and have, by name behind `after`.
 
         Only those with this policy if it is named. Raises `NotFoundError`.
         """
 
-        def find(tx: Tx) -> list[Standing]:
+        def find(tx: Tx) -> list[AssignmentState]:
             if name:
                 require_policy(tx, org, name)
-            return policies.standings(tx, org, having=name, after=after, limit=limit)
+            return policies.list_assignment_states(tx, org, having=name, after=after, limit=limit)
 
         return await self._store.read(find)
 
-    async def standing(self, org: str, vault: str) -> Standing | None:
+    async def get_assignment_state(self, org: str, vault: str) -> AssignmentState | None:
         """What the agent should have and has; None if it never had a bundle."""
-        return await self._store.read(lambda tx: policies.standing(tx, org, vault))
+        return await self._store.read(lambda tx: policies.get_assignment_state(tx, org, vault))
 
-    async def assignment(self, org: str, vault: str) -> Assignment | None:
+    async def get_assignment(self, org: str, vault: str) -> Assignment | None:
         """The agent's current bundle, for its link; None if it never had one."""
-        return await self._store.read(lambda tx: policies.assignment(tx, org, vault))
+        return await self._store.read(lambda tx: policies.get_assignment(tx, org, vault))
 
-    def report(self, tx: Tx, org: str, vault: str, told: "Report") -> Standing | None:
+    def record_report(
+        self, tx: Tx, org: str, vault: str, told: "BundleReport"
+    ) -> AssignmentState | None:
         """What an agent says of a bundle, by its own number; None if it never had one."""
-        row = policies.standing(tx, org, vault)
-        return None if row is None else self.reports(tx, [(row, told)])[0]
+        row = policies.get_assignment_state(tx, org, vault)
+        return None if row is None else self.record_reports(tx, [(row, told)])[0]
 
-    def reports(self, tx: Tx, told: Sequence[tuple[Standing, "Report"]]) -> list[Standing]:
+    def record_reports(
+        self, tx: Tx, told: Sequence[tuple[AssignmentState, "BundleReport"]]
+    ) -> list[AssignmentState]:
         """What many agents say, each once, of what they stand at; where they stand then."""
-        after = [self._after(tx, row, report) for row, report in told]
+        after = [self._after_report(tx, row, report) for row, report in told]
         changed = [new for new, (row, _) in zip(after, told, strict=True) if new is not row]
         policies.put_reports(tx, changed)
         return after
 
-    def tell(self, *rows: Standing) -> None:
+    def publish_assignments(self, *rows: AssignmentState) -> None:
         """Publish bundles and outcomes that are stored."""
         self._bus.publish(*(Event(Topic.POLICY, a.org, a.vault, a.version) for a in rows))
 
-    def _after(self, tx: Tx, row: Standing, told: "Report") -> Standing:
-        if told.is_nonsense(row):
-            return _unknown(row, told)
+    def _after_report(self, tx: Tx, row: AssignmentState, told: "BundleReport") -> AssignmentState:
+        if told.is_impossible(row):
+            return _unknown_row(row, told)
         if not told.is_ahead_of(row):
-            return _noted(row, told)
-        ahead = replace(row, applied=told.in_force(row), outcome=Outcome.WANTED, reason="")
-        if 0 <= told.now - row.changed_at < RENEWED_EVERY:
+            return _reported_row(row, told)
+        ahead = replace(row, applied=told.enforced_version(row), outcome=Outcome.WANTED, reason="")
+        if 0 <= told.now - row.changed_at < RENEWAL_INTERVAL:
             return row if ahead == row else ahead
-        return renew(tx, self._terms, ahead, row.contents, now=told.now)
+        return renew_bundle(tx, self._terms, ahead, row.contents, now=told.now)
 
-    async def _turn(self, org: str) -> int:
+    async def _refresh_number(self, org: str) -> int:
         """Where several processes may refresh: the number of this one, 0 in one that is alone.
 
         What it is going to read is newer than what those before it have read, so they stop.
         """
         if not self._store.lease.shared:
             return 0
-        return await self._store.write(lambda tx: marks.count(tx, f"refresh/{org}"))
+        return await self._store.write(lambda tx: shared_values.next_number(tx, f"refresh/{org}"))
 
-    def _assign(self, piece: "Piece", now: int, tx: Tx) -> "Assigned | None":
+    def _assign(self, piece: "RefreshBatch", now: int, tx: Tx) -> "RefreshResult | None":
         """None where a later refresh, which knows better, is on its way at another process."""
         org = piece.org
-        if piece.turn and marks.mark(tx, f"refresh/{org}") != str(piece.turn):
+        if piece.number and shared_values.get_shared_value(tx, f"refresh/{org}") != str(
+            piece.number
+        ):
             return None
-        if policies.steering(tx, org) != piece.steering:
-            return Assigned([], [], [], late=True)
-        made, full = assign(tx, self._terms, org, piece.wanted, now=now)
-        return Assigned(made, self._full(tx, org, full), full)
+        if policies.rollout_inputs(tx, org) != piece.steering:
+            return RefreshResult([], [], [], late=True)
+        made, full = assign_bundles(tx, self._terms, org, piece.wanted, now=now)
+        return RefreshResult(made, self._full_alerts(tx, org, full), full)
 
-    def _full(self, tx: Tx, org: str, vaults: Sequence[str]) -> list[Alert]:
+    def _full_alerts(self, tx: Tx, org: str, vaults: Sequence[str]) -> list[Alert]:
         """An alert for each of these agents that has none."""
         made = (
-            self._alerts.make(
+            self._alerts.new_alert(
                 org,
                 vault,
                 BUNDLE_FULL,
                 Severity.WARNING,
-                f"the policies that {vault} should have are {HOLDS}: it keeps those it has",
+                f"the policies that {vault} should have are {LIMIT_TEXT}: it keeps those it has",
             )
             for vault in vaults
         )
-        return alerts.fire(tx, *made, repeat=False)
+        return alerts.fire_alerts(tx, *made, repeat=False)
 
 
-class Piece(msgspec.Struct, frozen=True):
+class RefreshBatch(msgspec.Struct, frozen=True):
     """Some agents of a refresh: what they should have, by which decisions, and whose turn it is."""
 
     org: str
     wanted: dict[str, dict[str, int]]
-    steering: policies.Steering
-    turn: int
+    steering: policies.RolloutInputs
+    number: int
 
 
-class Assigned(msgspec.Struct, frozen=True):
+class RefreshResult(msgspec.Struct, frozen=True):
     """Bundles that were made, and alerts about those that could not be."""
 
     made: list[Assignment]
@@ -317,7 +330,7 @@ class Assigned(msgspec.Struct, frozen=True):
     """Nothing was made: what they should have was halted, taken back or changed meanwhile."""
 
 
-class Report(msgspec.Struct, frozen=True):
+class BundleReport(msgspec.Struct, frozen=True):
     """An agent's `policy_status`: it enforces the version, or refused it for `reason`."""
 
     version: int
@@ -325,22 +338,22 @@ class Report(msgspec.Struct, frozen=True):
     reason: str
     now: int
 
-    def is_ahead_of(self, row: Standing) -> bool:
+    def is_ahead_of(self, row: AssignmentState) -> bool:
         """Whether the agent has what we do not know of: our database came from a backup."""
-        return self.in_force(row) > row.version
+        return self.enforced_version(row) > row.version
 
-    def is_nonsense(self, row: Standing) -> bool:
+    def is_impossible(self, row: AssignmentState) -> bool:
         """Whether the agent cannot have been given that version."""
-        return self.version > max(row.version, row.applied) + MAX_AHEAD
+        return self.version > max(row.version, row.applied) + MAX_VERSION_LEAD
 
-    def in_force(self, row: Standing) -> int:
+    def enforced_version(self, row: AssignmentState) -> int:
         """The version that the agent enforces after this."""
         return self.version if self.applied else row.applied
 
 
 def require_policy(tx: Tx, org: str, name: str) -> Policy:
     """Raises `NotFoundError`."""
-    found = policies.policy(tx, org, name)
+    found = policies.get_policy(tx, org, name)
     if found is None:
         raise NotFoundError("not_found", "there is no such policy")
     return found
@@ -348,9 +361,9 @@ def require_policy(tx: Tx, org: str, name: str) -> Policy:
 
 def policy_to_write(tx: Tx, org: str, name: str, now: int) -> Policy:
     """The policy, or a new one that is not stored yet. Raises `ValidationError` (`too_many`)."""
-    found = policies.policy(tx, org, name)
+    found = policies.get_policy(tx, org, name)
     if found is None:
-        if len(policies.policies_of(tx, org)) >= MAX_POLICIES:
+        if len(policies.list_policies(tx, org)) >= MAX_POLICIES:
             raise ValidationError("too_many", f"at most {MAX_POLICIES} policies")
         found = Policy(org, name, 0, 0, (), now, now)
     return found
@@ -376,18 +389,18 @@ def rollout_open(rollout: Rollout) -> ConflictError:
 
 def require_version(tx: Tx, org: str, name: str, number: int) -> PolicyVersion:
     """Raises `NotFoundError`."""
-    found = policies.version(tx, org, name, number)
+    found = policies.get_version(tx, org, name, number)
     if found is None:
         raise NotFoundError("not_found", "there is no such version")
     return found
 
 
-def _noted(row: Standing, told: Report) -> Standing:
+def _reported_row(row: AssignmentState, told: BundleReport) -> AssignmentState:
     """The row after what its agent says of this bundle or of one before it.
 
     One that it has refused and that is none of ours says nothing of what it has.
     """
-    applied = told.in_force(row)
+    applied = told.enforced_version(row)
     if told.version > row.version:
         return row
     if told.version < row.version:
@@ -397,7 +410,7 @@ def _noted(row: Standing, told: Report) -> Standing:
     return replace(row, applied=applied, outcome=outcome, reason=reason, changed_at=told.now)
 
 
-def _unknown(row: Standing, told: Report) -> Standing:
+def _unknown_row(row: AssignmentState, told: BundleReport) -> AssignmentState:
     """The row of an agent that says it enforces what cannot have been issued to it.
 
     The version is not noted: a bundle above it could not be signed. One that was only refused says
@@ -408,27 +421,29 @@ def _unknown(row: Standing, told: Report) -> Standing:
     return replace(row, outcome=Outcome.UNKNOWN, reason=NOT_ISSUED, changed_at=told.now)
 
 
-def _stale(org: str, tx: Tx) -> tuple[dict[str, dict[str, int]], policies.Steering]:
+def _stale_assignments(
+    org: str, tx: Tx
+) -> tuple[dict[str, dict[str, int]], policies.RolloutInputs]:
     """Agent → contents, for each that should have other ones than its bundle has; and whereby."""
-    known = {vault: having for vault, _, having in policies.outcomes(tx, org)}
-    every, moving = policies.policies_of(tx, org), policies.open_rollouts(tx, org)
-    wanted = contents(every, moving, agents.members(tx, org), known)
+    known = {vault: having for vault, _, having in policies.list_outcomes(tx, org)}
+    every, moving = policies.list_policies(tx, org), policies.open_rollouts(tx, org)
+    wanted = desired_contents(every, moving, agents.list_targeted_agents(tx, org), known)
     stale = {v: wish for v, wish in wanted.items() if wish != known.get(v, {})}
-    return stale, policies.steering(tx, org)
+    return stale, policies.rollout_inputs(tx, org)
 
 
 def _diff(before: PolicyVersion, after: PolicyVersion) -> list[str]:
     """The unified diff; of two texts whose comparison would take too long, one after the other."""
-    old, new = _lines(before.document), _lines(after.document)
+    old, new = _document_lines(before.document), _document_lines(after.document)
     names = str(before.version), str(after.version)
     popular = len(new) // 100 + 1  # difflib leaves out the lines that there are more of
     counts = {line: count for line, count in Counter(new).items() if count <= popular}
-    if sum(counts.get(line, 0) for line in old) <= MOST_COMPARED:
+    if sum(counts.get(line, 0) for line in old) <= MAX_DIFF_COST:
         return list(difflib.unified_diff(old, new, *names, lineterm=""))
     head = [f"--- {names[0]}", f"+++ {names[1]}", f"@@ -1,{len(old)} +1,{len(new)} @@"]
     return [*head, *(f"-{line}" for line in old), *(f"+{line}" for line in new)]
 
 
-def _lines(document: Any) -> list[str]:
+def _document_lines(document: Any) -> list[str]:
     text = msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=2)
     return text.decode().splitlines()

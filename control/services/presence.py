@@ -17,24 +17,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.model.agents import Agent, Health, Life, Presence, State, state_of
-from control.services.events import Bus, Event, Topic
-from control.services.lastwords import Found, Name, Word, stored
+from control.model.agents import Agent, Health, Life, Presence, State, status_of
+from control.services.event_bus import Event, EventBus, Topic
+from control.services.presence_store import AgentKey, PresenceResult, PresenceUpdate, store_presence
 from control.store import agents
 from control.store.lease import Lease
 from control.store.store import Store
 from protocols.instant import SECOND
 
-FLUSH_EVERY: Final = 30 * SECOND
-SHARED_FLUSH: Final = 10 * SECOND
+FLUSH_INTERVAL: Final = 30 * SECOND
+SHARED_FLUSH_INTERVAL: Final = 10 * SECOND
 """The same with other processes, which learn by it whom we have heard."""
-COMPARE_EVERY: Final = 5 * SECOND
+COMPARE_INTERVAL: Final = 5 * SECOND
 """10,000 agents are some 20 ms in a thread."""
 _COUNTED: Final = tuple(state for state in State if state not in {*Life})
-BATCH: Final = 2000  # agents of one transaction: the writer must not be held for long
+AGENTS_PER_TRANSACTION: Final = (
+    2000  # agents of one transaction: the writer must not be held for long
+)
 
 
-class Rule(Struct, frozen=True):
+class PresenceRule(Struct, frozen=True):
     """Nanoseconds. Late after two missed heartbeats, offline after five minutes."""
 
     heartbeat: int = 60 * SECOND
@@ -46,7 +48,7 @@ class Rule(Struct, frozen=True):
         return min(2 * self.heartbeat, self.offline)
 
 
-def judge(rule: Rule, before: Presence, silence: int) -> Presence:
+def judge_presence(rule: PresenceRule, before: Presence, silence: int) -> Presence:
     """What an agent is after so many nanoseconds without a word from it.
 
     Only a word makes an agent online again: a restart of ours, after which all silences begin at
@@ -59,7 +61,7 @@ def judge(rule: Rule, before: Presence, silence: int) -> Presence:
     return Presence.LATE
 
 
-class Pulse:
+class AgentPresence:
     """What is known of one agent."""
 
     __slots__ = ("dirty", "health", "heard", "here", "presence", "since", "stored")
@@ -80,16 +82,21 @@ class Pulse:
         self.dirty = False
 
     @property
-    def state(self) -> State:
+    def status(self) -> State:
         """Of an agent that is active: others are not watched."""
-        return state_of(Life.ACTIVE, self.presence, self.health)
+        return status_of(Life.ACTIVE, self.presence, self.health)
 
 
-class Watch:
+class PresenceTracker:
     """The presence of every active agent."""
 
     def __init__(
-        self, store: Store, bus: Bus, rule: Rule, world: World, lease: Lease | None = None
+        self,
+        store: Store,
+        bus: EventBus,
+        rule: PresenceRule,
+        world: World,
+        lease: Lease | None = None,
     ) -> None:
         """`lease` is that of the store, but in tests."""
         self._store = store
@@ -97,154 +104,158 @@ class Watch:
         self._rule = rule
         self._world = world
         self._lease = lease or store.lease
-        self._pulses: dict[Name, Pulse] = {}
-        self._changed: set[Name] = set()
+        self._agents: dict[AgentKey, AgentPresence] = {}
+        self._changed: set[AgentKey] = set()
         self._flushed = 0.0
         self._compared = 0.0
         self._blind = False
         self._led = self._lease.leads
-        self._flush_every = FLUSH_EVERY
-        self._compare_every = min(COMPARE_EVERY, rule.late // 4)
+        self._flush_every = FLUSH_INTERVAL
+        self._compare_every = min(COMPARE_INTERVAL, rule.late // 4)
         if self._lease.shared:
-            self._flush_every = min(SHARED_FLUSH, rule.late // 4)
+            self._flush_every = min(SHARED_FLUSH_INTERVAL, rule.late // 4)
 
     async def load(self) -> None:
         """Go on where the last process ended. Silence counts from now: we could not have heard."""
         now = self._world.monotonic()
-        for org, vault, presence, heard, health in await self._store.read(agents.pulses):
-            self._pulses[org, vault] = Pulse(presence, heard, now, health)
+        for org, vault, presence, heard, health in await self._store.read(agents.list_presence):
+            self._agents[org, vault] = AgentPresence(presence, heard, now, health)
         self._flushed = self._compared = now
 
-    def heard(self, org: str, vault: str) -> None:
+    def record_message(self, org: str, vault: str) -> None:
         """A word from this agent; costs no I/O."""
         now = self._world.monotonic()
-        pulse = self._pulses.get((org, vault))
+        pulse = self._agents.get((org, vault))
         if pulse is None:
-            pulse = self._pulses[org, vault] = Pulse(Presence.UNKNOWN, 0, now)
+            pulse = self._agents[org, vault] = AgentPresence(Presence.UNKNOWN, 0, now)
         pulse.heard, pulse.since = self._world.now(), now
         pulse.dirty = pulse.here = True
         if pulse.presence is not Presence.ONLINE:
-            self._set((org, vault), pulse, Presence.ONLINE)
+            self._set_presence((org, vault), pulse, Presence.ONLINE)
 
-    def heard_again(self, org: str, vault: str) -> None:
+    def record_known_message(self, org: str, vault: str) -> None:
         """The same, of one that is watched: the last words of one that was just ended count not."""
-        if (org, vault) in self._pulses:
-            self.heard(org, vault)
+        if (org, vault) in self._agents:
+            self.record_message(org, vault)
 
-    def said(self, org: str, vault: str, health: Health) -> None:
+    def set_health(self, org: str, vault: str, health: Health) -> None:
         """How this agent says that it is, once that is stored."""
-        if (pulse := self._pulses.get((org, vault))) is not None:
+        if (pulse := self._agents.get((org, vault))) is not None:
             pulse.health = health
 
     def forget(self, org: str, vault: str) -> None:
         """An agent that is locked or retired is neither late nor missed."""
-        self._pulses.pop((org, vault), None)
+        self._agents.pop((org, vault), None)
         self._changed.discard((org, vault))
 
-    def state(self, org: str, vault: str) -> tuple[State, int] | None:
+    def status_of(self, org: str, vault: str) -> tuple[State, int] | None:
         """As of this moment, and when the last word came; None for one that is not watched."""
-        pulse = self._pulses.get((org, vault))
-        return None if pulse is None else (pulse.state, pulse.heard)
+        pulse = self._agents.get((org, vault))
+        return None if pulse is None else (pulse.status, pulse.heard)
 
-    def over(self, agent: Agent) -> Agent:
+    def with_current_presence(self, agent: Agent) -> Agent:
         """The agent as of this moment: what is known here, unless what is stored is newer."""
-        pulse = self._pulses.get((agent.org, agent.vault))
+        pulse = self._agents.get((agent.org, agent.vault))
         if pulse is None or (self._lease.shared and pulse.heard <= agent.last_seen):
             return agent
         return replace(agent, presence=pulse.presence, last_seen=pulse.heard, health=pulse.health)
 
-    def states(self) -> Iterator[tuple[str, State]]:
+    def list_statuses(self) -> Iterator[tuple[str, State]]:
         """Organization and state of every agent that is watched."""
-        return ((name[0], pulse.state) for name, pulse in self._pulses.items())
+        return ((name[0], pulse.status) for name, pulse in self._agents.items())
 
-    def counts(self) -> dict[State, int]:
+    def count_by_status(self) -> dict[State, int]:
         """How many of the active agents are in each state."""
         counts = dict.fromkeys(_COUNTED, 0)
-        for pulse in self._pulses.values():
-            counts[pulse.state] += 1
+        for pulse in self._agents.values():
+            counts[pulse.status] += 1
         return counts
 
-    def excuse(self) -> None:
+    def restart_silence(self) -> None:
         """Another process has died: what it had heard, and nobody was told yet, is no silence."""
         now, untold = self._world.monotonic(), (self._flush_every + self._compare_every) / SECOND
-        for pulse in self._pulses.values():
+        for pulse in self._agents.values():
             if not pulse.here:
                 pulse.since = min(now, pulse.since + untold)
 
-    async def tick(self) -> None:
+    async def update(self) -> None:
         """Apply the rule; store what changed with its alerts, and last words when it is time."""
         now = self._world.monotonic()
         due = self._blind or (now - self._compared) * SECOND >= self._compare_every
         if self._lease.shared and due:
-            await self._compare()
+            await self._compare_with_store()
         if self._lease.leads:
             if not self._led:
-                self.excuse()
-            self._judge(now)
+                self.restart_silence()
+            self._judge_all(now)
         self._led = self._lease.leads
         if self._changed or (now - self._flushed) * SECOND >= self._flush_every:
-            await self.flush()
+            await self.store_changes()
 
-    async def flush(self) -> None:
+    async def store_changes(self) -> None:
         """Store everything that is only in memory."""
         self._flushed = self._world.monotonic()
         changed, self._changed = self._changed, set()
-        dirty = [name for name, pulse in self._pulses.items() if pulse.dirty]
+        dirty = [name for name, pulse in self._agents.items() if pulse.dirty]
         names = list(dict.fromkeys([*sorted(changed), *dirty]))
-        for start in range(0, len(names), BATCH):
-            words = self._words(names[start : start + BATCH], changed)
+        for start in range(0, len(names), AGENTS_PER_TRANSACTION):
+            words = self._pending_updates(names[start : start + AGENTS_PER_TRANSACTION], changed)
             try:
-                found = await self._store.write(partial(stored, words))
+                found = await self._store.write(partial(store_presence, words))
             except Exception:
-                self._restore(names[start:], changed)
+                self._mark_unstored(names[start:], changed)
                 raise
-            self._settle(words, found)
+            self._apply_result(words, found)
 
-    def _judge(self, now: float) -> None:
-        for name, pulse in self._pulses.items():
+    def _judge_all(self, now: float) -> None:
+        for name, pulse in self._agents.items():
             silence = round((now - pulse.since) * SECOND)
-            found = judge(self._rule, pulse.presence, silence)
+            found = judge_presence(self._rule, pulse.presence, silence)
             if found is not pulse.presence:
-                self._set(name, pulse, found)
+                self._set_presence(name, pulse, found)
 
-    def _words(self, names: list[Name], changed: set[Name]) -> list[Word]:
+    def _pending_updates(
+        self, names: list[AgentKey], changed: set[AgentKey]
+    ) -> list[PresenceUpdate]:
         at, words = self._world.now(), []
         for name in names:
-            if (pulse := self._pulses.get(name)) is not None:
+            if (pulse := self._agents.get(name)) is not None:
                 pulse.dirty = False
                 checked = self._lease.shared or name in changed
                 alert = self._world.new_id() if checked else ""
-                words.append(Word(*name, pulse.presence, pulse.heard, pulse.stored, alert, at))
+                words.append(
+                    PresenceUpdate(*name, pulse.presence, pulse.heard, pulse.stored, alert, at)
+                )
         return words
 
-    def _settle(self, words: list[Word], found: Found) -> None:
+    def _apply_result(self, words: list[PresenceUpdate], found: PresenceResult) -> None:
         """Take over what the database has, and tell what has changed."""
         for word in words:
-            if (pulse := self._pulses.get((word.org, word.vault))) is not None:
+            if (pulse := self._agents.get((word.org, word.vault))) is not None:
                 pulse.stored = word.heard
         for name, presence, heard in found.heard_elsewhere:
-            if (pulse := self._pulses.get(name)) is not None and not pulse.dirty:
-                self._adopt(pulse, presence, heard)
+            if (pulse := self._agents.get(name)) is not None and not pulse.dirty:
+                self._adopt_stored(pulse, presence, heard)
         for org, vault, presence in found.changed:
             self._bus.publish(Event(Topic.PRESENCE, org, vault, str(presence)))
         self._bus.publish(*(Event(Topic.ALERT, a.org, a.vault, a.id) for a in found.alerts))
 
-    def _restore(self, names: list[Name], changed: set[Name]) -> None:
+    def _mark_unstored(self, names: list[AgentKey], changed: set[AgentKey]) -> None:
         """Nothing was stored of these: they are due again."""
         for name in names:
-            if (pulse := self._pulses.get(name)) is not None:
+            if (pulse := self._agents.get(name)) is not None:
                 pulse.dirty = True
                 if name in changed:
                     self._changed.add(name)
 
-    def _set(self, name: Name, pulse: Pulse, presence: Presence) -> None:
+    def _set_presence(self, name: AgentKey, pulse: AgentPresence, presence: Presence) -> None:
         pulse.presence = presence
         pulse.dirty = True
         self._changed.add(name)
 
     # --- with other processes ---------------------------------------------------------------------
 
-    async def _compare(self) -> None:
+    async def _compare_with_store(self) -> None:
         """Learn what the other processes have heard and judged.
 
         A last word that is another one than before is a word of now: their clocks need not agree
@@ -252,40 +263,40 @@ class Watch:
         """
         began = self._compared = self._world.monotonic()
         try:
-            rows = await self._store.read(agents.pulses)
+            rows = await self._store.read(agents.list_presence)
         except Exception:
             self._blind = True
             raise
         for org, vault, presence, heard, health in rows:
-            pulse = self._pulses.get((org, vault))
+            pulse = self._agents.get((org, vault))
             if pulse is None:
-                self._pulses[org, vault] = Pulse(presence, heard, began, health)
+                self._agents[org, vault] = AgentPresence(presence, heard, began, health)
                 continue
             pulse.health = health
             if heard != pulse.stored:
-                self._adopt(pulse, presence, heard)
+                self._adopt_stored(pulse, presence, heard)
             elif not pulse.dirty:
                 pulse.presence = presence
-        self._drop(began, {(org, vault) for org, vault, *_ in rows})
+        self._forget_ended(began, {(org, vault) for org, vault, *_ in rows})
         if self._blind:
-            self._begin_anew()
+            self._restart_after_outage()
 
-    def _adopt(self, pulse: Pulse, presence: Presence, heard: int) -> None:
+    def _adopt_stored(self, pulse: AgentPresence, presence: Presence, heard: int) -> None:
         pulse.stored = heard
         pulse.since = self._world.monotonic()
         if not pulse.dirty:
             pulse.presence, pulse.heard, pulse.here = presence, heard, False
 
-    def _drop(self, began: float, active: set[Name]) -> None:
+    def _forget_ended(self, began: float, active: set[AgentKey]) -> None:
         """Who was ended elsewhere is not watched here; whoever came while we read stays."""
-        gone = [n for n, p in self._pulses.items() if n not in active and p.since < began]
+        gone = [n for n, p in self._agents.items() if n not in active and p.since < began]
         for name in gone:
             self.forget(*name)
 
-    def _begin_anew(self) -> None:
+    def _restart_after_outage(self) -> None:
         """The database was away, so nobody could tell us whom it has heard."""
         self._blind = False
         now = self._world.monotonic()
-        for pulse in self._pulses.values():
+        for pulse in self._agents.values():
             if not pulse.here:
                 pulse.since = now

@@ -15,58 +15,58 @@ from actors import World
 from control.errors import AuthenticationError, AuthorizationError, ConflictError, ControlError
 from control.model.operation import Operation, Origin
 from control.model.people import Caller, Role
-from control.notify.rate import Allowance
-from control.services.trail import Trail
+from control.notify.token_bucket import TokenBucket
+from control.services.audit_log import AuditLog
 from protocols.client import client_of
 
 EACH_PER_HOUR: Final = 10
 ALL_PER_HOUR: Final = 120
 MAX_CLIENTS: Final = 1_024
 """That are told apart; the one that came first is forgotten first."""
-COUNTED_EVERY: Final = 3600.0  # seconds
+SUMMARY_INTERVAL: Final = 3600.0  # seconds
 OTHERS: Final = "others"
 MAX_CALLERS: Final = 16_384
 """Callers' operations that are told apart."""
 
 
-class Refusals:
+class RefusalLog:
     """Of one process and one door. `name`: the operation under which the rest is told."""
 
-    def __init__(self, trail: Trail, world: World, name: str) -> None:
-        self._trail = trail
-        self._name = name
+    def __init__(self, audit_log: AuditLog, world: World, operation: str) -> None:
+        self._audit_log = audit_log
+        self._name = operation
         self._world = world
-        self._each: dict[str, Allowance] = {}
-        self._all = Allowance(world.monotonic())
-        self._beyond: Counter[str] = Counter()
+        self._each: dict[str, TokenBucket] = {}
+        self._all = TokenBucket(world.monotonic())
+        self._suppressed: Counter[str] = Counter()
 
-    def is_told(self, error: ControlError, source: str) -> bool:
+    def should_record(self, error: ControlError, source: str) -> bool:
         """Whether this refusal gets a record of its own; else it is counted, if it is one at all.
 
         What is malformed, or not to be had now, refuses nobody.
         """
         if not isinstance(error, AuthenticationError | AuthorizationError | ConflictError):
             return False
-        return self.has_room(source)
+        return self.try_reserve(source)
 
-    def has_room(self, source: str) -> bool:
+    def try_reserve(self, source: str) -> bool:
         """Whether one more of this client gets a record, whatever it is; else it is counted."""
         client, now = client_of(source), self._world.monotonic()
-        each = self._each.setdefault(client, Allowance(now))
+        each = self._each.setdefault(client, TokenBucket(now))
         if len(self._each) > MAX_CLIENTS:
             del self._each[next(iter(self._each))]
-        if each.take(EACH_PER_HOUR, now) and self._all.take(ALL_PER_HOUR, now):
+        if each.try_take(EACH_PER_HOUR, now) and self._all.try_take(ALL_PER_HOUR, now):
             return True
-        self._beyond[client if len(self._beyond) < MAX_CLIENTS else OTHERS] += 1
+        self._suppressed[client if len(self._suppressed) < MAX_CLIENTS else OTHERS] += 1
         return False
 
-    async def record(self, op: Operation, error: ControlError) -> None:
+    async def record_refusal(self, op: Operation, error: ControlError) -> None:
         """Put it on the trail of `op.org`, or of the platform where no organization is known."""
-        await self._trail.record(op, None, "outcome", "denied", error.code)
+        await self._audit_log.record(op, None, "outcome", "denied", error.code)
 
-    async def tell(self) -> None:
+    async def record_suppressed(self) -> None:
         """Put on the trail how many were only counted, if any. Raises `UnavailableError`."""
-        beyond, self._beyond = self._beyond, Counter()
+        beyond, self._suppressed = self._suppressed, Counter()
         if not beyond:
             return
         [(most, count)] = beyond.most_common(1)
@@ -78,43 +78,43 @@ class Refusals:
             detail={"count": beyond.total(), "clients": len(beyond), "most": count},
         )
         try:
-            await self._trail.record(op, None, "outcome", "denied", "too_many_refusals")
+            await self._audit_log.record(op, None, "outcome", "denied", "too_many_refusals")
         except ControlError:
-            self._beyond.update(beyond)
+            self._suppressed.update(beyond)
             raise
 
 
-class CallerRefusals:
+class CallerRefusalLog:
     """Refusals of callers who are signed in: recorded at a pace, the rest counted.
 
     Each operation of each caller has a pace of its own, so none hides another. What a caller was
     allowed to change is always on record one by one. Of one process.
     """
 
-    def __init__(self, trail: Trail, world: World) -> None:
-        self._trail = trail
+    def __init__(self, audit_log: AuditLog, world: World) -> None:
+        self._audit_log = audit_log
         self._world = world
-        self._each: dict[tuple[str, str, str], Allowance] = {}
-        self._beyond: dict[tuple[str, str, str], tuple[Caller, int]] = {}
+        self._each: dict[tuple[str, str, str], TokenBucket] = {}
+        self._suppressed: dict[tuple[str, str, str], tuple[Caller, int]] = {}
 
-    def has_room(self, op: Operation, caller: Caller) -> bool:
+    def try_reserve(self, op: Operation, caller: Caller) -> bool:
         """Whether one more gets a record on the trail of `op.org`; else it is counted."""
         now, key = self._world.monotonic(), (op.org, op.name, caller.actor)
-        each = self._each.setdefault(key, Allowance(now))
+        each = self._each.setdefault(key, TokenBucket(now))
         if len(self._each) > MAX_CALLERS:
             del self._each[next(iter(self._each))]
-        if each.take(EACH_PER_HOUR, now):
+        if each.try_take(EACH_PER_HOUR, now):
             return True
-        if key not in self._beyond and len(self._beyond) >= MAX_CALLERS:
+        if key not in self._suppressed and len(self._suppressed) >= MAX_CALLERS:
             key, caller = ("", op.name, OTHERS), Caller("", OTHERS, Role.VIEWER, "")
-        _, count = self._beyond.get(key, (caller, 0))
-        self._beyond[key] = caller, count + 1
+        _, count = self._suppressed.get(key, (caller, 0))
+        self._suppressed[key] = caller, count + 1
         return False
 
-    async def tell(self) -> None:
+    async def record_suppressed(self) -> None:
         """Put on each trail how many were only counted, if any. Raises `UnavailableError`."""
-        for key in list(self._beyond):  # more may come while one is told
-            caller, count = self._beyond.pop(key)
+        for key in list(self._suppressed):  # more may come while one is told
+            caller, count = self._suppressed.pop(key)
             op = Operation(
                 name=key[1],
                 request_id=self._world.new_id(),
@@ -124,8 +124,8 @@ class CallerRefusals:
                 detail={"count": count},
             )
             try:
-                await self._trail.record(op, caller, "outcome", "denied", "too_many_refusals")
+                await self._audit_log.record(op, caller, "outcome", "denied", "too_many_refusals")
             except ControlError:
-                _, more = self._beyond.get(key, (caller, 0))
-                self._beyond[key] = caller, count + more
+                _, more = self._suppressed.get(key, (caller, 0))
+                self._suppressed[key] = caller, count + more
                 raise

@@ -15,22 +15,22 @@ from msgspec.structs import replace
 from actors import World
 from control.errors import NotFoundError, RateLimitError, ValidationError
 from control.model.agents import Life
-from control.model.claims import counted, passed
-from control.model.documents import Document, checked
 from control.model.policies import Target
+from control.model.policy_documents import Document, validate_document
 from control.model.replays import (
     MAX_AGENTS,
-    OPEN,
+    OPEN_STATES,
     Change,
-    Numbers,
     Replay,
     ReplayAgent,
+    ReplayNumbers,
     State,
 )
-from control.services.bundles import Documents
-from control.services.events import Bus, Event, Topic
+from control.model.reported_values import clamp_count, clamp_to_now
+from control.services.desired_state import matches_target
+from control.services.event_bus import Event, EventBus, Topic
 from control.services.policies import require_policy, require_version
-from control.services.wanting import hits
+from control.services.policy_bundles import BundleDocuments
 from control.store import agents, policies, replays
 from control.store.rows import Tx
 from control.store.store import Store
@@ -39,7 +39,7 @@ from protocols.link import messages as m
 from protocols.link.limits import MAX_BUNDLE, MAX_RULES
 from protocols.link.vocabulary import ReplayOutcome
 
-LIFE: Final = 600 * SECOND
+REPLAY_LIFETIME: Final = 600 * SECOND
 """Who is not there until then is told as offline, and is not asked any more."""
 MAX_LIVE: Final = 20
 """Of one organization in that time; an agent answers no more than that in an hour. Each is held in
@@ -49,14 +49,14 @@ MAX_KEPT: Final = 200
 MAX_ROWS: Final = 25_000
 """Agents of those together, up to 8 KiB each; `MAX_LIVE` times `MAX_AGENTS` can be live."""
 MAX_OF_ALL: Final = 250_000
-"""The same of all organizations, looked at by `sweep`."""
-KEPT: Final = 30 * 86_400 * SECOND
+"""The same of all organizations, looked at by `delete_older`."""
+REPLAY_RETENTION: Final = 30 * 86_400 * SECOND
 HOUR: Final = 3600 * SECOND
 PAGE: Final = 50
 _MILLI: Final = 10**6
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A candidate: a version that is stored, or a document that is not; and whom to ask."""
 
     version: int = 0
@@ -69,12 +69,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 class Replays:
     """Begins them, and shows how they fare."""
 
-    def __init__(self, store: Store, bus: Bus, world: World) -> None:
+    def __init__(self, store: Store, bus: EventBus, world: World) -> None:
         self._store = store
         self._bus = bus
         self._world = world
 
-    async def start(self, org: str, policy: str, asked: Asked, by: str) -> Replay:
+    async def start_replay(self, org: str, policy: str, asked: ReplayRequest, by: str) -> Replay:
         """Have each agent asked. Raises `NotFoundError`, `ValidationError`, `RateLimitError`."""
         now, id_ = self._world.now(), UUID(self._world.new_id()).hex
         if (asked.document is None) == (asked.version == 0):
@@ -82,98 +82,102 @@ class Replays:
 
         def change(tx: Tx) -> tuple[Replay, list[str]]:
             document = _document(tx, org, policy, asked)
-            vaults = _meant(tx, org, policy, asked.targets)
-            if replays.count_live(tx, org, now) >= MAX_LIVE:
+            vaults = _targeted_vaults(tx, org, policy, asked.targets)
+            if replays.count_open_replays(tx, org, now) >= MAX_LIVE:
                 raise RateLimitError(
                     "too_many_replays",
                     f"{MAX_LIVE} replays were begun within ten minutes: wait until one is over",
                 )
             row = Replay(
                 *(org, id_, policy, asked.version, document),
-                *(now - asked.hours * HOUR, now, by, now, now + LIFE),
+                *(now - asked.hours * HOUR, now, by, now, now + REPLAY_LIFETIME),
             )
-            of = [ReplayAgent(org, id_, v, State.WAITING, Numbers(), now) for v in vaults]
+            of = [ReplayAgent(org, id_, v, State.WAITING, ReplayNumbers(), now) for v in vaults]
             replays.add_replay(tx, row, of)
-            replays.remove(tx, replays.beyond(tx, org, MAX_KEPT, MAX_ROWS))
+            replays.delete_replays(tx, replays.replays_over_limit(tx, org, MAX_KEPT, MAX_ROWS))
             return row, vaults
 
         row, vaults = await self._store.write(change)
         self._bus.publish(*(Event(Topic.REPLAY, org, vault, id_) for vault in vaults))
         return row
 
-    async def get(self, org: str, id_: str) -> tuple[Replay, list[ReplayAgent]]:
+    async def get_replay(self, org: str, id_: str) -> tuple[Replay, list[ReplayAgent]]:
         """With all of its agents as they count now. Raises `NotFoundError`."""
 
         def find(tx: Tx) -> tuple[Replay, list[ReplayAgent]]:
-            row = _require(tx, org, id_)
-            return row, replays.agents_of(tx, org, id_, after="", limit=MAX_AGENTS)
+            row = _require_replay(tx, org, id_)
+            return row, replays.list_replay_agents(tx, org, id_, after="", limit=MAX_AGENTS)
 
         row, of = await self._store.read(find)
         now = self._world.now()
-        return row, [each.at(now, row.expires_at) for each in of]
+        return row, [each.as_of(now, row.expires_at) for each in of]
 
-    async def of_policy(self, org: str, policy: str) -> list[Replay]:
+    async def list_replays(self, org: str, policy: str) -> list[Replay]:
         """The newest first. Raises `NotFoundError`."""
 
         def find(tx: Tx) -> list[Replay]:
             require_policy(tx, org, policy)
-            return replays.of_policy(tx, org, policy, PAGE)
+            return replays.list_replays(tx, org, policy, PAGE)
 
         return await self._store.read(find)
 
-    async def sweep(self) -> None:
+    async def delete_older(self) -> None:
         """Remove old ones, and the oldest of all organizations together if they are too many."""
-        before = self._world.now() - KEPT
+        before = self._world.now() - REPLAY_RETENTION
 
         def change(tx: Tx) -> None:
-            replays.sweep(tx, before)
-            replays.remove(tx, replays.beyond(tx, "", MAX_OF_ALL, MAX_OF_ALL))
+            replays.delete_older_replays(tx, before)
+            replays.delete_replays(tx, replays.replays_over_limit(tx, "", MAX_OF_ALL, MAX_OF_ALL))
 
         await self._store.write(change)
 
 
-def waits(tx: Tx, org: str, vaults: Sequence[str], now: int) -> bool:
+def has_pending(tx: Tx, org: str, vaults: Sequence[str], now: int) -> bool:
     """Whether anything is to be asked of any of these agents."""
-    return bool(replays.pending(tx, org, vaults, now))
+    return bool(replays.pending_replays(tx, org, vaults, now))
 
 
-def questions(
+def pending_replays(
     tx: Tx, org: str, vaults: Sequence[str], now: int
 ) -> list[tuple[str, m.PolicyReplay]]:
     """What is to be asked of these agents, each with the rules that its bundle would have."""
-    found = replays.pending(tx, org, vaults, now)
-    asked = {id_: _require(tx, org, id_) for _, id_ in found}
+    found = replays.pending_replays(tx, org, vaults, now)
+    asked = {id_: _require_replay(tx, org, id_) for _, id_ in found}
     candidates = {id_: msgspec.json.encode(row.document) for id_, row in asked.items()}
-    known = {row.vault: row.contents for row in policies.standings_among(tx, org, list(vaults))}
-    documents, made = Documents(tx, org), []
+    known = {
+        row.vault: row.contents for row in policies.get_assignment_states(tx, org, list(vaults))
+    }
+    documents, made = BundleDocuments(tx, org), []
     for vault, id_ in found:
         row = asked[id_]
         others = {n: v for n, v in known.get(vault, {}).items() if n != row.policy}
-        rules = (*documents.of(others), candidates[id_])
+        rules = (*documents.encoded_rules(others), candidates[id_])
         if sum(map(len, rules)) > MAX_BUNDLE or len(rules) > MAX_RULES:
-            note(tx, (org, row.id, vault), State.INVALID, now)
+            record_state(tx, (org, row.id, vault), State.INVALID, now)
             continue
-        made.append((vault, _question(row, rules)))
+        made.append((vault, _replay_message(row, rules)))
     return made
 
 
-def note(tx: Tx, of: tuple[str, str, str], state: State, now: int) -> None:
+def record_state(tx: Tx, of: tuple[str, str, str], state: State, now: int) -> None:
     """The agent (organization, replay, vault) was asked, or never will be."""
-    row = replays.agent_of(tx, *of)
-    if row is not None and row.state in OPEN:
-        replays.put_agent(tx, replace(row, state=state, changed_at=now))
+    row = replays.get_replay_agent(tx, *of)
+    if row is not None and row.state in OPEN_STATES:
+        replays.put_replay_agent(tx, replace(row, state=state, changed_at=now))
 
 
-def answered(tx: Tx, org: str, vault: str, told: m.ReplayResult, now: int) -> None:
+def record_result(tx: Tx, org: str, vault: str, told: m.ReplayResult, now: int) -> None:
     """What the agent says; once, and only if it was asked."""
-    row = replays.agent_of(tx, org, told.replay_id.hex(), vault)
-    if row is not None and row.state in OPEN:
-        numbers = _numbers(told, now) if told.outcome is ReplayOutcome.DONE else Numbers()
+    row = replays.get_replay_agent(tx, org, told.replay_id.hex(), vault)
+    if row is not None and row.state in OPEN_STATES:
+        numbers = (
+            _replay_numbers(told, now) if told.outcome is ReplayOutcome.DONE else ReplayNumbers()
+        )
         state = State(str(told.outcome))
-        replays.put_agent(tx, replace(row, state=state, numbers=numbers, changed_at=now))
+        replays.put_replay_agent(tx, replace(row, state=state, numbers=numbers, changed_at=now))
 
 
-def _question(row: Replay, rules: tuple[bytes, ...]) -> m.PolicyReplay:
+def _replay_message(row: Replay, rules: tuple[bytes, ...]) -> m.PolicyReplay:
     return m.PolicyReplay(
         replay_id=bytes.fromhex(row.id),
         rules=rules,
@@ -183,43 +187,43 @@ def _question(row: Replay, rules: tuple[bytes, ...]) -> m.PolicyReplay:
     )
 
 
-def _numbers(told: m.ReplayResult, now: int) -> Numbers:
-    return Numbers(
-        reached=passed(told.reached * _MILLI, now),
-        records=counted(told.records),
-        accesses=counted(told.accesses),
-        unchanged=counted(told.unchanged),
-        denied=counted(told.denied),
-        allowed=counted(told.allowed),
-        drifted=counted(told.drifted),
-        undecided={str(one.reason): counted(one.count) for one in told.undecided},
+def _replay_numbers(told: m.ReplayResult, now: int) -> ReplayNumbers:
+    return ReplayNumbers(
+        reached=clamp_to_now(told.reached * _MILLI, now),
+        records=clamp_count(told.records),
+        accesses=clamp_count(told.accesses),
+        unchanged=clamp_count(told.unchanged),
+        denied=clamp_count(told.denied),
+        allowed=clamp_count(told.allowed),
+        drifted=clamp_count(told.drifted),
+        undecided={str(one.reason): clamp_count(one.count) for one in told.undecided},
         changes=tuple(
             Change(
                 one.identity.hex(),
                 one.secret.hex() if any(one.secret) else "",
-                counted(one.denied),
-                counted(one.allowed),
+                clamp_count(one.denied),
+                clamp_count(one.allowed),
             )
             for one in told.changes
         ),
     )
 
 
-def _document(tx: Tx, org: str, policy: str, asked: Asked) -> Any:
+def _document(tx: Tx, org: str, policy: str, asked: ReplayRequest) -> Any:
     if asked.document is not None:
-        return msgspec.to_builtins(checked(asked.document, policy))
+        return msgspec.to_builtins(validate_document(asked.document, policy))
     return require_version(tx, org, policy, asked.version).document
 
 
-def _meant(tx: Tx, org: str, policy: str, targets: tuple[Target, ...]) -> list[str]:
+def _targeted_vaults(tx: Tx, org: str, policy: str, targets: tuple[Target, ...]) -> list[str]:
     chosen = targets
     if not chosen:
-        row = policies.policy(tx, org, policy)
+        row = policies.get_policy(tx, org, policy)
         chosen = () if row is None else row.targets
     found = [
         agent.vault
-        for agent in agents.members(tx, org)
-        if agent.life is Life.ACTIVE and any(hits(target, agent) for target in chosen)
+        for agent in agents.list_targeted_agents(tx, org)
+        if agent.life is Life.ACTIVE and any(matches_target(target, agent) for target in chosen)
     ]
     if not found:
         raise ValidationError(
@@ -233,8 +237,8 @@ def _meant(tx: Tx, org: str, policy: str, targets: tuple[Target, ...]) -> list[s
     return found
 
 
-def _require(tx: Tx, org: str, id_: str) -> Replay:
-    found = replays.replay(tx, org, id_)
+def _require_replay(tx: Tx, org: str, id_: str) -> Replay:
+    found = replays.get_replay(tx, org, id_)
     if found is None:
         raise NotFoundError("not_found", "there is no such replay")
     return found

@@ -10,12 +10,11 @@ from msgspec.structs import replace
 
 from actors import World
 from control.errors import ConflictError, NotFoundError, ValidationError
-from control.model.agents import Member
+from control.model.agents import TargetedAgent
 from control.model.conditions import ROLLOUT_HALTED
-from control.model.documents import Document, checked
-from control.model.names import slug
+from control.model.names import require_slug
 from control.model.policies import (
-    UNSETTLED,
+    PENDING_OUTCOMES,
     Outcome,
     Plan,
     Policy,
@@ -24,8 +23,11 @@ from control.model.policies import (
     RolloutState,
     Target,
 )
+from control.model.policy_documents import Document, validate_document
 from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
+from control.services.bundle_capacity import LIMIT_TEXT, agents_over_capacity, require_capacity
+from control.services.desired_state import ASSIGNED_LIVES, is_away, is_silent, targeted_agents
 from control.services.policies import (
     Policies,
     check_targets,
@@ -34,18 +36,25 @@ from control.services.policies import (
     require_version,
     rollout_open,
 )
-from control.services.rollout import Next, Progress, added, judge, reach, reached, steps, tally
-from control.services.room import HOLDS, full_among, need_room
-from control.services.wanting import HAVING, is_away, is_silent, targeted
+from control.services.rollout_steps import (
+    Progress,
+    RolloutDecision,
+    added_agents,
+    agents_reached,
+    count_outcomes,
+    decide_next,
+    reached_agents,
+    step_count,
+)
 from control.store import agents, alerts, policies
 from control.store.rows import Tx
 from control.store.store import Store
 
-Step = Callable[[Tx, Rollout], Rollout]
+RolloutChange = Callable[[Tx, Rollout], Rollout]
 
-LOOK_EVERY: Final = 15.0  # seconds
-PATIENCE: Final = 3.0  # seconds for which what has changed in a large fleet may wait
-OPEN: Final = frozenset({RolloutState.RUNNING, RolloutState.HALTED})
+CHECK_INTERVAL: Final = 15.0  # seconds
+MAX_CHECK_TIME: Final = 3.0  # seconds for which what has changed in a large fleet may wait
+OPEN_STATES: Final = frozenset({RolloutState.RUNNING, RolloutState.HALTED})
 
 
 class Draft(Struct, frozen=True):
@@ -56,10 +65,10 @@ class Draft(Struct, frozen=True):
 
     def plain(self, name: str) -> Any:
         """The document as it is stored. Raises `ValidationError`."""
-        return msgspec.to_builtins(checked(self.document, slug(name, "policy")))
+        return msgspec.to_builtins(validate_document(self.document, require_slug(name, "policy")))
 
 
-class Seen(Struct, frozen=True):
+class RolloutSnapshot(Struct, frozen=True):
     """What of an organization says whether to look closer; `at` on the monotonic clock."""
 
     rollouts: list[Rollout]
@@ -69,27 +78,27 @@ class Seen(Struct, frozen=True):
     took: float = 0.0
     """Seconds of the closer look that followed."""
 
-    def is_like(self, before: "Seen") -> bool:
+    def is_unchanged(self, before: "RolloutSnapshot") -> bool:
         """Whether nothing has changed since, and that is not long ago."""
-        recent = self.at - before.at < LOOK_EVERY
+        recent = self.at - before.at < CHECK_INTERVAL
         return recent and replace(before, at=self.at, took=self.took) == self
 
-    def is_early(self, before: "Seen") -> bool:
+    def is_too_soon(self, before: "RolloutSnapshot") -> bool:
         """Whether looking closer already would take more than a twentieth of the time."""
-        return self.at - before.at < min(20 * before.took, PATIENCE)
+        return self.at - before.at < min(20 * before.took, MAX_CHECK_TIME)
 
 
 class Rollouts:
-    """Starts, advances, halts, rolls back; `tick` does by itself what no person has to."""
+    """Starts, advances, halts, rolls back; `advance_running` does what no person has to."""
 
     def __init__(self, store: Store, policies_: Policies, alerts: Alerts, world: World) -> None:
         self._store = store
         self._policies = policies_
         self._alerts = alerts
         self._world = world
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, RolloutSnapshot] = {}
 
-    async def start(
+    async def start_rollout(
         self,
         org: str,
         name: str,
@@ -121,7 +130,7 @@ class Rollouts:
             else:
                 before = policy_to_write(tx, org, name, now)
                 version = before.head + 1
-            _need_none_open(tx, before)
+            _require_none_open(tx, before)
             policy = before if targets is None else replace(before, targets=targets)
             if not policy.targets:
                 raise ValidationError(
@@ -129,18 +138,18 @@ class Rollouts:
                 )
             return before, policy, version
 
-        def look(tx: Tx) -> policies.Steering:
+        def look(tx: Tx) -> policies.RolloutInputs:
             _, policy, version = wished(tx)
-            need_room(tx, org, policy, version, draft)
-            return policies.steering(tx, org)
+            require_capacity(tx, org, policy, version, draft)
+            return policies.rollout_inputs(tx, org)
 
         seen = await self._store.read(look)  # all agents: the writer is not held for it
 
         def change(tx: Tx) -> Rollout:
             before, policy, version = wished(tx)
-            if policies.steering(tx, org) != seen:  # somebody decided something meanwhile
-                need_room(tx, org, policy, version, draft)
-            _need_gone(tx, policy, version, plan)
+            if policies.rollout_inputs(tx, org) != seen:  # somebody decided something meanwhile
+                require_capacity(tx, org, policy, version, draft)
+            _require_not_in_use(tx, policy, version, plan)
             if not isinstance(what, int):
                 policy = replace(policy, head=version)
                 row = PolicyVersion(org, name, version, draft, what.comment, by, now)
@@ -170,27 +179,27 @@ class Rollouts:
         try:
             return await self._store.write(change)
         finally:
-            self._policies.due(org)  # also when refused: so that what is still there goes
+            self._policies.mark_due(org)  # also when refused: so that what is still there goes
 
-    async def of_policy(self, org: str, name: str, limit: int) -> list[Rollout]:
+    async def list_rollouts(self, org: str, name: str, limit: int) -> list[Rollout]:
         """The newest first. Raises `NotFoundError`."""
 
         def find(tx: Tx) -> list[Rollout]:
             require_policy(tx, org, name)
-            return policies.rollouts_of(tx, org, name, limit)
+            return policies.list_rollouts(tx, org, name, limit)
 
         return await self._store.read(find)
 
-    async def get(self, org: str, rollout_id: str) -> tuple[Rollout, Progress]:
+    async def get_rollout(self, org: str, rollout_id: str) -> tuple[Rollout, Progress]:
         """With how the agents of its step fare. Raises `NotFoundError`."""
 
         def find(tx: Tx) -> tuple[Rollout, Progress]:
-            rollout = _rollout(tx, org, rollout_id)
-            return rollout, progress(tx, rollout)
+            rollout = _require_rollout(tx, org, rollout_id)
+            return rollout, rollout_progress(tx, rollout)
 
         return await self._store.read(find)
 
-    async def advance(
+    async def advance_rollout(
         self, org: str, rollout_id: str, step: int | None = None, *, by: str
     ) -> Rollout:
         """To the next step, whoever is still waited for; a halted one goes on with it.
@@ -211,27 +220,27 @@ class Rollouts:
                 raise ConflictError(
                     "other_step", f"it is at step {rollout.step} by now, not {step}: look again"
                 )
-            if rollout.step + 1 >= steps(rollout.plan):
+            if rollout.step + 1 >= step_count(rollout.plan):
                 if step is None:
                     raise ConflictError(
                         "last_step", f"it is at its last step: say step {rollout.step} to finish it"
                     )
-                return _done(tx, rollout, now)
+                return _finish_rollout(tx, rollout, now)
             return replace(
                 rollout, step=rollout.step + 1, state=RolloutState.RUNNING, reason="", owner=by
             )
 
-        return await self._change(org, rollout_id, next_step)
+        return await self._change_rollout(org, rollout_id, next_step)
 
-    async def halt(self, org: str, rollout_id: str, reason: str) -> Rollout:
+    async def halt_rollout(self, org: str, rollout_id: str, reason: str) -> Rollout:
         """Stay where it is; who has the new version keeps it."""
-        return await self._change(
+        return await self._change_rollout(
             org,
             rollout_id,
             lambda _, rollout: replace(rollout, state=RolloutState.HALTED, reason=reason),
         )
 
-    async def roll_back(self, org: str, rollout_id: str, reason: str) -> Rollout:
+    async def roll_back_rollout(self, org: str, rollout_id: str, reason: str) -> Rollout:
         """Everybody gets the previous version again, in a new bundle; also after it was done.
 
         The targets that came with it go back too, unless they were changed since.
@@ -244,7 +253,7 @@ class Rollouts:
             if rollout.state is RolloutState.DONE:
                 if policy.stable != rollout.version:
                     raise ConflictError("superseded", "another version is stable by now")
-                _need_none_open(tx, policy)  # it would go back to this one's version
+                _require_none_open(tx, policy)  # it would go back to this one's version
                 policy = replace(policy, stable=rollout.previous, changed_at=now)
             previous = rollout.previous_targets
             if previous is not None and policy.targets == rollout.targets:
@@ -252,138 +261,140 @@ class Rollouts:
             policies.put_policy(tx, policy)
             return replace(rollout, state=RolloutState.ROLLED_BACK, reason=reason)
 
-        return await self._change(org, rollout_id, back, also=RolloutState.DONE)
+        return await self._change_rollout(org, rollout_id, back, also=RolloutState.DONE)
 
-    async def tick(self) -> None:
+    async def advance_running(self) -> None:
         """Look at every roll-out that runs, where something has changed since the last time.
 
         Counting says so for next to nothing. Now and then everything is looked at anyway, and
         bundles are made due: counts can stay the same, and another process can have died.
         """
-        rolling = await self._store.read(policies.organizations_rolling)
+        rolling = await self._store.read(policies.organizations_with_rollouts)
         self._seen = {org: self._seen[org] for org in rolling if org in self._seen}
         for org in rolling:
             now, before = self._world.monotonic(), self._seen.get(org)
-            found = await self._store.read(partial(_glance, org, now))
-            if before is not None and (found.is_like(before) or found.is_early(before)):
+            found = await self._store.read(partial(_read_snapshot, org, now))
+            if before is not None and (found.is_unchanged(before) or found.is_too_soon(before)):
                 continue
-            if before is not None and found.at - before.at >= LOOK_EVERY:
-                self._policies.due(org)
+            if before is not None and found.at - before.at >= CHECK_INTERVAL:
+                self._policies.mark_due(org)
             for rollout in found.rollouts:
                 if rollout.state is RolloutState.RUNNING:
-                    await self._step(rollout, self._world.now())
+                    await self._advance_one(rollout, self._world.now())
             self._seen[org] = replace(found, took=self._world.monotonic() - now)
 
-    async def _step(self, rollout: Rollout, now: int) -> None:
-        fares, full = await self._store.read(lambda tx: _fares(tx, rollout))
-        if judge(rollout, fares) is Next.WAIT:
+    async def _advance_one(self, rollout: Rollout, now: int) -> None:
+        fares, full = await self._store.read(lambda tx: _progress_and_full(tx, rollout))
+        if decide_next(rollout, fares) is RolloutDecision.WAIT:
             return  # the writer is not held for what changes nothing
-        alert = self._alerts.make(
+        alert = self._alerts.new_alert(
             rollout.org,
             "",
             ROLLOUT_HALTED,
             Severity.WARNING,
             f"the roll-out of policy {rollout.policy} version {rollout.version} halted: "
-            + _reason(full),
+            + _halt_reason(full),
             subject=rollout.id,
         )
 
         def change(tx: Tx) -> Alert | None:
-            current = _rollout(tx, rollout.org, rollout.id)
+            current = _require_rollout(tx, rollout.org, rollout.id)
             if current.state is not RolloutState.RUNNING:
                 return None
-            return settle(tx, current, alert, now)
+            return settle_rollout(tx, current, alert, now)
 
         if raised := await self._store.write(change):
-            self._alerts.tell(raised)
-        self._policies.due(rollout.org)
+            self._alerts.publish_alerts(raised)
+        self._policies.mark_due(rollout.org)
 
-    async def _change(
-        self, org: str, rollout_id: str, step: Step, also: RolloutState | None = None
+    async def _change_rollout(
+        self, org: str, rollout_id: str, step: RolloutChange, also: RolloutState | None = None
     ) -> Rollout:
         now = self._world.now()
 
         def change(tx: Tx) -> tuple[Rollout, list[Alert]]:
-            rollout = _rollout(tx, org, rollout_id)
-            if rollout.state not in OPEN and rollout.state is not also:
+            rollout = _require_rollout(tx, org, rollout_id)
+            if rollout.state not in OPEN_STATES and rollout.state is not also:
                 raise ConflictError("rollout_over", f"this roll-out is {rollout.state}")
             changed = replace(step(tx, rollout), changed_at=now)
             policies.put_rollout(tx, changed)
             if changed.state is RolloutState.HALTED:
                 return changed, []
-            over = alerts.resolve(tx, org, [ROLLOUT_HALTED], [""], now=now, subject=rollout_id)
+            over = alerts.resolve_alerts(
+                tx, org, [ROLLOUT_HALTED], [""], now=now, subject=rollout_id
+            )
             return changed, over
 
         changed, over = await self._store.write(change)
-        self._policies.due(org)
-        self._alerts.tell(*over)
+        self._policies.mark_due(org)
+        self._alerts.publish_alerts(*over)
         return changed
 
 
-def settle(tx: Tx, rollout: Rollout, alert: Alert, now: int) -> Alert | None:
+def settle_rollout(tx: Tx, rollout: Rollout, alert: Alert, now: int) -> Alert | None:
     """Do what follows for a roll-out that runs; the alert if that is a halt."""
-    fares, full = _fares(tx, rollout)
-    match judge(rollout, fares):
-        case Next.HALT:
+    fares, full = _progress_and_full(tx, rollout)
+    match decide_next(rollout, fares):
+        case RolloutDecision.HALT:
             halted = replace(
-                rollout, state=RolloutState.HALTED, reason=_reason(full), changed_at=now
+                rollout, state=RolloutState.HALTED, reason=_halt_reason(full), changed_at=now
             )
             policies.put_rollout(tx, halted)
-            return next(iter(alerts.fire(tx, alert)), None)
-        case Next.FINISH:
-            policies.put_rollout(tx, _done(tx, rollout, now))
-        case Next.ADVANCE:
+            return next(iter(alerts.fire_alerts(tx, alert)), None)
+        case RolloutDecision.FINISH:
+            policies.put_rollout(tx, _finish_rollout(tx, rollout, now))
+        case RolloutDecision.ADVANCE:
             policies.put_rollout(tx, replace(rollout, step=rollout.step + 1, changed_at=now))
-        case Next.WAIT:
+        case RolloutDecision.WAIT:
             pass
     return None
 
 
-def _done(tx: Tx, rollout: Rollout, now: int) -> Rollout:
+def _finish_rollout(tx: Tx, rollout: Rollout, now: int) -> Rollout:
     """Make its version the stable one; what is to be stored of the roll-out."""
     policy = require_policy(tx, rollout.org, rollout.policy)
     policies.put_policy(tx, replace(policy, stable=rollout.version, changed_at=now))
     return replace(rollout, state=RolloutState.DONE, reason="", changed_at=now)
 
 
-def progress(tx: Tx, rollout: Rollout) -> Progress:
+def rollout_progress(tx: Tx, rollout: Rollout) -> Progress:
     """How the agents that the step reaches fare; one without its bundle yet is waited for.
 
     One that should have more than a bundle holds has failed: it gets none.
     """
-    return _fares(tx, rollout)[0]
+    return _progress_and_full(tx, rollout)[0]
 
 
-def _fares(tx: Tx, rollout: Rollout) -> tuple[Progress, int]:
+def _progress_and_full(tx: Tx, rollout: Rollout) -> tuple[Progress, int]:
     """And how many of those that failed have no room."""
     policy = require_policy(tx, rollout.org, rollout.policy)
-    members = agents.members(tx, rollout.org)
-    every = targeted(policy, members)
+    members = agents.list_targeted_agents(tx, rollout.org)
+    every = targeted_agents(policy, members)
     outcomes, having = {}, {}
-    for vault, outcome, held in policies.outcomes(tx, rollout.org):
+    for vault, outcome, held in policies.list_outcomes(tx, rollout.org):
         having[vault] = held
         if held.get(rollout.policy) == rollout.version:
             outcomes[vault] = outcome
-    within = reached(rollout, every, having)
-    counted = tally(outcomes[vault] for vault in within if vault in outcomes)
+    within = reached_agents(rollout, every, having)
+    counted = count_outcomes(outcomes[vault] for vault in within if vault in outcomes)
     without = within - outcomes.keys()
-    full = full_among(tx, rollout.org, without)
+    full = agents_over_capacity(tx, rollout.org, without)
     waited = without - full
-    waited |= {vault for vault in within if outcomes.get(vault) in UNSETTLED}
-    new = added(rollout, within, len(every))
+    waited |= {vault for vault in within if outcomes.get(vault) in PENDING_OUTCOMES}
+    new = added_agents(rollout, within, len(every))
     fares = replace(
         counted,
         wanted=len(waited),
         failed=counted.failed + len(full),
         total=len(every),
-        away=_away(tx, rollout, [one for one in members if one.vault in waited]),
+        away=_away_agents(tx, rollout, [one for one in members if one.vault in waited]),
         added=len(new),
         shown=sum(1 for vault in new if outcomes.get(vault) is Outcome.APPLIED),
     )
     return fares, len(full)
 
 
-def _away(tx: Tx, rollout: Rollout, waited: list[Member]) -> int:
+def _away_agents(tx: Tx, rollout: Rollout, waited: list[TargetedAgent]) -> int:
     """How many of these were away before the version was offered to them.
 
     Who has not said what became of several bundles may have got it with an earlier one than the
@@ -392,7 +403,9 @@ def _away(tx: Tx, rollout: Rollout, waited: list[Member]) -> int:
     silent = [one for one in waited if is_silent(one)]
     if not silent:
         return 0
-    made = policies.unanswered(tx, rollout.org)  # who is not in it has no bundle to be offered
+    made = policies.unanswered_bundles(
+        tx, rollout.org
+    )  # who is not in it has no bundle to be offered
     count = 0
     for one in silent:
         if (bundle := made.get(one.vault)) is not None:
@@ -401,31 +414,31 @@ def _away(tx: Tx, rollout: Rollout, waited: list[Member]) -> int:
     return count
 
 
-def _reason(full: int) -> str:
+def _halt_reason(full: int) -> str:
     reason = "more agents refused it than its plan allows"
-    return f"{reason}; {full} of them should have {HOLDS}" if full else reason
+    return f"{reason}; {full} of them should have {LIMIT_TEXT}" if full else reason
 
 
-def _need_none_open(tx: Tx, policy: Policy) -> None:
+def _require_none_open(tx: Tx, policy: Policy) -> None:
     for rollout in policies.open_rollouts(tx, policy.org):
         if rollout.policy == policy.name:
             raise rollout_open(rollout)
 
 
-def _need_gone(tx: Tx, policy: Policy, version: int, plan: Plan) -> None:
+def _require_not_in_use(tx: Tx, policy: Policy, version: int, plan: Plan) -> None:
     """Whose bundle has the version keeps it: it must not be in more than the first step reaches.
 
     Where it was taken back and is tried again before bundles say so, they would all keep it.
     """
-    if policy.stable == version or steps(plan) == 1:
+    if policy.stable == version or step_count(plan) == 1:
         return
-    every = policies.outcomes(tx, policy.org)
+    every = policies.list_outcomes(tx, policy.org)
     having = {vault for vault, _, held in every if held.get(policy.name) == version}
     if not having:
         return
-    members = agents.members(tx, policy.org)
-    still = sum(1 for one in members if one.life in HAVING and one.vault in having)
-    if still > reach(plan, 0, len(targeted(policy, members))):
+    members = agents.list_targeted_agents(tx, policy.org)
+    still = sum(1 for one in members if one.life in ASSIGNED_LIVES and one.vault in having)
+    if still > agents_reached(plan, 0, len(targeted_agents(policy, members))):
         raise ConflictError(
             "still_there",
             f"{still} agents still have this version in their bundles, more than the first step "
@@ -433,13 +446,15 @@ def _need_gone(tx: Tx, policy: Policy, version: int, plan: Plan) -> None:
         )
 
 
-def _glance(org: str, now: float, tx: Tx) -> Seen:
-    every = policies.policies_of(tx, org)
-    return Seen(policies.open_rollouts(tx, org), every, policies.tally(tx, org), now)
+def _read_snapshot(org: str, now: float, tx: Tx) -> RolloutSnapshot:
+    every = policies.list_policies(tx, org)
+    return RolloutSnapshot(
+        policies.open_rollouts(tx, org), every, policies.count_by_outcome(tx, org), now
+    )
 
 
-def _rollout(tx: Tx, org: str, rollout_id: str) -> Rollout:
-    found = policies.rollout(tx, org, rollout_id)
+def _require_rollout(tx: Tx, org: str, rollout_id: str) -> Rollout:
+    found = policies.get_rollout(tx, org, rollout_id)
     if found is None:
         raise NotFoundError("not_found", "there is no such roll-out")
     return found

@@ -7,22 +7,22 @@ from msgspec import Struct
 
 from actors import World
 from control.errors import NotFoundError, ValidationError
-from control.model.claims import LATEST, counted, passed
+from control.model.reported_values import MAX_SECONDS, clamp_count, clamp_to_now
 from control.model.usage import (
-    After,
-    Count,
-    Kind,
-    Known,
-    Look,
-    Part,
-    Point,
+    KnownSecret,
+    PageCursor,
     Ranked,
+    SecretInventory,
+    SecretQuery,
     SecretRow,
-    Span,
-    Wanted,
+    UsageCount,
+    UsageKind,
+    UsagePeriod,
+    UsagePoint,
+    UsageReport,
     Which,
 )
-from control.services import metrics
+from control.services import agent_metrics
 from control.store import agents, usage
 from control.store.rows import Tx
 from control.store.store import Store
@@ -49,65 +49,67 @@ _MILLI: Final = 1000
 R = TypeVar("R", Ranked, SecretRow)
 
 
-class Retention(Struct, frozen=True):
+class UsageRetention(Struct, frozen=True):
     """Seconds for which counts are kept by the hour, and then by the day."""
 
     hours: int = 7 * DAY
     days: int = 400 * DAY
 
 
-def ingest(tx: Tx, org: str, vault: str, told: Told, *, now: int) -> bool:
+def ingest_usage(tx: Tx, org: str, vault: str, told: Told, *, now: int) -> bool:
     """Take a report, unless a later one of the same beginning is there. `now`: Unix seconds.
 
     One that is of no clock hour, of another time than an agent can have, or one part too many is
     not taken.
     """
     since, until = told.since // _MILLI, told.until // _MILLI
-    part = Part(org, vault, since, until, rolled=False)
-    if not _is_timely(part, now) or not _has_room(tx, part):
+    part = UsageReport(org, vault, since, until, rolled=False)
+    if not _is_timely(part, now) or not _is_within_limit(tx, part):
         return False
-    usage.take(tx, part, _counts(org, vault, since, told))
-    usage.know(tx, _known(org, vault, told, now), MAX_SECRETS)
+    usage.replace_usage_report(tx, part, _usage_counts(org, vault, since, told))
+    usage.put_known_secrets(tx, _known_secrets(org, vault, told, now), MAX_SECRETS)
     if told.secrets.at:
-        seen = _look(org, vault, told, now)
-        if metrics.is_later(seen.at, usage.look(tx, seen)):
-            metrics.ingest(tx, org, vault, until, figures(told.secrets), now=now)
+        seen = _inventory(org, vault, told, now)
+        if agent_metrics.is_later_slot(seen.at, usage.put_inventory(tx, seen)):
+            agent_metrics.ingest_figures(
+                tx, org, vault, until, inventory_figures(told.secrets), now=now
+            )
     return True
 
 
-def _is_timely(part: Part, now: int) -> bool:
+def _is_timely(part: UsageReport, now: int) -> bool:
     ends = part.since - part.since % HOUR + HOUR
     recent = now - PARTS_KEPT < part.since
-    return recent and part.since <= part.until <= min(ends, now + metrics.FUTURE)
+    return recent and part.since <= part.until <= min(ends, now + agent_metrics.MAX_CLOCK_LEAD)
 
 
-def _has_room(tx: Tx, part: Part) -> bool:
-    there = usage.part(tx, part.org, part.vault, part.since)
+def _is_within_limit(tx: Tx, part: UsageReport) -> bool:
+    there = usage.get_usage_report(tx, part.org, part.vault, part.since)
     if there is not None:
         return not there.rolled and there.until < part.until
     hour, day = part.since - part.since % HOUR, part.since - part.since % DAY
-    of_hour = usage.count_parts(tx, part.org, part.vault, hour, hour + HOUR)
-    of_day = usage.count_parts(tx, part.org, part.vault, day, day + DAY)
+    of_hour = usage.count_usage_reports(tx, part.org, part.vault, hour, hour + HOUR)
+    of_day = usage.count_usage_reports(tx, part.org, part.vault, day, day + DAY)
     return of_hour < MAX_PARTS and of_day < MAX_DAY_PARTS
 
 
-def figures(seen: Seen) -> dict[str, float]:
+def inventory_figures(seen: Seen) -> dict[str, float]:
     """The series of an agent's looks at its secrets."""
     return {
         "secrets_never_read": seen.never_read,
         "secrets_expired": seen.expired,
-        "secrets_idle_90d": above(seen.idle, 90),
-        "secrets_old_90d": above(seen.age, 90),
-        "secrets_expiring_30d": below(seen.expires, 30),
+        "secrets_idle_90d": count_above(seen.idle, 90),
+        "secrets_old_90d": count_above(seen.age, 90),
+        "secrets_expiring_30d": count_at_most(seen.expires, 30),
     }
 
 
-def above(classes: tuple[int, ...], days: int) -> int:
+def count_above(classes: tuple[int, ...], days: int) -> int:
     """How many for longer than this; `days` is one of `USAGE_DAYS`."""
     return sum(classes[USAGE_DAYS.index(days) + 1 :])
 
 
-def below(classes: tuple[int, ...], days: int) -> int:
+def count_at_most(classes: tuple[int, ...], days: int) -> int:
     """How many for at most this; `days` is one of `USAGE_DAYS`."""
     return sum(classes[: USAGE_DAYS.index(days) + 1])
 
@@ -115,128 +117,132 @@ def below(classes: tuple[int, ...], days: int) -> int:
 class Usage:
     """Answers questions about use, and lets the old counts go."""
 
-    def __init__(self, store: Store, retention: Retention, world: World) -> None:
+    def __init__(self, store: Store, retention: UsageRetention, world: World) -> None:
         self._store = store
         self._retention = retention
         self._world = world
 
-    async def looks(self, org: str, vault: str) -> list[Look]:
+    async def list_inventories(self, org: str, vault: str) -> list[SecretInventory]:
         """The newest look of each agent at its secrets. Raises `NotFoundError`."""
-        await self._require(org, vault)
-        return await self._store.read(lambda tx: usage.looks(tx, org, vault))
+        await self._require_agent(org, vault)
+        return await self._store.read(lambda tx: usage.list_inventories(tx, org, vault))
 
-    async def operations(self, span: Span) -> list[Ranked]:
+    async def list_operations(self, span: UsagePeriod) -> list[Ranked]:
         """Every operation, the most frequent first. Raises `NotFoundError`."""
-        await self._require(span.org, span.vault)
-        return await self._store.read(lambda tx: usage.operations(tx, span))
+        await self._require_agent(span.org, span.vault)
+        return await self._store.read(lambda tx: usage.list_operations(tx, span))
 
-    async def curve(self, span: Span, resolution: int, operation: str = "") -> list[Point]:
+    async def usage_curve(
+        self, span: UsagePeriod, resolution: int, operation: str = ""
+    ) -> list[UsagePoint]:
         """Operations in time, at most `MAX_POINTS`. Raises `NotFoundError`."""
-        await self._require(span.org, span.vault)
+        await self._require_agent(span.org, span.vault)
         return await self._store.read(
-            lambda tx: usage.curve(tx, span, resolution, operation, MAX_POINTS)
+            lambda tx: usage.usage_curve(tx, span, resolution, operation, MAX_POINTS)
         )
 
-    async def top(
-        self, span: Span, kind: Kind | None, after: str, limit: int
+    async def most_used(
+        self, span: UsagePeriod, kind: UsageKind | None, after: str, limit: int
     ) -> tuple[list[Ranked], str]:
         """The most used (None: agents), and where the next page begins. Raises `NotFoundError`."""
-        await self._require(span.org, span.vault)
-        begin = _after(after)
-        found = await self._store.read(lambda tx: usage.top(tx, span, kind, begin, limit))
+        await self._require_agent(span.org, span.vault)
+        begin = _parse_cursor(after)
+        found = await self._store.read(lambda tx: usage.most_used(tx, span, kind, begin, limit))
         last = found[-1] if len(found) == limit else None
         return found, "" if last is None else f"{last.count}~{last.vault}~{last.subject}"
 
-    async def secrets(
-        self, span: Span, wanted: Wanted, after: str, limit: int
+    async def list_secrets(
+        self, span: UsagePeriod, wanted: SecretQuery, after: str, limit: int
     ) -> tuple[list[SecretRow], str]:
         """Secrets that agents named, and where the next page begins. Raises `NotFoundError`."""
-        await self._require(span.org, span.vault)
-        begin = _after(after)
-        found = await self._store.read(lambda tx: usage.secrets(tx, span, wanted, begin, limit))
+        await self._require_agent(span.org, span.vault)
+        begin = _parse_cursor(after)
+        found = await self._store.read(
+            lambda tx: usage.list_secrets(tx, span, wanted, begin, limit)
+        )
         last = found[-1] if len(found) == limit else None
         return found, "" if last is None else f"{last.key}~{last.vault}~{last.secret}"
 
-    async def sweep(self) -> None:
+    async def roll_up_and_delete(self) -> None:
         """Make days of old hours, and let go of old days."""
         now = self._world.now() // SECOND
         rolled = ROLLED_AT_ONCE
         while rolled == ROLLED_AT_ONCE:
             before = now - self._retention.hours
-            rolled = await self._store.write(partial(_roll, before))
+            rolled = await self._store.write(partial(_roll_up_days, before))
         old = now - self._retention.days
-        await self._store.write(partial(_sweep, now - PARTS_KEPT, old))
+        await self._store.write(partial(_delete_older, now - PARTS_KEPT, old))
 
-    def wanted(self, which: Which, *, days: int, factor: int) -> Wanted:
+    def secret_query(self, which: Which, *, days: int, factor: int) -> SecretQuery:
         """`days`: for so long unused or not rotated, or until it expires."""
         now = self._world.now() // SECOND
         if which is Which.OVERUSED:
-            return Wanted(which, factor)
-        return Wanted(which, now + days * DAY * (1 if which is Which.EXPIRING else -1))
+            return SecretQuery(which, factor)
+        return SecretQuery(which, now + days * DAY * (1 if which is Which.EXPIRING else -1))
 
-    async def _require(self, org: str, vault: str) -> None:
+    async def _require_agent(self, org: str, vault: str) -> None:
         def there(tx: Tx) -> bool:
-            return agents.agent(tx, org, vault) is not None
+            return agents.get_agent(tx, org, vault) is not None
 
         if vault and not await self._store.read(there):
             raise NotFoundError("not_found", "there is no such agent")
 
 
-def _roll(before: int, tx: Tx) -> int:
-    return usage.roll(tx, before, ROLLED_AT_ONCE)
+def _roll_up_days(before: int, tx: Tx) -> int:
+    return usage.roll_up_days(tx, before, ROLLED_AT_ONCE)
 
 
-def _sweep(parts_before: int, days_before: int, tx: Tx) -> None:
-    usage.sweep(tx, parts_before=parts_before, days_before=days_before)
+def _delete_older(parts_before: int, days_before: int, tx: Tx) -> None:
+    usage.delete_older_usage(tx, parts_before=parts_before, days_before=days_before)
 
 
-def _after(text: str) -> After | None:
+def _parse_cursor(text: str) -> PageCursor | None:
     if not text:
         return None
     key, _, rest = text.partition("~")
     vault, mark, subject = rest.partition("~")
     if not (key.isascii() and key.isdigit() and len(key) < 19 and mark):  # noqa: PLR2004  # BIGINT
         raise ValidationError("query_invalid", "after is no page's next", field="after")
-    return After(int(key), vault, subject)
+    return PageCursor(int(key), vault, subject)
 
 
-def _counts(org: str, vault: str, since: int, told: Told) -> list[Count]:
-    found = [(Kind.OPERATION, str(one.name), one.count, one.failed) for one in told.operations]
-    found += [(Kind.SECRET, one.secret.hex(), one.reads, 0) for one in told.named if one.reads]
-    found += [(Kind.IDENTITY, one.identity.hex(), one.count, 0) for one in told.identities]
+def _usage_counts(org: str, vault: str, since: int, told: Told) -> list[UsageCount]:
+    found = [(UsageKind.OPERATION, str(one.name), one.count, one.failed) for one in told.operations]
+    found += [(UsageKind.SECRET, one.secret.hex(), one.reads, 0) for one in told.named if one.reads]
+    found += [(UsageKind.IDENTITY, one.identity.hex(), one.count, 0) for one in told.identities]
     at = since - since % HOUR
     return [
-        Count(org, vault, HOUR, at, kind, who, since, counted(n), counted(bad))
+        UsageCount(org, vault, HOUR, at, kind, who, since, clamp_count(n), clamp_count(bad))
         for kind, who, n, bad in found
     ]
 
 
-def _known(org: str, vault: str, told: Told, now: int) -> list[Known]:
+def _known_secrets(org: str, vault: str, told: Told, now: int) -> list[KnownSecret]:
     return [
-        Known(
+        KnownSecret(
             org,
             vault,
             one.secret.hex(),
-            last_read=passed(one.last_read // _MILLI, now),
-            rotated_at=passed(one.rotated_at // _MILLI, now),
-            expires_at=min(one.expires_at // _MILLI, LATEST),
-            seen_at=passed(told.until // _MILLI, now),
+            last_read=clamp_to_now(one.last_read // _MILLI, now),
+            rotated_at=clamp_to_now(one.rotated_at // _MILLI, now),
+            expires_at=min(one.expires_at // _MILLI, MAX_SECONDS),
+            seen_at=clamp_to_now(told.until // _MILLI, now),
         )
         for one in told.named
     ]
 
 
-def _look(org: str, vault: str, told: Told, now: int) -> Look:
+def _inventory(org: str, vault: str, told: Told, now: int) -> SecretInventory:
     seen = told.secrets
-    return Look(
+    return SecretInventory(
         org,
         vault,
-        at=passed(seen.at // _MILLI, now),
-        total=counted(seen.total),
-        never_read=counted(seen.never_read),
-        expired=counted(seen.expired),
-        idle=tuple(map(counted, seen.idle)),
-        age=tuple(map(counted, seen.age)),
-        expires=tuple(map(counted, seen.expires)),
+        at=clamp_to_now(seen.at // _MILLI, now),
+        total=clamp_count(seen.total),
+        never_read=clamp_count(seen.never_read),
+        expired=clamp_count(seen.expired),
+        idle=tuple(map(clamp_count, seen.idle)),
+        age=tuple(map(clamp_count, seen.age)),
+        expires=tuple(map(clamp_count, seen.expires)),
         opaque=bool(told.named or told.identities),
     )

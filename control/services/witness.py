@@ -21,16 +21,16 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from control.crypto import is_signed, sha256
+from control.crypto import is_valid_signature, sha256
 from control.errors import ConflictError, ValidationError
-from control.model.records import Witnessed, WitnessedLog
-from control.store import records
-from control.store.growths import Growth, put_growth
+from control.model.records import WitnessedCheckpoint, WitnessedLog
+from control.store import audit_records
+from control.store.consistency_proofs import ConsistencyProof, put_consistency_proof
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.merkle import verify_consistency
 
-Sign = Callable[[bytes], bytes]
+SignFunction = Callable[[bytes], bytes]
 
 _ORIGIN: Final = "freehold.audit/"
 FORK: Final = "fork"
@@ -40,7 +40,7 @@ _ED25519: Final = b"\x01"  # C2SP signed-note: plain Ed25519
 _COSIGNATURE: Final = b"\x04"  # C2SP signed-note: timestamped Ed25519 witness cosignature
 
 
-class Shown(Struct, frozen=True):
+class PresentedCheckpoint(Struct, frozen=True):
     """What an agent shows: a note, the key that signed it, the proof of growth from `old_size`."""
 
     note: str
@@ -49,7 +49,7 @@ class Shown(Struct, frozen=True):
     proof: Sequence[bytes]
 
 
-class Head(Struct, frozen=True):
+class CheckpointHead(Struct, frozen=True):
     """What the note's text says; `text` is all of it that is signed."""
 
     origin: str
@@ -60,7 +60,7 @@ class Head(Struct, frozen=True):
     """The first signature line, without its dash: the log's own."""
 
 
-class Fault(Struct, frozen=True):
+class LogFault(Struct, frozen=True):
     """The log contradicts what was cosigned, for the enrolment `org` and `vault`."""
 
     kind: str
@@ -81,47 +81,51 @@ class StaleProofError(ConflictError):
 class Witness:
     """`name` and `public` are what verifiers know us by, `sign` is plain Ed25519."""
 
-    def __init__(self, name: str, public: bytes, sign: Sign) -> None:
+    def __init__(self, name: str, public: bytes, sign: SignFunction) -> None:
         self._name = name
         self._sign = sign
         self._key_id = sha256(name.encode() + b"\n" + _COSIGNATURE + public)[:4]
 
-    def cosign(self, tx: Tx, org: str, vault: str, shown: Shown, *, now: int) -> Witnessed | Fault:
+    def cosign_checkpoint(
+        self, tx: Tx, org: str, vault: str, shown: PresentedCheckpoint, *, now: int
+    ) -> WitnessedCheckpoint | LogFault:
         """The cosigned checkpoint, or why there is none. The agent's first one names its log.
 
         Raises `ValidationError` for what is no checkpoint of this agent, `StaleProofError` when
         the proof starts from another size than ours, and `ConflictError` (`log_faulty`) for an
         enrolment that has a fault on record.
         """
-        head = parse(shown.note)
+        head = parse_checkpoint(shown.note)
         if not head.origin.startswith(_ORIGIN):
             raise ValidationError("checkpoint_invalid", "this is the checkpoint of another log")
         _check_signature(head, shown.signer)
-        last = records.checkpoint(tx, org, vault)
+        last = audit_records.get_checkpoint(tx, org, vault)
         if last is not None and last.fault:
             raise ConflictError("log_faulty", "this log contradicts what was cosigned")
-        log = _remembered(records.witnessed_log(tx, head.origin, shown.signer), last)
-        fault = _other_log(last, head, shown)
-        if fault is None and (fault := contradiction(log, head, shown)) and log is not None:
-            records.put_witnessed_log(tx, replace(log, disputed=True))
+        log = _remembered_log(audit_records.get_witnessed_log(tx, head.origin, shown.signer), last)
+        fault = _is_other_log(last, head, shown)
+        if fault is None and (fault := find_contradiction(log, head, shown)) and log is not None:
+            audit_records.put_witnessed_log(tx, replace(log, disputed=True))
         if fault is not None:
-            wrong = replace(last or _shown(org, vault, shown, now), fault=fault.kind)
-            records.put_checkpoint(tx, wrong)
+            wrong = replace(last or _presented_row(org, vault, shown, now), fault=fault.kind)
+            audit_records.put_checkpoint(tx, wrong)
             return fault
         signer = shown.signer
-        seen = Witnessed(org, vault, head.size, head.root, shown.note, now, "", signer)
-        records.put_checkpoint(tx, seen)
+        seen = WitnessedCheckpoint(org, vault, head.size, head.root, shown.note, now, "", signer)
+        audit_records.put_checkpoint(tx, seen)
         disputed = log is not None and log.disputed
         grown = WitnessedLog(
             head.origin, signer, head.size, head.root, shown.note, now, org, vault, disputed
         )
-        records.put_witnessed_log(tx, grown)
+        audit_records.put_witnessed_log(tx, grown)
         if log is not None and 0 < log.size < head.size:
             path = b"".join(shown.proof)
-            put_growth(tx, Growth(org, vault, head.size, log.size, log.root, path))
+            put_consistency_proof(
+                tx, ConsistencyProof(org, vault, head.size, log.size, log.root, path)
+            )
         return seen
 
-    def sign(self, seen: Witnessed) -> str:
+    def cosignature_line(self, seen: WitnessedCheckpoint) -> str:
         """Our line for a checkpoint that is stored: call it only after the commit.
 
         Raises `ValueError` for a row that names a log of which nothing is cosigned.
@@ -129,75 +133,79 @@ class Witness:
         if not seen.size:
             raise ValueError("nothing of this log is cosigned")
         seconds = seen.at // SECOND
-        signature = self._sign(_cosigned_bytes(seconds, parse(seen.note)))
+        signature = self._sign(_cosigned_bytes(seconds, parse_checkpoint(seen.note)))
         blob = self._key_id + seconds.to_bytes(8, "big") + signature
         return f"— {self._name} {base64.b64encode(blob).decode()}\n"
 
 
-def name_log(tx: Tx, org: str, vault: str, shown: Shown, *, now: int) -> None:
+def name_log(tx: Tx, org: str, vault: str, shown: PresentedCheckpoint, *, now: int) -> None:
     """Note which log an enrolment shows of which nothing is cosigned for it yet."""
-    last = records.checkpoint(tx, org, vault)
+    last = audit_records.get_checkpoint(tx, org, vault)
     if last is None or not last.size:
-        records.put_checkpoint(tx, _shown(org, vault, shown, now))
+        audit_records.put_checkpoint(tx, _presented_row(org, vault, shown, now))
 
 
-def cosigned_at(tx: Tx, org: str, vault: str, size: int) -> Witnessed | None:
+def cosigned_at(tx: Tx, org: str, vault: str, size: int) -> WitnessedCheckpoint | None:
     """The checkpoint of this size of the enrolment's log, whichever enrolment it was cosigned for.
 
     It may be another one's: the agent has to prove from there.
     """
-    last = records.checkpoint(tx, org, vault)
+    last = audit_records.get_checkpoint(tx, org, vault)
     if last is None or not size:
         return None
     if last.size == size:
         return last
-    log = records.witnessed_log(tx, parse(last.note).origin, last.signer)
+    log = audit_records.get_witnessed_log(tx, parse_checkpoint(last.note).origin, last.signer)
     if log is None or log.size != size:
         return None
-    return Witnessed(org, vault, log.size, log.root, log.note, log.at, "", log.signer)
+    return WitnessedCheckpoint(org, vault, log.size, log.root, log.note, log.at, "", log.signer)
 
 
-def accept(tx: Tx, org: str, vault: str) -> None:
+def accept_new_log(tx: Tx, org: str, vault: str) -> None:
     """A person has looked: the enrolment's log may begin anew. Nothing changes without a fault.
 
     A log that was cosigned for another organization stays as it is remembered, and disputed: its
     people decide what becomes of it. The enrolment only leaves it, for a log of its own.
     """
-    last = records.checkpoint(tx, org, vault)
+    last = audit_records.get_checkpoint(tx, org, vault)
     if last is None or not (last.fault or is_disputed(tx, last)):
         return
-    log = records.witnessed_log(tx, parse(last.note).origin, last.signer)
+    log = audit_records.get_witnessed_log(tx, parse_checkpoint(last.note).origin, last.signer)
     if log is not None and log.disputed and log.org == org:
-        records.put_witnessed_log(tx, replace(log, size=0, root=b"", disputed=False))
-    records.put_checkpoint(tx, replace(last, fault="", size=0, root=b"", signer=b""))
+        audit_records.put_witnessed_log(tx, replace(log, size=0, root=b"", disputed=False))
+    audit_records.put_checkpoint(tx, replace(last, fault="", size=0, root=b"", signer=b""))
 
 
-def is_disputed(tx: Tx, last: Witnessed | None) -> bool:
+def is_disputed(tx: Tx, last: WitnessedCheckpoint | None) -> bool:
     """Whether another history of the log that an enrolment shows was shown for some enrolment."""
     if last is None:
         return False
-    log = records.witnessed_log(tx, parse(last.note).origin, last.signer)
+    log = audit_records.get_witnessed_log(tx, parse_checkpoint(last.note).origin, last.signer)
     return log is not None and log.disputed
 
 
-def _other_log(last: Witnessed | None, head: Head, shown: Shown) -> Fault | None:
+def _is_other_log(
+    last: WitnessedCheckpoint | None, head: CheckpointHead, shown: PresentedCheckpoint
+) -> LogFault | None:
     """Whether this is another log than the one that was cosigned for this enrolment."""
     if last is None or last.size == 0:
         return None
     if last.signer and last.signer != shown.signer:  # not secret: public keys
-        return Fault(KEY, last.size, head.size, last.org, last.vault)
-    if head.origin != parse(last.note).origin:  # an agent has one log: its vault's
-        return Fault(FORK, last.size, head.size, last.org, last.vault)
+        return LogFault(KEY, last.size, head.size, last.org, last.vault)
+    if head.origin != parse_checkpoint(last.note).origin:  # an agent has one log: its vault's
+        return LogFault(FORK, last.size, head.size, last.org, last.vault)
     return None
 
 
-def contradiction(log: WitnessedLog | None, head: Head, shown: Shown) -> Fault | None:
+def find_contradiction(
+    log: WitnessedLog | None, head: CheckpointHead, shown: PresentedCheckpoint
+) -> LogFault | None:
     """Whether a log with this head cannot have grown from the cosigned one (RFC 9162, 2.1.4.2)."""
     if log is None or log.size == 0:
         return None
     if head.size < log.size:
-        return Fault(ROLLBACK, log.size, head.size, log.org, log.vault)
-    split = Fault(FORK, log.size, head.size, log.org, log.vault)
+        return LogFault(ROLLBACK, log.size, head.size, log.org, log.vault)
+    split = LogFault(FORK, log.size, head.size, log.org, log.vault)
     if head.size == log.size:
         same = hmac.compare_digest(head.root, log.root)
         return None if same else split
@@ -214,12 +222,16 @@ def contradiction(log: WitnessedLog | None, head: Head, shown: Shown) -> Fault |
     return None if grown else split
 
 
-def _shown(org: str, vault: str, shown: Shown, now: int) -> Witnessed:
+def _presented_row(
+    org: str, vault: str, shown: PresentedCheckpoint, now: int
+) -> WitnessedCheckpoint:
     """An enrolment for which nothing is cosigned yet, and which log it shows."""
-    return Witnessed(org, vault, 0, b"", shown.note, now, "", shown.signer)
+    return WitnessedCheckpoint(org, vault, 0, b"", shown.note, now, "", shown.signer)
 
 
-def _remembered(log: WitnessedLog | None, last: Witnessed | None) -> WitnessedLog | None:
+def _remembered_log(
+    log: WitnessedLog | None, last: WitnessedCheckpoint | None
+) -> WitnessedLog | None:
     """What is remembered of the log that an enrolment shows.
 
     Where the log was cosigned for this very enrolment last, what is kept of that can be newer: a
@@ -229,7 +241,7 @@ def _remembered(log: WitnessedLog | None, last: Witnessed | None) -> WitnessedLo
     if last is None or not last.size:
         return log
     own = WitnessedLog(
-        parse(last.note).origin,
+        parse_checkpoint(last.note).origin,
         *(last.signer, last.size, last.root, last.note, last.at, last.org, last.vault),
     )
     if log is None:
@@ -239,7 +251,7 @@ def _remembered(log: WitnessedLog | None, last: Witnessed | None) -> WitnessedLo
     return replace(own, disputed=log.disputed) if newer else log
 
 
-def parse(note: str) -> Head:
+def parse_checkpoint(note: str) -> CheckpointHead:
     """The head that a signed note is about (C2SP tlog-checkpoint). Raises `ValidationError`."""
     text, blank, lines_after = note.partition("\n\n— ")
     lines = text.split("\n")
@@ -252,17 +264,17 @@ def parse(note: str) -> Head:
     if not blank or len(decoded) != 32 or number < 1 or str(number) != size:  # noqa: PLR2004  # SHA-256
         raise _malformed()
     line = lines_after.partition("\n")[0]
-    return Head(origin, number, decoded, (text + "\n").encode(), line)
+    return CheckpointHead(origin, number, decoded, (text + "\n").encode(), line)
 
 
-def signed_by_log(note: str, signer: bytes) -> Head:
+def verified_checkpoint(note: str, signer: bytes) -> CheckpointHead:
     """The head of a note that this key of a log has signed. Raises `ValidationError`."""
-    head = parse(note)
+    head = parse_checkpoint(note)
     _check_signature(head, signer)
     return head
 
 
-def cosigned(head: Head, line: str, public: bytes) -> bool:
+def has_cosignature(head: CheckpointHead, line: str, public: bytes) -> bool:
     """Whether a witness with this key has cosigned the head by this line (C2SP tlog-witness)."""
     dash, name, encoded = (*line.strip().split(" "), "", "", "")[:3]
     try:
@@ -273,14 +285,14 @@ def cosigned(head: Head, line: str, public: bytes) -> bool:
     if dash != "—" or not hmac.compare_digest(blob[:4], key_id):
         return False
     seconds = int.from_bytes(blob[4:12], "big")
-    return is_signed(public, _cosigned_bytes(seconds, head), blob[12:])
+    return is_valid_signature(public, _cosigned_bytes(seconds, head), blob[12:])
 
 
-def _cosigned_bytes(seconds: int, head: Head) -> bytes:
+def _cosigned_bytes(seconds: int, head: CheckpointHead) -> bytes:
     return b"cosignature/v1\ntime %d\n" % seconds + head.text
 
 
-def _check_signature(head: Head, signer: bytes) -> None:
+def _check_signature(head: CheckpointHead, signer: bytes) -> None:
     """Return if the log's key has signed the note (C2SP signed-note). Raises `ValidationError`."""
     name, _, encoded = head.line.partition(" ")
     try:
@@ -289,7 +301,7 @@ def _check_signature(head: Head, signer: bytes) -> None:
         raise _malformed() from None
     key_id = sha256(name.encode() + b"\n" + _ED25519 + signer)[:4]
     known = name == head.origin and hmac.compare_digest(blob[:4], key_id)
-    if not known or not is_signed(signer, head.text, blob[4:]):
+    if not known or not is_valid_signature(signer, head.text, blob[4:]):
         raise ValidationError("checkpoint_invalid", "the log's own key has not signed this")
 
 

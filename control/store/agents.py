@@ -12,14 +12,23 @@ from control.model.agents import (
     AgentFilter,
     Health,
     Life,
-    Member,
     Presence,
     State,
-    state_of,
+    TargetedAgent,
+    status_of,
 )
-from control.model.history import Aspect, Turn, presence_of
-from control.store.history import note
-from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
+from control.model.history import Aspect, StateChange, presence_value
+from control.store.history import record_changes
+from control.store.rows import (
+    Tx,
+    fetch_all,
+    fetch_one,
+    insert_or_replace,
+    insert_row,
+    is_one_of,
+    select_by_key,
+    update_statement,
+)
 from control.store.tables import agent_tags, agents
 from protocols import json_text
 
@@ -39,15 +48,15 @@ def _in_state(*states: State) -> sa.ColumnElement[bool]:
             for life in Life
             for presence in Presence
             for health in Health
-            if state_of(life, presence, health) in states
+            if status_of(life, presence, health) in states
         ]
     )
 
 
 _SERVES: Final = _in_state(*SERVING)
-_AGENT: Final = key_of(agents)
+_AGENT: Final = select_by_key(agents)
 _AMONG: Final = sa.select(agents).where(
-    agents.c.org == sa.bindparam("org"), among(agents.c.vault, "vaults")
+    agents.c.org == sa.bindparam("org"), is_one_of(agents.c.vault, "vaults")
 )
 _MEMBERS: Final = (
     sa.select(
@@ -57,33 +66,35 @@ _MEMBERS: Final = (
     .where(agents.c.org == sa.bindparam("org"))
     .order_by(agents.c.vault)
 )
-_HEARD: Final = update_of(agents, "presence", "last_seen").where(agents.c.life == Life.ACTIVE)
-_FACTS: Final = update_of(agents, "facts", "changed_at")
-_HEALTH: Final = update_of(agents, "health").where(agents.c.life == Life.ACTIVE)
+_HEARD: Final = update_statement(agents, "presence", "last_seen").where(
+    agents.c.life == Life.ACTIVE
+)
+_FACTS: Final = update_statement(agents, "facts", "changed_at")
+_HEALTH: Final = update_statement(agents, "health").where(agents.c.life == Life.ACTIVE)
 
 
 def add_agent(tx: Tx, agent: Agent) -> None:
     """Add; conflicts with one of its name."""
-    add(tx, agents, agent)
-    _retag(tx, agent)
-    note(tx, turns_of(agent))
+    insert_row(tx, agents, agent)
+    _replace_tags(tx, agent)
+    record_changes(tx, state_changes_of(agent))
 
 
 def put_agent(tx: Tx, agent: Agent) -> None:
     """Add, or replace the one of its name."""
-    put(tx, agents, agent)
-    _retag(tx, agent)
-    note(tx, turns_of(agent)[: 1 if agent.life is Life.ACTIVE else 2])
+    insert_or_replace(tx, agents, agent)
+    _replace_tags(tx, agent)
+    record_changes(tx, state_changes_of(agent)[: 1 if agent.life is Life.ACTIVE else 2])
 
 
-def agent(tx: Tx, org: str, vault: str) -> Agent | None:
+def get_agent(tx: Tx, org: str, vault: str) -> Agent | None:
     """The agent of this name."""
-    return first(tx, Agent, _AGENT, org=org, vault=vault)
+    return fetch_one(tx, Agent, _AGENT, org=org, vault=vault)
 
 
-def agents_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[Agent]:
+def get_agents(tx: Tx, org: str, vaults: Sequence[str]) -> list[Agent]:
     """Those of these names, of which there are at most a few hundred."""
-    return every(tx, Agent, _AMONG, org=org, vaults=list(vaults))
+    return fetch_all(tx, Agent, _AMONG, org=org, vaults=list(vaults))
 
 
 def put_facts(tx: Tx, *rows: Agent) -> None:
@@ -106,7 +117,7 @@ def put_health(tx: Tx, org: str, said: Mapping[str, Health]) -> None:
         tx.execute(_HEALTH, values)
 
 
-def find(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
+def find_agents(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
     """Those of the organization that the filter lets through, by name."""
     t = agents.c
     chosen = sa.select(agents).where(t.org == org, t.vault > wanted.after)
@@ -125,10 +136,10 @@ def find(tx: Tx, org: str, wanted: AgentFilter) -> list[Agent]:
             agent_tags.c.org == org, agent_tags.c.tag == wanted.tag
         )
         chosen = chosen.where(t.vault.in_(tagged))
-    return every(tx, Agent, chosen.order_by(t.vault).limit(wanted.limit))
+    return fetch_all(tx, Agent, chosen.order_by(t.vault).limit(wanted.limit))
 
 
-def tallies(tx: Tx, limit: int) -> list[tuple[str, int, int]]:
+def count_agents(tx: Tx, limit: int) -> list[tuple[str, int, int]]:
     """Of each organization that has some: its agents and those that serve, the most first."""
     t = agents.c
     count, heard_now = sa.func.count(), sa.func.sum(sa.case((_SERVES, 1), else_=0))
@@ -137,7 +148,7 @@ def tallies(tx: Tx, limit: int) -> list[tuple[str, int, int]]:
     return [(org, all_of, int(online)) for org, all_of, online in rows]
 
 
-def members(tx: Tx, org: str) -> list[Member]:
+def list_targeted_agents(tx: Tx, org: str) -> list[TargetedAgent]:
     """All of them, by name."""
     read: dict[str, tuple[str, ...]] = {}
     lives = {str(life): life for life in Life}
@@ -147,21 +158,21 @@ def members(tx: Tx, org: str) -> list[Member]:
         tags = read.get(text)
         if tags is None:
             tags = read[text] = json_text.decode(text, type=tuple[str, ...])
-        found.append(Member(vault, lives[life], tags, presences[presence], seen))
+        found.append(TargetedAgent(vault, lives[life], tags, presences[presence], seen))
     return found
 
 
-def everywhere(tx: Tx) -> list[Agent]:
+def list_all_agents(tx: Tx) -> list[Agent]:
     """Of all organizations: for the work that the control plane does by itself."""
-    return every(tx, Agent, _ALL)
+    return fetch_all(tx, Agent, _ALL)
 
 
-def active(tx: Tx) -> frozenset[tuple[str, str]]:
+def active_agents(tx: Tx) -> frozenset[tuple[str, str]]:
     """Organization and vault of every agent whose link may be up."""
     return frozenset((row.org, row.vault) for row in tx.execute(_ACTIVE))
 
 
-def pulses(tx: Tx) -> list[tuple[str, str, Presence, int, Health]]:
+def list_presence(tx: Tx) -> list[tuple[str, str, Presence, int, Health]]:
     """Of every active agent: organization, vault, presence, last word (Unix ns), health."""
     rows = tx.execute(_PULSES.add_columns(agents.c.org))
     return [
@@ -170,13 +181,13 @@ def pulses(tx: Tx) -> list[tuple[str, str, Presence, int, Health]]:
     ]
 
 
-def pulses_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[tuple[str, Presence, int]]:
+def get_presence(tx: Tx, org: str, vaults: Sequence[str]) -> list[tuple[str, Presence, int]]:
     """Of those of these agents that are active: vault, presence, last word."""
     chosen = _PULSES.where(agents.c.org == org, agents.c.vault.in_(vaults))
     return [(vault, Presence(presence), seen) for vault, presence, seen, _ in tx.execute(chosen)]
 
 
-def heard(tx: Tx, changes: Iterable[tuple[str, str, Presence, int]]) -> None:
+def put_presence(tx: Tx, changes: Iterable[tuple[str, str, Presence, int]]) -> None:
     """Note presence and last word of many: organization, vault, presence, Unix nanoseconds.
 
     Only of who is active by now: a word that was on its way makes nobody of the locked online.
@@ -189,16 +200,18 @@ def heard(tx: Tx, changes: Iterable[tuple[str, str, Presence, int]]) -> None:
         tx.execute(_HEARD, values)
 
 
-def turns_of(agent: Agent) -> list[Turn]:
+def state_changes_of(agent: Agent) -> list[StateChange]:
     """Its life and its presence, as of when its row was changed."""
-    values = {Aspect.LIFE: str(agent.life), Aspect.PRESENCE: presence_of(agent.presence)}
+    values = {Aspect.LIFE: str(agent.life), Aspect.PRESENCE: presence_value(agent.presence)}
     return [
-        Turn(org=agent.org, aspect=aspect, subject=agent.vault, at=agent.changed_at, value=value)
+        StateChange(
+            org=agent.org, aspect=aspect, subject=agent.vault, at=agent.changed_at, value=value
+        )
         for aspect, value in values.items()
     ]
 
 
-def _retag(tx: Tx, agent: Agent) -> None:
+def _replace_tags(tx: Tx, agent: Agent) -> None:
     t = agent_tags.c
     tx.execute(agent_tags.delete().where(t.org == agent.org, t.vault == agent.vault))
     if agent.tags:

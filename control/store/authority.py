@@ -2,13 +2,13 @@
 
 import sqlalchemy as sa
 
-from control.ca.ledger import JoinState
+from control.ca.store import JoinState
 from control.model.people import PLATFORM, Role
 from control.model.policies import RolloutState
 from control.store.compliance_tables import report_schedules
-from control.store.members import membership
+from control.store.members import get_membership
 from control.store.notice_tables import channels
-from control.store.people import user
+from control.store.people import get_user
 from control.store.policies import rollout_owner
 from control.store.rows import Tx
 from control.store.tables import ca_joins, rollouts
@@ -20,12 +20,12 @@ def role_in(tx: Tx, org: str, account: str, since: int | None = None) -> Role | 
     `since`: an account or membership of the same name that was made later is somebody else's.
     """
     home, _, name = account.partition("/")
-    found = user(tx, home, name)
+    found = get_user(tx, home, name)
     if found is None or found.disabled or (since is not None and found.created_at > since):
         return None
     if home == org or (home == PLATFORM and found.role is Role.OWNER):
         return found.role
-    guest = membership(tx, org, home, name)
+    guest = get_membership(tx, org, home, name)
     if guest is None or (since is not None and guest.created_at > since):
         return None
     return guest.role

@@ -5,12 +5,19 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from control.model.notices import Channel, Delivery, State
-from control.store.holds import is_held
+from control.store.legal_holds import is_held
 from control.store.notice_tables import channels, deliveries
-from control.store.rows import Tx, add, every, first, key_of, put
+from control.store.rows import (
+    Tx,
+    fetch_all,
+    fetch_one,
+    insert_or_replace,
+    insert_row,
+    select_by_key,
+)
 
-_CHANNEL: Final = key_of(channels)
-_DELIVERY: Final = key_of(deliveries)
+_CHANNEL: Final = select_by_key(channels)
+_DELIVERY: Final = select_by_key(deliveries)
 _ranked: Final = (
     sa.select(
         deliveries,
@@ -46,33 +53,33 @@ _TALLY: Final = (
 
 def add_channel(tx: Tx, row: Channel) -> None:
     """Add it."""
-    add(tx, channels, row)
+    insert_row(tx, channels, row)
 
 
 def put_channel(tx: Tx, row: Channel) -> None:
     """Replace it."""
-    put(tx, channels, row)
+    insert_or_replace(tx, channels, row)
 
 
-def channel(tx: Tx, org: str, identifier: str) -> Channel | None:
+def get_channel(tx: Tx, org: str, identifier: str) -> Channel | None:
     """The one of this id."""
-    return first(tx, Channel, _CHANNEL, org=org, id=identifier)
+    return fetch_one(tx, Channel, _CHANNEL, org=org, id=identifier)
 
 
-def channels_of(tx: Tx, org: str) -> list[Channel]:
+def list_channels(tx: Tx, org: str) -> list[Channel]:
     """By name."""
     chosen = sa.select(channels).where(channels.c.org == org)
-    return every(tx, Channel, chosen.order_by(channels.c.name))
+    return fetch_all(tx, Channel, chosen.order_by(channels.c.name))
 
 
 def channels_owned(tx: Tx, owner: str) -> list[Channel]:
     """Those of an account that are not suspended, in whichever organization."""
     c = channels.c
     chosen = sa.select(channels).where(c.owner == owner, c.suspended == "")
-    return every(tx, Channel, chosen.order_by(c.org, c.name))
+    return fetch_all(tx, Channel, chosen.order_by(c.org, c.name))
 
 
-def drop_channel(tx: Tx, org: str, identifier: str) -> None:
+def delete_channel(tx: Tx, org: str, identifier: str) -> None:
     """Remove it and its messages, but for those that a legal hold covers."""
     c, d = channels.c, deliveries.c
     tx.execute(channels.delete().where(c.org == org, c.id == identifier))
@@ -80,40 +87,40 @@ def drop_channel(tx: Tx, org: str, identifier: str) -> None:
     tx.execute(deliveries.delete().where(*mine))
 
 
-def note(tx: Tx, org: str, identifier: str, **values: Any) -> None:
+def update_channel(tx: Tx, org: str, identifier: str, **values: Any) -> None:
     """What became of a message of its, beside whatever people change."""
     c = channels.c
     tx.execute(channels.update().where(c.org == org, c.id == identifier).values(**values))
 
 
-def omit(tx: Tx, org: str, identifier: str, count: int) -> None:
+def count_omitted(tx: Tx, org: str, identifier: str, count: int) -> None:
     """So many notices had no place in its queue."""
-    note(tx, org, identifier, omitted=channels.c.omitted + count)
+    update_channel(tx, org, identifier, omitted=channels.c.omitted + count)
 
 
 def add_delivery(tx: Tx, row: Delivery) -> None:
     """Add a message."""
-    add(tx, deliveries, row)
+    insert_row(tx, deliveries, row)
 
 
 def put_delivery(tx: Tx, row: Delivery) -> None:
     """Replace it."""
-    put(tx, deliveries, row)
+    insert_or_replace(tx, deliveries, row)
 
 
-def delivery(tx: Tx, org: str, identifier: str) -> Delivery | None:
+def get_delivery(tx: Tx, org: str, identifier: str) -> Delivery | None:
     """The one of this id."""
-    return first(tx, Delivery, _DELIVERY, org=org, id=identifier)
+    return fetch_one(tx, Delivery, _DELIVERY, org=org, id=identifier)
 
 
-def drop_delivery(tx: Tx, org: str, identifier: str) -> bool:
+def delete_delivery(tx: Tx, org: str, identifier: str) -> bool:
     """Remove it, unless a legal hold covers it; whether it is gone."""
     d = deliveries.c
     mine = d.org == org, d.id == identifier, sa.not_(is_held(d.org, d.created_at))
     return tx.execute(deliveries.delete().where(*mine)).rowcount > 0
 
 
-def deliveries_of(
+def list_deliveries(
     tx: Tx, org: str, *, channel: str, state: State | None, before: int, limit: int
 ) -> list[Delivery]:
     """The newest first, older than `before` if that is not 0."""
@@ -126,7 +133,7 @@ def deliveries_of(
     if before:
         rules.append(d.created_at < before)
     chosen = sa.select(deliveries).where(*rules).order_by(d.created_at.desc(), d.id)
-    return every(tx, Delivery, chosen.limit(limit))
+    return fetch_all(tx, Delivery, chosen.limit(limit))
 
 
 def due_deliveries(tx: Tx, now: int, limit: int) -> list[Delivery]:
@@ -135,10 +142,10 @@ def due_deliveries(tx: Tx, now: int, limit: int) -> list[Delivery]:
     So channels of which much waits leave room for others. What is of a channel that is switched off
     is not due.
     """
-    return every(tx, Delivery, _DUE, now=now, most=limit)
+    return fetch_all(tx, Delivery, _DUE, now=now, most=limit)
 
 
-def drop_oldest_dead(tx: Tx, org: str, identifier: str) -> bool:
+def delete_oldest_dead(tx: Tx, org: str, identifier: str) -> bool:
     """Let a channel's oldest dead letter go, unless a legal hold covers all; whether one went."""
     d = deliveries.c
     mine = d.org == org, d.channel == identifier, d.state == str(State.DEAD)
@@ -152,7 +159,7 @@ def drop_oldest_dead(tx: Tx, org: str, identifier: str) -> bool:
     return tx.execute(deliveries.delete().where(d.org == org, d.id.in_(oldest))).rowcount > 0
 
 
-def counts(tx: Tx, org: str) -> dict[tuple[str, State], int]:
+def count_by_state(tx: Tx, org: str) -> dict[tuple[str, State], int]:
     """How many messages each channel has in each state."""
     d = deliveries.c
     chosen = sa.select(d.channel, d.state, sa.func.count()).where(d.org == org)
@@ -167,12 +174,12 @@ def count_waiting(tx: Tx, org: str, identifier: str) -> int:
     return int(tx.execute(sa.select(sa.func.count()).where(*mine)).scalar_one())
 
 
-def tally(tx: Tx) -> dict[State, int]:
+def count_all_by_state(tx: Tx) -> dict[State, int]:
     """How many messages there are in each state that matters, of all organizations."""
     return {State(row[0]): row[1] for row in tx.execute(_TALLY)}
 
 
-def sweep_deliveries(tx: Tx, state: State, before: int) -> int:
+def delete_older_deliveries(tx: Tx, state: State, before: int) -> int:
     """Remove those that ended before; how many."""
     d = deliveries.c
     mine = d.state == str(state), d.finished_at < before, sa.not_(is_held(d.org, d.created_at))

@@ -11,7 +11,7 @@ from protocols import json_text
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
-class Json(sa.types.TypeDecorator[Any]):
+class JsonColumn(sa.types.TypeDecorator[Any]):
     """Any value that JSON has, as text: structs go in, plain data comes out."""
 
     impl = sa.Text
@@ -31,42 +31,42 @@ class Json(sa.types.TypeDecorator[Any]):
         return sa.Column(title, cls(), nullable=False)
 
 
-def name(title: str, *, key: bool = False) -> sa.Column[str]:
+def name_column(title: str, *, key: bool = False) -> sa.Column[str]:
     """Text that is compared and ordered bytewise."""
     return sa.Column(title, _TEXT, primary_key=key, nullable=False)
 
 
-def prose(title: str) -> sa.Column[str]:
+def prose_column(title: str) -> sa.Column[str]:
     """Text that is only shown."""
     return sa.Column(title, sa.Text(), nullable=False)
 
 
-def big(title: str, *, key: bool = False) -> sa.Column[int]:
+def integer_column(title: str, *, key: bool = False) -> sa.Column[int]:
     """A 64-bit integer; as a single key of SQLite it is the row's own number."""
     kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     return sa.Column(title, kind, primary_key=key, nullable=False, autoincrement=key and "auto")
 
 
-def number(title: str) -> sa.Column[float]:
+def float_column(title: str) -> sa.Column[float]:
     """A double."""
     return sa.Column(title, sa.Double(), nullable=False)
 
 
-def flag(title: str) -> sa.Column[bool]:
+def boolean_column(title: str) -> sa.Column[bool]:
     """True or false."""
     return sa.Column(title, sa.Boolean(), nullable=False)
 
 
-def blob(title: str, *, key: bool = False) -> sa.Column[bytes]:
+def bytes_column(title: str, *, key: bool = False) -> sa.Column[bytes]:
     """Bytes."""
     return sa.Column(title, sa.LargeBinary(), primary_key=key, nullable=False)
 
 
-def maybe_big(title: str) -> sa.Column[int | None]:
+def optional_integer_column(title: str) -> sa.Column[int | None]:
     """A 64-bit integer, or nothing."""
     return sa.Column(title, sa.BigInteger(), nullable=True)
 
 
-def maybe_blob(title: str) -> sa.Column[bytes | None]:
+def optional_bytes_column(title: str) -> sa.Column[bytes | None]:
     """Bytes, or nothing."""
     return sa.Column(title, sa.LargeBinary(), nullable=True)

@@ -5,13 +5,21 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from control.model.compliance import Asked, Note, NoteView, Schedule, State
+from control.model.compliance import ControlNote, NoteView, ReportRow, ReportSchedule, State
 from control.store.compliance_tables import control_notes, report_schedules, reports
-from control.store.rows import Tx, add, every, first, key_of, plain, put
+from control.store.rows import (
+    Tx,
+    fetch_all,
+    fetch_one,
+    insert_or_replace,
+    insert_row,
+    select_by_key,
+    to_columns,
+)
 
-_ASKED: Final = sa.select(*(reports.c[name] for name in Asked.__struct_fields__))
-_SCHEDULE: Final = key_of(report_schedules)
-_NOTE: Final = key_of(control_notes)
+_ASKED: Final = sa.select(*(reports.c[name] for name in ReportRow.__struct_fields__))
+_SCHEDULE: Final = select_by_key(report_schedules)
+_NOTE: Final = select_by_key(control_notes)
 _MOST: Final[sa.BindParameter[int]] = sa.bindparam("most", type_=sa.Integer())
 _WAITING: Final = (
     _ASKED.where(reports.c.state == State.WAITING)
@@ -30,24 +38,24 @@ _DUE: Final = (
 )
 
 
-def add_report(tx: Tx, row: Asked) -> None:
+def add_report(tx: Tx, row: ReportRow) -> None:
     """Add one that waits to be made."""
-    tx.execute(reports.insert().values(**plain(row), body=b""))
+    tx.execute(reports.insert().values(**to_columns(row), body=b""))
 
 
-def put_report(tx: Tx, row: Asked, body: bytes | None = None) -> None:
+def put_report(tx: Tx, row: ReportRow, body: bytes | None = None) -> None:
     """Note how far it is, or its bytes."""
-    values: dict[str, Any] = plain(row) if body is None else {**plain(row), "body": body}
+    values: dict[str, Any] = to_columns(row) if body is None else {**to_columns(row), "body": body}
     t = reports.c
     tx.execute(reports.update().where(t.org == row.org, t.id == row.id).values(**values))
 
 
-def report(tx: Tx, org: str, report_id: str) -> Asked | None:
+def get_report(tx: Tx, org: str, report_id: str) -> ReportRow | None:
     """The one of this id."""
-    return first(tx, Asked, _ASKED.where(reports.c.org == org, reports.c.id == report_id))
+    return fetch_one(tx, ReportRow, _ASKED.where(reports.c.org == org, reports.c.id == report_id))
 
 
-def body(tx: Tx, org: str, report_id: str) -> bytes | None:
+def get_report_body(tx: Tx, org: str, report_id: str) -> bytes | None:
     """Its bytes; empty before it is made."""
     t = reports.c
     chosen = sa.select(t.body).where(t.org == org, t.id == report_id)
@@ -55,17 +63,19 @@ def body(tx: Tx, org: str, report_id: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def reports_of(tx: Tx, org: str, *, before: int, limit: int) -> list[Asked]:
+def list_reports(tx: Tx, org: str, *, before: int, limit: int) -> list[ReportRow]:
     """The newest first, asked for before this instant unless that is 0."""
     chosen = _ASKED.where(reports.c.org == org)
     if before:
         chosen = chosen.where(reports.c.created_at < before)
-    return every(tx, Asked, chosen.order_by(reports.c.created_at.desc(), reports.c.id).limit(limit))
+    return fetch_all(
+        tx, ReportRow, chosen.order_by(reports.c.created_at.desc(), reports.c.id).limit(limit)
+    )
 
 
-def waiting(tx: Tx, limit: int) -> list[Asked]:
+def waiting_reports(tx: Tx, limit: int) -> list[ReportRow]:
     """Of any organization, those that are to be made, the oldest first."""
-    return every(tx, Asked, _WAITING, most=limit)
+    return fetch_all(tx, ReportRow, _WAITING, most=limit)
 
 
 def count_reports(tx: Tx, org: str, state: State | None = None) -> int:
@@ -76,50 +86,50 @@ def count_reports(tx: Tx, org: str, state: State | None = None) -> int:
     return int(tx.execute(chosen).scalar_one())
 
 
-def put_schedule(tx: Tx, row: Schedule) -> None:
+def put_schedule(tx: Tx, row: ReportSchedule) -> None:
     """Add, or replace the one of its id."""
-    put(tx, report_schedules, row)
+    insert_or_replace(tx, report_schedules, row)
 
 
-def schedule(tx: Tx, org: str, schedule_id: str) -> Schedule | None:
+def get_schedule(tx: Tx, org: str, schedule_id: str) -> ReportSchedule | None:
     """The one of this id."""
-    return first(tx, Schedule, _SCHEDULE, org=org, id=schedule_id)
+    return fetch_one(tx, ReportSchedule, _SCHEDULE, org=org, id=schedule_id)
 
 
-def schedules_of(tx: Tx, org: str) -> list[Schedule]:
+def list_schedules(tx: Tx, org: str) -> list[ReportSchedule]:
     """All of an organization, the oldest first."""
     t = report_schedules.c
     chosen = report_schedules.select().where(t.org == org)
-    return every(tx, Schedule, chosen.order_by(t.created_at, t.id))
+    return fetch_all(tx, ReportSchedule, chosen.order_by(t.created_at, t.id))
 
 
-def schedules_owned(tx: Tx, owner: str) -> list[Schedule]:
+def schedules_owned(tx: Tx, owner: str) -> list[ReportSchedule]:
     """Those of an account that are not suspended, in whichever organization."""
     t = report_schedules.c
     chosen = report_schedules.select().where(t.owner == owner, t.suspended == "")
-    return every(tx, Schedule, chosen.order_by(t.org, t.created_at, t.id))
+    return fetch_all(tx, ReportSchedule, chosen.order_by(t.org, t.created_at, t.id))
 
 
-def due(tx: Tx, now: int, limit: int) -> Sequence[Schedule]:
+def due_schedules(tx: Tx, now: int, limit: int) -> Sequence[ReportSchedule]:
     """Of any organization, those whose time has come."""
-    return every(tx, Schedule, _DUE, now=now, most=limit)
+    return fetch_all(tx, ReportSchedule, _DUE, now=now, most=limit)
 
 
-def drop_schedule(tx: Tx, org: str, schedule_id: str) -> bool:
+def delete_schedule(tx: Tx, org: str, schedule_id: str) -> bool:
     """Remove it; whether it was there."""
     t = report_schedules.c
     gone = tx.execute(report_schedules.delete().where(t.org == org, t.id == schedule_id))
     return gone.rowcount > 0
 
 
-def add_note(tx: Tx, row: Note) -> None:
+def add_note(tx: Tx, row: ControlNote) -> None:
     """Add it."""
-    add(tx, control_notes, row)
+    insert_row(tx, control_notes, row)
 
 
-def note(tx: Tx, org: str, note_id: str) -> Note | None:
+def get_note(tx: Tx, org: str, note_id: str) -> ControlNote | None:
     """The one of this id."""
-    return first(tx, Note, _NOTE, org=org, id=note_id)
+    return fetch_one(tx, ControlNote, _NOTE, org=org, id=note_id)
 
 
 def count_notes(tx: Tx, org: str) -> int:
@@ -128,7 +138,9 @@ def count_notes(tx: Tx, org: str) -> int:
     return int(tx.execute(chosen).scalar_one())
 
 
-def notes_of(tx: Tx, org: str, since: int = 0) -> dict[tuple[str, str], tuple[NoteView, ...]]:
+def notes_by_control(
+    tx: Tx, org: str, since: int = 0
+) -> dict[tuple[str, str], tuple[NoteView, ...]]:
     """Framework and control → what was added to it, the oldest first; without the documents."""
     t = control_notes.c
     wanted = t.framework, t.control, t.id, t.created_by, t.created_at, t.text, t.name, t.digest

@@ -45,7 +45,7 @@ _DURABLE: Final = {
 }
 
 
-class Engines:
+class DatabaseEngines:
     """A database that is in use: `reads` is a pool, `writes` one connection at a time.
 
     `place` is where a PostgreSQL is, for people. `leases` is for what a connection holds while it
@@ -58,44 +58,44 @@ class Engines:
         writes: sa.Engine,
         readers: int,
         lock: LockFile | None = None,
-        leases: sa.Engine | None = None,
+        supports_leases: sa.Engine | None = None,
         *,
-        place: str = "",
+        location: str = "",
     ) -> None:
         self.reads = reads
         self.writes = writes
-        self.leases = leases or writes
+        self.supports_leases = supports_leases or writes
         self.readers = readers
-        self.place = place
+        self.location = location
         self._lock = lock
 
     @property
-    def alone(self) -> bool:
+    def is_exclusive(self) -> bool:
         """Whether the database lets nobody else in."""
         return self._lock is not None
 
-    def verify(self, connection: sa.Connection) -> None:
+    def verify_durability(self, connection: sa.Connection) -> None:
         """Raises `UnavailableError` (`store_unsafe`) unless a commit there is durable."""
         if connection.dialect.name == "sqlite":
             level = connection.exec_driver_sql("PRAGMA synchronous").scalar()
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
             if not isinstance(level, int) or level < _FULL or mode != "wal":
-                raise _unsafe("it does not write through to the disk")
+                raise _unsafe_error("it does not write through to the disk")
             return
         for setting, fine in _DURABLE.items():
             if connection.exec_driver_sql(f"SHOW {setting}").scalar() not in fine:
-                raise _unsafe(f"its setting {setting} loses what was acknowledged")
+                raise _unsafe_error(f"its setting {setting} loses what was acknowledged")
 
     def close(self) -> None:
         """Close all connections and give the file back."""
         self.reads.dispose()
         self.writes.dispose()
-        self.leases.dispose()
+        self.supports_leases.dispose()
         if self._lock is not None:
             self._lock.release()
 
 
-def open_engines(url: str, readers: int = READERS, *, read_only: bool = False) -> Engines:
+def open_engines(url: str, readers: int = READERS, *, read_only: bool = False) -> DatabaseEngines:
     """Engines for `sqlite:////absolute/path` or `postgresql://…`.
 
     `read_only`: a SQLite file is not locked, and has to be there. Raises `ValidationError`
@@ -106,18 +106,18 @@ def open_engines(url: str, readers: int = READERS, *, read_only: bool = False) -
         return _sqlite(_path(url), readers, read_only=read_only)
     if scheme == "postgresql":
         return _postgresql(url, readers)
-    raise _refused("it is neither sqlite:////DIR/control.db nor postgresql://…")
+    raise _refused_error("it is neither sqlite:////DIR/control.db nor postgresql://…")
 
 
 def _path(url: str) -> Path:
     parts = urlsplit(url)
     path = unquote(parts.path.removeprefix("/"))
     if parts.netloc or parts.query or parts.fragment or not path.startswith("/") or "\0" in path:
-        raise _refused("it is not of the form sqlite:////DIR/control.db")
+        raise _refused_error("it is not of the form sqlite:////DIR/control.db")
     return Path(path)
 
 
-def _sqlite(path: Path, readers: int, *, read_only: bool) -> Engines:
+def _sqlite(path: Path, readers: int, *, read_only: bool) -> DatabaseEngines:
     lock = None
     if not read_only:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -149,15 +149,15 @@ def _sqlite(path: Path, readers: int, *, read_only: bool) -> Engines:
     writes = _engine("sqlite://", creator=lambda: connect(_SQLITE), poolclass=NullPool)
     _begin_with(reads, "BEGIN")
     _begin_with(writes, "BEGIN IMMEDIATE")
-    return Engines(reads, writes, readers, lock)
+    return DatabaseEngines(reads, writes, readers, lock)
 
 
-def _postgresql(url: str, readers: int) -> Engines:
+def _postgresql(url: str, readers: int) -> DatabaseEngines:
     try:
         driver = sa.make_url("postgresql+psycopg" + url.removeprefix("postgresql"))
         driver.get_dialect()().create_connect_args(driver)
     except (ValueError, sa.exc.ArgumentError):
-        raise _refused(_UNREADABLE) from None
+        raise _refused_error(_UNREADABLE) from None
     options = f"-c statement_timeout={_STATEMENT_MS} -c timezone=UTC"
     arguments: dict[str, Any] = {"connect_args": {"options": options, "connect_timeout": 10}}
     # SERIALIZABLE gives two processes what BEGIN IMMEDIATE gives one: what was checked still holds
@@ -173,12 +173,14 @@ def _postgresql(url: str, readers: int) -> Engines:
         **arguments,
     )
     writes = _engine(driver, isolation_level="SERIALIZABLE", poolclass=NullPool, **arguments)
-    held = {"connect_args": {**arguments["connect_args"], **_watched(options)}}
+    held = {"connect_args": {**arguments["connect_args"], **_with_keepalive(options)}}
     leases = _engine(driver, isolation_level="AUTOCOMMIT", poolclass=NullPool, **held)
-    return Engines(reads, writes, readers, leases=leases, place=_place(url, leases))
+    return DatabaseEngines(
+        reads, writes, readers, supports_leases=leases, location=_location(url, leases)
+    )
 
 
-def _place(url: str, engine: sa.Engine) -> str:
+def _location(url: str, engine: sa.Engine) -> str:
     """Hosts and ports, or the socket's folder, as the driver is given them; no user, no password.
 
     Empty where a password that is not escaped may have been read as a host.
@@ -196,7 +198,7 @@ def _place(url: str, engine: sa.Engine) -> str:
     )
 
 
-def _watched(options: str) -> dict[str, Any]:
+def _with_keepalive(options: str) -> dict[str, Any]:
     """A connection whose death is noticed at both ends (libpq; `tcp_…` are the server's)."""
     idle, interval, count = GONE_MS // 2000, GONE_MS // 4000, 2
     return {
@@ -221,9 +223,9 @@ def _begin_with(engine: sa.Engine, statement: str) -> None:
     sa.event.listen(engine, "begin", begin)
 
 
-def _refused(why: str) -> ValidationError:
+def _refused_error(why: str) -> ValidationError:
     return ValidationError("storage_invalid", f"database.url: {why}", field="database.url")
 
 
-def _unsafe(why: str) -> UnavailableError:
+def _unsafe_error(why: str) -> UnavailableError:
     return UnavailableError("store_unsafe", f"this database is refused: {why}")

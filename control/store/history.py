@@ -2,7 +2,7 @@
 
 A turn that says nothing new is none. Nothing is read here but by reports: how things stand now is
 in the tables of the things themselves. An agent that says something else again and again fills no
-disk: beyond `MOST_AN_HOUR` its newest turn is written over, so that the last word still stands.
+disk: beyond `MAX_PER_HOUR` its newest turn is written over, so that the last word still stands.
 Only one that a legal hold covers stays.
 """
 
@@ -13,17 +13,25 @@ from typing import Final
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from control.model.history import OF_AGENTS, Aspect, Turn
+from control.model.history import AGENT_ASPECTS, Aspect, StateChange
 from control.store.history_tables import history
-from control.store.holds import is_held
-from control.store.rows import Tx, add, among, delete_of, every, first, shaped
+from control.store.legal_holds import is_held
+from control.store.rows import (
+    Tx,
+    delete_statement,
+    fetch_all,
+    fetch_one,
+    insert_row,
+    is_one_of,
+    to_struct,
+)
 from protocols.instant import SECOND
 
 HOUR: Final = 3600 * SECOND
-MOST_AN_HOUR: Final = {Aspect.POLICY: 64, Aspect.KEY: 8}
+MAX_PER_HOUR: Final = {Aspect.POLICY: 64, Aspect.KEY: 8}
 """Turns of a subject, of what agents say and are given. A bundle that is brought and applied makes
 two, a key that becomes due and is changed makes two."""
-PIECE: Final = 500  # subjects of one question
+SUBJECTS_PER_STATEMENT: Final = 500  # subjects of one question
 
 _h = history.c
 _later = history.alias("later")
@@ -40,8 +48,8 @@ ends_at: Final = (
     .scalar_subquery()
 )
 """When the next turn of the same subject came; null for the one that still holds."""
-_VAULT: Final = sa.case((_h.aspect.in_(sorted(OF_AGENTS)), _h.subject), else_="")
-HELD: Final = is_held(_h.org, _h.at, _VAULT, end=ends_at)
+_VAULT: Final = sa.case((_h.aspect.in_(sorted(AGENT_ASPECTS)), _h.subject), else_="")
+IS_HELD: Final = is_held(_h.org, _h.at, _VAULT, end=ends_at)
 """Whether a hold covers some of the time for which a turn holds."""
 
 
@@ -69,8 +77,8 @@ _COUNT: Final = (
     .scalar_subquery()
 )
 _ASPECT: Final = sa.and_(_h.org == sa.bindparam("org"), _h.aspect == sa.bindparam("aspect"))
-_LAST: Final = sa.select(history, _COUNT.label("count"), HELD.label("held")).where(
-    _ASPECT, among(_h.subject, "subjects"), _newest_up_to(None)
+_LAST: Final = sa.select(history, _COUNT.label("count"), IS_HELD.label("held")).where(
+    _ASPECT, is_one_of(_h.subject, "subjects"), _newest_up_to(None)
 )
 _NEWEST: Final = (
     sa.select(history)
@@ -78,7 +86,7 @@ _NEWEST: Final = (
     .order_by(_h.at.desc())
     .limit(1)
 )
-_FORGET: Final = delete_of(history)
+_FORGET: Final = delete_statement(history)
 _SINCE: Final[sa.BindParameter[int]] = sa.bindparam("since", type_=sa.BigInteger())
 _BETWEEN: Final = (
     sa.select(history)
@@ -89,34 +97,34 @@ _BETWEEN: Final = (
 _SUBJECTS: Final = sa.select(_h.subject).where(_ASPECT).distinct()
 
 
-def note(tx: Tx, turns: Iterable[Turn]) -> None:
+def record_changes(tx: Tx, turns: Iterable[StateChange]) -> None:
     """Put them on record, each behind what is there of its subject, unless they say the same.
 
     `before` is found here, but for one that is `UNKNOWN`. At most one a subject and aspect.
     """
-    for (org, aspect), some in groupby(sorted(turns, key=_whose), key=_whose):
+    for (org, aspect), some in groupby(sorted(turns, key=_subject_key), key=_subject_key):
         rows = list(some)
-        for start in range(0, len(rows), PIECE):
-            _note(tx, org, aspect, rows[start : start + PIECE])
+        for start in range(0, len(rows), SUBJECTS_PER_STATEMENT):
+            _record_aspect(tx, org, aspect, rows[start : start + SUBJECTS_PER_STATEMENT])
 
 
-def _whose(turn: Turn) -> tuple[str, str]:
+def _subject_key(turn: StateChange) -> tuple[str, str]:
     return turn.org, str(turn.aspect)
 
 
-def _note(tx: Tx, org: str, aspect: str, turns: Sequence[Turn]) -> None:
+def _record_aspect(tx: Tx, org: str, aspect: str, turns: Sequence[StateChange]) -> None:
     subjects = [turn.subject for turn in turns]
     since = min(turn.at for turn in turns) - HOUR
     given = {"org": org, "aspect": aspect, "subjects": subjects, "recently": since}
     last = {row["subject"]: row for row in tx.execute(_LAST, given).mappings()}
-    most = MOST_AN_HOUR.get(Aspect(aspect))
+    most = MAX_PER_HOUR.get(Aspect(aspect))
     placed, over = [], []
     for turn in turns:
         found = last.get(turn.subject)
         if found is None:
             placed.append(turn)
             continue
-        before = shaped(Turn, found)
+        before = to_struct(StateChange, found)
         if (before.value, before.detail) == (turn.value, turn.detail):
             continue
         full = most is not None and found["count"] >= most and not found["held"]
@@ -125,11 +133,11 @@ def _note(tx: Tx, org: str, aspect: str, turns: Sequence[Turn]) -> None:
         # A clock that was set back must not put it before what it follows.
         at = max(turn.at, before.at + 1)
         placed.append(replace(turn, at=at, before=before.before if full else before.at))
-    _forget(tx, over)
-    add(tx, history, *placed)
+    _delete_oldest(tx, over)
+    insert_row(tx, history, *placed)
 
 
-def _forget(tx: Tx, turns: Sequence[Turn]) -> None:
+def _delete_oldest(tx: Tx, turns: Sequence[StateChange]) -> None:
     values = [
         {"of_org": t.org, "of_aspect": str(t.aspect), "of_subject": t.subject, "of_at": t.at}
         for t in turns
@@ -138,37 +146,41 @@ def _forget(tx: Tx, turns: Sequence[Turn]) -> None:
         tx.execute(_FORGET, values)
 
 
-def newest(tx: Tx, org: str, aspect: Aspect, subject: str) -> Turn | None:
+def newest_change(tx: Tx, org: str, aspect: Aspect, subject: str) -> StateChange | None:
     """How it stands with the subject; None if that was never put on record."""
-    return first(tx, Turn, _NEWEST, org=org, aspect=str(aspect), subject=subject)
+    return fetch_one(tx, StateChange, _NEWEST, org=org, aspect=str(aspect), subject=subject)
 
 
-def between(tx: Tx, org: str, aspect: Aspect, since: int, until: int) -> dict[str, list[Turn]]:
+def changes_between(
+    tx: Tx, org: str, aspect: Aspect, since: int, until: int
+) -> dict[str, list[StateChange]]:
     """Subject → its turns in order: that which held at `since`, and those up to `until`."""
-    found: dict[str, list[Turn]] = {}
-    for turn in every(tx, Turn, _BETWEEN, org=org, aspect=str(aspect), since=since, until=until):
+    found: dict[str, list[StateChange]] = {}
+    for turn in fetch_all(
+        tx, StateChange, _BETWEEN, org=org, aspect=str(aspect), since=since, until=until
+    ):
         found.setdefault(turn.subject, []).append(turn)
     return found
 
 
-def unrecorded(tx: Tx, turns: Sequence[Turn]) -> list[Turn]:
+def unrecorded_changes(tx: Tx, turns: Sequence[StateChange]) -> list[StateChange]:
     """Those of whose subject there is no turn yet."""
     known: dict[tuple[str, str], set[str]] = {}
-    for org, aspect in {_whose(turn) for turn in turns}:
+    for org, aspect in {_subject_key(turn) for turn in turns}:
         found = tx.execute(_SUBJECTS, {"org": org, "aspect": aspect}).scalars()
         known[org, aspect] = set(found)
-    return [turn for turn in turns if turn.subject not in known[_whose(turn)]]
+    return [turn for turn in turns if turn.subject not in known[_subject_key(turn)]]
 
 
-def superseded(org: sa.ColumnElement[bool], before: int) -> sa.ColumnElement[bool]:
+def is_superseded(org: sa.ColumnElement[bool], before: int) -> sa.ColumnElement[bool]:
     """Whether it is of `org`, and held for no instant from `before` on. What still holds stays."""
     gone = sa.and_(ends_at.is_(None), _h.value == "", _h.at < before)
     return sa.and_(org, sa.or_(ends_at <= before, gone))
 
 
-def sweep(tx: Tx, before: int, most: int) -> int:
+def delete_older_changes(tx: Tx, before: int, most: int) -> int:
     """Remove those of any organization that held for no instant from then on; how many."""
     key = tuple(history.primary_key)
-    old = superseded(sa.true(), before)
-    some = sa.select(*key).where(old, sa.not_(HELD)).limit(most).correlate(None)
+    old = is_superseded(sa.true(), before)
+    some = sa.select(*key).where(old, sa.not_(IS_HELD)).limit(most).correlate(None)
     return tx.execute(history.delete().where(sa.tuple_(*key).in_(some))).rowcount

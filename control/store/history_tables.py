@@ -4,18 +4,18 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from control.store.columns import Json, big, name
+from control.store.columns import JsonColumn, integer_column, name_column
 from control.store.tables import metadata
 
 history: Final = sa.Table(
     "history",
     metadata,
-    name("org", key=True),
-    name("aspect", key=True),
-    name("subject", key=True),
-    big("at", key=True),
-    name("value"),
-    Json.column("detail"),
-    big("before"),
+    name_column("org", key=True),
+    name_column("aspect", key=True),
+    name_column("subject", key=True),
+    integer_column("at", key=True),
+    name_column("value"),
+    JsonColumn.column("detail"),
+    integer_column("before"),
     sa.Index("ix_history_at", "org", "aspect", "at"),
 )

@@ -2,62 +2,62 @@
 
 import sqlalchemy as sa
 
-from control.model.factors import Flow, Identity, Provider
-from control.store.rows import Tx, add, every, first, put
+from control.model.identity import IdentityProvider, LinkedIdentity, LoginFlow
+from control.store.rows import Tx, fetch_all, fetch_one, insert_or_replace, insert_row
 from control.store.tables import identities, identity_providers, oidc_flows, used_logouts
 
 
-def provider(tx: Tx, org: str) -> Provider | None:
+def get_provider(tx: Tx, org: str) -> IdentityProvider | None:
     """The organization's."""
     t = identity_providers.c
-    return first(tx, Provider, sa.select(identity_providers).where(t.org == org))
+    return fetch_one(tx, IdentityProvider, sa.select(identity_providers).where(t.org == org))
 
 
-def put_provider(tx: Tx, row: Provider) -> None:
+def put_provider(tx: Tx, row: IdentityProvider) -> None:
     """Replace the organization's."""
-    put(tx, identity_providers, row)
+    insert_or_replace(tx, identity_providers, row)
 
 
-def drop_provider(tx: Tx, org: str) -> bool:
+def delete_provider(tx: Tx, org: str) -> bool:
     """Remove it; whether there was one. Accounts stay linked, should it come back."""
     t = identity_providers.c
     return tx.execute(identity_providers.delete().where(t.org == org)).rowcount > 0
 
 
-def identity(tx: Tx, issuer: str, subject: str, org: str) -> Identity | None:
+def get_identity(tx: Tx, issuer: str, subject: str, org: str) -> LinkedIdentity | None:
     """The account in `org` of whom the provider calls so."""
     t = identities.c
     mine = t.issuer == issuer, t.subject == subject, t.org == org
-    return first(tx, Identity, sa.select(identities).where(*mine))
+    return fetch_one(tx, LinkedIdentity, sa.select(identities).where(*mine))
 
 
-def put_identity(tx: Tx, row: Identity) -> None:
+def put_identity(tx: Tx, row: LinkedIdentity) -> None:
     """Add or replace it."""
-    put(tx, identities, row)
+    insert_or_replace(tx, identities, row)
 
 
-def identities_of(tx: Tx, org: str, name: str) -> list[Identity]:
+def list_identities(tx: Tx, org: str, name: str) -> list[LinkedIdentity]:
     """What an account is linked to."""
     t = identities.c
     chosen = sa.select(identities).where(t.org == org, t.name == name).order_by(t.issuer)
-    return every(tx, Identity, chosen)
+    return fetch_all(tx, LinkedIdentity, chosen)
 
 
-def drop_identities_of(tx: Tx, org: str, name: str) -> None:
+def delete_identities(tx: Tx, org: str, name: str) -> None:
     """Unlink an account."""
     t = identities.c
     tx.execute(identities.delete().where(t.org == org, t.name == name))
 
 
-def add_flow(tx: Tx, row: Flow) -> None:
+def add_flow(tx: Tx, row: LoginFlow) -> None:
     """Begin a login."""
-    add(tx, oidc_flows, row)
+    insert_row(tx, oidc_flows, row)
 
 
-def take_flow(tx: Tx, state: bytes) -> Flow | None:
+def take_flow(tx: Tx, state: bytes) -> LoginFlow | None:
     """The login of this state, which is over with that: a state is good once."""
     t = oidc_flows.c
-    found = first(tx, Flow, sa.select(oidc_flows).where(t.state == state))
+    found = fetch_one(tx, LoginFlow, sa.select(oidc_flows).where(t.state == state))
     tx.execute(oidc_flows.delete().where(t.state == state))
     return found
 
@@ -69,7 +69,7 @@ def count_flows(tx: Tx, org: str) -> int:
     return int(tx.execute(chosen).scalar_one())
 
 
-def crowd_out_flow(tx: Tx, org: str) -> None:
+def evict_flow(tx: Tx, org: str) -> None:
     """Remove one of an organization: the oldest of the client that has most."""
     t = oidc_flows.c
     many = (
@@ -88,7 +88,7 @@ def crowd_out_flow(tx: Tx, org: str) -> None:
     tx.execute(oidc_flows.delete().where(t.state == oldest.scalar_subquery()))
 
 
-def use_logout(tx: Tx, digest: bytes, now: int, until: int) -> bool:
+def use_logout_token(tx: Tx, digest: bytes, now: int, until: int) -> bool:
     """Whether this logout token was not used before; then it is, as is known until then."""
     t = used_logouts.c
     mine = t.digest == digest  # not secret: SQL
@@ -99,6 +99,6 @@ def use_logout(tx: Tx, digest: bytes, now: int, until: int) -> bool:
     return True
 
 
-def sweep_flows(tx: Tx, now: int) -> int:
+def delete_expired_flows(tx: Tx, now: int) -> int:
     """Remove what has expired; how many."""
     return tx.execute(oidc_flows.delete().where(oidc_flows.c.expires_at <= now)).rowcount

@@ -18,8 +18,8 @@ import trio
 
 from actors import World
 from control.errors import UnavailableError
-from control.store.engines import Engines
-from control.store.faults import unreached
+from control.store.engines import DatabaseEngines
+from control.store.errors import connection_error
 
 LOOK_EVERY: Final = 0.5
 """Seconds; how soon another process leads after one was killed."""
@@ -60,7 +60,7 @@ class Lease(Protocol):
         ...
 
 
-class SoleLease:
+class ExclusiveLease:
     """On SQLite, where the lock of the file lets nobody else in."""
 
     shared = False
@@ -75,7 +75,7 @@ class SoleLease:
 class SharedLease:
     """On PostgreSQL. `shared` says whether it is content with company."""
 
-    def __init__(self, engines: Engines, world: World, *, shared: bool) -> None:
+    def __init__(self, engines: DatabaseEngines, world: World, *, shared: bool) -> None:
         self.shared = shared
         self._engines = engines
         self._world = world
@@ -136,11 +136,11 @@ class SharedLease:
             self._peers = frozenset(held.scalars())
         except sa.exc.SQLAlchemyError as error:
             self._close()
-            raise unreached(error, self._engines.place) from error
+            raise connection_error(error, self._engines.location) from error
         return True
 
     def _enter(self) -> sa.Connection | None:
-        connection = self._engines.leases.connect()
+        connection = self._engines.supports_leases.connect()
         if _try(connection, _PLACE, shared=self.shared):
             self._connection = connection
             return connection

@@ -6,13 +6,13 @@ from typing import Final
 import sqlalchemy as sa
 from msgspec import Struct
 
-from control.model.notices import Entry, Notice, Told
+from control.model.notices import LastNotice, Notice, QueuedNotice
 from control.store.notice_tables import entries, notices, told
-from control.store.rows import Tx, among, delete_of, every, put
+from control.store.rows import Tx, delete_statement, fetch_all, insert_or_replace, is_one_of
 from control.store.tables import alerts
 
 
-class Posted(Struct, frozen=True):
+class PendingNotice(Struct, frozen=True):
     """A notice as it is stored."""
 
     id: str
@@ -25,7 +25,7 @@ class Posted(Struct, frozen=True):
 _TOLD: Final = sa.select(told).where(
     told.c.org == sa.bindparam("org"),
     told.c.channel == sa.bindparam("channel"),
-    among(told.c.key, "keys"),
+    is_one_of(told.c.key, "keys"),
 )
 _OLDEST: Final = (
     sa.select(notices)
@@ -40,36 +40,38 @@ _DUE_CHANNELS: Final = (
 )
 
 
-def post(tx: Tx, *rows: Notice) -> None:
+def enqueue_notices(tx: Tx, *rows: Notice) -> None:
     """Have them told, if this transaction is committed; of one alert and kind the newest."""
-    put(tx, notices, *(Posted(row.id, str(row.kind), row.org, row.at, row) for row in rows))
+    insert_or_replace(
+        tx, notices, *(PendingNotice(row.id, str(row.kind), row.org, row.at, row) for row in rows)
+    )
 
 
-def oldest(tx: Tx, limit: int) -> list[Notice]:
+def oldest_notices(tx: Tx, limit: int) -> list[Notice]:
     """Those that nobody has looked at yet, the oldest first."""
-    return [row.body for row in every(tx, Posted, _OLDEST, most=limit)]
+    return [row.body for row in fetch_all(tx, PendingNotice, _OLDEST, most=limit)]
 
 
-def drop(tx: Tx, rows: Iterable[Notice]) -> None:
+def delete_notices(tx: Tx, rows: Iterable[Notice]) -> None:
     """They were looked at."""
     gone = [{"of_id": row.id, "of_kind": str(row.kind)} for row in rows]
     if gone:
-        tx.execute(delete_of(notices), gone)
+        tx.execute(delete_statement(notices), gone)
 
 
-def told_of(tx: Tx, org: str, channel: str, keys: Iterable[str]) -> dict[str, Told]:
+def get_last_notices(tx: Tx, org: str, channel: str, keys: Iterable[str]) -> dict[str, LastNotice]:
     """What a channel was told last of these alerts, by their key."""
     some = list(keys)
-    rows = every(tx, Told, _TOLD, org=org, channel=channel, keys=some) if some else []
+    rows = fetch_all(tx, LastNotice, _TOLD, org=org, channel=channel, keys=some) if some else []
     return {row.key: row for row in rows}
 
 
-def put_told(tx: Tx, rows: Iterable[Told]) -> None:
+def put_last_notices(tx: Tx, rows: Iterable[LastNotice]) -> None:
     """Replace them."""
-    put(tx, told, *rows)
+    insert_or_replace(tx, told, *rows)
 
 
-def sweep_told(tx: Tx, before: int) -> int:
+def delete_older_last_notices(tx: Tx, before: int) -> int:
     """Forget what was told before, but of conditions whose end is still to be told; how many."""
     a = alerts.c
     key = a.code + "/" + a.vault + "/" + a.subject
@@ -78,12 +80,12 @@ def sweep_told(tx: Tx, before: int) -> int:
     return tx.execute(told.delete().where(told.c.at < before, sa.not_(open_))).rowcount
 
 
-def put_entries(tx: Tx, rows: Iterable[Entry]) -> None:
+def put_entries(tx: Tx, rows: Iterable[QueuedNotice]) -> None:
     """Have them wait; the same twice is once."""
-    put(tx, entries, *rows)
+    insert_or_replace(tx, entries, *rows)
 
 
-def waiting(tx: Tx, org: str) -> dict[str, tuple[int, int]]:
+def waiting_entries(tx: Tx, org: str) -> dict[str, tuple[int, int]]:
     """Of each channel: how many entries wait, and when the first of them is due."""
     t = entries.c
     chosen = sa.select(t.channel, sa.func.count(), sa.func.min(t.due_at)).where(t.org == org)
@@ -95,22 +97,24 @@ def due_channels(tx: Tx, now: int) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in tx.execute(_DUE_CHANNELS, {"now": now})]
 
 
-def due(tx: Tx, org: str, channel: str, now: int, limit: int) -> list[Entry]:
+def due_entries(tx: Tx, org: str, channel: str, now: int, limit: int) -> list[QueuedNotice]:
     """What is due of a channel, as it happened."""
     t = entries.c
     mine = t.org == org, t.channel == channel, t.due_at <= now
-    return every(tx, Entry, sa.select(entries).where(*mine).order_by(t.at, t.notice).limit(limit))
+    return fetch_all(
+        tx, QueuedNotice, sa.select(entries).where(*mine).order_by(t.at, t.notice).limit(limit)
+    )
 
 
-def drop_entries(tx: Tx, rows: Iterable[Entry]) -> None:
+def delete_entries(tx: Tx, rows: Iterable[QueuedNotice]) -> None:
     """They are in a message."""
     keys = ("org", "channel", "notice")
     gone = [{f"of_{key}": getattr(row, key) for key in keys} for row in rows]
     if gone:
-        tx.execute(delete_of(entries), gone)
+        tx.execute(delete_statement(entries), gone)
 
 
-def hold(tx: Tx, org: str, channel: str, dues: Mapping[str, int]) -> None:
+def defer_entries(tx: Tx, org: str, channel: str, dues: Mapping[str, int]) -> None:
     """Have entries (by their notice) wait until another time."""
     t = entries.c
     for notice, due_at in dues.items():
@@ -118,7 +122,7 @@ def hold(tx: Tx, org: str, channel: str, dues: Mapping[str, int]) -> None:
         tx.execute(entries.update().where(*mine).values(due_at=due_at))
 
 
-def forget(tx: Tx, org: str, channel: str) -> None:
+def delete_channel_entries(tx: Tx, org: str, channel: str) -> None:
     """Of a channel that ends."""
     for table in (entries, told):
         mine = table.c.org == org, table.c.channel == channel

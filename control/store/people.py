@@ -2,31 +2,31 @@
 
 import sqlalchemy as sa
 
-from control.model.history import GONE, Aspect, Turn
+from control.model.history import NO_VALUE, Aspect, StateChange
 from control.model.people import Organization, Role, Token, User
-from control.store.factors import drop_factor
-from control.store.history import note
-from control.store.identities import drop_identities_of
-from control.store.members import drop_memberships_of, note_guest
-from control.store.rows import Tx, add, every, first, put
+from control.store.history import record_changes
+from control.store.identities import delete_identities
+from control.store.members import delete_memberships, record_guest_role
+from control.store.rows import Tx, fetch_all, fetch_one, insert_or_replace, insert_row
+from control.store.second_factors import delete_factor
 from control.store.tables import ca_tokens, login_failures, organizations, tokens, users
 
 
 def add_organization(tx: Tx, organization: Organization) -> None:
     """Add it; conflicts with one of its id."""
-    add(tx, organizations, organization)
-    note(tx, [demand_turn(organization, organization.created_at)])
+    insert_row(tx, organizations, organization)
+    record_changes(tx, [demand_change(organization, organization.created_at)])
 
 
-def organization(tx: Tx, org: str) -> Organization | None:
+def get_organization(tx: Tx, org: str) -> Organization | None:
     """The organization of this id."""
-    return first(tx, Organization, sa.select(organizations).where(organizations.c.id == org))
+    return fetch_one(tx, Organization, sa.select(organizations).where(organizations.c.id == org))
 
 
-def all_organizations(tx: Tx, after: str, limit: int) -> list[Organization]:
+def list_organizations(tx: Tx, after: str, limit: int) -> list[Organization]:
     """By id, beginning behind `after`."""
     t = organizations.c
-    return every(
+    return fetch_all(
         tx,
         Organization,
         sa.select(organizations).where(t.id > after).order_by(t.id).limit(limit),
@@ -35,27 +35,27 @@ def all_organizations(tx: Tx, after: str, limit: int) -> list[Organization]:
 
 def add_user(tx: Tx, user: User) -> None:
     """Add; conflicts with one of the name."""
-    add(tx, users, user)
-    note(tx, [role_turn(user)])
+    insert_row(tx, users, user)
+    record_changes(tx, [role_change(user)])
 
 
 def put_user(tx: Tx, user: User) -> None:
     """Replace the user of this name."""
-    put(tx, users, user)
-    note(tx, [role_turn(user)])
-    note_guest(tx, user.org, user.name, user.changed_at)
+    insert_or_replace(tx, users, user)
+    record_changes(tx, [role_change(user)])
+    record_guest_role(tx, user.org, user.name, user.changed_at)
 
 
-def user(tx: Tx, org: str, name: str) -> User | None:
+def get_user(tx: Tx, org: str, name: str) -> User | None:
     """The user of this name."""
-    return first(tx, User, sa.select(users).where(users.c.org == org, users.c.name == name))
+    return fetch_one(tx, User, sa.select(users).where(users.c.org == org, users.c.name == name))
 
 
-def users_of(tx: Tx, org: str, after: str, limit: int) -> list[User]:
+def list_users(tx: Tx, org: str, after: str, limit: int) -> list[User]:
     """By name, beginning behind `after`."""
     t = users.c
     chosen = sa.select(users).where(t.org == org, t.name > after).order_by(t.name).limit(limit)
-    return every(tx, User, chosen)
+    return fetch_all(tx, User, chosen)
 
 
 def count_owners(tx: Tx, org: str) -> int:
@@ -67,75 +67,78 @@ def count_owners(tx: Tx, org: str) -> int:
     return int(tx.execute(chosen).scalar_one())
 
 
-def drop_user(tx: Tx, org: str, name: str, now: int) -> list[str]:
+def delete_user(tx: Tx, org: str, name: str, now: int) -> list[str]:
     """Remove the user with all credentials; the ids of these."""
-    held = drop_tokens_of(tx, org, name)
+    held = delete_tokens(tx, org, name)
     clear_failures(tx, org, name)
-    drop_factor(tx, org, name)
-    drop_memberships_of(tx, org, name, now)
-    drop_identities_of(tx, org, name)
+    delete_factor(tx, org, name)
+    delete_memberships(tx, org, name, now)
+    delete_identities(tx, org, name)
     gone = tx.execute(users.delete().where(users.c.org == org, users.c.name == name)).rowcount
     if gone:
-        note(tx, [_role_turn(org, name, GONE, now)])
+        record_changes(tx, [_new_role_change(org, name, NO_VALUE, now)])
     return held
 
 
-def role_turn(user: User) -> Turn:
+def role_change(user: User) -> StateChange:
     """What an account may do at home, as of when it was changed."""
-    value = GONE if user.disabled else str(user.role)
-    return _role_turn(user.org, user.name, value, user.changed_at)
+    value = NO_VALUE if user.disabled else str(user.role)
+    return _new_role_change(user.org, user.name, value, user.changed_at)
 
 
-def _role_turn(org: str, name: str, value: str, at: int) -> Turn:
+def _new_role_change(org: str, name: str, value: str, at: int) -> StateChange:
     subject = f"{org}/{name}"
-    return Turn(org=org, aspect=Aspect.ROLE, subject=subject, at=at, value=value)
+    return StateChange(org=org, aspect=Aspect.ROLE, subject=subject, at=at, value=value)
 
 
 def add_token(tx: Tx, token: Token) -> None:
     """Add a credential."""
-    add(tx, tokens, token)
+    insert_row(tx, tokens, token)
 
 
 def put_token(tx: Tx, token: Token) -> None:
     """Replace the credential of this digest."""
-    put(tx, tokens, token)
+    insert_or_replace(tx, tokens, token)
 
 
-def token(tx: Tx, digest: bytes) -> Token | None:
+def get_token(tx: Tx, digest: bytes) -> Token | None:
     """The credential with this digest."""
-    return first(tx, Token, sa.select(tokens).where(tokens.c.digest == digest))  # not secret: SQL
+    mine = tokens.c.digest == digest  # not secret: SQL
+    return fetch_one(tx, Token, sa.select(tokens).where(mine))
 
 
-def tokens_of(tx: Tx, org: str, user_name: str = "") -> list[Token]:
+def list_tokens(tx: Tx, org: str, user_name: str = "") -> list[Token]:
     """The organization's credentials, or one user's, oldest first."""
     t = tokens.c
     chosen = sa.select(tokens).where(t.org == org)
     if user_name:
         chosen = chosen.where(t.user == user_name)
-    return every(tx, Token, chosen.order_by(t.created_at, t.id))
+    return fetch_all(tx, Token, chosen.order_by(t.created_at, t.id))
 
 
-def tokens_in(tx: Tx, org: str) -> list[Token]:
+def list_acting_tokens(tx: Tx, org: str) -> list[Token]:
     """Every credential that is for acting in an organization, its guests' too."""
     t = tokens.c
     at_home = sa.and_(t.org == org, t.acting == "")
     chosen = sa.select(tokens).where(sa.or_(at_home, t.acting == org))
-    return every(tx, Token, chosen.order_by(t.created_at, t.id))
+    return fetch_all(tx, Token, chosen.order_by(t.created_at, t.id))
 
 
-def drop_token(tx: Tx, org: str, token_id: str) -> bool:
+def delete_token(tx: Tx, org: str, token_id: str) -> bool:
     """End a credential; whether there was one."""
     gone = tx.execute(tokens.delete().where(tokens.c.org == org, tokens.c.id == token_id))
     return gone.rowcount > 0
 
 
-def touch_token(tx: Tx, digest: bytes, now: int) -> None:
+def record_token_use(tx: Tx, digest: bytes, now: int) -> None:
     """Note that it was used."""
     mine = tokens.c.digest == digest  # not secret: SQL
     tx.execute(tokens.update().where(mine).values(seen_at=now))
 
 
-def prove_token(tx: Tx, org: str, user_name: str, token_id: str, now: int, *, factor: bool) -> None:
+def record_proof(
+    tx: Tx, org: str, user_name: str, token_id: str, now: int, *, factor: bool
+) -> None:
     """Note that its holder has shown who it is; `factor`: by the second factor."""
     t = tokens.c
     mine = t.org == org, t.user == user_name, t.id == token_id
@@ -143,7 +146,7 @@ def prove_token(tx: Tx, org: str, user_name: str, token_id: str, now: int, *, fa
     tx.execute(tokens.update().where(*mine).values(noted))
 
 
-def forget_factor(tx: Tx, org: str, user_name: str) -> None:
+def clear_factor_proof(tx: Tx, org: str, user_name: str) -> None:
     """The second factor that was shown is none any more: another one was not."""
     t = tokens.c
     tx.execute(tokens.update().where(t.org == org, t.user == user_name).values(factor_at=0))
@@ -151,25 +154,27 @@ def forget_factor(tx: Tx, org: str, user_name: str) -> None:
 
 def put_organization(tx: Tx, organization: Organization, now: int) -> None:
     """Replace the one of this id."""
-    put(tx, organizations, organization)
-    note(tx, [demand_turn(organization, now)])
+    insert_or_replace(tx, organizations, organization)
+    record_changes(tx, [demand_change(organization, now)])
 
 
-def demand_turn(organization: Organization, at: int) -> Turn:
+def demand_change(organization: Organization, at: int) -> StateChange:
     """Whether it demands a second factor."""
     value = str(organization.second_factor).lower()
-    return Turn(org=organization.id, aspect=Aspect.SECOND_FACTOR, subject="", at=at, value=value)
+    return StateChange(
+        org=organization.id, aspect=Aspect.SECOND_FACTOR, subject="", at=at, value=value
+    )
 
 
-def drop_tokens_of(tx: Tx, org: str, user_name: str) -> list[str]:
+def delete_tokens(tx: Tx, org: str, user_name: str) -> list[str]:
     """End every credential of a user; their ids. What it made to let agents in ends too."""
-    held = [token.id for token in tokens_of(tx, org, user_name)]
-    end_enrolments_of(tx, org, user_name)
+    held = [token.id for token in list_tokens(tx, org, user_name)]
+    end_enrolment_tokens(tx, org, user_name)
     tx.execute(tokens.delete().where(tokens.c.org == org, tokens.c.user == user_name))
     return held
 
 
-def end_enrolments_of(tx: Tx, home: str, user_name: str, org: str = "") -> None:
+def end_enrolment_tokens(tx: Tx, home: str, user_name: str, org: str = "") -> None:
     """No enrolment token that an account made, and that is not used, counts any more.
 
     `org`: of this organization alone. The rows stay until they are tidied up.
@@ -181,12 +186,12 @@ def end_enrolments_of(tx: Tx, home: str, user_name: str, org: str = "") -> None:
     tx.execute(ca_tokens.update().where(*made).values(expires_at=t.created_at))
 
 
-def sweep_tokens(tx: Tx, now: int) -> int:
+def delete_expired_tokens(tx: Tx, now: int) -> int:
     """Remove what has expired; how many."""
     return tx.execute(tokens.delete().where(tokens.c.expires_at <= now)).rowcount
 
 
-def failures(tx: Tx, org: str, name: str) -> tuple[int, int]:
+def get_failures(tx: Tx, org: str, name: str) -> tuple[int, int]:
     """How often a wrong password was given in a row, and when last."""
     t = login_failures.c
     row = tx.execute(sa.select(t.count, t.last_at).where(t.org == org, t.name == name)).first()
@@ -205,12 +210,12 @@ def clear_failures(tx: Tx, org: str, name: str) -> None:
     tx.execute(login_failures.delete().where(t.org == org, t.name == name))
 
 
-def sweep_failures(tx: Tx, before: int) -> int:
+def delete_older_failures(tx: Tx, before: int) -> int:
     """Forget those that are older: names that somebody made up must not fill the disk."""
     return tx.execute(login_failures.delete().where(login_failures.c.last_at < before)).rowcount
 
 
-def signed_in(tx: Tx, org: str, name: str, now: int) -> None:
+def record_login(tx: Tx, org: str, name: str, now: int) -> None:
     """Note the time."""
     tx.execute(
         users.update().where(users.c.org == org, users.c.name == name).values(last_login=now)

@@ -5,24 +5,33 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from control.model.history import Aspect, Turn
+from control.model.history import Aspect, StateChange
 from control.model.policies import (
     Assignment,
+    AssignmentState,
     Outcome,
     Policy,
     PolicyVersion,
     Rollout,
     RolloutState,
-    Standing,
 )
-from control.store.bodies import Around, parted, whole
-from control.store.history import note
-from control.store.rows import Tx, add, among, every, first, key_of, put, update_of
+from control.store.history import record_changes
+from control.store.rows import (
+    Tx,
+    fetch_all,
+    fetch_one,
+    insert_or_replace,
+    insert_row,
+    is_one_of,
+    select_by_key,
+    update_statement,
+)
+from control.store.shared_bodies import SplitAssignment, join_bundles, split_bundles
 from control.store.tables import assignments, policies, policy_versions, rollouts
 from protocols import json_text
 
 
-class Since(NamedTuple):
+class RefusalBounds(NamedTuple):
     """Whom `refused` finds, by when that was told (Unix nanoseconds).
 
     Who refused before the first, who is behind since before the second; and either one that was
@@ -34,7 +43,7 @@ class Since(NamedTuple):
     beyond: int
 
 
-class Unanswered(NamedTuple):
+class UnansweredBundle(NamedTuple):
     """A bundle of which its agent has not said what became of it, made at Unix nanoseconds."""
 
     made_at: int
@@ -46,12 +55,12 @@ def _instant(name: str) -> sa.BindParameter[int]:
     return sa.bindparam(name, type_=sa.BigInteger())
 
 
-_STANDINGS: Final = sa.select(*(assignments.c[name] for name in Standing.__struct_fields__))
+_STANDINGS: Final = sa.select(*(assignments.c[name] for name in AssignmentState.__struct_fields__))
 _OF_ORG: Final = assignments.c.org == sa.bindparam("org")
-_POLICY: Final = key_of(policies)
-_ASSIGNMENT: Final = key_of(assignments)
+_POLICY: Final = select_by_key(policies)
+_ASSIGNMENT: Final = select_by_key(assignments)
 _STANDING: Final = _STANDINGS.where(_OF_ORG, assignments.c.vault == sa.bindparam("vault"))
-_AMONG: Final = _STANDINGS.where(_OF_ORG, among(assignments.c.vault, "vaults"))
+_AMONG: Final = _STANDINGS.where(_OF_ORG, is_one_of(assignments.c.vault, "vaults"))
 _HAVING: Final = sa.type_coerce(assignments.c.contents, sa.Text)
 _PAGE: Final = (
     _STANDINGS.where(_OF_ORG, assignments.c.vault > sa.bindparam("after"))
@@ -69,7 +78,7 @@ _REFUSED: Final = (
         sa.or_(
             sa.and_(
                 assignments.c.outcome == str(Outcome.FAILED),
-                among(assignments.c.reason, "reasons"),
+                is_one_of(assignments.c.reason, "reasons"),
                 sa.or_(assignments.c.changed_at < _instant("refused"), _BEYOND),
             ),
             sa.and_(
@@ -104,28 +113,28 @@ _STEERING: Final = (
     )
     .order_by(rollouts.c.id)
 )
-Steering = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
+RolloutInputs = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
 _ROLLING: Final = (
     sa.select(rollouts.c.org)
     .where(rollouts.c.state == RolloutState.RUNNING)
     .distinct()
     .order_by(rollouts.c.org)
 )
-_REPORTED: Final = update_of(assignments, "outcome", "reason", "applied", "changed_at")
+_REPORTED: Final = update_statement(assignments, "outcome", "reason", "applied", "changed_at")
 
 
-def policy(tx: Tx, org: str, name: str) -> Policy | None:
+def get_policy(tx: Tx, org: str, name: str) -> Policy | None:
     """The policy of this name."""
-    return first(tx, Policy, _POLICY, org=org, name=name)
+    return fetch_one(tx, Policy, _POLICY, org=org, name=name)
 
 
-def policies_of(tx: Tx, org: str) -> list[Policy]:
+def list_policies(tx: Tx, org: str) -> list[Policy]:
     """All of the organization, by name."""
     t = policies.c
-    return every(tx, Policy, sa.select(policies).where(t.org == org).order_by(t.name))
+    return fetch_all(tx, Policy, sa.select(policies).where(t.org == org).order_by(t.name))
 
 
-def organizations(tx: Tx) -> list[str]:
+def organizations_with_policies(tx: Tx) -> list[str]:
     """Every organization that has a policy, in order."""
     chosen = sa.select(policies.c.org).distinct().order_by(policies.c.org)
     return list(tx.execute(chosen).scalars())
@@ -133,58 +142,58 @@ def organizations(tx: Tx) -> list[str]:
 
 def put_policy(tx: Tx, row: Policy) -> None:
     """Add, or replace the one of its name."""
-    put(tx, policies, row)
+    insert_or_replace(tx, policies, row)
 
 
 def add_version(tx: Tx, row: PolicyVersion) -> None:
     """Add; conflicts with the same version."""
-    add(tx, policy_versions, row)
+    insert_row(tx, policy_versions, row)
 
 
-def version(tx: Tx, org: str, name: str, number: int) -> PolicyVersion | None:
+def get_version(tx: Tx, org: str, name: str, number: int) -> PolicyVersion | None:
     """One version."""
     t = policy_versions.c
     chosen = sa.select(policy_versions).where(t.org == org, t.name == name, t.version == number)
-    return first(tx, PolicyVersion, chosen)
+    return fetch_one(tx, PolicyVersion, chosen)
 
 
-def versions(tx: Tx, org: str, name: str, limit: int) -> list[PolicyVersion]:
+def list_versions(tx: Tx, org: str, name: str, limit: int) -> list[PolicyVersion]:
     """The newest versions, newest first."""
     t = policy_versions.c
     chosen = sa.select(policy_versions).where(t.org == org, t.name == name)
-    return every(tx, PolicyVersion, chosen.order_by(t.version.desc()).limit(limit))
+    return fetch_all(tx, PolicyVersion, chosen.order_by(t.version.desc()).limit(limit))
 
 
 def put_rollout(tx: Tx, row: Rollout) -> None:
     """Add, or replace the one of its id."""
-    put(tx, rollouts, row)
+    insert_or_replace(tx, rollouts, row)
 
 
-def rollout(tx: Tx, org: str, rollout_id: str) -> Rollout | None:
+def get_rollout(tx: Tx, org: str, rollout_id: str) -> Rollout | None:
     """The roll-out of this id."""
     t = rollouts.c
-    return first(tx, Rollout, sa.select(rollouts).where(t.org == org, t.id == rollout_id))
+    return fetch_one(tx, Rollout, sa.select(rollouts).where(t.org == org, t.id == rollout_id))
 
 
-def rollouts_of(tx: Tx, org: str, name: str, limit: int) -> list[Rollout]:
+def list_rollouts(tx: Tx, org: str, name: str, limit: int) -> list[Rollout]:
     """Roll-outs of a policy, newest first."""
     t = rollouts.c
     chosen = sa.select(rollouts).where(t.org == org, t.policy == name)
-    return every(tx, Rollout, chosen.order_by(t.created_at.desc(), t.id).limit(limit))
+    return fetch_all(tx, Rollout, chosen.order_by(t.created_at.desc(), t.id).limit(limit))
 
 
 def open_rollouts(tx: Tx, org: str) -> list[Rollout]:
     """Those that are on their way or halted."""
     t = rollouts.c
     states = (RolloutState.RUNNING, RolloutState.HALTED)
-    return every(tx, Rollout, sa.select(rollouts).where(t.org == org, t.state.in_(states)))
+    return fetch_all(tx, Rollout, sa.select(rollouts).where(t.org == org, t.state.in_(states)))
 
 
-def running_of(tx: Tx, account: str) -> list[Rollout]:
+def list_running_rollouts(tx: Tx, account: str) -> list[Rollout]:
     """Roll-outs that run by an account's authority, in whichever organization."""
     t = rollouts.c
     chosen = sa.select(rollouts).where(t.state == RolloutState.RUNNING, rollout_owner() == account)
-    return every(tx, Rollout, chosen.order_by(t.org, t.id))
+    return fetch_all(tx, Rollout, chosen.order_by(t.org, t.id))
 
 
 def rollout_owner() -> sa.ColumnElement[str]:
@@ -192,7 +201,7 @@ def rollout_owner() -> sa.ColumnElement[str]:
     return sa.case((rollouts.c.owner != "", rollouts.c.owner), else_=rollouts.c.created_by)
 
 
-def steering(tx: Tx, org: str) -> Steering:
+def rollout_inputs(tx: Tx, org: str) -> RolloutInputs:
     """What people have decided of who should have which version: to be compared with another one.
 
     A version that is written and rolled out to nobody makes no difference.
@@ -204,47 +213,53 @@ def steering(tx: Tx, org: str) -> Steering:
     )
 
 
-def organizations_rolling(tx: Tx) -> list[str]:
+def organizations_with_rollouts(tx: Tx) -> list[str]:
     """Organizations with a roll-out that runs."""
     return list(tx.execute(_ROLLING).scalars())
 
 
-def assignment(tx: Tx, org: str, vault: str) -> Assignment | None:
+def get_assignment(tx: Tx, org: str, vault: str) -> Assignment | None:
     """What this agent should have."""
-    found = first(tx, Around, _ASSIGNMENT, org=org, vault=vault)
-    return None if found is None else whole(tx, [found])[0]
+    found = fetch_one(tx, SplitAssignment, _ASSIGNMENT, org=org, vault=vault)
+    return None if found is None else join_bundles(tx, [found])[0]
 
 
-def standing(tx: Tx, org: str, vault: str) -> Standing | None:
+def get_assignment_state(tx: Tx, org: str, vault: str) -> AssignmentState | None:
     """The same without its bytes."""
-    return first(tx, Standing, _STANDING, org=org, vault=vault)
+    return fetch_one(tx, AssignmentState, _STANDING, org=org, vault=vault)
 
 
-def standings(tx: Tx, org: str, *, having: str, after: str, limit: int) -> list[Standing]:
+def list_assignment_states(
+    tx: Tx, org: str, *, having: str, after: str, limit: int
+) -> list[AssignmentState]:
     """What agents of the organization should have, by name, behind the name `after`.
 
     Only those with the policy `having` if that is not empty. A policy's name has no character
     that means something in a pattern or is written otherwise in JSON.
     """
     pattern = f'%"{having}":%' if having else "%"
-    return every(tx, Standing, _PAGE, org=org, having=pattern, after=after, most=limit)
+    return fetch_all(tx, AssignmentState, _PAGE, org=org, having=pattern, after=after, most=limit)
 
 
-def standings_among(tx: Tx, org: str, vaults: Sequence[str]) -> list[Standing]:
+def get_assignment_states(tx: Tx, org: str, vaults: Sequence[str]) -> list[AssignmentState]:
     """What these agents should have; at most a few hundred of them."""
-    return every(tx, Standing, _AMONG, org=org, vaults=list(vaults))
+    return fetch_all(tx, AssignmentState, _AMONG, org=org, vaults=list(vaults))
 
 
-def refused(tx: Tx, reasons: Sequence[str], since: Since, *, limit: int) -> list[Standing]:
+def refused_bundles(
+    tx: Tx, reasons: Sequence[str], since: RefusalBounds, *, limit: int
+) -> list[AssignmentState]:
     """Of any organization, those that were refused for one of these reasons, or are behind.
 
     Behind: their agents say that they enforce a newer one. Who has waited longest comes first, so
     that nobody who refuses on purpose is in the way of the others.
     """
-    return every(tx, Standing, _REFUSED, reasons=list(reasons), **since._asdict(), most=limit)
+    return fetch_all(
+        tx, AssignmentState, _REFUSED, reasons=list(reasons), **since._asdict(), most=limit
+    )
 
 
-def outcomes(tx: Tx, org: str) -> list[tuple[str, Outcome, dict[str, int]]]:
+def list_outcomes(tx: Tx, org: str) -> list[tuple[str, Outcome, dict[str, int]]]:
     """Vault, outcome and contents of all its agents; equal contents are one object."""
     read: dict[str, dict[str, int]] = {}
     found = []
@@ -256,26 +271,26 @@ def outcomes(tx: Tx, org: str) -> list[tuple[str, Outcome, dict[str, int]]]:
     return found
 
 
-def unanswered(tx: Tx, org: str) -> dict[str, Unanswered]:
+def unanswered_bundles(tx: Tx, org: str) -> dict[str, UnansweredBundle]:
     """Of each of its agents that has not said what became of its bundle."""
     return {
-        vault: Unanswered(made_at, version == applied + 1)
+        vault: UnansweredBundle(made_at, version == applied + 1)
         for vault, version, applied, made_at in tx.execute(_UNANSWERED, {"org": org})
     }
 
 
-def tally(tx: Tx, org: str) -> dict[Outcome, int]:
+def count_by_outcome(tx: Tx, org: str) -> dict[Outcome, int]:
     """How many of its agents are how far."""
     return {Outcome(outcome): count for outcome, count in tx.execute(_TALLY, {"org": org})}
 
 
 def put_assignments(tx: Tx, *rows: Assignment) -> None:
     """Add, or replace those of these agents."""
-    put(tx, assignments, *parted(tx, rows))
-    note(tx, map(policy_turn, rows))
+    insert_or_replace(tx, assignments, *split_bundles(tx, rows))
+    record_changes(tx, map(policy_change, rows))
 
 
-def policy_turn(row: Standing) -> Turn:
+def policy_change(row: AssignmentState) -> StateChange:
     """How far an agent's bundle has come, and which versions it holds."""
     detail = {
         "version": row.version,
@@ -284,13 +299,13 @@ def policy_turn(row: Standing) -> Turn:
         "contents": row.contents,
     }
     value = str(row.outcome)
-    return Turn(
+    return StateChange(
         org=row.org, aspect=Aspect.POLICY, subject=row.vault, at=row.changed_at, value=value,
         detail=detail,
     )  # fmt: skip
 
 
-def put_reports(tx: Tx, rows: Sequence[Standing]) -> None:
+def put_reports(tx: Tx, rows: Sequence[AssignmentState]) -> None:
     """Note what became of the bundles of these agents."""
     values: list[dict[str, Any]] = [
         {
@@ -305,4 +320,4 @@ def put_reports(tx: Tx, rows: Sequence[Standing]) -> None:
     ]
     if values:
         tx.execute(_REPORTED, values)
-        note(tx, map(policy_turn, rows))
+        record_changes(tx, map(policy_change, rows))

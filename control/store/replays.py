@@ -5,13 +5,21 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from control.model.replays import OPEN, Replay, ReplayAgent
+from control.model.replays import OPEN_STATES, Replay, ReplayAgent
 from control.store.replay_tables import replay_agents, replays
-from control.store.rows import Tx, add, among, every, first, key_of, put
+from control.store.rows import (
+    Tx,
+    fetch_all,
+    fetch_one,
+    insert_or_replace,
+    insert_row,
+    is_one_of,
+    select_by_key,
+)
 
 _r, _a = replays.c, replay_agents.c
-_REPLAY: Final = key_of(replays)
-_AGENT: Final = key_of(replay_agents)
+_REPLAY: Final = select_by_key(replays)
+_AGENT: Final = select_by_key(replay_agents)
 _PENDING: Final = (
     sa.select(_a.vault, _r.id)
     .select_from(replays)
@@ -19,8 +27,8 @@ _PENDING: Final = (
     .where(
         _r.org == sa.bindparam("org"),
         _r.expires_at > sa.bindparam("now", type_=sa.BigInteger()),
-        among(_a.vault, "vaults"),
-        _a.state.in_([str(state) for state in OPEN]),
+        is_one_of(_a.vault, "vaults"),
+        _a.state.in_([str(state) for state in OPEN_STATES]),
     )
     .order_by(_r.created_at, _r.id)
 )
@@ -28,38 +36,38 @@ _PENDING: Final = (
 
 def add_replay(tx: Tx, row: Replay, of: Sequence[ReplayAgent]) -> None:
     """Add, with its agents."""
-    add(tx, replays, row)
-    add(tx, replay_agents, *of)
+    insert_row(tx, replays, row)
+    insert_row(tx, replay_agents, *of)
 
 
-def replay(tx: Tx, org: str, id_: str) -> Replay | None:
+def get_replay(tx: Tx, org: str, id_: str) -> Replay | None:
     """The one of this id."""
-    return first(tx, Replay, _REPLAY, org=org, id=id_)
+    return fetch_one(tx, Replay, _REPLAY, org=org, id=id_)
 
 
-def of_policy(tx: Tx, org: str, policy: str, limit: int) -> list[Replay]:
+def list_replays(tx: Tx, org: str, policy: str, limit: int) -> list[Replay]:
     """Of a policy, the newest first."""
     chosen = sa.select(replays).where(_r.org == org, _r.policy == policy)
-    return every(tx, Replay, chosen.order_by(_r.created_at.desc(), _r.id).limit(limit))
+    return fetch_all(tx, Replay, chosen.order_by(_r.created_at.desc(), _r.id).limit(limit))
 
 
-def agents_of(tx: Tx, org: str, id_: str, *, after: str, limit: int) -> list[ReplayAgent]:
+def list_replay_agents(tx: Tx, org: str, id_: str, *, after: str, limit: int) -> list[ReplayAgent]:
     """By name."""
     chosen = sa.select(replay_agents).where(_a.org == org, _a.replay == id_, _a.vault > after)
-    return every(tx, ReplayAgent, chosen.order_by(_a.vault).limit(limit))
+    return fetch_all(tx, ReplayAgent, chosen.order_by(_a.vault).limit(limit))
 
 
-def agent_of(tx: Tx, org: str, id_: str, vault: str) -> ReplayAgent | None:
+def get_replay_agent(tx: Tx, org: str, id_: str, vault: str) -> ReplayAgent | None:
     """One of them."""
-    return first(tx, ReplayAgent, _AGENT, org=org, replay=id_, vault=vault)
+    return fetch_one(tx, ReplayAgent, _AGENT, org=org, replay=id_, vault=vault)
 
 
-def put_agent(tx: Tx, row: ReplayAgent) -> None:
+def put_replay_agent(tx: Tx, row: ReplayAgent) -> None:
     """Replace."""
-    put(tx, replay_agents, row)
+    insert_or_replace(tx, replay_agents, row)
 
 
-def pending(tx: Tx, org: str, vaults: Sequence[str], now: int) -> list[tuple[str, str]]:
+def pending_replays(tx: Tx, org: str, vaults: Sequence[str], now: int) -> list[tuple[str, str]]:
     """Vault and id of the replay, of these agents (at most a few hundred), that are yet to answer.
 
     Without the documents: a candidate is asked of many.
@@ -68,13 +76,13 @@ def pending(tx: Tx, org: str, vaults: Sequence[str], now: int) -> list[tuple[str
     return [(vault, id_) for vault, id_ in rows]
 
 
-def count_live(tx: Tx, org: str, now: int) -> int:
+def count_open_replays(tx: Tx, org: str, now: int) -> int:
     """How many may still be asked of somebody."""
     chosen = sa.select(sa.func.count()).where(_r.org == org, _r.expires_at > now)
     return int(tx.execute(chosen).scalar_one())
 
 
-def beyond(tx: Tx, org: str, most: int, rows: int) -> list[tuple[str, str]]:
+def replays_over_limit(tx: Tx, org: str, most: int, rows: int) -> list[tuple[str, str]]:
     """Organization and id of those, of one organization or of all (""), for which there is no room.
 
     There is for the newest, `most` of them, with `rows` agents together.
@@ -95,14 +103,14 @@ def beyond(tx: Tx, org: str, most: int, rows: int) -> list[tuple[str, str]]:
     return found
 
 
-def remove(tx: Tx, some: Sequence[tuple[str, str]]) -> None:
+def delete_replays(tx: Tx, some: Sequence[tuple[str, str]]) -> None:
     """Remove these (organization and id), with what agents told."""
     for org, id_ in some:
         tx.execute(replay_agents.delete().where(_a.org == org, _a.replay == id_))
         tx.execute(replays.delete().where(_r.org == org, _r.id == id_))
 
 
-def sweep(tx: Tx, before: int) -> int:
+def delete_older_replays(tx: Tx, before: int) -> int:
     """Remove those that were asked before; how many."""
     old = sa.select(_r.id).where(_r.org == _a.org, _r.id == _a.replay, _r.created_at < before)
     tx.execute(replay_agents.delete().where(sa.exists(old)))

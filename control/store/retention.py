@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from control.model.retention import Kind
 from control.store.compliance_tables import control_notes, holds, reports, retention_rules
-from control.store.history import HELD, superseded
+from control.store.history import IS_HELD, is_superseded
 from control.store.history_tables import history
-from control.store.holds import held_samples, is_held
+from control.store.legal_holds import is_held, is_sample_held
 from control.store.notice_tables import deliveries
-from control.store.rows import Tx, upsert
+from control.store.rows import Tx, upsert_statement
 from control.store.tables import alerts, samples, series
 from control.store.usage_tables import usage_counts, usage_secrets
 from protocols.instant import SECOND
@@ -23,7 +23,7 @@ from protocols.instant import SECOND
 Rows = Callable[[str, int], sa.ColumnElement[bool]]
 
 
-class Aged(NamedTuple):
+class AgedTable(NamedTuple):
     """A table whose rows a rule deletes: which are old enough, and which of them are held."""
 
     table: sa.Table
@@ -64,7 +64,7 @@ def _reports_old(org: str, before: int) -> sa.ColumnElement[bool]:
 
 
 def _history_old(org: str, before: int) -> sa.ColumnElement[bool]:
-    return superseded(history.c.org == org, before)
+    return is_superseded(history.c.org == org, before)
 
 
 def _notes_old(org: str, before: int) -> sa.ColumnElement[bool]:
@@ -76,16 +76,18 @@ def _holds_old(org: str, before: int) -> sa.ColumnElement[bool]:
     return sa.and_(t.org == org, t.lifted_at > 0, t.lifted_at < before)
 
 
-AGED: Final[dict[Kind, tuple[Aged, ...]]] = {
-    Kind.METRICS: (Aged(samples, _samples_old, held_samples()),),
-    Kind.ALERTS: (Aged(alerts, _alerts_old, is_held(alerts.c.org, alerts.c.at, alerts.c.vault)),),
+AGED_TABLES: Final[dict[Kind, tuple[AgedTable, ...]]] = {
+    Kind.METRICS: (AgedTable(samples, _samples_old, is_sample_held()),),
+    Kind.ALERTS: (
+        AgedTable(alerts, _alerts_old, is_held(alerts.c.org, alerts.c.at, alerts.c.vault)),
+    ),
     Kind.USAGE: (
-        Aged(
+        AgedTable(
             usage_counts,
             _counts_old,
             is_held(usage_counts.c.org, usage_counts.c.at, usage_counts.c.vault, unit=SECOND),
         ),
-        Aged(
+        AgedTable(
             usage_secrets,
             _secrets_old,
             is_held(
@@ -94,25 +96,27 @@ AGED: Final[dict[Kind, tuple[Aged, ...]]] = {
         ),
     ),
     Kind.DELIVERIES: (
-        Aged(deliveries, _deliveries_old, is_held(deliveries.c.org, deliveries.c.created_at)),
+        AgedTable(deliveries, _deliveries_old, is_held(deliveries.c.org, deliveries.c.created_at)),
     ),
-    Kind.HISTORY: (Aged(history, _history_old, HELD),),
+    Kind.HISTORY: (AgedTable(history, _history_old, IS_HELD),),
     Kind.NOTES: (
-        Aged(control_notes, _notes_old, is_held(control_notes.c.org, control_notes.c.created_at)),
+        AgedTable(
+            control_notes, _notes_old, is_held(control_notes.c.org, control_notes.c.created_at)
+        ),
     ),
     Kind.HOLDS: (
-        Aged(
+        AgedTable(
             holds,
             _holds_old,
             is_held(holds.c.org, holds.c.created_at, holds.c.vault, end=holds.c.lifted_at),
         ),
     ),
-    Kind.REPORTS: (Aged(reports, _reports_old, is_held(reports.c.org, reports.c.created_at)),),
+    Kind.REPORTS: (AgedTable(reports, _reports_old, is_held(reports.c.org, reports.c.created_at)),),
 }
-"""What of each kind is deleted by age; the trail's way is `bases.begin_behind`."""
+"""What of each kind is deleted by age; the trail's way is `audit_bases.truncate_to_base`."""
 
 
-def rules(tx: Tx, org: str) -> dict[Kind, int]:
+def get_rules(tx: Tx, org: str) -> dict[Kind, int]:
     """Days of each kind that has a rule."""
     t = retention_rules.c
     found = tx.execute(sa.select(t.kind, t.days).where(t.org == org))
@@ -125,14 +129,14 @@ def put_rule(tx: Tx, org: str, kind: Kind, days: int) -> None:
     if not days:
         tx.execute(retention_rules.delete().where(t.org == org, t.kind == kind))
         return
-    insert = upsert(tx, retention_rules).values(org=org, kind=kind, days=days)
+    insert = upsert_statement(tx, retention_rules).values(org=org, kind=kind, days=days)
     tx.execute(insert.on_conflict_do_update(index_elements=["org", "kind"], set_={"days": days}))
 
 
-def count(tx: Tx, kind: Kind, org: str, before: int) -> tuple[int, int]:
+def count_aged(tx: Tx, kind: Kind, org: str, before: int) -> tuple[int, int]:
     """How many rows are old enough and free, and how many are held."""
     free = held = 0
-    for aged in AGED[kind]:
+    for aged in AGED_TABLES[kind]:
         whole = sa.select(sa.func.count()).select_from(aged.table).where(aged.old(org, before))
         kept = tx.execute(whole.where(aged.held)).scalar_one()
         free += tx.execute(whole).scalar_one() - kept
@@ -140,29 +144,29 @@ def count(tx: Tx, kind: Kind, org: str, before: int) -> tuple[int, int]:
     return free, held
 
 
-def delete(tx: Tx, kind: Kind, org: str, before: int, most: int) -> int:
+def delete_aged(tx: Tx, kind: Kind, org: str, before: int, most: int) -> int:
     """Delete at most so many of each table, the held ones spared; how many there were."""
-    return sum(_delete(tx, aged, aged.old(org, before), most) for aged in AGED[kind])
+    return sum(_delete(tx, aged, aged.old(org, before), most) for aged in AGED_TABLES[kind])
 
 
-def _delete(tx: Tx, aged: Aged, old: sa.ColumnElement[bool], most: int) -> int:
+def _delete(tx: Tx, aged: AgedTable, old: sa.ColumnElement[bool], most: int) -> int:
     key: tuple[sa.Column[Any], ...] = tuple(aged.table.primary_key)
     some = sa.select(*key).where(old, sa.not_(aged.held)).limit(most).correlate(None)
     return tx.execute(aged.table.delete().where(sa.tuple_(*key).in_(some))).rowcount
 
 
-def drop_oldest_report(tx: Tx, org: str) -> bool:
+def delete_oldest_report(tx: Tx, org: str) -> bool:
     """Remove the oldest report that no hold covers; whether there was one."""
     return _drop_oldest(tx, org, Kind.REPORTS, reports.c.org == org)
 
 
-def drop_oldest_lifted(tx: Tx, org: str) -> bool:
+def delete_oldest_lifted(tx: Tx, org: str) -> bool:
     """Remove the oldest lifted hold that no other one covers; whether there was one."""
     return _drop_oldest(tx, org, Kind.HOLDS, holds.c.lifted_at > 0)
 
 
 def _drop_oldest(tx: Tx, org: str, kind: Kind, which: sa.ColumnElement[bool]) -> bool:
-    [aged] = AGED[kind]
+    [aged] = AGED_TABLES[kind]
     t = aged.table.c
     oldest = (
         sa.select(t.id)

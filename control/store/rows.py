@@ -18,71 +18,73 @@ Tx: TypeAlias = sa.Connection
 R = TypeVar("R", bound=Struct)
 
 
-def first(tx: Tx, shape: type[R], statement: sa.Select[Any], **values: Any) -> R | None:
+def fetch_one(tx: Tx, shape: type[R], statement: sa.Select[Any], **values: Any) -> R | None:
     """The first row as `shape`, or None; `values` are those of its parameters."""
     row = tx.execute(statement, values).mappings().first()
-    return None if row is None else shaped(shape, row)
+    return None if row is None else to_struct(shape, row)
 
 
-def every(tx: Tx, shape: type[R], statement: sa.Select[Any], **values: Any) -> list[R]:
+def fetch_all(tx: Tx, shape: type[R], statement: sa.Select[Any], **values: Any) -> list[R]:
     """All rows as `shape`; `values` are those of its parameters."""
-    return [shaped(shape, row) for row in tx.execute(statement, values).mappings()]
+    return [to_struct(shape, row) for row in tx.execute(statement, values).mappings()]
 
 
-def shaped(shape: type[R], row: sa.RowMapping, **made: Any) -> R:
+def to_struct(shape: type[R], row: sa.RowMapping, **made: Any) -> R:
     """The struct of these columns; `made` are fields that come from somewhere else."""
     fields = {field: row[field] for field in shape.__struct_fields__ if field not in made}
     return msgspec.convert({**fields, **made}, shape)
 
 
-def plain(row: Struct) -> dict[str, Any]:
+def to_columns(row: Struct) -> dict[str, Any]:
     """A struct's fields by name, as columns take them."""
     return {field: getattr(row, field) for field in row.__struct_fields__}
 
 
-def add(tx: Tx, table: sa.Table, *rows: Struct) -> None:
+def insert_row(tx: Tx, table: sa.Table, *rows: Struct) -> None:
     """Insert; a key that is there already is an integrity error: `Store` tells it as conflict."""
     if rows:
-        tx.execute(_insert(table), [plain(row) for row in rows])
+        tx.execute(_insert(table), [to_columns(row) for row in rows])
 
 
-def upsert(tx: Tx, table: sa.Table) -> "postgresql.Insert | sqlite.Insert":
+def upsert_statement(tx: Tx, table: sa.Table) -> "postgresql.Insert | sqlite.Insert":
     """An insert that knows `on_conflict_do_update`, in the transaction's dialect."""
     return _upsert(table, tx.dialect.name)
 
 
-def put(tx: Tx, table: sa.Table, *rows: Struct) -> None:
+def insert_or_replace(tx: Tx, table: sa.Table, *rows: Struct) -> None:
     """Insert, or replace what has the same key."""
     if rows:
-        tx.execute(_put(table, tx.dialect.name), [plain(row) for row in rows])
+        tx.execute(_put(table, tx.dialect.name), [to_columns(row) for row in rows])
 
 
-def update_of(table: sa.Table, *columns: str) -> sa.Update:
+def update_statement(table: sa.Table, *columns: str) -> sa.Update:
     """Set these columns of the rows that many values name: `of_` each key, `to_` each column."""
-    here = (column == _given("of_", column) for column in table.primary_key)
+    here = (column == _parameters("of_", column) for column in table.primary_key)
     return (
         table.update()
         .where(*here)
-        .values({name: _given("to_", table.columns[name]) for name in columns})
+        .values({name: _parameters("to_", table.columns[name]) for name in columns})
     )
 
 
-def delete_of(table: sa.Table) -> sa.Delete:
+def delete_statement(table: sa.Table) -> sa.Delete:
     """Remove the rows that many values name: `of_` each column of the key."""
-    return table.delete().where(*(column == _given("of_", column) for column in table.primary_key))
+    return table.delete().where(
+        *(column == _parameters("of_", column) for column in table.primary_key)
+    )
 
 
-def key_of(table: sa.Table) -> sa.Select[Any]:
+def select_by_key(table: sa.Table) -> sa.Select[Any]:
     """The row of one key; its values have the key's names."""
     return sa.select(table).where(*(c == sa.bindparam(c.name) for c in table.primary_key))
 
 
-def among(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
+def is_one_of(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
     """Whether it is one of the values of the parameter `name`: a list, of a few hundred."""
     return column.in_(sa.bindparam(name, expanding=True))
 
 
-def _given(prefix: str, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
+def _parameters(prefix: str, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
     return sa.bindparam(f"{prefix}{column.key}", type_=column.type)
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from control.model.records import Sample
-from control.store.holds import held_samples
-from control.store.rows import Tx, every, upsert
+from control.store.legal_holds import is_sample_held
+from control.store.rows import Tx, fetch_all, upsert_statement
 from control.store.tables import samples, series
 
 _MERGED: Final = ("count", "total")
@@ -17,7 +17,7 @@ _SERIES: Final = sa.select(series.c.name, series.c.id).where(
 )
 
 
-def series_of(tx: Tx, org: str, vault: str) -> dict[str, int]:
+def list_series(tx: Tx, org: str, vault: str) -> dict[str, int]:
     """Name to number of each series that this agent has."""
     return {row.name: row.id for row in tx.execute(_SERIES, {"org": org, "vault": vault})}
 
@@ -32,17 +32,17 @@ def add_series(tx: Tx, org: str, vault: str, names: Iterable[str]) -> dict[str, 
     return added
 
 
-def merge(tx: Tx, rows: Iterable[tuple[int, int, Sample]]) -> None:
+def merge_samples(tx: Tx, rows: Iterable[tuple[int, int, Sample]]) -> None:
     """Put samples (series, resolution, sample) into their buckets; what is there is added to."""
     values = [
         {"series": number, "resolution": resolution, **_fields(sample)}
         for number, resolution, sample in rows
     ]
     if values:
-        tx.execute(_merge(upsert(tx, samples), tx.dialect.name), values)
+        tx.execute(_merge(upsert_statement(tx, samples), tx.dialect.name), values)
 
 
-def between(
+def samples_between(
     tx: Tx, number: int, resolution: int, *, since: int, until: int, limit: int
 ) -> list[Sample]:
     """Samples with `since` <= at < `until` (Unix seconds), in order."""
@@ -50,10 +50,10 @@ def between(
     chosen = sa.select(t.at, t.count, t.total, t.low, t.high, t.last).where(
         t.series == number, t.resolution == resolution, t.at >= since, t.at < until
     )
-    return every(tx, Sample, chosen.order_by(t.at).limit(limit))
+    return fetch_all(tx, Sample, chosen.order_by(t.at).limit(limit))
 
 
-def summed(tx: Tx, org: str, name: str, *, since: int, until: int) -> float:
+def summed_means(tx: Tx, org: str, name: str, *, since: int, until: int) -> float:
     """The agents' means of this figure in that time (Unix seconds, by the hour), added up."""
     t, of = samples.c, series.c
     mean = (sa.func.sum(t.total) / sa.func.sum(t.count)).label("mean")
@@ -70,11 +70,11 @@ def summed(tx: Tx, org: str, name: str, *, since: int, until: int) -> float:
     )
 
 
-def sweep(tx: Tx, resolution: int, before: int) -> int:
+def delete_older_samples(tx: Tx, resolution: int, before: int) -> int:
     """Remove samples that are older than `before` (Unix seconds) and free; how many."""
     t = samples.c
     old = t.resolution == resolution, t.at < before
-    return tx.execute(samples.delete().where(*old, sa.not_(held_samples()))).rowcount
+    return tx.execute(samples.delete().where(*old, sa.not_(is_sample_held()))).rowcount
 
 
 def _fields(sample: Sample) -> dict[str, float]:
@@ -83,7 +83,7 @@ def _fields(sample: Sample) -> dict[str, float]:
 
 @cache
 def _merge(insert: Any, dialect: str) -> Any:
-    """The statement of `merge`, made once from this insert of the dialect's."""
+    """The statement of `merge_samples`, made once from this insert of the dialect's."""
     t, new = samples.c, insert.excluded
     lowest, highest = ("least", "greatest") if dialect == "postgresql" else ("min", "max")
     return insert.on_conflict_do_update(

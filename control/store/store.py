@@ -17,23 +17,28 @@ from actors.errors import LimiterFull
 from actors.fair_limiter import FairLimiter, Share
 from actors.ref import Ref
 from control.errors import RateLimitError, UnavailableError
-from control.store import uncut
-from control.store.engines import READERS, Engines, open_engines
-from control.store.faults import UNFIT, StoreError, fault, unfit
-from control.store.lease import Lease, SharedLease, SoleLease
-from control.store.reader import current
+from control.store import change_shield
+from control.store.engines import READERS, DatabaseEngines, open_engines
+from control.store.errors import (
+    INVALID_VALUE_ERRORS,
+    StoreError,
+    invalid_value_error,
+    translate_error,
+)
+from control.store.lease import ExclusiveLease, Lease, SharedLease
+from control.store.read_scope import current_scope
 from control.store.revision import is_current
 from control.store.rows import Tx
-from control.store.writer import Change, Writer
+from control.store.writer import Change, StoreWriter
 
 T = TypeVar("T")
 
-COMMIT_SECONDS: Final = 30.0
+COMMIT_TIMEOUT: Final = 30.0
 MAX_READS: Final = 1024  # that wait, of all callers together
 MAX_READS_OF_ORG: Final = 256
 MAX_READS_OF_SESSION: Final = 128  # more than the streams of an HTTP/2 connection
 RETRY_AFTER: Final = 5  # seconds
-MAX_WAITING: Final = 16_384  # changes: one for each of 10,000 agents that report at once
+MAX_WAITING_CHANGES: Final = 16_384  # changes: one for each of 10,000 agents that report at once
 _RESTARTS: Final = RestartPolicy(
     intensity=1000, window=60.0, backoff_base=0.01, backoff_cap=1.0
 )  # a database that comes back after minutes is waited for; reads fail or work on meanwhile
@@ -42,20 +47,20 @@ _RESTARTS: Final = RestartPolicy(
 class StoreReader:
     """Made by `open_reader`."""
 
-    def __init__(self, engines: Engines, world: World) -> None:
+    def __init__(self, engines: DatabaseEngines, world: World) -> None:
         self._engines = engines
         self._world = world
         self._threads = trio.CapacityLimiter(engines.readers)
-        self._readers = _fair(engines.readers)
+        self._readers = _fair_limiter(engines.readers)
 
     async def read(self, query: Callable[[Tx], T]) -> T:
         """What `query` finds in one consistent view of what is committed.
 
-        Waits its turn among the readers (`control.store.reader`). Raises `StoreError`,
+        Waits its turn among the readers (`control.store.read_scope`). Raises `StoreError`,
         `ValidationError` when it asks for what no column holds, or `RateLimitError` when too many
         reads of this caller wait.
         """
-        group, member, bounded = current()
+        group, member, bounded = current_scope()
         try:
             async with self._readers.slot(group, member, bounded=bounded):
                 return await self._world.run_sync(self._read, query, limiter=self._threads)
@@ -73,9 +78,9 @@ class StoreReader:
             with self._engines.reads.connect() as connection:
                 return query(connection)
         except sa.exc.SQLAlchemyError as error:
-            raise fault(error) from error
-        except UNFIT as error:
-            raise unfit() from error
+            raise translate_error(error) from error
+        except INVALID_VALUE_ERRORS as error:
+            raise invalid_value_error() from error
 
 
 class Store(StoreReader):
@@ -83,7 +88,7 @@ class Store(StoreReader):
 
     def __init__(
         self,
-        engines: Engines,
+        engines: DatabaseEngines,
         writer: Ref[Change],
         world: World,
         tree: Callable[[], Node],
@@ -94,16 +99,16 @@ class Store(StoreReader):
         self._writer = writer
         self.tree = tree
 
-    async def write(self, change: Callable[[Tx], T], *, deadline: float = COMMIT_SECONDS) -> T:
+    async def write(self, change: Callable[[Tx], T], *, deadline: float = COMMIT_TIMEOUT) -> T:
         """Run `change` in a transaction; its result once that is durable.
 
         Raises what it raises (then nothing of it is stored), `ConflictError` for what exists,
         `ValidationError` for a value that no column holds, or `UnavailableError` whose
         `details["outcome"]` is `none` or `unknown`.
         """
-        uncut.begin()
+        change_shield.start_shielding()
         try:
-            return cast("T", await self._writer.ask(change, deadline))
+            return cast("T", await self._writer.call(change, deadline))
         except MailboxFull:
             raise StoreError("store_busy", "too many changes wait for the database") from None
         except ActorError:
@@ -112,7 +117,7 @@ class Store(StoreReader):
             ) from None
 
 
-def _fair(readers: int) -> FairLimiter:
+def _fair_limiter(readers: int) -> FairLimiter:
     """An organization leaves a quarter of the readers to others, a session half."""
     return FairLimiter(
         readers,
@@ -130,7 +135,7 @@ async def open_reader(url: str, world: World) -> AsyncIterator[StoreReader]:
     """
     engines = await world.run_sync(partial(open_engines, url, read_only=True))
     try:
-        await world.run_sync(_need_current, engines)
+        await world.run_sync(_require_current_schema, engines)
         yield StoreReader(engines, world)
     finally:
         with trio.CancelScope(shield=True):
@@ -148,9 +153,9 @@ async def open_store(
     """
     engines = await world.run_sync(open_engines, url, readers)
     try:
-        async with _leased(engines, world, shared=shared) as lease:
+        async with _with_lease(engines, world, shared=shared) as lease:
             await world.run_sync(_prepare, engines)
-            async with _written(engines, world, lease) as store:
+            async with _with_writer(engines, world, lease) as store:
                 yield store
     finally:
         with trio.CancelScope(shield=True):
@@ -158,9 +163,11 @@ async def open_store(
 
 
 @asynccontextmanager
-async def _leased(engines: Engines, world: World, *, shared: bool) -> AsyncIterator[Lease]:
-    if engines.alone:
-        yield SoleLease()
+async def _with_lease(
+    engines: DatabaseEngines, world: World, *, shared: bool
+) -> AsyncIterator[Lease]:
+    if engines.is_exclusive:
+        yield ExclusiveLease()
         return
     lease = SharedLease(engines, world, shared=shared)
     await lease.take()
@@ -172,15 +179,20 @@ async def _leased(engines: Engines, world: World, *, shared: bool) -> AsyncItera
 
 
 @asynccontextmanager
-async def _written(engines: Engines, world: World, lease: Lease) -> AsyncIterator[Store]:
+async def _with_writer(
+    engines: DatabaseEngines, world: World, lease: Lease
+) -> AsyncIterator[Store]:
     child = Child(
-        "writer", lambda: Writer(engines, world), mailbox=MAX_WAITING, overflow=Overflow.REFUSE
+        "writer",
+        lambda: StoreWriter(engines, world),
+        mailbox=MAX_WAITING_CHANGES,
+        overflow=Overflow.REFUSE,
     )
     async with supervise("store", [child], world=world, policy=_RESTARTS) as tree:
         yield Store(engines, tree.ref("writer"), world, tree.snapshot, lease)
 
 
-def _need_current(engines: Engines) -> None:
+def _require_current_schema(engines: DatabaseEngines) -> None:
     try:
         with engines.reads.connect() as connection:
             if not is_current(connection):
@@ -189,17 +201,17 @@ def _need_current(engines: Engines) -> None:
                     "the database is of another version: start this version's control plane once",
                 )
     except sa.exc.SQLAlchemyError as error:
-        raise fault(error) from error
+        raise translate_error(error) from error
 
 
-def _prepare(engines: Engines) -> None:
+def _prepare(engines: DatabaseEngines) -> None:
     try:
         with engines.writes.connect() as connection:
             with connection.begin():
-                engines.verify(connection)
+                engines.verify_durability(connection)
             if not is_current(connection):
                 from control.store.migrate import migrate  # slow to load, and rarely needed
 
                 migrate(connection)
     except sa.exc.SQLAlchemyError as error:
-        raise fault(error) from error
+        raise translate_error(error) from error

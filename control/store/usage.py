@@ -6,21 +6,28 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from control.model.usage import (
-    After,
-    Count,
-    Kind,
-    Known,
-    Look,
-    Part,
-    Point,
+    KnownSecret,
+    PageCursor,
     Ranked,
+    SecretInventory,
+    SecretQuery,
     SecretRow,
-    Span,
-    Wanted,
+    UsageCount,
+    UsageKind,
+    UsagePeriod,
+    UsagePoint,
+    UsageReport,
     Which,
 )
-from control.store.holds import is_held
-from control.store.rows import Tx, add, every, first, put, upsert
+from control.store.legal_holds import is_held
+from control.store.rows import (
+    Tx,
+    fetch_all,
+    fetch_one,
+    insert_or_replace,
+    insert_row,
+    upsert_statement,
+)
 from control.store.usage_tables import usage_counts, usage_looks, usage_parts, usage_secrets
 from protocols.instant import SECOND
 from protocols.link.vocabulary import SYSTEM_OPERATIONS
@@ -32,23 +39,23 @@ _C = usage_counts.c
 _SYSTEM: Final = sorted(SYSTEM_OPERATIONS)
 
 
-def part(tx: Tx, org: str, vault: str, since: int) -> Part | None:
+def get_usage_report(tx: Tx, org: str, vault: str, since: int) -> UsageReport | None:
     """What was taken of this report, if it was."""
     t = usage_parts.c
     chosen = sa.select(usage_parts).where(t.org == org, t.vault == vault, t.since == since)
-    return first(tx, Part, chosen)
+    return fetch_one(tx, UsageReport, chosen)
 
 
-def count_parts(tx: Tx, org: str, vault: str, since: int, until: int) -> int:
+def count_usage_reports(tx: Tx, org: str, vault: str, since: int, until: int) -> int:
     """How many began at `since` or later, before `until`."""
     t = usage_parts.c
     mine = t.org == org, t.vault == vault, t.since >= since, t.since < until
     return int(tx.execute(sa.select(sa.func.count()).where(*mine)).scalar_one())
 
 
-def take(tx: Tx, told: Part, counts: Sequence[Count]) -> None:
+def replace_usage_report(tx: Tx, told: UsageReport, counts: Sequence[UsageCount]) -> None:
     """Put a report in the place of what was taken of it before."""
-    put(tx, usage_parts, told)
+    insert_or_replace(tx, usage_parts, told)
     tx.execute(
         usage_counts.delete().where(
             _C.org == told.org,
@@ -58,10 +65,10 @@ def take(tx: Tx, told: Part, counts: Sequence[Count]) -> None:
             _C.part == told.since,
         )
     )
-    add(tx, usage_counts, *counts)
+    insert_row(tx, usage_counts, *counts)
 
 
-def know(tx: Tx, secrets: Sequence[Known], most: int) -> None:
+def put_known_secrets(tx: Tx, secrets: Sequence[KnownSecret], most: int) -> None:
     """What is known of these secrets of one agent from now on; of `most` at most in all.
 
     Those that were not seen for longest make room, unless a hold covers them.
@@ -81,67 +88,75 @@ def know(tx: Tx, secrets: Sequence[Known], most: int) -> None:
             old = sa.select(t.secret).where(*mine, free).order_by(t.seen_at, t.secret).limit(over)
             have -= tx.execute(usage_secrets.delete().where(*mine, t.secret.in_(old))).rowcount
         new = new[: max(most - have, 0)]
-    put(tx, usage_secrets, *(one for one in secrets if one.secret in there), *new)
+    insert_or_replace(tx, usage_secrets, *(one for one in secrets if one.secret in there), *new)
 
 
-def look(tx: Tx, seen: Look) -> int:
+def put_inventory(tx: Tx, seen: SecretInventory) -> int:
     """An agent's look at its secrets, unless a newer one is there; when that one was, or 0."""
     t = usage_looks.c
     there = tx.execute(sa.select(t.at).where(t.org == seen.org, t.vault == seen.vault)).scalar()
     if there is None or there <= seen.at:
-        put(tx, usage_looks, seen)
+        insert_or_replace(tx, usage_looks, seen)
     return there or 0
 
 
-def looks(tx: Tx, org: str, vault: str) -> list[Look]:
+def list_inventories(tx: Tx, org: str, vault: str) -> list[SecretInventory]:
     """The newest look of each agent."""
     t = usage_looks.c
     chosen = sa.select(usage_looks).where(t.org == org)
-    return every(tx, Look, chosen.where(t.vault == vault) if vault else chosen)
+    return fetch_all(tx, SecretInventory, chosen.where(t.vault == vault) if vault else chosen)
 
 
-def operations(tx: Tx, span: Span) -> list[Ranked]:
+def list_operations(tx: Tx, span: UsagePeriod) -> list[Ranked]:
     """Each operation, over all agents asked for, the most frequent first."""
     total = sa.func.sum(_C.count)
     chosen = (
         sa.select(sa.literal("").label("vault"), _C.subject, *_sums())
-        .where(*_within(span, Kind.OPERATION))
+        .where(*_in_period(span, UsageKind.OPERATION))
         .group_by(_C.subject)
         .order_by(total.desc(), _C.subject)
     )
-    return every(tx, Ranked, chosen)
+    return fetch_all(tx, Ranked, chosen)
 
 
-def curve(tx: Tx, span: Span, resolution: int, operation: str, limit: int) -> list[Point]:
+def usage_curve(
+    tx: Tx, span: UsagePeriod, resolution: int, operation: str, limit: int
+) -> list[UsagePoint]:
     """Operations in time; by the hour as far as hours are kept."""
     at = (_C.at - _C.at % resolution).label("at")
-    chosen = sa.select(at, *_sums()).where(*_within(span, Kind.OPERATION))
+    chosen = sa.select(at, *_sums()).where(*_in_period(span, UsageKind.OPERATION))
     if resolution == HOUR:
         chosen = chosen.where(_C.resolution == HOUR)
     if operation:
         chosen = chosen.where(_C.subject == operation)
-    return every(tx, Point, chosen.group_by(at).order_by(at).limit(limit))
+    return fetch_all(tx, UsagePoint, chosen.group_by(at).order_by(at).limit(limit))
 
 
-def top(tx: Tx, span: Span, kind: Kind | None, after: After | None, limit: int) -> list[Ranked]:
+def most_used(
+    tx: Tx, span: UsagePeriod, kind: UsageKind | None, after: PageCursor | None, limit: int
+) -> list[Ranked]:
     """The most used first; without a `kind` the agents, by all their operations."""
     subject = _C.vault if kind is None else _C.subject
-    vault = sa.literal("") if kind is Kind.OPERATION else _C.vault
+    vault = sa.literal("") if kind is UsageKind.OPERATION else _C.vault
     sums = (
         sa.select(vault.label("vault"), subject.label("subject"), *_sums())
-        .where(*_within(span, kind or Kind.OPERATION))
-        .group_by(*([subject] if kind is Kind.OPERATION else [_C.vault, subject]))
+        .where(*_in_period(span, kind or UsageKind.OPERATION))
+        .group_by(*([subject] if kind is UsageKind.OPERATION else [_C.vault, subject]))
         .subquery()
     )
     t = sums.c
     chosen = sa.select(sums)
     if after is not None:
-        chosen = chosen.where(_beyond(t["count"].desc(), t["count"], t.vault, t.subject, after))
+        chosen = chosen.where(
+            _after_cursor(t["count"].desc(), t["count"], t.vault, t.subject, after)
+        )
     chosen = chosen.order_by(t["count"].desc(), t.vault, t.subject)
-    return every(tx, Ranked, chosen.limit(limit))
+    return fetch_all(tx, Ranked, chosen.limit(limit))
 
 
-def secrets(tx: Tx, span: Span, wanted: Wanted, after: After | None, limit: int) -> list[SecretRow]:
+def list_secrets(
+    tx: Tx, span: UsagePeriod, wanted: SecretQuery, after: PageCursor | None, limit: int
+) -> list[SecretRow]:
     """Secrets that agents named."""
     bound = wanted.bound
     reads = _reads(span)
@@ -169,35 +184,37 @@ def secrets(tx: Tx, span: Span, wanted: Wanted, after: After | None, limit: int)
             joined = joined.join(medians, medians.c.vault == t.vault)
             where += [read >= MIN_OVERUSED, read > bound * medians.c.median]
     if after is not None:
-        where.append(_beyond(order, key, t.vault, t.secret, after))
+        where.append(_after_cursor(order, key, t.vault, t.secret, after))
     columns = (t.vault, t.secret, read.label("reads"), t.last_read, t.rotated_at, t.expires_at)
     chosen = sa.select(*columns, t.seen_at, key.label("key")).select_from(joined).where(*where)
-    return every(tx, SecretRow, chosen.order_by(order, t.vault, t.secret).limit(limit))
+    return fetch_all(tx, SecretRow, chosen.order_by(order, t.vault, t.secret).limit(limit))
 
 
 MIN_OVERUSED: Final = 100
 """Reads below which nothing is over-used, however little the rest is."""
 
 
-def roll(tx: Tx, before: int, limit: int) -> int:
+def roll_up_days(tx: Tx, before: int, limit: int) -> int:
     """Add the hours of parts that began before this to their days; how many parts."""
     t = usage_parts.c
     free = sa.not_(is_held(t.org, t.since, t.vault, unit=SECOND))
     old = sa.select(usage_parts).where(t.since < before, ~t.rolled, free)
     old = old.order_by(t.since).limit(limit)
-    parts = every(tx, Part, old)
+    parts = fetch_all(tx, UsageReport, old)
     for one in parts:
         of = (_C.org == one.org, _C.vault == one.vault, _C.resolution == HOUR)
         hours = (*of, _C.at == one.since - one.since % HOUR, _C.part == one.since)
         day = one.since - one.since % DAY
-        counts = every(tx, Count, sa.select(usage_counts).where(*hours))
+        counts = fetch_all(tx, UsageCount, sa.select(usage_counts).where(*hours))
         _merge(tx, [_at_day(count, day) for count in counts])
         tx.execute(usage_counts.delete().where(*hours))
-        put(tx, usage_parts, Part(one.org, one.vault, one.since, one.until, rolled=True))
+        insert_or_replace(
+            tx, usage_parts, UsageReport(one.org, one.vault, one.since, one.until, rolled=True)
+        )
     return len(parts)
 
 
-def sweep(tx: Tx, *, parts_before: int, days_before: int) -> None:
+def delete_older_usage(tx: Tx, *, parts_before: int, days_before: int) -> None:
     """Let go of what is older (Unix seconds), and free."""
     p, s = usage_parts.c, usage_secrets.c
 
@@ -210,7 +227,7 @@ def sweep(tx: Tx, *, parts_before: int, days_before: int) -> None:
     tx.execute(usage_secrets.delete().where(s.seen_at < days_before, free(s, s.seen_at)))
 
 
-def _at_day(count: Count, day: int) -> dict[str, Any]:
+def _at_day(count: UsageCount, day: int) -> dict[str, Any]:
     fields = {field: getattr(count, field) for field in count.__struct_fields__}
     return {**fields, "resolution": DAY, "at": day, "part": day}
 
@@ -218,7 +235,7 @@ def _at_day(count: Count, day: int) -> dict[str, Any]:
 def _merge(tx: Tx, rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
-    insert = upsert(tx, usage_counts)
+    insert = upsert_statement(tx, usage_counts)
     new = insert.excluded
     keys = [column.name for column in usage_counts.primary_key]
     sums = {"count": _C.count + new["count"], "failed": _C.failed + new["failed"]}
@@ -234,18 +251,18 @@ def _sums() -> tuple[sa.ColumnElement[int], ...]:
     )
 
 
-def _within(span: Span, kind: Kind) -> list[sa.ColumnElement[bool]]:
+def _in_period(span: UsagePeriod, kind: UsageKind) -> list[sa.ColumnElement[bool]]:
     found = [_C.org == span.org, _C.kind == kind, _C.at >= span.since, _C.at < span.until]
-    if kind is Kind.OPERATION and not span.system:
+    if kind is UsageKind.OPERATION and not span.system:
         found.append(_C.subject.not_in(_SYSTEM))
     return [*found, _C.vault == span.vault] if span.vault else found
 
 
-def _reads(span: Span) -> sa.Subquery:
+def _reads(span: UsagePeriod) -> sa.Subquery:
     count, _ = _sums()
     return (
         sa.select(_C.vault, _C.subject, count.label("reads"))
-        .where(*_within(span, Kind.SECRET))
+        .where(*_in_period(span, UsageKind.SECRET))
         .group_by(_C.vault, _C.subject)
         .subquery()
     )
@@ -262,7 +279,9 @@ def _medians(reads: sa.Subquery) -> sa.Subquery:
     return chosen.where(k.place * 2 <= k.among + 1).subquery()
 
 
-def _beyond(order: Any, key: Any, vault: Any, subject: Any, after: After) -> sa.ColumnElement[bool]:
+def _after_cursor(
+    order: Any, key: Any, vault: Any, subject: Any, after: PageCursor
+) -> sa.ColumnElement[bool]:
     """Whether a row comes after `after` in this order."""
     down = order.modifier is sa.sql.operators.desc_op
     further = key < after.key if down else key > after.key

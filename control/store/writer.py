@@ -1,11 +1,11 @@
 """The writer of this process: one transaction for all changes that wait, one fsync for all of them.
 
 Ten thousand agents that report at once cost a commit each otherwise (measured in
-`docs/decisions/0004-store.md`: 2,300 a second alone, 53,000 together). Changes of a kind (`Joint`)
-are made together as well: one statement for all of them. A change that fails is taken back, to its
-savepoint if others are with it, and fails alone, also one with a value that the database does not
-take. When the database fails, every change of the batch
-is told and the actor crashes: its next life has a fresh, checked connection.
+`docs/decisions/0004-store.md`: 2,300 a second alone, 53,000 together). Changes of a kind
+(`GroupedChange`) are made together as well: one statement for all of them. A change that fails is
+taken back, to its savepoint if others are with it, and fails alone, also one with a value that the
+database does not take. When the database fails, every change of the batch is told and the actor
+crashes: its next life has a fresh, checked connection.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,22 +16,29 @@ import trio
 
 from actors import BatchActor, Failure, World
 from control.errors import UnavailableError
-from control.store.engines import Engines
-from control.store.faults import UNFIT, StoreError, fault, is_conflict, is_unfit, unfit
-from control.store.joint import Joint, Together
+from control.store.engines import DatabaseEngines
+from control.store.errors import (
+    INVALID_VALUE_ERRORS,
+    StoreError,
+    invalid_value_error,
+    is_invalid_value,
+    is_serialization_conflict,
+    translate_error,
+)
+from control.store.grouped_change import GroupedChange, GroupFunction
 from control.store.rows import Tx
 
 Change = Callable[[Tx], Any]
 
-ATTEMPTS: Final = 20  # of a batch that met another process's; each try is a fresh snapshot
+MAX_ATTEMPTS: Final = 20  # of a batch that met another process's; each try is a fresh snapshot
 
 
-class Writer(BatchActor[Change]):
+class StoreWriter(BatchActor[Change]):
     """Its messages are changes, its replies what they return. A change may run more than once."""
 
     max_batch: ClassVar[int] = 512
 
-    def __init__(self, engines: Engines, world: World) -> None:
+    def __init__(self, engines: DatabaseEngines, world: World) -> None:
         self._engines = engines
         self._world = world
         self._thread = trio.CapacityLimiter(1)
@@ -60,9 +67,9 @@ class Writer(BatchActor[Change]):
         try:
             self._connection = self._engines.writes.connect()
             with self._connection.begin():
-                self._engines.verify(self._connection)
+                self._engines.verify_durability(self._connection)
         except sa.exc.SQLAlchemyError as error:
-            raise fault(error) from error
+            raise translate_error(error) from error
 
     def _discard(self) -> None:
         connection, self._connection = self._connection, None
@@ -70,13 +77,13 @@ class Writer(BatchActor[Change]):
             connection.close()
 
     def _commit(self, changes: Sequence[Change]) -> list[object]:
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS):
             try:
                 return self._attempt(changes)
             except sa.exc.SQLAlchemyError as error:
-                if not is_conflict(error):
+                if not is_serialization_conflict(error):
                     self._broken()
-                    raise fault(error) from error
+                    raise translate_error(error) from error
             except StoreError:
                 self._broken()
                 raise
@@ -93,9 +100,9 @@ class Writer(BatchActor[Change]):
             try:
                 transaction.commit()
             except sa.exc.SQLAlchemyError as error:
-                if is_conflict(error):
+                if is_serialization_conflict(error):
                     raise  # the database says that nothing was stored
-                raise fault(error, committing=True) from error
+                raise translate_error(error, committing=True) from error
         return results
 
     def _broken(self) -> None:
@@ -113,25 +120,25 @@ def _run_all(connection: sa.Connection, changes: Sequence[Change]) -> list[objec
     if len(changes) == 1:
         return [_outcome(connection, changes[0])]
     results: dict[int, object] = {}
-    kinds: dict[Together, list[int]] = {}
+    kinds: dict[GroupFunction, list[int]] = {}
     for place, change in enumerate(changes):
-        if isinstance(change, Joint):
-            kinds.setdefault(change.together, []).append(place)
+        if isinstance(change, GroupedChange):
+            kinds.setdefault(change.apply_all, []).append(place)
     for place, change in enumerate(changes):
         if place in results:
             continue
-        places = kinds[change.together] if isinstance(change, Joint) else [place]
-        found = _run_together(connection, [changes[each] for each in places])
+        places = kinds[change.apply_all] if isinstance(change, GroupedChange) else [place]
+        found = _run_grouped(connection, [changes[each] for each in places])
         results.update(zip(places, found, strict=True))
     return [results[place] for place in range(len(changes))]
 
 
-def _run_together(connection: sa.Connection, changes: Sequence[Change]) -> Sequence[object]:
+def _run_grouped(connection: sa.Connection, changes: Sequence[Change]) -> Sequence[object]:
     """Changes of one kind; when they fail together, each alone."""
     first = changes[0]
-    if len(changes) > 1 and isinstance(first, Joint):
-        items = [change.item for change in changes if isinstance(change, Joint)]
-        found = _run(connection, lambda tx: first.together(tx, items))
+    if len(changes) > 1 and isinstance(first, GroupedChange):
+        items = [change.item for change in changes if isinstance(change, GroupedChange)]
+        found = _run(connection, lambda tx: first.apply_all(tx, items))
         if not isinstance(found, Failure):
             return cast("Sequence[object]", found)
     return [_run(connection, change) for change in changes]
@@ -152,13 +159,13 @@ def _outcome(connection: sa.Connection, change: Change) -> object:
     try:
         return change(connection)
     except sa.exc.IntegrityError as error:
-        return Failure(fault(error))
+        return Failure(translate_error(error))
     except sa.exc.SQLAlchemyError as error:
-        if not is_unfit(error):
+        if not is_invalid_value(error):
             raise  # the transaction itself is broken
-        return Failure(fault(error))
-    except UNFIT:
-        return Failure(unfit())
+        return Failure(translate_error(error))
+    except INVALID_VALUE_ERRORS:
+        return Failure(invalid_value_error())
     except Exception as error:  # noqa: BLE001  # raised where the change was asked for
         return Failure(error)
 

@@ -13,13 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from actors import SystemWorld
+from control.ca.clock_guard import ClockGuard
 from control.ca.directory import CaDirectory
-from control.ca.issuer import ControlKeys, Issuer, asker_of
-from control.ca.ledger import Issued, LedgerTx
-from control.ca.past import Past
+from control.ca.issuer import ControlKeys, Issuer, verify_request
+from control.ca.store import CaTransaction, IssuedCertificate
 from control.crypto import SigningKey
-from control.keys import public, signing_key
-from control.store.ledger import SqlLedger
+from control.key_files import public_bytes, read_signing_key
+from control.store.ca_store import SqlCaStore
 from control.store.store import open_store
 from protocols.link.bundle import PolicyKey
 from protocols.pki.certificates import parse, pem
@@ -47,19 +47,19 @@ async def enrol(folder: Path, org: str, count: int, clients: int) -> list[Path]:
     """
     world = SystemWorld()
     keys = ControlKeys(
-        public(signing_key(folder / "keys", "link")),
-        PolicyKey(signing_key(folder / "keys", "policy")).public,
+        public_bytes(read_signing_key(folder / "keys", "link")),
+        PolicyKey(read_signing_key(folder / "keys", "policy")).public,
     )
-    issuer = Issuer(CaDirectory(folder / "ca").standing(), keys, Past(world))
+    issuer = Issuer(CaDirectory(folder / "ca").issuing_state(), keys, ClockGuard(world))
     crew: list[Recruit] = []
     async with open_store(f"sqlite:///{quote(str(folder))}/control.db", world) as store:
-        ledger = SqlLedger(store)
+        ledger = SqlCaStore(store)
         names = _names(org, count)
         while some := list(islice(names, AT_ONCE)):
             wishes = [_Wish.of(name) for name in some]
             granted = await ledger.transact(_step(issuer, wishes, world.now()))
             crew += [
-                wish.recruit(issuer.grant(issued), folder)
+                wish.recruit(issuer.grant_for(issued), folder)
                 for wish, issued in zip(wishes, granted, strict=True)
             ]
     return list(_shared_out(crew, folder, clients))
@@ -91,10 +91,14 @@ class _Wish(Struct):
         return Recruit(grant, str(file), self.link.private_bytes_raw())
 
 
-def _step(issuer: Issuer, wishes: Sequence[_Wish], now: int) -> Callable[[LedgerTx], list[Issued]]:
-    def step(tx: LedgerTx) -> list[Issued]:
+def _step(
+    issuer: Issuer, wishes: Sequence[_Wish], now: int
+) -> Callable[[CaTransaction], list[IssuedCertificate]]:
+    def step(tx: CaTransaction) -> list[IssuedCertificate]:
         return [
-            issuer.enrol(tx, wish.name, asker_of(wish.csr), public(wish.link), now).issued
+            issuer.enrol(
+                tx, wish.name, verify_request(wish.csr), public_bytes(wish.link), now
+            ).issued
             for wish in wishes
         ]
 

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from control.model.agents import Agent, Life, Presence, newcomer
+from control.model.agents import Agent, Life, Presence, new_agent
 from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link.vocabulary import BUCKETS_US, CounterName, GaugeName, HistogramName
@@ -44,7 +44,7 @@ class Seeded(NamedTuple):
     def row(self, now: int) -> Agent:
         """It on record."""
         return replace(
-            newcomer("acme", self.name, Life.ACTIVE, now=now, tags=self.tags),
+            new_agent("acme", self.name, Life.ACTIVE, now=now, tags=self.tags),
             facts={"release": RELEASES[self.number % len(RELEASES)]},
             presence=self.presence,
             last_seen=now - round(SILENT.get(self.presence, 0) * MINUTE) * SECOND,

@@ -11,7 +11,7 @@ from typing import Any, Final
 import trio
 from playwright.sync_api import CDPSession, Page
 
-from control.live.hub import POINTS
+from control.live.hub import MAX_POINTS
 from control.model.records import Severity
 from loadtests.screen.figures import Found
 from loadtests.screen.stage import ORG, PASSWORD, PERSON, Link, Stage
@@ -108,14 +108,14 @@ def _alert(stage: Stage) -> None:
 def _flips(stage: Stage) -> Callable[[], None]:
     """Let the link of the first agent fall, and come back, by turns."""
     name, links = stage.fleet[0].name, [Link()]
-    trio.from_thread.run_sync(stage.hub.linked, ORG, name, links[0])
+    trio.from_thread.run_sync(stage.hub.on_linked, ORG, name, links[0])
 
     def flip() -> None:
         if links:
-            trio.from_thread.run_sync(stage.hub.unlinked, ORG, name, links.pop())
+            trio.from_thread.run_sync(stage.hub.on_unlinked, ORG, name, links.pop())
         else:
             links.append(Link())
-            trio.from_thread.run_sync(stage.hub.linked, ORG, name, links[0])
+            trio.from_thread.run_sync(stage.hub.on_linked, ORG, name, links[0])
 
     return flip
 
@@ -126,7 +126,7 @@ def _hours(page: Page, stage: Stage, hours: int) -> tuple[list[float], int, list
     session.send("Performance.enable")
     heap, nodes, before = [], [], stage.events
     for hour in range(hours + 1):
-        for _ in range(POINTS if hour else 0):
+        for _ in range(MAX_POINTS if hour else 0):
             trio.from_thread.run_sync(stage.step)
             page.wait_for_timeout(STEP)
         page.wait_for_timeout(1_000)

@@ -15,22 +15,22 @@ import trio
 from argon2 import PasswordHasher
 
 from actors import SystemWorld
-from actors.collector import settle
-from control.api.ops import Ops
-from control.api.plane import Plane
-from control.api.web import build
+from actors.garbage_collector import freeze_at_startup
+from control.api.control_plane import ControlPlane
+from control.api.health import HealthEndpoints
+from control.api.rest_app import build_rest_app
 from control.app import with_pages
+from control.bootstrap import create_dev_authority
 from control.config.load import dev_settings
-from control.genesis import dev_authority
-from control.live.door import Door
-from control.live.hub import POINT_EVERY, POINTS, Hub
-from control.metrics import Metrics
+from control.core import open_control_plane
+from control.live.endpoint import LiveEndpoint
+from control.live.hub import MAX_POINTS, POINT_INTERVAL, LiveHub
+from control.metrics import PrometheusMetrics
 from control.model.people import PLATFORM, Organization, Role
 from control.model.records import Severity
 from control.store import agents, people
 from control.store.rows import Tx
 from control.store.tables import assignments
-from control.unit import open_plane
 from loadtests.screen.course import MINUTE, Course, Seeded, crew
 from protocols.http import Limits, serve
 from protocols.http.scope import Receive, Scope, Send
@@ -76,7 +76,9 @@ class Link:
 class Stage:
     """`step` lets ten seconds of the fleet's life happen at once; `live` keeps to the clock."""
 
-    def __init__(self, plane: Plane, hub: Hub, world: Ahead, fleet: list[Seeded]) -> None:
+    def __init__(
+        self, plane: ControlPlane, hub: LiveHub, world: Ahead, fleet: list[Seeded]
+    ) -> None:
         self.plane = plane
         self.hub = hub
         self.port = 0
@@ -88,23 +90,23 @@ class Stage:
 
     def step(self) -> None:
         """Ten seconds: a sixth of the agents report, and the curves have another point."""
-        self._world.seconds += POINT_EVERY
-        for second in range(self._second, self._second + POINT_EVERY):
+        self._world.seconds += POINT_INTERVAL
+        for second in range(self._second, self._second + POINT_INTERVAL):
             self.tell(second)
-        self._second += POINT_EVERY
-        self.hub.draw()
+        self._second += POINT_INTERVAL
+        self.hub.add_points()
 
     def tell(self, second: int) -> None:
         """A sixtieth of the agents report."""
         for each, course in self._speak[second % MINUTE :: MINUTE]:
-            self.plane.watch.heard(ORG, each.name)
-            self.hub.heard(ORG, each.name, course.report(second))
+            self.plane.presence.record_message(ORG, each.name)
+            self.hub.on_message(ORG, each.name, course.report(second))
             self.events += 1
 
     async def alert(self, vault: str, code: str, severity: Severity, message: str) -> None:
         """Raise one, as a service of the control plane does."""
         alerts = self.plane.alerts
-        await alerts.fire(alerts.make(ORG, vault, code, severity, message))
+        await alerts.fire_alerts(alerts.new_alert(ORG, vault, code, severity, message))
 
     async def live(self, seconds: float) -> None:
         """Every agent once a minute, evenly."""
@@ -124,32 +126,38 @@ async def stage(count: int, hours: float = 1) -> AsyncIterator[Stage]:
     """
     with tempfile.TemporaryDirectory(prefix="freehold-screen-") as folder:
         world = SystemWorld()
-        dev_authority(Path(folder), world.now())
+        create_dev_authority(Path(folder), world.now())
         cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         settings = dev_settings("127.0.0.1:0", Path(folder))
-        async with open_plane(settings, world, cheap) as plane, trio.open_nursery() as nursery:
+        async with (
+            open_control_plane(settings, world, cheap) as plane,
+            trio.open_nursery() as nursery,
+        ):
             fleet = crew(count)
             await _fill(plane, fleet)
-            ahead = Ahead(-POINT_EVERY * (WARM + POINTS * (1 + hours)))
-            hub = Hub(plane.store, plane.bus, plane.watch, ahead)
+            ahead = Ahead(-POINT_INTERVAL * (WARM + MAX_POINTS * (1 + hours)))
+            hub = LiveHub(plane.store, plane.bus, plane.presence, ahead)
             made = Stage(plane, hub, ahead, fleet)
-            for _ in range(WARM + POINTS):
+            for _ in range(WARM + MAX_POINTS):
                 made.step()
-            settle()  # as a control plane does before it serves
+            freeze_at_startup()  # as a control plane does before it serves
             await nursery.start(hub.run)
-            app = build(plane)
+            app = build_rest_app(plane)
             app.nursery = nursery
             await app.startup()
             for each in fleet:
-                hub.linked(ORG, each.name, Link())
+                hub.on_linked(ORG, each.name, Link())
             made.port = await _listen(nursery, plane, hub, app)
             yield made
             await app.shutdown()
             nursery.cancel_scope.cancel()
 
 
-async def _listen(nursery: trio.Nursery, plane: Plane, hub: Hub, app: Any) -> int:
-    pages, live = Ops(with_pages(app, read_files()), plane, Metrics()), Door(plane, hub)
+async def _listen(nursery: trio.Nursery, plane: ControlPlane, hub: LiveHub, app: Any) -> int:
+    pages, live = (
+        HealthEndpoints(with_pages(app, read_files()), plane, PrometheusMetrics()),
+        LiveEndpoint(plane, hub),
+    )
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
         await (live if scope["type"] == "websocket" else pages)(scope, receive, send)
@@ -162,12 +170,12 @@ async def _listen(nursery: trio.Nursery, plane: Plane, hub: Hub, app: Any) -> in
     return port
 
 
-async def _fill(plane: Plane, fleet: list[Seeded]) -> None:
+async def _fill(plane: ControlPlane, fleet: list[Seeded]) -> None:
     """The organization, its agents and somebody who may look."""
     for org in (PLATFORM, ORG):
         row = Organization(org, org, 1)
         await plane.store.write(partial(people.add_organization, organization=row))
-    await plane.users.create(None, ORG, PERSON, Role.OWNER, PASSWORD)
+    await plane.users.create_user(None, ORG, PERSON, Role.OWNER, PASSWORD)
     now = plane.world.now()
 
     def add(tx: Tx, some: list[Seeded]) -> None:
@@ -177,4 +185,4 @@ async def _fill(plane: Plane, fleet: list[Seeded]) -> None:
 
     for start in range(0, len(fleet), CHUNK):
         await plane.store.write(partial(add, some=fleet[start : start + CHUNK]))
-    await plane.watch.load()
+    await plane.presence.load()

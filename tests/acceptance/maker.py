@@ -38,7 +38,7 @@ _AT_HAND: Final[dict[Kind, tuple[str, ...]]] = {
         "vault.config.load", "vault.store.migrate",
     ),
     "control": (
-        "control.app", "control.config.load", "control.genesis", "control.store.migrate",
+        "control.app", "control.config.load", "control.bootstrap", "control.store.migrate",
         "protocols.http.ws_connection", "ui.cli.control",
     ),
 }  # fmt: skip

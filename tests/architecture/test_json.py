@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from control.api.web import RESOURCES as CONTROL
+from control.api.rest_app import RESOURCES as CONTROL
 from vault.edge.native.dialect import RESOURCES as NATIVE
 
 HOME = "protocols/json_text.py"

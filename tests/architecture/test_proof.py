@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from control.api.endpoint import Endpoint, Endpoints
-from control.api.web import RESOURCES
+from control.api.endpoint import Endpoint, EndpointGroup
+from control.api.rest_app import RESOURCES
 
 PEOPLES = {
     "sessions", "second-factors", "oidc", "invitations", "organizations", "members", "users",
@@ -74,4 +74,4 @@ def test_what_a_program_may_changes_nobody() -> None:
 def test_a_change_cannot_be_added_without_saying_so() -> None:
     """The program does not start with one that leaves it to a default."""
     with pytest.raises(TypeError, match="say whether `fresh`"):
-        Endpoints("things", "Things.").add("POST", "things", "Make one")
+        EndpointGroup("things", "Things.").route("POST", "things", "Make one")

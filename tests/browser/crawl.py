@@ -53,7 +53,7 @@ _MARK = """([selector, wanted]) => {
 _LINKS = """() => [...document.querySelectorAll("a[href]")].map(
     e => e.getAttribute("href"))"""
 _FORM = "form:has([data-crawl][type=submit]) :is(input, textarea)"
-# `New user: Name` of a field in a dialog, `Name` of another one
+# `New user: Name` of a field in a dialog, `AgentKey` of another one
 _LABEL = """e => {
     const label = e.labels?.[0]?.textContent?.trim() ?? e.ariaLabel ?? "";
     const title = e.closest("dialog")?.querySelector("h2")?.textContent;

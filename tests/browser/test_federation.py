@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from control.crypto import challenge_of, mark_of
+from control.crypto import pkce_challenge, short_fingerprint
 from tests.browser.conftest import Visiting
 from tests.browser.estate import Estate
 from tests.browser.visit import NARROW, PATIENCE, Visit
@@ -71,13 +71,13 @@ def shows_anew(window: Visit) -> None:
 
 def for_a_program(window: Visit) -> None:
     """A page asks before a program on the machine gets a session; no is told it, yes goes on."""
-    challenge = challenge_of("v" * 43)
+    challenge = pkce_challenge("v" * 43)
     query = f"organization=acme&challenge={challenge}&port=4711"
     window.page.route("http://127.0.0.1:4711/**", lambda route: route.fulfill(body="brought"))
     for answer, brought in (("No", "error=declined"), ("Yes, sign it in", "code=fhs_")):
         window.open(f"/api/v1/oidc/program?{query}")
         window.heading("Let a program sign in as you?")
-        window.see(mark_of(challenge))
+        window.see(short_fingerprint(challenge))
         assert window.findings() == []
         assert window.overflow <= 0
         press(window, answer)

@@ -46,7 +46,7 @@ def seeded_keys() -> Iterator[None]:
 def new_authority(folder: Path) -> CaDirectory:
     """An authority in `folder`/ca, its root's key beside it."""
     directory = CaDirectory(folder / "ca")
-    directory.init(folder / "root", "simulation", EPOCH)
+    directory.create_authority(folder / "root", "simulation", EPOCH)
     return directory
 
 

@@ -12,26 +12,26 @@ import trio
 from argon2 import PasswordHasher
 
 from actors.errors import StopTimeout
-from actors.periodic import Job, working
-from control.api.plane import Plane
-from control.ca.joining import fingerprint
-from control.ca.office import Office
-from control.ca.past import BEHIND
+from actors.periodic import Job, run_periodic_jobs
+from control.api.control_plane import ControlPlane
+from control.ca.certificate_authority import CertificateAuthority
+from control.ca.clock_guard import CLOCK_BEHIND
+from control.ca.join_requests import join_fingerprint
 from control.config.load import dev_settings
+from control.core import open_control_plane
 from control.errors import ConflictError, ControlError, NotFoundError, UnavailableError
-from control.gateway.certificate import Certificate
-from control.gateway.desk import Desk
-from control.gateway.ends import Ends
+from control.gateway.enrolment_server import EnrolmentServer
 from control.gateway.gateway import Gateway
-from control.keys import public
+from control.gateway.link_store import LinkStore
+from control.gateway.server_certificate import ServerCertificate
+from control.key_files import public_bytes
 from control.model.agents import Life
-from control.model.documents import Document, Rule
 from control.model.people import Organization
 from control.model.policies import Plan, Target
-from control.services.intake import Intake
+from control.model.policy_documents import Document, Rule
+from control.services.agent_messages import AgentMessages
 from control.store import agents, people
 from control.store.rows import Tx
-from control.unit import open_plane
 from protocols.link import vocabulary as words
 from protocols.link.errors import PipeError
 from protocols.link.post import Asked
@@ -78,15 +78,15 @@ class ControlHalf:
             store_key(keys / f"{name}.pem", key)
         self._signer: Signer = LinkKey(link)
         if quick:
-            self._signer = QuickKey(public(link))
-        self.trust = new_authority(folder).standing().trust
+            self._signer = QuickKey(public_bytes(link))
+        self.trust = new_authority(folder).issuing_state().trust
         self._server = folder / "ca" / "server.pem"
         self.pin = self.trust.pins[0]
-        self.plane: Plane | None = None
+        self.plane: ControlPlane | None = None
         """Of the present life, once it is open."""
         self.gateway: Gateway | None = None
-        self._desk: Desk | None = None
-        self.opened: Callable[[Plane], None] = _unseen
+        self._desk: EnrolmentServer | None = None
+        self.opened: Callable[[ControlPlane], None] = _unseen
         self.agent_shows: Callable[[str], str] = _no_fingerprint
         """An agent → the fingerprint that its operator sees while it asks to join."""
         self.give: Callable[[str, str], None] = _no_token
@@ -103,7 +103,7 @@ class ControlHalf:
         """One life."""
         self.weak.serving = False
         try:
-            async with open_plane(self._settings, world, _CHEAP) as plane:
+            async with open_control_plane(self._settings, world, _CHEAP) as plane:
                 with suppress(UnavailableError):  # its disk is slow; the first life's is not
                     await plane.store.write(partial(_populate, world.now()))
                 self.plane = plane
@@ -143,22 +143,26 @@ class ControlHalf:
         self._switch(self.plane)
         asked = Asked("POST", path, shown[0] if shown else None, source, body)
         answered = await self._desk(asked)
-        self._doubted = self._doubted or BEHIND.encode() in answered.body
+        self._doubted = self._doubted or CLOCK_BEHIND.encode() in answered.body
         return answered.status, answered.body
 
-    def _switch(self, plane: Plane) -> None:
+    def _switch(self, plane: ControlPlane) -> None:
         """People who were told that the clock is behind, and see that it is right, say so."""
-        world, office = cast("SimWorld", plane.world), cast("Office", plane.office)
-        office.issuer.past._checked = not (self._doubted and world.is_right())  # `link.check_clock`
+        world, office = cast("SimWorld", plane.world), cast("CertificateAuthority", plane.ca)
+        office.issuer.clock_guard._checked = not (
+            self._doubted and world.is_right()
+        )  # `link.check_clock`
 
-    async def _serve(self, plane: Plane) -> None:
+    async def _serve(self, plane: ControlPlane) -> None:
         world = cast("SimWorld", plane.world)
-        office = cast("Office", plane.office)
-        certificate = await world.run_sync(Certificate, office, ["control.example"], world)
-        self._desk = Desk(office, plane.trail, world, plane.aftermath.admitted, plane.alerts)
+        office = cast("CertificateAuthority", plane.ca)
+        certificate = await world.run_sync(ServerCertificate, office, ["control.example"], world)
+        self._desk = EnrolmentServer(
+            office, plane.audit_log, world, plane.enrolment_hooks.on_admitted, plane.alerts
+        )
         self.gateway = gateway = self._gateway(plane, office)
         async with (
-            working([Job("certificate", 300.0, certificate.look)], world),
+            run_periodic_jobs([Job("certificate", 300.0, certificate.refresh)], world),
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(gateway.run)
@@ -168,24 +172,24 @@ class ControlHalf:
                 self.weak.serving = True
                 await world.stopping.wait()
             self.weak.serving = False
-            gateway.leave()
+            gateway.close_all()
             await trio.sleep(6)
             nursery.cancel_scope.cancel()
 
-    def _gateway(self, plane: Plane, office: Office) -> Gateway:
+    def _gateway(self, plane: ControlPlane, office: CertificateAuthority) -> Gateway:
         world = plane.world
-        intake = Intake(plane.policies, plane.witness, world)
+        intake = AgentMessages(plane.policies, plane.witness, world)
         return Gateway(
             store=plane.store,
             bus=plane.bus,
-            watch=plane.watch,
+            presence=plane.presence,
             revocation=office.revocation,
-            ends=Ends(plane.store, plane.bus, intake, plane.witness, world),
+            link_store=LinkStore(plane.store, plane.bus, intake, plane.witness, world),
             signer=self._signer,
             world=world,
         )
 
-    async def _doorkeeper(self, plane: Plane, office: Office) -> None:
+    async def _doorkeeper(self, plane: ControlPlane, office: CertificateAuthority) -> None:
         """Somebody lets agents in, the first time and after they were locked; somebody steals."""
         while True:
             await plane.world.sleep(15)
@@ -195,12 +199,14 @@ class ControlHalf:
                 if not theft.over and trio.current_time() >= theft.due:
                     await steal(theft, self._renew, office.revocation, self._network)
 
-    async def _let_in(self, plane: Plane, office: Office) -> None:
-        known = {agent.vault: agent.life for agent in await plane.store.read(agents.everywhere)}
-        for join in await office.joining.pending(None, 100):
-            if fingerprint(join) == self.agent_shows(join.label):
-                await office.joining.approve(
-                    join.id, fingerprint(join), org=ORG, vault=join.label, by="ann"
+    async def _let_in(self, plane: ControlPlane, office: CertificateAuthority) -> None:
+        known = {
+            agent.vault: agent.life for agent in await plane.store.read(agents.list_all_agents)
+        }
+        for join in await office.join_requests.list_pending(None, 100):
+            if join_fingerprint(join) == self.agent_shows(join.label):
+                await office.join_requests.approve_request(
+                    join.id, join_fingerprint(join), org=ORG, vault=join.label, by="ann"
                 )
         now = trio.current_time()
         for name in self._agents:
@@ -209,7 +215,7 @@ class ControlHalf:
             if not (expected or known.get(name) is Life.LOCKED or vain):
                 self._tokens.pop(name, None)
             elif now >= self._tokens.get(name, 0.0):
-                token = await office.enrolment.create(ORG, name, "ann", replace_agent=True)
+                token = await office.enrolment.create_token(ORG, name, "ann", replace_agent=True)
                 self._tokens[name] = now + 610
                 self.give(name, token.text)
 
@@ -218,7 +224,7 @@ class ControlHalf:
         self.shows(shown)
         return await self.answer(shown, "/link/v1/renew", body, "thief")
 
-    async def _people(self, plane: Plane) -> None:
+    async def _people(self, plane: ControlPlane) -> None:
         """Somebody writes policies, rolls them out, retargets them, and asks for things."""
         while True:
             await plane.world.sleep(self._chance.expovariate(1 / 150))
@@ -232,55 +238,55 @@ class ControlHalf:
                 if error.code != "agent_busy":
                     raise
 
-    async def _policy(self, plane: Plane) -> None:
+    async def _policy(self, plane: ControlPlane) -> None:
         name = self._chance.choice(("p", "q"))
         document = Document(rules=(_RULE,), description=str(self._chance.random()))
-        version = await plane.policies.write(ORG, name, document, "", "ann")
+        version = await plane.policies.write_version(ORG, name, document, "", "ann")
         if version.version == 1:
-            await plane.policies.point(ORG, name, (Target(all=True),))
+            await plane.policies.set_targets(ORG, name, (Target(all=True),))
         plan = self._chance.choice((Plan(), Plan(canary=1, percentages=(50,), max_failures=9)))
-        await plane.rollouts.start(ORG, name, version.version, plan, "ann")
+        await plane.rollouts.start_rollout(ORG, name, version.version, plan, "ann")
 
-    async def _steer(self, plane: Plane) -> None:
+    async def _steer(self, plane: ControlPlane) -> None:
         """A roll-out is hurried, held or taken back."""
-        for policy in await plane.policies.every(ORG):
-            for rollout in await plane.rollouts.of_policy(ORG, policy.name, 1):
+        for policy in await plane.policies.list_policies(ORG):
+            for rollout in await plane.rollouts.list_rollouts(ORG, policy.name, 1):
                 match self._chance.randrange(3):
                     case 0:
-                        await plane.rollouts.advance(
+                        await plane.rollouts.advance_rollout(
                             ORG, rollout.id, rollout.step, by=rollout.created_by
                         )
                     case 1:
-                        await plane.rollouts.halt(ORG, rollout.id, "somebody says so")
+                        await plane.rollouts.halt_rollout(ORG, rollout.id, "somebody says so")
                     case _:
-                        await plane.rollouts.roll_back(ORG, rollout.id, "somebody says so")
+                        await plane.rollouts.roll_back_rollout(ORG, rollout.id, "somebody says so")
 
-    async def _target(self, plane: Plane) -> None:
-        if not any(policy.name == "p" for policy in await plane.policies.every(ORG)):
+    async def _target(self, plane: ControlPlane) -> None:
+        if not any(policy.name == "p" for policy in await plane.policies.list_policies(ORG)):
             return
         some = self._chance.choice((None, *self._agents))
         targets = (Target(all=True),) if some is None else (Target(vault=some),)
-        await plane.policies.point(ORG, "p", targets)
+        await plane.policies.set_targets(ORG, "p", targets)
 
-    async def _ask(self, plane: Plane) -> None:
+    async def _ask(self, plane: ControlPlane) -> None:
         """A command."""
         vault = self._chance.choice(self._agents)
         word = self._chance.choice(list(words.CommandName))
         with suppress(NotFoundError):  # not let in yet
-            await plane.commands.ask(ORG, vault, word, "ann")
+            await plane.commands.send_command(ORG, vault, word, "ann")
 
 
 def _populate(now: int, tx: Tx) -> None:
     """The organization; the first life makes it."""
-    if people.organization(tx, ORG) is None:
+    if people.get_organization(tx, ORG) is None:
         people.add_organization(tx, Organization(ORG, ORG, now))
 
 
-async def _attend(gateway: Gateway, certificate: Certificate, pipe: SimPipe) -> None:
+async def _attend(gateway: Gateway, certificate: ServerCertificate, pipe: SimPipe) -> None:
     """As the door does it, which reports what nobody has thought of, and goes on."""
     try:
         peer = read_agent(pipe.peer_certificate)
-        await gateway.attend(pipe, peer, certificate.shown(certificate.context))
+        await gateway.serve_connection(pipe, peer, certificate.leaf_digest(certificate.context))
     except* (PipeError, CrashError):
         pass
     finally:
@@ -288,7 +294,7 @@ async def _attend(gateway: Gateway, certificate: Certificate, pipe: SimPipe) -> 
             await pipe.aclose()
 
 
-def _unseen(_: Plane) -> None:
+def _unseen(_: ControlPlane) -> None:
     """Nobody looks."""
 
 

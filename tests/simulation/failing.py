@@ -16,10 +16,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 import trio
 
-from actors.periodic import Worker
-from control.store.faults import StoreError
+from actors.periodic import PeriodicActor
+from control.store.errors import StoreError
 from control.store.store import StoreReader
-from control.store.writer import Writer
+from control.store.writer import StoreWriter
 from tests.simulation.faults import CONTROL
 from tests.simulation.observing import replaced
 from vault.uplink.database import Database
@@ -77,9 +77,9 @@ def failing(weak: Mapping[str, Weak]) -> Iterator[None]:
             (Database, "_transact", _transacting),
             (Database, "transact", _using),
             (EgressLedger, "_write", _writing),
-            (Writer, "_attempt", _attempting),
-            (Writer, "_commit", _committing),
-            (Worker, "receive", _acting),
+            (StoreWriter, "_attempt", _attempting),
+            (StoreWriter, "_commit", _committing),
+            (PeriodicActor, "receive", _acting),
             (StoreReader, "_read", _reading),
         ):
             stack.enter_context(replaced(owner, name, by(vars(owner)[name], weak)))

@@ -10,11 +10,11 @@ from typing import Any, Final
 import trio
 from alembic.script import ScriptDirectory
 
-from control import unit
-from control.api.plane import Plane
+from control import core
+from control.api.control_plane import ControlPlane
 from control.gateway import gateway
-from control.keys import public
-from control.model.records import Witnessed
+from control.key_files import public_bytes
+from control.model.records import WitnessedCheckpoint
 from control.store import engines
 from protocols.pki import chain
 from tests.simulation import thieves
@@ -42,13 +42,13 @@ EVIDENCE_BYTES: Final = 64 * 1024
 
 
 SELDOM: Final = (
-    (unit, "WATCH_EVERY", 4.0),
-    (unit, "DUTY_EVERY", 5.0),
-    (unit, "ROLL_EVERY", 15.0),
-    (unit, "FOLLOW_EVERY", 15.0),
-    (unit, "TELL_EVERY", 60.0),
-    (unit, "REPORT_EVERY", 300.0),
-    (unit, "SCHEDULE_EVERY", 300.0),
+    (core, "PRESENCE_INTERVAL", 4.0),
+    (core, "LEADER_INTERVAL", 5.0),
+    (core, "ROLLOUT_INTERVAL", 15.0),
+    (core, "BUNDLE_REFRESH_INTERVAL", 15.0),
+    (core, "DELIVERY_INTERVAL", 60.0),
+    (core, "REPORT_INTERVAL", 300.0),
+    (core, "SCHEDULE_INTERVAL", 300.0),
     (uplink, "RETRY", 15.0),
 )
 """Looks that find nothing (nearly) always cost most of a run: they come less often here."""
@@ -66,7 +66,7 @@ class RealFleet:
             self.control_half = ControlHalf(
                 folder / "control", network, agents, people, quick=quick
             )
-        policy = public(self.control_half.policy_key)
+        policy = public_bytes(self.control_half.policy_key)
         self.weak = {name: Weak(chance_of(seed, f"weak {name}")) for name in (*agents, CONTROL)}
         self.control_half.weak = self.weak[CONTROL]
         self.estates = {
@@ -216,7 +216,7 @@ class RealFleet:
 
     def _online(self, name: str) -> None:
         plane = self.control_half.plane
-        known = None if plane is None else plane.watch.state(ORG, name)
+        known = None if plane is None else plane.presence.status_of(ORG, name)
         if known is None or known[0] != "online":
             broken("presence", f"{name} is {known} in a healthy world")
 
@@ -249,12 +249,12 @@ class RealFleet:
             if file.is_file() and CANARY in file.read_bytes():
                 broken("sovereign", f"a value lies in the control plane's {file.name}")
 
-    def _opened(self, plane: Plane) -> None:
-        self._attendance = Attendance.of(plane.watch)
+    def _opened(self, plane: ControlPlane) -> None:
+        self._attendance = Attendance.of(plane.presence)
         witness: Any = plane.witness
-        witness.sign = partial(self._sign, plane.witness.sign)
+        witness.cosignature_line = partial(self._sign, plane.witness.cosignature_line)
 
-    def _sign(self, sign: Any, seen: Witnessed) -> str:
+    def _sign(self, sign: Any, seen: WitnessedCheckpoint) -> str:
         """The witness signs one history of each log only."""
         kept = self.estates[seen.vault]
         history, size = kept.heads.get(seen.root, (-1, 0))

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Protocol
 
-from control.services.intake import Intake, Told
+from control.services.agent_messages import AgentMessages, BundleStatusReport
 from control.store import links
-from control.store.writer import Writer
+from control.store.writer import StoreWriter
 from protocols.link import codec
 from protocols.link.messages import Message, MessageType
 from vault.uplink.database import Database
@@ -64,12 +64,12 @@ def observed(observer: Observer) -> Iterator[None]:
         for owner, name, by in (
             (Database, "_open", _opening),
             (Database, "_transact", _transacting(observer)),
-            (Writer, "_connect", _connecting),
-            (Writer, "_attempt", _attempting(observer)),
+            (StoreWriter, "_connect", _connecting),
+            (StoreWriter, "_attempt", _attempting(observer)),
             (links, "move_cursors", _moving),
-            (links, "acknowledge", _acknowledging),
-            (Intake, "effect", _effecting),
-            (Intake, "statuses", _stating),
+            (links, "acknowledge_outgoing", _acknowledging),
+            (AgentMessages, "effect_of", _effecting),
+            (AgentMessages, "apply_statuses", _stating),
         ):
             stack.enter_context(replaced(owner, name, by(vars(owner)[name])))
         yield
@@ -176,7 +176,7 @@ def _acknowledging(before: Callable[..., None]) -> Callable[..., None]:
 def _effecting(before: Callable[..., Any]) -> Callable[..., Any]:
     def effect(self: Any, message: Message) -> Any:
         inner = before(self, message)
-        if isinstance(inner, Told):
+        if isinstance(inner, BundleStatusReport):
             return inner
         name, data = codec.name_of(message), codec.encode_payload(message)
 
@@ -191,7 +191,7 @@ def _effecting(before: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _stating(before: Callable[..., Any]) -> Callable[..., Any]:
-    def statuses(self: Any, tx: Any, org: str, said: Mapping[str, Told]) -> Any:
+    def statuses(self: Any, tx: Any, org: str, said: Mapping[str, BundleStatusReport]) -> Any:
         events = before(self, tx, org, said)
         for vault, told in said.items():
             name, data = codec.name_of(told.status), codec.encode_payload(told.status)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import trio
 
 from control.model.agents import State
-from control.services.presence import Watch
+from control.services.presence import PresenceTracker
 from tests.simulation.oracle import broken
 
 LATE: Final = 120.0
@@ -20,29 +20,29 @@ SLACK: Final = 25.0
 class Attendance:
     """Of one life of a control plane. `heard`: agent → when it was, by the true time."""
 
-    watch: Watch
+    watch: PresenceTracker
     since: float
     heard: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, watch: Watch) -> "Attendance":
+    def of(cls, watch: PresenceTracker) -> "Attendance":
         """From now on; the watch tells of each word."""
         made = cls(watch, trio.current_time())
-        before: Callable[[str, str], None] = watch.heard
+        before: Callable[[str, str], None] = watch.record_message
         hooked: Any = watch
 
         def heard(org: str, vault: str) -> None:
             made.heard[vault] = trio.current_time()
             before(org, vault)
 
-        hooked.heard = heard
+        hooked.record_message = heard
         return made
 
     def check(self, org: str, agents: list[str]) -> None:
         """Raises `BrokenError` where the rule is broken by more than `SLACK`."""
         now = trio.current_time()
         for agent in agents:
-            known = self.watch.state(org, agent)
+            known = self.watch.status_of(org, agent)
             if known is None or known[0] is State.UNKNOWN:
                 continue
             silence = now - self.heard.get(agent, self.since)

@@ -10,10 +10,10 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from control.ca import renewal
-from control.ca.revocation import Admitted, Revocation
-from control.gateway.agent import LiveAgent
+from control.ca.revocation import AdmittedPeer, Revocation
+from control.gateway.agent_connection import AgentConnection
 from control.services import witness
-from control.services.intake import Intake, Told
+from control.services.agent_messages import AgentMessages, BundleStatusReport
 from protocols.link import backoff
 from protocols.link.delivery import Sender
 from protocols.link.envelope import Envelope
@@ -88,15 +88,15 @@ def acknowledged_early() -> AbstractContextManager[None]:
 
 def cursor_put_back() -> AbstractContextManager[None]:
     """An effect stores the link's row as it was before its cursor moved (a bug that was)."""
-    before = Intake.effect
+    before = AgentMessages.effect_of
 
-    def effect(self: Intake, message: Message) -> Any:
+    def effect(self: AgentMessages, message: Message) -> Any:
         inner = before(self, message)
-        if isinstance(inner, Told):
+        if isinstance(inner, BundleStatusReport):
             return inner
         return lambda tx, link: inner(tx, replace(link, applied=link.applied - 1))
 
-    return replaced(Intake, "effect", effect)
+    return replaced(AgentMessages, "effect_of", effect)
 
 
 def merged_though_offered() -> AbstractContextManager[None]:
@@ -107,20 +107,20 @@ def merged_though_offered() -> AbstractContextManager[None]:
 
 def gateway_acknowledges_early() -> AbstractContextManager[None]:
     """The control plane acknowledges before its database has it."""
-    before = LiveAgent._meet
+    before = AgentConnection._handle_event
 
-    async def meet(self: LiveAgent, event: Any) -> None:
+    async def meet(self: AgentConnection, event: Any) -> None:
         if isinstance(event, Received) and event.id:
-            self._applied(event.id)
+            self._mark_applied(event.id)
             self._wake.set()
         await before(self, event)
 
-    return replaced(LiveAgent, "_meet", meet)
+    return replaced(AgentConnection, "_handle_event", meet)
 
 
 def witness_signs_anything() -> AbstractContextManager[None]:
     """Whatever log an agent shows is cosigned."""
-    return replaced(witness, "contradiction", lambda *_: None)
+    return replaced(witness, "find_contradiction", lambda *_: None)
 
 
 def sent_though_unrecorded() -> AbstractContextManager[None]:
@@ -165,12 +165,12 @@ def renewed_beside_a_thief() -> AbstractContextManager[None]:
 
 def admitted_beside_a_thief() -> AbstractContextManager[None]:
     """No certificate is too old for a session."""
-    before = Revocation.admit
+    before = Revocation.admit_peer
 
-    async def admit(self: Revocation, peer: Peer) -> Admitted:
+    async def admit(self: Revocation, peer: Peer) -> AdmittedPeer:
         return (await before(self, peer))._replace(outdated=False)
 
-    return replaced(Revocation, "admit", admit)
+    return replaced(Revocation, "admit_peer", admit)
 
 
 def return_without_jitter() -> AbstractContextManager[None]:

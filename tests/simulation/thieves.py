@@ -67,7 +67,7 @@ async def steal(theft: Theft, renew: Renew, revocation: Revocation, network: Net
         status, answer = await renew(theft.shown, encode(RenewRequest(csr=make_request(key))))
         granted = decode_answer(answer) if status == _OK else None
         if isinstance(granted, Grant) and theft.connects:
-            await revocation.admit(read_agent(granted.chain[0]))
+            await revocation.admit_peer(read_agent(granted.chain[0]))
             theft.used = len(network.arrivals)
 
 
@@ -76,7 +76,7 @@ def watched(thefts: list[Theft], gateway: Gateway | None, rows: Rows) -> None:
     for theft in thefts:
         live: Any = None
         if theft.used is not None and gateway is not None:
-            live = gateway.roster.get(ORG, theft.vault)
+            live = gateway.connections.active_connection(ORG, theft.vault)
         if live is None or live._pipe.conn.number <= theft.used:
             continue
         if rows(_NEWEST, theft.vault, theft.key):

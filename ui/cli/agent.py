@@ -32,7 +32,7 @@ app.add_typer(agent_link.usage, name="usage")
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Until `collector.settle`: what is loaded stays; to look at it again and again costs time."""
+    """Until `freeze_at_startup`: what is loaded stays; to look at it again and again costs time."""
     gc.disable()
     try:
         yield

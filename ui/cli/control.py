@@ -58,10 +58,10 @@ def dev(
 
 async def _with_authority(data_dir: Path, serve: Callable[[], Awaitable[None]]) -> None:
     from actors import SystemWorld
-    from control.genesis import dev_authority
+    from control.bootstrap import create_dev_authority
 
     world = SystemWorld()
-    await world.run_sync(dev_authority, data_dir, world.now())
+    await world.run_sync(create_dev_authority, data_dir, world.now())
     await serve()
 
 
@@ -87,11 +87,15 @@ def init(
     is asked for, or read from stdin, unless --password-file is given.
     """
     from actors import SystemWorld
+    from control.bootstrap import initialize, read_or_create_password
     from control.config.load import load_settings
-    from control.genesis import initialize, kept_password
 
     settings = _checked(partial(load_settings, config))
-    ask = partial(kept_password, password_file) if password_file else partial(read_new, "Password")
+    ask = (
+        partial(read_or_create_password, password_file)
+        if password_file
+        else partial(read_new, "Password")
+    )
     pins: list[str] = []
 
     async def make() -> None:

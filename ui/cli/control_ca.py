@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ui.cli.errors import CliError, Exit
 from ui.cli.output import tell
 from ui.cli.session import session, shown
+
+if TYPE_CHECKING:
+    from control.ca.directory import CaDirectory
 
 app = typer.Typer(help="The control plane's certificate authority.", no_args_is_help=True)
 rollover = typer.Typer(help="From one root to the next.", no_args_is_help=True)
@@ -38,7 +41,7 @@ def init(
 ) -> None:
     """Make a root and an intermediate; the root's key goes to a folder of its own."""
     with _told():
-        _directory(directory).init(root, label, _now())
+        _directory(directory).create_authority(root, label, _now())
         session(context).show(_summary(directory))
     _take_away(root)
 
@@ -58,7 +61,7 @@ def intermediate_request(
 ) -> None:
     """Make the intermediate's key and print the request that your own root is to sign."""
     with _told():
-        request = _directory(directory).request(f"{label} intermediate")
+        request = _directory(directory).create_request(f"{label} intermediate")
     typer.echo(request.decode(), nl=False)
 
 
@@ -74,7 +77,7 @@ def intermediate_install(
     from protocols.pki.files import read
 
     with _told():
-        _directory(directory).install(read(certificate), read(root))
+        _directory(directory).install_intermediate(read(certificate), read(root))
         session(context).show(_summary(directory))
 
 
@@ -88,7 +91,7 @@ def intermediate_renew(
     """Certify the intermediate for another year, with the root's key brought back for it."""
     from control.ca.directory import load_root
 
-    _move(context, directory, lambda ca: ca.renew(load_root(root), _now()))
+    _move(context, directory, lambda ca: ca.renew_intermediate(load_root(root), _now()))
     _take_away(root)
 
 
@@ -169,13 +172,13 @@ def finish(
     _move(context, directory, lambda ca: ca.rollover_finish(_now(), force=force))
 
 
-def _move(context: typer.Context, directory: Path, step: Callable[[Any], object]) -> None:
+def _move(context: typer.Context, directory: Path, step: "Callable[[CaDirectory], object]") -> None:
     with _told():
         step(_directory(directory))
         session(context).show(_summary(directory))
 
 
-def _directory(path: Path) -> Any:
+def _directory(path: Path) -> "CaDirectory":
     from control.ca.directory import CaDirectory
 
     return CaDirectory(path)
@@ -187,7 +190,7 @@ def _summary(path: Path) -> dict[str, object]:
     from protocols.pki.pin import pin_of
 
     directory = _directory(path)
-    state, standing = directory.state(), directory.standing()
+    state, standing = directory.read_state(), directory.issuing_state()
     authority = standing.authority
     return {
         "pin": pin_of(authority.root),

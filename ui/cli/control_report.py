@@ -28,14 +28,14 @@ def verify(
     The key is that of `GET organizations/ORG/audit/head`: take it from there, never from the
     report itself. Exit 1 if anything is not as it was signed.
     """
-    from control.compliance.seal import MAX_BYTES, verify
+    from control.compliance.report_file import MAX_BYTES, verify_report_file
 
     try:
         with file.open("rb") as opened:
             data = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise CliError(f"{file} cannot be read: {error.strerror}") from None
-    verdict = verify(data, _key(key, config, data_dir))
+    verdict = verify_report_file(data, _key(key, config, data_dir))
     told = "not as it was signed" if verdict.faults else "whole"
     row = {"verdict": told, "digest": verdict.digest, "faults": list(verdict.faults)}
     session(context).show(row)
@@ -45,11 +45,11 @@ def verify(
 
 def _key(given: str, config: Path | None, data_dir: Path) -> bytes:
     """The public key: given, or that of the keys' folder. Raises `CliError`."""
-    from control.offline import witness_key
+    from control.offline import read_witness_key
     from ui.cli.control_trail import settings_of
 
     if not given:
-        kept = witness_key(settings_of(config, data_dir))
+        kept = read_witness_key(settings_of(config, data_dir))
         if not kept:
             raise CliError(
                 "there is no key here to check the signature by: pass --key, as "

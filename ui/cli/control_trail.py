@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from actors import World
     from control.api.views import EventView
     from control.config.settings import Settings
-    from control.offline import Finding
+    from control.offline import AuditLogVerification
 
 app = typer.Typer(help="What people did: verify it, read it out.", no_args_is_help=True)
 
@@ -38,9 +38,9 @@ def verify(context: typer.Context, config: Config = None, data_dir: DataDir = DE
     `signed`: the first so many records are in the signed head; it is renewed each minute.
     Exit 1 if a record was changed, dropped or put in, or a trail is not the one that was signed.
     """
-    from control.offline import verify_trails
+    from control.offline import verify_audit_logs
 
-    rows = [_row(each) for each in offline(config, data_dir, verify_trails)]
+    rows = [_row(each) for each in offline(config, data_dir, verify_audit_logs)]
     session(context).show(rows, COLUMNS)
     if any(row["verdict"] != "whole" for row in rows):
         raise typer.Exit(Exit.ERROR)
@@ -53,9 +53,9 @@ def export(
     data_dir: DataDir = DEV,
 ) -> None:
     """Print every record of an organization, the oldest first, one JSON object a line."""
-    from control.offline import export_trail
+    from control.offline import export_audit_log
 
-    offline(config, data_dir, partial(export_trail, org=organization, tell=_print))
+    offline(config, data_dir, partial(export_audit_log, org=organization, write_record=_print))
 
 
 def settings_of(config: Path | None, data_dir: Path) -> "Settings":
@@ -98,7 +98,7 @@ def _has(group: BaseExceptionGroup[BaseException], code: str) -> bool:
     return group.subgroup(lambda error: getattr(error, "code", "") == code) is not None
 
 
-def _row(found: "Finding") -> dict[str, Any]:
+def _row(found: "AuditLogVerification") -> dict[str, Any]:
     return {
         "organization": found.organization,
         "records": found.records,

@@ -48,10 +48,10 @@ class Loopback:
         """What the browser brings, once it was sent there. Raises `CliError`."""
         import trio
 
-        from control.crypto import mark_of
+        from control.crypto import short_fingerprint
 
         tell(f"opening a browser; or open this yourself, on this machine:\n{url}")
-        tell(f"say yes there if it shows: {mark_of(self._challenge)}")
+        tell(f"say yes there if it shows: {short_fingerprint(self._challenge)}")
         webbrowser.open(url)
         said = trio.run(_wait, self._listener)
         if refused := _word(said.get("error", "")):
@@ -64,16 +64,16 @@ class Loopback:
 @contextmanager
 def loopback() -> Iterator[Loopback]:
     """Listen on a port of this machine for the length of the block. Raises `CliError`."""
-    from control.crypto import challenge_of, mint
+    from control.crypto import new_bearer_secret, pkce_challenge
 
-    verifier = mint("fhv")
+    verifier = new_bearer_secret("fhv")
     with socket.socket() as listener:
         try:
             listener.bind(("127.0.0.1", 0))
             listener.listen()
         except OSError as error:
             raise CliError(f"cannot listen on 127.0.0.1: {error.strerror}") from None
-        yield Loopback(listener, verifier, challenge_of(verifier))
+        yield Loopback(listener, verifier, pkce_challenge(verifier))
 
 
 async def _wait(listener: socket.socket) -> dict[str, str]:

@@ -101,7 +101,7 @@ class Broker:
 
     async def _write(self, message: Draft | list[Draft]) -> None:
         try:
-            await self._ref.ask(message, self._config.deadline)
+            await self._ref.call(message, self._config.deadline)
         except VaultError:
             raise
         except ActorError as error:

@@ -146,7 +146,7 @@ class Store:
         if row is not MISSING:
             return row
         try:
-            return cast("R | None", await _within(self._loader.ask((table, key), LOAD_SECONDS)))
+            return cast("R | None", await _within(self._loader.call((table, key), LOAD_SECONDS)))
         except InDoubtError:
             raise self._doubtful() from None
 
@@ -231,7 +231,7 @@ class Store:
     async def _written(self, message: Change | list[Change], deadline: float) -> object:
         writer = self._asked_to_write()
         try:
-            return await writer.ask(message, deadline)
+            return await writer.call(message, deadline)
         except MailboxFull:
             raise UnavailableError(
                 "store_busy", "too many changes wait for the database", outcome="none"
@@ -295,7 +295,7 @@ class Store:
     async def _asked(self, table: Table[Any], question: Callable[[Session], T]) -> T:
         if self._queries is None or table is VERSIONS:  # a page of values takes its time
             return await self._in_thread(self._ask, question)
-        return cast("T", await _within(self._queries.ask(question, LOAD_SECONDS)))
+        return cast("T", await _within(self._queries.call(question, LOAD_SECONDS)))
 
     def _ask(self, question: Callable[[Session], T]) -> T:
         with self._backend.read() as session:

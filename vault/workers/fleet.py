@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import trio
 
-from actors import RestartAfter, RestartPolicy, World, decide
+from actors import RestartAfter, RestartPolicy, World, decide_restart
 from actors.world import uptime_ns
 from protocols.errors import where
 from protocols.http import Limits
@@ -254,7 +254,7 @@ class Fleet:
             lived = await self._has_lived(Seat(number, staff), serving)
             if lived and self._grace is None:  # else it was told to end
                 deaths.append(self._world.monotonic())
-                verdict = decide(_POLICY, deaths, deaths[-1], self._world.jitter())
+                verdict = decide_restart(_POLICY, deaths, deaths[-1], self._world.jitter())
                 if not isinstance(verdict, RestartAfter):
                     text = f"worker {number} ends again and again"
                     raise UnavailableError("workers_failing", text)

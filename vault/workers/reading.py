@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from actors import World
-from actors.periodic import Job, working
+from actors.periodic import Job, run_periodic_jobs
 from actors.world import uptime_ns
 from vault.audit.appender import Appender
 from vault.audit.end import SharedEnd
@@ -175,7 +175,11 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             Job("clock", READ_CLOCK_EVERY, partial(_read_clock, world)),
         ]
         appending = parts.audit.appending(_appender(parts, keyring))
-        async with appending, working(jobs, world), warming(store, world, settings.warming):
+        async with (
+            appending,
+            run_periodic_jobs(jobs, world),
+            warming(store, world, settings.warming),
+        ):
             try:
                 yield Reading(pipeline, mounts.mounts, follower, access, usage, report)
             finally:

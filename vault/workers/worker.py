@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import trio
 
-from actors import SystemWorld, World, collector
+from actors import SystemWorld, World, garbage_collector
 from protocols.http import Listener, ServerHandle
 from protocols.http.errors import TlsConfigError
 from ui.web.files import read_files
@@ -115,7 +115,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
         bound = Listener(socket.socket(fileno=listener), gives_way=others.are_freer)
         worker.handle = await nursery.start(listen, app, settings, world, bound)
         others.mine = worker.handle.connections
-        collector.settle()
+        garbage_collector.freeze_at_startup()
         worker.control.post(Serving())
         nursery.start_soon(worker.count)
         await _until_closed(worker.obey)
@@ -237,12 +237,12 @@ class Worker:
                 raise
             refused = "; ".join(str(error) for error in group.exceptions)
         self._reading = None
-        collector.sweep()  # its parts know each other
+        garbage_collector.collect_all()  # its parts know each other
         self.control.post(Opened(refused) if refused else Sealed())
 
     async def _read(self, reading: Reading, shut: trio.Event) -> None:
         self._reading = reading
-        collector.keep()
+        garbage_collector.freeze_new()
         self._door.open(reading)
         self.control.post(Opened())
         await shut.wait()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final, Self
 
-from actors import collector
+from actors import garbage_collector
 from protocols.errors import where
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -45,7 +45,7 @@ class Zygote:
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
-        collector.settle()  # a collection in a child does not copy what it shares with its siblings
+        garbage_collector.freeze_at_startup()  # a child's collection copies no shared pages
         pid = os.fork()
         if pid == 0:
             status = 1

@@ -3,39 +3,53 @@
 from typing import Final
 
 from control.compliance import proofs
-from control.compliance.evidence.common import Span, evidence, plural, recorded, share
+from control.compliance.evidence.assessment import (
+    Period,
+    audit_proofs,
+    make_evidence,
+    plural,
+    share_result,
+)
 from control.model.agents import Life
 from control.model.compliance import Evidence, Proof, Result, SettingProof
-from control.model.records import Severity, Witnessed
-from control.services.trail import Verdict
+from control.model.records import Severity, WitnessedCheckpoint
+from control.services.audit_log import ChainVerification
 from control.services.witness import Witness
-from control.store import compliance_reads as reads
-from control.store import records
-from control.store.growths import growths_of
-from control.store.records import Wanted
+from control.store import audit_records
+from control.store import compliance_queries as reads
+from control.store.audit_records import EventFilter
+from control.store.consistency_proofs import list_consistency_proofs
 from control.store.rows import Tx
 from protocols.instant import SECOND
 
-FRESH: Final = 24 * 3600 * SECOND
-SOON: Final = 24 * 3600 * SECOND
+MAX_CHECKPOINT_AGE: Final = 24 * 3600 * SECOND
+MAX_ACKNOWLEDGE_TIME: Final = 24 * 3600 * SECOND
 """Within which a critical alert should be acknowledged, or its condition over."""
 
 
-def collect(tx: Tx, span: Span, verdict: Verdict, witness: Witness) -> list[Evidence]:
+def collect_audit(
+    tx: Tx, span: Period, verdict: ChainVerification, witness: Witness
+) -> list[Evidence]:
     """All that there is about records. `verdict`: of the whole trail, gone through before."""
-    return [_trail(tx, span, verdict), _checkpoints(tx, span, witness), _alerts(tx, span)]
+    return [
+        _audit_log_evidence(tx, span, verdict),
+        _checkpoint_evidence(tx, span, witness),
+        _alert_evidence(tx, span),
+    ]
 
 
-def _trail(tx: Tx, span: Span, verdict: Verdict) -> Evidence:
-    within = records.count_events(tx, span.org, Wanted(since=span.since, until=span.until))
+def _audit_log_evidence(tx: Tx, span: Period, verdict: ChainVerification) -> Evidence:
+    within = audit_records.count_events(
+        tx, span.org, EventFilter(since=span.since, until=span.until)
+    )
     ends: list[Proof] = []
     for after in (verdict.base, verdict.size - 1):
-        page = records.events(tx, span.org, after=max(after, 0), limit=1)
-        ends += [proofs.trail(event) for event in page]
+        page = audit_records.list_events(tx, span.org, after=max(after, 0), limit=1)
+        ends += [proofs.audit_proof(event) for event in page]
     whole = not verdict.broken_at
     said = "is whole" if whole else f"does not fit from record {verdict.broken_at} on"
     gone = f" The oldest {verdict.base} were deleted by rule, up to a signed base."
-    return evidence(
+    return make_evidence(
         "audit.trail",
         "What people do is on a trail that cannot be changed unseen",
         Result.MET if whole and verdict.size else (Result.NOT_EVIDENCED if whole else Result.GAP),
@@ -49,24 +63,24 @@ def _trail(tx: Tx, span: Span, verdict: Verdict) -> Evidence:
     )  # fmt: skip
 
 
-def _checkpoints(tx: Tx, span: Span, witness: Witness) -> Evidence:
-    active = [a.vault for a in reads.agents_of(tx, span.org) if a.life is Life.ACTIVE]
-    seen = {row.vault: row for row in reads.witnessed_of(tx, span.org)}
-    growths = growths_of(tx, span.org)
+def _checkpoint_evidence(tx: Tx, span: Period, witness: Witness) -> Evidence:
+    active = [a.vault for a in reads.list_agents(tx, span.org) if a.life is Life.ACTIVE]
+    seen = {row.vault: row for row in reads.witnessed_checkpoints(tx, span.org)}
+    growths = list_consistency_proofs(tx, span.org)
     wrong: list[Proof] = []
     fine: list[Proof] = []
     named: dict[str, str] = {}
     for vault in active:
         row = seen.get(vault)
-        fault = _fault(row, span.now)
+        fault = _checkpoint_fault(row, span.now)
         if fault:
             named[vault] = f"{vault}: {fault}"
         if row is not None and row.size:
-            proof = proofs.checkpoint(row, growths.get(vault), witness.sign(row))
+            proof = proofs.checkpoint_proof(row, growths.get(vault), witness.cosignature_line(row))
             (wrong if fault else fine).append(proof)
     forks = sum(1 for vault in active if vault in seen and seen[vault].fault)
-    result = share(len(active) - len(named), len(active))
-    return evidence(
+    result = share_result(len(active) - len(named), len(active))
+    return make_evidence(
         "audit.checkpoints",
         "Agents' audit logs are witnessed",
         Result.GAP if forks else result,
@@ -81,33 +95,33 @@ def _checkpoints(tx: Tx, span: Span, witness: Witness) -> Evidence:
     )  # fmt: skip
 
 
-def _fault(row: Witnessed | None, now: int) -> str:
+def _checkpoint_fault(row: WitnessedCheckpoint | None, now: int) -> str:
     if row is not None and row.fault:
         return row.fault
     if row is None or not row.size:
         return "no checkpoint was cosigned"
-    return "the newest checkpoint is older than a day" if now - row.at > FRESH else ""
+    return "the newest checkpoint is older than a day" if now - row.at > MAX_CHECKPOINT_AGE else ""
 
 
-def _alerts(tx: Tx, span: Span) -> Evidence:
+def _alert_evidence(tx: Tx, span: Period) -> Evidence:
     rows = reads.alerts_between(tx, span.org, span.since, span.until)
     critical = [row for row in rows if row.severity is Severity.CRITICAL]
     late = [
         row for row in critical
         if min(filter(None, (row.acknowledged_at, row.ended_at, max(span.now, row.at)))) - row.at
-        > SOON
+        > MAX_ACKNOWLEDGE_TIME
     ]  # fmt: skip
     seen = sum(1 for row in rows if row.acknowledged_at)
     over = sum(1 for row in rows if row.ended_at)
-    fine, total = recorded(tx, span, "alerts.acknowledge", phase="outcome", result="ok")
+    fine, total = audit_proofs(tx, span, "alerts.acknowledge", phase="outcome", result="ok")
     setting = SettingProof(
         "alerts",
         "raised for lost, sealed and refusing agents, refused policies, faulty logs, failures",
     )
-    return evidence(
+    return make_evidence(
         "audit.alerts",
         "Alarms are raised, and somebody looks at them",
-        share(len(critical) - len(late), len(critical)) if critical else Result.MET,
+        share_result(len(critical) - len(late), len(critical)) if critical else Result.MET,
         f"{plural(len(rows), 'alert')} in the period, {seen} of them acknowledged, {over} "
         f"resolved. {_looked_at(len(critical), len(late))}",
         figures={"alerts": len(rows), "acknowledged": seen, "resolved": over,

@@ -10,16 +10,16 @@ from typing import Final
 from msgspec.structs import replace
 
 from control.compliance import proofs
-from control.compliance.evidence.common import MOST_NAMES, Span, plural
+from control.compliance.evidence.assessment import MAX_NAMES, Period, plural
 from control.model.compliance import Evidence, ReportedProof, Result
 from control.model.records import Alert
-from control.store import compliance_reads as reads
+from control.store import compliance_queries as reads
 from control.store.rows import Tx
 from protocols.instant import SECOND, rfc3339
 
 _LOG: Final = ("audit.checkpoints",)
 _STORE: Final = ("agents.presence", "upkeep.backups")
-BEARS_ON: Final[Mapping[str, tuple[str, ...]]] = {
+CONTRADICTED_EVIDENCE: Final[Mapping[str, tuple[str, ...]]] = {
     "agent_offline": ("agents.presence",),
     "agent_locked": ("agents.certificates", "agents.revocations"),
     "audit_fork": _LOG,
@@ -49,7 +49,7 @@ BEARS_ON: Final[Mapping[str, tuple[str, ...]]] = {
 `audit.alerts`."""
 
 
-def open_alerts(tx: Tx, span: Span) -> list[Alert]:
+def open_alerts(tx: Tx, span: Period) -> list[Alert]:
     """Critical ones that are open at the end of the period, the newest first."""
     found = reads.critical_alerts_before(tx, span.org, span.end)
     return [alert for alert in found if is_open(alert, span.end)]
@@ -60,17 +60,17 @@ def is_open(alert: Alert, at: int) -> bool:
     return alert.at < at and not 0 < alert.ended_at < at
 
 
-def contradicted(found: Iterable[Evidence], alerts: Sequence[Alert]) -> list[Evidence]:
+def apply_open_alerts(found: Iterable[Evidence], alerts: Sequence[Alert]) -> list[Evidence]:
     """The evidence; what open alerts bear on is a gap, and names them."""
     bearing: dict[str, list[Alert]] = {}
     for alert in alerts:
-        for id_ in BEARS_ON.get(alert.code, ()):
+        for id_ in CONTRADICTED_EVIDENCE.get(alert.code, ()):
             bearing.setdefault(id_, []).append(alert)
-    return [_against(item, bearing[item.id]) if item.id in bearing else item for item in found]
+    return [_contradict(item, bearing[item.id]) if item.id in bearing else item for item in found]
 
 
-def _against(item: Evidence, alerts: Sequence[Alert]) -> Evidence:
-    shown = alerts[:MOST_NAMES]
+def _contradict(item: Evidence, alerts: Sequence[Alert]) -> Evidence:
+    shown = alerts[:MAX_NAMES]
     more = len(alerts) - len(shown)
     proofs_ = [
         ReportedProof(vault=a.vault, name=f"open alert {a.code}", value=a.message, at=a.at)
@@ -83,6 +83,6 @@ def _against(item: Evidence, alerts: Sequence[Alert]) -> Evidence:
         summary=f"{plural(len(alerts), 'critical alert')} open against this. {item.summary}",
         exceptions=(*named, *([f"and {more} more alerts"] if more > 0 else []), *item.exceptions),
         figures={**item.figures, "open_alerts": len(alerts)},
-        proofs=(*proofs_, *item.proofs)[: proofs.MOST],
+        proofs=(*proofs_, *item.proofs)[: proofs.MAX_PROOFS],
         total=item.total + len(proofs_),
     )

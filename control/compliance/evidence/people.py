@@ -4,37 +4,37 @@ from collections import Counter
 from typing import Final
 
 from control.authn import lockout
-from control.authn.sessions import Rules
-from control.compliance.evidence.common import (
-    Span,
-    evidence,
-    history_of,
-    lacking_of,
+from control.authn.sessions import SessionLimits
+from control.compliance.evidence.assessment import (
+    Period,
+    audit_proofs,
+    describe_unknown,
+    make_evidence,
     plural,
-    recorded,
+    read_timelines,
 )
-from control.compliance.evidence.timeline import HOUR, Timeline, proof, unknown
+from control.compliance.evidence.timeline import HOUR, Timeline, state_proof, unknown_periods
 from control.model.compliance import Evidence, Result, SettingProof
 from control.model.history import Aspect
 from control.model.people import Role
-from control.store.compliance_reads import Person, persons
+from control.store.compliance_queries import PersonRow, list_persons
 from control.store.rows import Tx
 from protocols.instant import SECOND
 
-DORMANT: Final = 90 * 86_400 * SECOND
-IDLE: Final = 15 * 60 * SECOND
-LOCKED: Final = 30 * 60 * SECOND
+DORMANT_AFTER: Final = 90 * 86_400 * SECOND
+MAX_IDLE: Final = 15 * 60 * SECOND
+MIN_LOCKOUT: Final = 30 * 60 * SECOND
 STRONG: Final = frozenset(str(role) for role in Role if role.covers(Role.ADMIN))
-FEW: Final = 5
+MAX_OWNERS: Final = 5
 """Owners and admins that no organization has to explain."""
 
 
-def collect(tx: Tx, span: Span, rules: Rules) -> list[Evidence]:
+def collect_people(tx: Tx, span: Period, rules: SessionLimits) -> list[Evidence]:
     """All that there is about people."""
-    found = persons(tx, span.org)
+    found = list_persons(tx, span.org)
     return [
         _second_factor(tx, span, found),
-        _roles(history_of(tx, span, Aspect.ROLE)),
+        _roles(read_timelines(tx, span, Aspect.ROLE)),
         _dormant(span, found),
         *_sessions(rules),
         *_sign_ins(tx, span),
@@ -43,21 +43,21 @@ def collect(tx: Tx, span: Span, rules: Rules) -> list[Evidence]:
     ]
 
 
-def _second_factor(tx: Tx, span: Span, found: list[Person]) -> Evidence:
-    lines = history_of(tx, span, Aspect.SECOND_FACTOR)
-    stretches = [stretch for line in lines for stretch in line.stretches]
+def _second_factor(tx: Tx, span: Period, found: list[PersonRow]) -> Evidence:
+    lines = read_timelines(tx, span, Aspect.SECOND_FACTOR)
+    stretches = [stretch for line in lines for stretch in line.intervals]
     demanded = bool(stretches) and stretches[-1].value == "true"
     hours = sum(s.length for s in stretches if s.value != "true") // HOUR
     always = demanded and not hours
-    unsure = unknown(lines)
+    unsure = unknown_periods(lines)
     without = [p.name for p in found if not p.guarded]
     having = len(found) - len(without)
     some = demanded or (found and not without)
     rule = "demands" if demanded else "does not demand"
     how_long = _how_long(hours, demanded=demanded)
-    fine, total = recorded(tx, span, "organizations.change", "second-factors.", phase="outcome")
-    told = [proof(Aspect.SECOND_FACTOR, stretch) for stretch in stretches]
-    return evidence(
+    fine, total = audit_proofs(tx, span, "organizations.change", "second-factors.", phase="outcome")
+    told = [state_proof(Aspect.SECOND_FACTOR, stretch) for stretch in stretches]
+    return make_evidence(
         "people.second-factor",
         "A second factor is demanded",
         Result.MET if always and not unsure else (Result.PARTLY if some else Result.GAP),
@@ -71,8 +71,8 @@ def _second_factor(tx: Tx, span: Span, found: list[Person]) -> Evidence:
         fine=fine,
         total=total + len(told),
         exceptions=without,
-        lacking=f"{lacking_of(unsure)} Whether an identity provider asks for a factor of its own "
-        "is not known here.".strip(),
+        lacking=f"{describe_unknown(unsure)} Whether an identity provider asks for a factor of its "
+        "own is not known here.".strip(),
     )  # fmt: skip
 
 
@@ -84,39 +84,39 @@ def _how_long(hours: int, *, demanded: bool) -> str:
 
 def _roles(lines: list[Timeline]) -> Evidence:
     """Judged at its worst moment: whoever had much for a day could do much on that day."""
-    moments = sorted({stretch.since for line in lines for stretch in line.stretches})
-    counted = [Counter(filter(None, (line.at(now) for line in lines))) for now in moments]
+    moments = sorted({stretch.since for line in lines for stretch in line.intervals})
+    counted = [Counter(filter(None, (line.value_at(now) for line in lines))) for now in moments]
     bad = [counts for counts in counted if not _few(counts)]
     last = counted[-1] if counted else Counter[str]()
-    strong = [s for line in lines for s in line.stretches if s.value in STRONG]
-    unsure = unknown(lines)
+    strong = [s for line in lines for s in line.intervals if s.value in STRONG]
+    unsure = unknown_periods(lines)
     said = ", ".join(plural(last[role], role) for role in Role)
-    return evidence(
+    return make_evidence(
         "people.roles",
         "Few people may do much",
         Result.PARTLY if bad or unsure or not counted else Result.MET,
         f"{said} at the end of the period. Looked at after each change ({len(moments)}): "
-        f"{'always' if not bad else f'all but {len(bad)} times'} an owner, and at most {FEW} "
-        "owners and admins or a quarter of all."
+        f"{'always' if not bad else f'all but {len(bad)} times'} an owner, and at most "
+        f"{MAX_OWNERS} owners and admins or a quarter of all."
         if moments
         else "Nothing is known of who could do what.",
         figures={**{str(role): last[role] for role in Role}, "people": last.total(),
                  "changes": len(moments), "wrong": len(bad), "unknown": len(unsure)},
-        exceptions={s.turn.subject for s in strong} if bad else (),
-        fine=[proof(Aspect.ROLE, stretch) for stretch in strong],
-        lacking=lacking_of(unsure),
+        exceptions={s.change.subject for s in strong} if bad else (),
+        fine=[state_proof(Aspect.ROLE, stretch) for stretch in strong],
+        lacking=describe_unknown(unsure),
     )  # fmt: skip
 
 
 def _few(counts: Counter[str]) -> bool:
     strong = sum(counts[role] for role in STRONG)
-    return counts[Role.OWNER] > 0 and (strong <= FEW or 4 * strong <= counts.total())
+    return counts[Role.OWNER] > 0 and (strong <= MAX_OWNERS or 4 * strong <= counts.total())
 
 
-def _dormant(span: Span, found: list[Person]) -> Evidence:
-    unused = [p.name for p in found if span.now - p.last > DORMANT]
+def _dormant(span: Period, found: list[PersonRow]) -> Evidence:
+    unused = [p.name for p in found if span.now - p.last > DORMANT_AFTER]
     result = Result.PARTLY if unused else Result.MET
-    return evidence(
+    return make_evidence(
         "people.dormant",
         "Accounts are in use",
         result if found else Result.NOT_EVIDENCED,
@@ -127,7 +127,7 @@ def _dormant(span: Span, found: list[Person]) -> Evidence:
     )  # fmt: skip
 
 
-def _sessions(rules: Rules) -> list[Evidence]:
+def _sessions(rules: SessionLimits) -> list[Evidence]:
     idle, absolute = rules.idle // (60 * SECOND), rules.absolute // (60 * SECOND)
     said = f"A session ends after {idle} minutes without use and after {absolute} in any case."
     setting = [
@@ -135,12 +135,12 @@ def _sessions(rules: Rules) -> list[Evidence]:
         SettingProof("sessions.absolute", f"{absolute}m"),
     ]
     figures = {"idle_minutes": idle, "absolute_minutes": absolute}
-    strict = Result.MET if rules.idle <= IDLE else Result.GAP
+    strict = Result.MET if rules.idle <= MAX_IDLE else Result.GAP
     return [
-        evidence(
+        make_evidence(
             "people.sessions", "Sessions end", Result.MET, said, figures=figures, fine=setting
         ),
-        evidence(
+        make_evidence(
             "people.idle",
             "Idle sessions end after 15 minutes",
             strict,
@@ -151,19 +151,19 @@ def _sessions(rules: Rules) -> list[Evidence]:
     ]  # fmt: skip
 
 
-def _sign_ins(tx: Tx, span: Span) -> list[Evidence]:
-    good, signed_in = recorded(tx, span, "sessions.login", result="ok")
-    bad, failed = recorded(tx, span, "sessions.login", result="denied")
-    minutes = lockout.DURATION // (60 * SECOND)
+def _sign_ins(tx: Tx, span: Period) -> list[Evidence]:
+    good, signed_in = audit_proofs(tx, span, "sessions.login", result="ok")
+    bad, failed = audit_proofs(tx, span, "sessions.login", result="denied")
+    minutes = lockout.LOCKOUT_DURATION // (60 * SECOND)
     rule = (
-        f"After {lockout.FAILURES} wrong passwords in a row an account is locked for "
+        f"After {lockout.MAX_FAILURES} wrong passwords in a row an account is locked for "
         f"{minutes} minutes."
     )
-    figures = {"signed_in": signed_in, "refused": failed, "attempts": lockout.FAILURES}
-    lock = SettingProof("lockout", f"{lockout.FAILURES} attempts, {minutes} minutes")
-    long = lockout.DURATION >= LOCKED
+    figures = {"signed_in": signed_in, "refused": failed, "attempts": lockout.MAX_FAILURES}
+    lock = SettingProof("lockout", f"{lockout.MAX_FAILURES} attempts, {minutes} minutes")
+    long = lockout.LOCKOUT_DURATION >= MIN_LOCKOUT
     return [
-        evidence(
+        make_evidence(
             "people.sign-ins",
             "Sign-ins are recorded, and guessing is stopped",
             Result.MET,
@@ -173,7 +173,7 @@ def _sign_ins(tx: Tx, span: Span) -> list[Evidence]:
             fine=good,
             total=signed_in + failed + 1,
         ),
-        evidence(
+        make_evidence(
             "people.lock-time",
             "Locked for half an hour",
             Result.MET if long else Result.GAP,
@@ -187,9 +187,9 @@ def _sign_ins(tx: Tx, span: Span) -> list[Evidence]:
 _ABOUT_PEOPLE: Final = ("users.", "members.", "invitations.", "tokens.")
 
 
-def _changes(tx: Tx, span: Span) -> Evidence:
-    fine, total = recorded(tx, span, *_ABOUT_PEOPLE, phase="outcome", result="ok")
-    return evidence(
+def _changes(tx: Tx, span: Period) -> Evidence:
+    fine, total = audit_proofs(tx, span, *_ABOUT_PEOPLE, phase="outcome", result="ok")
+    return make_evidence(
         "people.changes",
         "Accounts are made and changed by name",
         Result.MET,
@@ -201,9 +201,9 @@ def _changes(tx: Tx, span: Span) -> Evidence:
     )
 
 
-def _refusals(tx: Tx, span: Span) -> Evidence:
-    fine, total = recorded(tx, span, "", result="denied")
-    return evidence(
+def _refusals(tx: Tx, span: Period) -> Evidence:
+    fine, total = audit_proofs(tx, span, "", result="denied")
+    return make_evidence(
         "people.refusals",
         "What nobody allowed is refused",
         Result.MET,

@@ -4,30 +4,30 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from control.compliance import proofs
-from control.compliance.evidence.common import (
-    Span,
-    evidence,
-    history_of,
-    judged,
-    lacking_of,
+from control.compliance.evidence.agent_history import AgentHistory, read_agent_history
+from control.compliance.evidence.assessment import (
+    Period,
+    assess_share,
+    audit_proofs,
+    describe_unknown,
+    make_evidence,
     plural,
-    recorded,
-    share,
+    read_timelines,
+    share_result,
 )
-from control.compliance.evidence.course import Course, course_of
 from control.compliance.evidence.timeline import (
     HOUR,
-    Stretch,
     Timeline,
-    longest,
-    proof,
-    unknown,
-    within,
+    TimelineInterval,
+    intersection_of,
+    longest_interval,
+    state_proof,
+    unknown_periods,
 )
 from control.model.compliance import Evidence, Result, SettingProof
 from control.model.history import HEARD, Aspect
 from control.model.policies import Outcome, PolicyVersion
-from control.store import compliance_reads as reads
+from control.store import compliance_queries as reads
 from control.store import policies
 from control.store.rows import Tx
 
@@ -36,72 +36,77 @@ _WIDE: Final = frozenset({"*", "**", "secret/*", "secret/**", "+/*"})
 _STRONG: Final = frozenset({"*", "sudo", "root"})
 
 
-def collect(tx: Tx, span: Span) -> list[Evidence]:
+def collect_policies(tx: Tx, span: Period) -> list[Evidence]:
     """All that there is about policies."""
-    course = course_of(tx, span)
-    lines = [line for line in history_of(tx, span, Aspect.POLICY) if line.subject in course.active]
+    course = read_agent_history(tx, span)
+    lines = [
+        line for line in read_timelines(tx, span, Aspect.POLICY) if line.subject in course.active
+    ]
     return [_in_force(tx, span, course, lines), _changes(tx, span), _breadth(tx, span, lines)]
 
 
-def _in_force(tx: Tx, span: Span, course: Course, lines: list[Timeline]) -> Evidence:
-    rows = {row.vault: row for row in reads.signed_of(tx, span.org)}
+def _in_force(tx: Tx, span: Period, course: AgentHistory, lines: list[Timeline]) -> Evidence:
+    rows = {row.vault: row for row in reads.signed_assignments(tx, span.org)}
     behind = [line for line in lines if _is_behind(line, course, span)]
     fine = [line for line in lines if line not in behind]
-    failed = sum(any(s.value == Outcome.FAILED for s in line.stretches) for line in lines)
-    with_rules = sum(any(s.detail.get("contents") for s in line.stretches) for line in lines)
+    failed = sum(any(s.value == Outcome.FAILED for s in line.intervals) for line in lines)
+    with_rules = sum(any(s.detail.get("contents") for s in line.intervals) for line in lines)
     without = sorted(course.active.keys() - {line.subject for line in lines})
-    unsure = unknown(lines)
-    late = [proof(Aspect.POLICY, _longest(line)) for line in behind]
-    return evidence(
+    unsure = unknown_periods(lines)
+    late = [state_proof(Aspect.POLICY, _longest_gap(line)) for line in behind]
+    return make_evidence(
         "policies.in-force",
         "Each agent enforces the policies that it should",
-        judged(len(fine), len(lines), unsure),
+        assess_share(len(fine), len(lines), unsure),
         f"{len(fine)} of {plural(len(lines), 'agent')} that a policy was for enforced the bundle "
         "that was meant for them all the time that they were heard, but for at most a day at a "
         f"stretch ({with_rules} had policies in it), and at its end; {failed} refused one. "
         "Bundles are signed by the policy key, and each names the hash of the one before.",
         figures={"active": len(course.active), "in_force": len(fine), "refused": failed,
                  "without": len(without), "unknown": len(unsure)},
-        wrong=[*late, *(proofs.policy(rows[v]) for v in _names(behind) if v in rows)],
-        fine=[proofs.policy(rows[v]) for v in _names(fine) if v in rows],
-        exceptions=_names(behind),
+        wrong=[*late, *(proofs.policy_proof(rows[v]) for v in _enforced_versions(behind)
+                        if v in rows)],
+        fine=[proofs.policy_proof(rows[v]) for v in _enforced_versions(fine) if v in rows],
+        exceptions=_enforced_versions(behind),
         lacking=" ".join(filter(None, (
-            lacking_of(unsure),
+            describe_unknown(unsure),
             f"For {plural(len(without), 'agent')} there never was a policy." if without else "",
         ))),
     )  # fmt: skip
 
 
-def _names(lines: Iterable[Timeline]) -> list[str]:
+def _enforced_versions(lines: Iterable[Timeline]) -> list[str]:
     return [line.subject for line in lines]
 
 
-def _is_behind(line: Timeline, course: Course, span: Span) -> bool:
+def _is_behind(line: Timeline, course: AgentHistory, span: Period) -> bool:
     """One that is away cannot follow: only the time that it was heard counts."""
     active = course.active[line.subject]
-    if active[-1][1] == span.end and line.end != Outcome.APPLIED:
+    if active[-1][1] == span.end and line.final_value != Outcome.APPLIED:
         return True
-    behind = line.times(lambda value: value != Outcome.APPLIED)
+    behind = line.intervals_of(lambda value: value != Outcome.APPLIED)
     presence = course.presence.get(line.subject)
-    heard = within(active, presence.where(HEARD)) if presence else active
-    return longest(within(behind, heard)) > DAY
+    heard = intersection_of(active, presence.intervals_equal(HEARD)) if presence else active
+    return longest_interval(intersection_of(behind, heard)) > DAY
 
 
-def _longest(line: Timeline) -> Stretch:
-    waiting = [s for s in line.stretches if s.value != Outcome.APPLIED]
+def _longest_gap(line: Timeline) -> TimelineInterval:
+    waiting = [s for s in line.intervals if s.value != Outcome.APPLIED]
     return max(waiting, key=lambda stretch: stretch.length)
 
 
-def _changes(tx: Tx, span: Span) -> Evidence:
+def _changes(tx: Tx, span: Period) -> Evidence:
     versions = reads.versions_between(tx, span.org, span.since, span.until)
     rollouts = reads.rollouts_between(tx, span.org, span.since, span.until)
-    authors = reads.authors(tx, span.org, rollouts)
+    authors = reads.version_authors(tx, span.org, rollouts)
     alone = [r for r in rollouts if authors.get((r.policy, r.version)) == r.created_by]
-    fine, total = recorded(tx, span, "policies.write", "rollouts.", phase="outcome", result="ok")
-    result = share(len(rollouts) - len(alone), len(rollouts)) if rollouts else Result.MET
+    fine, total = audit_proofs(
+        tx, span, "policies.write", "rollouts.", phase="outcome", result="ok"
+    )
+    result = share_result(len(rollouts) - len(alone), len(rollouts)) if rollouts else Result.MET
     if not rollouts and not versions:
         result = Result.NOT_EVIDENCED
-    return evidence(
+    return make_evidence(
         "policies.changes",
         "Changes of policies are looked at by another person, and rolled out",
         result,
@@ -115,19 +120,21 @@ def _changes(tx: Tx, span: Span) -> Evidence:
     )  # fmt: skip
 
 
-def _breadth(tx: Tx, span: Span, lines: list[Timeline]) -> Evidence:
+def _breadth(tx: Tx, span: Period, lines: list[Timeline]) -> Evidence:
     """Of what is in general use now, and of what any agent enforced in the period."""
     used = {
         (name, int(number))
         for line in lines
-        for stretch in line.stretches
+        for stretch in line.intervals
         if stretch.value == Outcome.APPLIED
         for name, number in stretch.detail.get("contents", {}).items()
     }
-    used |= {(p.name, p.stable) for p in policies.policies_of(tx, span.org) if p.stable}
-    versions = [found for key in sorted(used) if (found := policies.version(tx, span.org, *key))]
+    used |= {(p.name, p.stable) for p in policies.list_policies(tx, span.org) if p.stable}
+    versions = [
+        found for key in sorted(used) if (found := policies.get_version(tx, span.org, *key))
+    ]
     wide = {f"{v.name} version {v.version}" for v in versions if any(map(_is_wide, _rules(v)))}
-    return evidence(
+    return make_evidence(
         "policies.breadth",
         "Policies give no more than is needed",
         Result.PARTLY if wide else (Result.MET if versions else Result.NOT_EVIDENCED),

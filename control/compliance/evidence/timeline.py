@@ -6,30 +6,30 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 
 from control.model.compliance import StateProof
-from control.model.history import Aspect, Turn
+from control.model.history import Aspect, StateChange
 from protocols.instant import SECOND, rfc3339
 
 HOUR: Final = 3600 * SECOND
-Times: TypeAlias = list[tuple[int, int]]
+Intervals: TypeAlias = list[tuple[int, int]]
 """Spans of time, in order and apart; the end is not in them."""
 
 
-class Stretch(Struct, frozen=True):
+class TimelineInterval(Struct, frozen=True):
     """So it was from `since` to `until`, both within the period."""
 
     since: int
     until: int
-    turn: Turn
+    change: StateChange
 
     @property
     def value(self) -> str:
         """What it was."""
-        return self.turn.value
+        return self.change.value
 
     @property
     def detail(self) -> dict[str, Any]:
         """What belongs to it."""
-        return self.turn.detail
+        return self.change.detail
 
     @property
     def length(self) -> int:
@@ -42,48 +42,52 @@ class Timeline(Struct, frozen=True):
 
     subject: str
     since: int
-    stretches: tuple[Stretch, ...]
+    intervals: tuple[TimelineInterval, ...]
     known_from: int
 
     @property
-    def end(self) -> str:
+    def final_value(self) -> str:
         """What it was last; empty for nothing."""
-        return self.stretches[-1].value if self.stretches else ""
+        return self.intervals[-1].value if self.intervals else ""
 
-    def at(self, instant: int) -> str:
+    def value_at(self, instant: int) -> str:
         """What it was then; empty for nothing."""
-        return next((s.value for s in self.stretches if s.since <= instant < s.until), "")
+        return next((s.value for s in self.intervals if s.since <= instant < s.until), "")
 
-    def times(self, wanted: Callable[[str], bool]) -> Times:
+    def intervals_of(self, wanted: Callable[[str], bool]) -> Intervals:
         """When it was something that is wanted."""
-        return joined((s.since, s.until) for s in self.stretches if wanted(s.value))
+        return union_of((s.since, s.until) for s in self.intervals if wanted(s.value))
 
-    def where(self, value: str) -> Times:
+    def intervals_equal(self, value: str) -> Intervals:
         """When it was this."""
-        return self.times(lambda other: other == value)
+        return self.intervals_of(lambda other: other == value)
 
 
-def timelines(found: Mapping[str, Sequence[Turn]], since: int, until: int) -> list[Timeline]:
+def build_timelines(
+    found: Mapping[str, Sequence[StateChange]], since: int, until: int
+) -> list[Timeline]:
     """Of each subject (subject → its turns in order), by name."""
-    return [timeline(subject, found[subject], since, until) for subject in sorted(found)]
+    return [build_timeline(subject, found[subject], since, until) for subject in sorted(found)]
 
 
-def timeline(subject: str, turns: Sequence[Turn], since: int, until: int) -> Timeline:
+def build_timeline(
+    subject: str, changes: Sequence[StateChange], since: int, until: int
+) -> Timeline:
     """Of one subject with at least one turn before `until`."""
-    ends = [turn.at for turn in turns[1:]] + [until]
+    ends = [turn.at for turn in changes[1:]] + [until]
     stretches = tuple(
-        Stretch(max(turn.at, since), min(end, until), turn)
-        for turn, end in zip(turns, ends, strict=True)
+        TimelineInterval(max(turn.at, since), min(end, until), turn)
+        for turn, end in zip(changes, ends, strict=True)
         if end > since and turn.at < until
     )
-    first = turns[0]
+    first = changes[0]
     known = first.at if first.before and first.at > since else since
     return Timeline(subject, since, stretches, known)
 
 
-def joined(spans: Iterable[tuple[int, int]]) -> Times:
+def union_of(spans: Iterable[tuple[int, int]]) -> Intervals:
     """Of spans in any order, what they cover."""
-    found: Times = []
+    found: Intervals = []
     for since, until in sorted(spans):
         if until <= since:
             continue
@@ -94,16 +98,16 @@ def joined(spans: Iterable[tuple[int, int]]) -> Times:
     return found
 
 
-def within(these: Times, those: Times) -> Times:
+def intersection_of(these: Intervals, those: Intervals) -> Intervals:
     """What is in both."""
-    return joined(
+    return union_of(
         (max(a, c), min(b, d)) for a, b in these for c, d in those if max(a, c) < min(b, d)
     )
 
 
-def without(these: Times, those: Times) -> Times:
+def difference_of(these: Intervals, those: Intervals) -> Intervals:
     """What is in `these` alone."""
-    found: Times = []
+    found: Intervals = []
     for begin, end in these:
         at = begin
         for since, until in those:
@@ -117,20 +121,20 @@ def without(these: Times, those: Times) -> Times:
     return found
 
 
-def length(times: Times) -> int:
+def total_length(times: Intervals) -> int:
     """In nanoseconds."""
     return sum(until - since for since, until in times)
 
 
-def longest(times: Times) -> int:
+def longest_interval(times: Intervals) -> int:
     """The longest at a stretch, in nanoseconds."""
     return max((until - since for since, until in times), default=0)
 
 
-def proof(aspect: Aspect, stretch: Stretch) -> StateProof:
+def state_proof(aspect: Aspect, stretch: TimelineInterval) -> StateProof:
     """That it was so."""
     return StateProof(
-        subject=stretch.turn.subject,
+        subject=stretch.change.subject,
         name=str(aspect),
         value=(stretch.value or "none") + ", due" * bool(stretch.detail.get("due")),
         since=stretch.since,
@@ -138,14 +142,14 @@ def proof(aspect: Aspect, stretch: Stretch) -> StateProof:
     )
 
 
-def unknown(lines: Iterable[Timeline]) -> list[str]:
+def unknown_periods(lines: Iterable[Timeline]) -> list[str]:
     """Whose history begins within the period, and when."""
     return [
-        f"{line.subject or 'the organization'}: known from {_told(line.known_from)} on"
+        f"{line.subject or 'the organization'}: known from {_format_instant(line.known_from)} on"
         for line in lines
         if line.known_from > line.since
     ]
 
 
-def _told(instant: int) -> str:
+def _format_instant(instant: int) -> str:
     return rfc3339(instant - instant % SECOND)

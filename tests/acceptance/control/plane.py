@@ -75,7 +75,7 @@ def served_plane(file: Path) -> Plane:
 
 def tls_plane(folder: Path, pki: Pki) -> Plane:
     """In production behind TLS, with an authority for agents, on SQLite in this folder."""
-    CaDirectory(folder / "ca").init(folder / "root", "Here", SystemWorld().now())
+    CaDirectory(folder / "ca").create_authority(folder / "root", "Here", SystemWorld().now())
     settings = {
         **pki.config(),
         "database": {"url": f"sqlite:///{folder}/control.db"},

@@ -37,7 +37,9 @@ class Estate:
 
     def __post_init__(self) -> None:
         """Not started."""
-        CaDirectory(self.folder / "ca").init(self.folder / "root", "Shared", WORLD.now())
+        CaDirectory(self.folder / "ca").create_authority(
+            self.folder / "root", "Shared", WORLD.now()
+        )
         self.one, self.two = self.plane("one"), self.plane("two")
 
     @property

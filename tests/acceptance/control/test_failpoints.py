@@ -32,7 +32,7 @@ LINGERS = 1.0
 """Seconds for what follows when the agent has what it wants already: an end of a connection."""
 MOST = 40
 """Steps of a kind in one flow; more means that it never ends by itself."""
-NOT_OF_THESE = ("control.services.heads.",)
+NOT_OF_THESE = ("control.services.signed_heads.",)
 """Who signs or commits beside: heads of the trail, once a minute, for auditors."""
 
 

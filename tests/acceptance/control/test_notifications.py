@@ -13,7 +13,7 @@ import trio
 from actors import SystemWorld
 from control.model.records import Severity
 from control.services.alerts import Alerts
-from control.services.events import Bus
+from control.services.event_bus import EventBus
 from control.store.store import open_store
 from tests.acceptance.agent import AgentError, running
 from tests.acceptance.control.plane import Plane, dev_plane
@@ -37,8 +37,10 @@ def alert(plane: Plane, message: str) -> None:
     async def raised() -> None:
         world = SystemWorld()
         async with open_store(f"sqlite:///{plane.data}/control.db", world) as store:
-            alerts = Alerts(store, Bus(), world)
-            await alerts.fire(alerts.make("acme", "", "test_alert", Severity.CRITICAL, message))
+            alerts = Alerts(store, EventBus(), world)
+            await alerts.fire_alerts(
+                alerts.new_alert("acme", "", "test_alert", Severity.CRITICAL, message)
+            )
 
     trio.run(raised)
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio_websocket as ws
 
-from control.authn.sessions import RECHECK
+from control.authn.sessions import RECHECK_INTERVAL
 from protocols.instant import SECOND
 from tests.acceptance.control.browser import Browser
 from tests.acceptance.control.feed import opened
@@ -88,7 +88,7 @@ async def test_a_live_page_is_cut_at_once(plane: Plane, issuer: str) -> None:
             await feed.watch(1, "fleet", "acme")
             await feed.take()
             await trio.to_thread.run_sync(leaves, http, issuer)
-            with trio.fail_after(RECHECK / SECOND - 5), suppress(ws.ConnectionClosed):
+            with trio.fail_after(RECHECK_INTERVAL / SECOND - 5), suppress(ws.ConnectionClosed):
                 while True:
                     await feed.socket.get_message()
             assert feed.socket.closed

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from control.crypto import challenge_of, mark_of
+from control.crypto import pkce_challenge, short_fingerprint
 from tests.acceptance.command import freehold
 from tests.acceptance.control.plane import Plane
 from tests.acceptance.control.test_oidc import issuer, plane
@@ -61,11 +61,11 @@ def test_the_command_signs_in(plane: Plane, issuer: str, home: dict[str, str]) -
 
 def test_the_code_is_for_who_began_and_once(plane: Plane, issuer: str) -> None:
     """Without the secret it is worth nothing, as a credential too; and nothing after its use."""
-    [code] = brought(plane, "u-ann", challenge_of(VERIFIER))["code"]
+    [code] = brought(plane, "u-ann", pkce_challenge(VERIFIER))["code"]
     plane.want(401, "GET", "whoami", token=code)
     plane.want(401, "POST", "second-factor/answer", {"challenge": code, "code": "1"}, token="")
     plane.want(401, "POST", "second-factor/enrolment", {"challenge": code}, token="")
-    for wrong in ("fhv_" + "w" * 43, challenge_of(VERIFIER)):
+    for wrong in ("fhv_" + "w" * 43, pkce_challenge(VERIFIER)):
         plane.want(401, "POST", "oidc/session", {"code": code, "verifier": wrong}, token="")
     body, opened = {"code": code, "verifier": VERIFIER}, []
 
@@ -86,14 +86,14 @@ def test_the_code_is_for_who_began_and_once(plane: Plane, issuer: str) -> None:
 
 def test_a_refusal_goes_back_to_the_program(plane: Plane, issuer: str) -> None:
     """Which waits for it: who has no account, an organization that has no provider."""
-    assert brought(plane, "u-out", challenge_of(VERIFIER)) == {"error": ["oidc_no_account"]}
-    told = brought(plane, "u-ann", challenge_of(VERIFIER), org="other")
+    assert brought(plane, "u-out", pkce_challenge(VERIFIER)) == {"error": ["oidc_no_account"]}
+    told = brought(plane, "u-ann", pkce_challenge(VERIFIER), org="other")
     assert told == {"error": ["not_found"]}
 
 
 def test_one_may_say_no(plane: Plane, issuer: str) -> None:
     """The program hears of it, and the provider of nothing."""
-    told = brought(plane, "u-ann", challenge_of(VERIFIER), answer="no")
+    told = brought(plane, "u-ann", pkce_challenge(VERIFIER), answer="no")
     assert told == {"error": ["declined"]}
 
 
@@ -108,14 +108,14 @@ def test_the_command_hears_the_no(plane: Plane, issuer: str, tmp_path: Path) -> 
 
 def test_nobody_is_signed_in_for_a_program_unasked(plane: Plane, issuer: str) -> None:
     """Whoever is sent there sees who asks; only that browser, on that page, can say yes."""
-    challenge = challenge_of(VERIFIER)
+    challenge = pkce_challenge(VERIFIER)
     at = begun(plane, challenge, org="acme%3Cb%3E")
     with httpx2.Client() as http:
         shown = http.get(at)
         assert shown.status_code == 200
         assert "set-cookie" in shown.headers
         assert "freehold-oidc" not in str(http.cookies)
-        for word in ("127.0.0.1, port 4711", "acme&lt;b&gt;", mark_of(challenge)):
+        for word in ("127.0.0.1, port 4711", "acme&lt;b&gt;", short_fingerprint(challenge)):
             assert word in shown.text, word
         policy = shown.headers["content-security-policy"]
         assert "default-src 'none'" in policy

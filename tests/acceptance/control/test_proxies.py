@@ -13,7 +13,7 @@ from tests.acceptance.control.plane import API, Plane, served_plane
 
 def behind(folder: Path, *proxies: str, header: str = "x-forwarded-for") -> Plane:
     """A control plane that believes these, not started."""
-    CaDirectory(folder / "ca").init(folder / "root", "Here", SystemWorld().now())
+    CaDirectory(folder / "ca").create_authority(folder / "root", "Here", SystemWorld().now())
     settings = {
         "server": {
             "listen": "127.0.0.1:0",

@@ -49,7 +49,7 @@ class Past:
     def __init__(self, plane: Plane, agent: Agent) -> None:
         self.ledger = plane.data / "control.db"
         self.uplink = agent.data / "uplink"
-        self.authority = CaDirectory(plane.data / "ca").standing().authority
+        self.authority = CaDirectory(plane.data / "ca").issuing_state().authority
         self.now = SystemWorld().now()
 
     def aged(self, days: int) -> None:

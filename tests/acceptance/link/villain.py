@@ -80,10 +80,10 @@ class Villain:
         self.link_key = LinkKey(load_signing_key(self.folder / "keys" / "link.pem"))
         self.policy_key = PolicyKey(load_signing_key(self.folder / "keys" / "policy.pem"))
         directory = CaDirectory(self.folder / "ca")
-        identity = directory.server(["127.0.0.1"], WORLD.now())
-        self.context = server_context(identity, directory.standing().trust)
+        identity = directory.issue_server_certificate(["127.0.0.1"], WORLD.now())
+        self.context = server_context(identity, directory.issuing_state().trust)
         self.leaf = der(parse_pem(identity.chain.read_bytes())[0])
-        self.honest = directory.standing().authority
+        self.honest = directory.issuing_state().authority
         self.own = self._crown()
 
     async def listen(self, nursery: trio.Nursery, port: int) -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from control.model.agents import Life
 from control.model.conditions import OFFLINE
-from control.model.notices import Kind, Told
+from control.model.notices import Kind, LastNotice
 from control.model.records import Alert, AlertState, Severity
 from control.store import alerts, notices
 from control.store.rows import Tx
@@ -23,13 +23,13 @@ async def test_alerts_are_narrowed_and_none_is_skipped(store: Store) -> None:
     rows[1] = replace(rows[1], severity=Severity.CRITICAL, message="100%_Sure", note="Über")
     rows[2] = replace(rows[2], acknowledged_at=7, vault="west")
     rows[4] = replace(rows[4], at=4)
-    await store.write(lambda tx: alerts.fire(tx, *rows))
+    await store.write(lambda tx: alerts.fire_alerts(tx, *rows))
     common: Any = {"vault": "", "before": 0}
 
     async def ids(limit: int = 9, **narrow: Any) -> list[str]:
-        narrowed = alerts.Narrow(**narrow)
+        narrowed = alerts.AlertFilter(**narrow)
         found = await store.read(
-            lambda tx: alerts.page(tx, "acme", **common, limit=limit, narrow=narrowed)
+            lambda tx: alerts.list_alerts(tx, "acme", **common, limit=limit, narrow=narrowed)
         )
         return [alert.id for alert in found]
 
@@ -42,7 +42,7 @@ async def test_alerts_are_narrowed_and_none_is_skipped(store: Store) -> None:
     assert await ids(2, behind=rows[3]) == ["a4"]
 
 
-LATER = alerts.FLAPPING + 1
+LATER = alerts.FLAPPING_WINDOW + 1
 
 
 def offline(identifier: str, at: int, vault: str = "v", code: str = OFFLINE) -> Alert:
@@ -52,25 +52,25 @@ def offline(identifier: str, at: int, vault: str = "v", code: str = OFFLINE) -> 
 
 async def fire(store: Store, *rows: Alert, repeat: bool = True) -> list[Alert]:
     """Report them."""
-    return await store.write(lambda tx: alerts.fire(tx, *rows, repeat=repeat))
+    return await store.write(lambda tx: alerts.fire_alerts(tx, *rows, repeat=repeat))
 
 
 async def resolve(store: Store, now: int, code: str = OFFLINE, vault: str = "v") -> list[Alert]:
     """It is over."""
-    return await store.write(lambda tx: alerts.resolve(tx, "acme", [code], [vault], now=now))
+    return await store.write(lambda tx: alerts.resolve_alerts(tx, "acme", [code], [vault], now=now))
 
 
 async def listed(store: Store) -> list[Alert]:
     """All there are."""
-    return await store.read(lambda tx: alerts.page(tx, "acme", limit=99))
+    return await store.read(lambda tx: alerts.list_alerts(tx, "acme", limit=99))
 
 
 async def told(store: Store) -> list[Kind]:
     """The kinds of what is to be told since the last time."""
 
     def take(tx: Tx) -> list[Kind]:
-        found = notices.oldest(tx, 99)
-        notices.drop(tx, found)
+        found = notices.oldest_notices(tx, 99)
+        notices.delete_notices(tx, found)
         return [notice.kind for notice in found]
 
     return await store.write(take)
@@ -102,11 +102,11 @@ async def test_what_comes_and_goes_is_three_messages(store: Store) -> None:
     assert (row.id, row.count, row.reopened, row.at) == ("0", 20, 19, 10)
     kinds = [*await told(store)]
     assert kinds.count(Kind.RAISED) + kinds.count(Kind.RESOLVED) <= 3
-    assert await store.read(lambda tx: alerts.owes(tx, row.ended_at)) is False
+    assert await store.read(lambda tx: alerts.has_settled(tx, row.ended_at)) is False
     end = row.ended_at + LATER
-    assert await store.write(lambda tx: alerts.settle(tx, end)) == 1
+    assert await store.write(lambda tx: alerts.notify_settled(tx, end)) == 1
     assert await told(store) == [Kind.RESOLVED]
-    assert await store.write(lambda tx: alerts.settle(tx, end)) == 0
+    assert await store.write(lambda tx: alerts.notify_settled(tx, end)) == 0
     await fire(store, offline("x", end))
     assert [one.id for one in await listed(store)] == ["x", "0"]
 
@@ -115,7 +115,7 @@ async def test_an_event_is_over_when_it_is_acknowledged_and_never_goes_on(store:
     """A lockout after that is another one, however soon: nobody has seen it."""
     await fire(store, offline("1", 10, code="lockout"))
     [row] = await listed(store)
-    await store.write(lambda tx: alerts.end(tx, replace(row, acknowledged_at=20), 20))
+    await store.write(lambda tx: alerts.end_alert(tx, replace(row, acknowledged_at=20), 20))
     await fire(store, offline("2", 21, code="lockout"))
     assert [(one.id, one.state) for one in await listed(store)] == [
         ("2", AlertState.FIRING),
@@ -140,7 +140,7 @@ async def test_what_somebody_has_seen_is_not_told_again(store: Store) -> None:
 async def test_the_end_of_what_began_later_is_another_one(store: Store) -> None:
     """Word from an agent of long ago ends nothing that began since."""
     await fire(store, offline("1", 100))
-    ends = partial(alerts.resolve, org="acme", codes=[OFFLINE], vaults=["v"], now=200)
+    ends = partial(alerts.resolve_alerts, org="acme", codes=[OFFLINE], vaults=["v"], now=200)
     assert await store.write(lambda tx: ends(tx, before=99)) == []
     assert len(await store.write(lambda tx: ends(tx, before=100))) == 1
 
@@ -154,13 +154,15 @@ async def test_nobody_waits_for_an_agent_that_is_not_listened_to(store: Store) -
 
 async def test_many_agents_at_once(store: Store) -> None:
     """More than one statement takes."""
-    rows = [offline(f"a{n}", 10, f"v{n}") for n in range(alerts.PIECE + 3)]
+    rows = [offline(f"a{n}", 10, f"v{n}") for n in range(alerts.ALERTS_PER_STATEMENT + 3)]
     await fire(store, *rows)
     await fire(store, *(replace(row, id=f"b{row.id}") for row in rows))
-    firing = await store.read(lambda tx: alerts.firing(tx, "acme", OFFLINE))
+    firing = await store.read(lambda tx: alerts.firing_agents(tx, "acme", OFFLINE))
     assert firing == {row.vault for row in rows}
     vaults = sorted(firing)
-    over = await store.write(lambda tx: alerts.resolve(tx, "acme", [OFFLINE], vaults, now=20))
+    over = await store.write(
+        lambda tx: alerts.resolve_alerts(tx, "acme", [OFFLINE], vaults, now=20)
+    )
     assert {(row.count, row.ended_at) for row in over} == {(2, 20)}
     assert len(over) == len(rows)
 
@@ -170,10 +172,12 @@ async def test_what_was_told_of_a_condition_is_known_until_its_end(store: Store)
     await fire(store, offline("1", 10))
 
     def tell(tx: Tx) -> None:
-        notices.put_told(tx, [Told("acme", "c", "agent_offline/v/", Kind.RAISED, 10, 0)])
-        notices.put_told(tx, [Told("acme", "c", "lockout/v/", Kind.RAISED, 10, 0)])
+        notices.put_last_notices(
+            tx, [LastNotice("acme", "c", "agent_offline/v/", Kind.RAISED, 10, 0)]
+        )
+        notices.put_last_notices(tx, [LastNotice("acme", "c", "lockout/v/", Kind.RAISED, 10, 0)])
 
     await store.write(tell)
-    assert await store.write(lambda tx: notices.sweep_told(tx, 1000)) == 1
+    assert await store.write(lambda tx: notices.delete_older_last_notices(tx, 1000)) == 1
     await resolve(store, 20)
-    assert await store.write(lambda tx: notices.sweep_told(tx, 1000)) == 1
+    assert await store.write(lambda tx: notices.delete_older_last_notices(tx, 1000)) == 1

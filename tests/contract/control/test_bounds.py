@@ -5,17 +5,17 @@ from functools import partial
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from control.model.claims import MOST
-from control.model.history import Aspect, Turn
+from control.model.history import Aspect, StateChange
 from control.model.policies import Assignment, Outcome
-from control.model.replays import Numbers, Replay, ReplayAgent, State
-from control.model.retention import Hold
-from control.model.usage import Known, Ranked, Span, Wanted, Which
-from control.services import metrics, outbox
-from control.services.usage import ingest
-from control.store import bodies, history, links, policies, replays, samples, usage
-from control.store import compliance_reads as reads
-from control.store.holds import add_hold
+from control.model.replays import Replay, ReplayAgent, ReplayNumbers, State
+from control.model.reported_values import MAX_COUNT
+from control.model.retention import LegalHold
+from control.model.usage import KnownSecret, Ranked, SecretQuery, UsagePeriod, Which
+from control.services import agent_metrics, outbox
+from control.services.usage import ingest_usage
+from control.store import compliance_queries as reads
+from control.store import history, links, policies, replays, samples, shared_bodies, usage
+from control.store.legal_holds import add_hold
 from control.store.rows import Tx
 from control.store.store import Store
 from control.store.tables import bundle_bodies
@@ -28,7 +28,7 @@ from protocols.pki.keys import new_signing_key
 from tests.unit.control.used import named, report
 
 NOW = 1_800_000_000 // 3600 * 3600
-ALL = Span("acme", "", 0, 2**40)
+ALL = UsagePeriod("acme", "", 0, 2**40)
 
 
 async def test_there_is_room_for_so_many_replays(store: Store) -> None:
@@ -37,34 +37,40 @@ async def test_there_is_room_for_so_many_replays(store: Store) -> None:
     def change(tx: Tx) -> None:
         for at, org in ((1, "acme"), (2, "acme"), (3, "other")):
             row = Replay(org, f"r{at}", "p", 1, {}, 0, 1, "ann", at, 9)
-            of = [ReplayAgent(org, row.id, v, State.DONE, Numbers(), 1) for v in ("a", "b")]
+            of = [ReplayAgent(org, row.id, v, State.DONE, ReplayNumbers(), 1) for v in ("a", "b")]
             replays.add_replay(tx, row, of)
 
     await store.write(change)
-    assert await store.read(lambda tx: replays.beyond(tx, "acme", 2, 4)) == []
-    assert await store.read(lambda tx: replays.beyond(tx, "acme", 2, 3)) == [("acme", "r1")]
-    gone = await store.read(lambda tx: replays.beyond(tx, "", 1, 99))
+    assert await store.read(lambda tx: replays.replays_over_limit(tx, "acme", 2, 4)) == []
+    assert await store.read(lambda tx: replays.replays_over_limit(tx, "acme", 2, 3)) == [
+        ("acme", "r1")
+    ]
+    gone = await store.read(lambda tx: replays.replays_over_limit(tx, "", 1, 99))
     assert gone == [("acme", "r2"), ("acme", "r1")]
-    await store.write(lambda tx: replays.remove(tx, gone))
-    assert await store.read(lambda tx: replays.beyond(tx, "", 0, 0)) == [("other", "r3")]
+    await store.write(lambda tx: replays.delete_replays(tx, gone))
+    assert await store.read(lambda tx: replays.replays_over_limit(tx, "", 0, 0)) == [
+        ("other", "r3")
+    ]
 
 
 async def test_what_an_agent_says_too_often_is_written_over(store: Store) -> None:
     """So many turns an hour; the newest is its last word, behind the one before the one it was."""
-    most = history.MOST_AN_HOUR[Aspect.KEY]
+    most = history.MAX_PER_HOUR[Aspect.KEY]
     for at in range(1, most + 4):
         for subject in ("loud", "calm")[: 1 + (at == 1)]:
-            turn = Turn(org="acme", aspect=Aspect.KEY, subject=subject, at=at, value=str(at))
-            await store.write(lambda tx, turn=turn: history.note(tx, [turn]))
-    found = await store.read(lambda tx: history.between(tx, "acme", Aspect.KEY, 0, 2**62))
+            turn = StateChange(org="acme", aspect=Aspect.KEY, subject=subject, at=at, value=str(at))
+            await store.write(lambda tx, turn=turn: history.record_changes(tx, [turn]))
+    found = await store.read(lambda tx: history.changes_between(tx, "acme", Aspect.KEY, 0, 2**62))
     assert [turn.at for turn in found["loud"]] == [*range(1, most), most + 3]
     assert found["loud"][-1].before == most - 1
-    newest = await store.read(lambda tx: history.newest(tx, "acme", Aspect.KEY, "loud"))
+    newest = await store.read(lambda tx: history.newest_change(tx, "acme", Aspect.KEY, "loud"))
     assert newest == found["loud"][-1]
     assert [turn.at for turn in found["calm"]] == [1]
-    later = Turn(org="acme", aspect=Aspect.KEY, subject="loud", at=2 * history.HOUR, value="x")
-    await store.write(lambda tx: history.note(tx, [later]))
-    found = await store.read(lambda tx: history.between(tx, "acme", Aspect.KEY, 0, 2**62))
+    later = StateChange(
+        org="acme", aspect=Aspect.KEY, subject="loud", at=2 * history.HOUR, value="x"
+    )
+    await store.write(lambda tx: history.record_changes(tx, [later]))
+    found = await store.read(lambda tx: history.changes_between(tx, "acme", Aspect.KEY, 0, 2**62))
     assert len(found["loud"]) == most + 1
 
 
@@ -78,27 +84,27 @@ async def test_counts_of_agents_can_be_added_up(store: Store) -> None:
         )  # fmt: skip
         for vault in ("v1", "v2"):
             assert await store.write(
-                lambda tx, v=vault, t=told: ingest(tx, "acme", v, t, now=NOW + 2)
+                lambda tx, v=vault, t=told: ingest_usage(tx, "acme", v, t, now=NOW + 2)
             )
-    sums = [Ranked("", str(OperationName.SECRET_READ), 4 * MOST, 4 * MOST)]
-    assert await store.read(lambda tx: usage.operations(tx, ALL)) == sums
-    assert await store.write(lambda tx: usage.roll(tx, NOW + 9, 9)) == 4
-    assert await store.read(lambda tx: usage.operations(tx, ALL)) == sums
-    overused = Wanted(Which.OVERUSED, 2)
-    assert await store.read(lambda tx: usage.secrets(tx, ALL, overused, None, 9)) == []
+    sums = [Ranked("", str(OperationName.SECRET_READ), 4 * MAX_COUNT, 4 * MAX_COUNT)]
+    assert await store.read(lambda tx: usage.list_operations(tx, ALL)) == sums
+    assert await store.write(lambda tx: usage.roll_up_days(tx, NOW + 9, 9)) == 4
+    assert await store.read(lambda tx: usage.list_operations(tx, ALL)) == sums
+    overused = SecretQuery(Which.OVERUSED, 2)
+    assert await store.read(lambda tx: usage.list_secrets(tx, ALL, overused, None, 9)) == []
 
 
 async def test_figures_are_taken_once_and_in_their_order(store: Store) -> None:
     """The newest moment is remembered with the agent's link, of this agent alone."""
 
     def said(vault: str, at: int, tx: Tx) -> int:
-        link = outbox.ensure(tx, "acme", vault, b"s" * 16)
-        taken = metrics.moment(at, link.measured, NOW)
+        link = outbox.ensure_link(tx, "acme", vault, b"s" * 16)
+        taken = agent_metrics.accepted_time(at, link.measured, NOW)
         if taken is not None:
             links.put_measured(tx, replace(link, measured=taken))
-            metrics.ingest(tx, "acme", vault, taken, {"x": 1.0}, now=NOW)
-        number = samples.series_of(tx, "acme", vault)["x"]
-        return len(samples.between(tx, number, 0, since=0, until=2**40, limit=99))
+            agent_metrics.ingest_figures(tx, "acme", vault, taken, {"x": 1.0}, now=NOW)
+        number = samples.list_series(tx, "acme", vault)["x"]
+        return len(samples.samples_between(tx, number, 0, since=0, until=2**40, limit=99))
 
     for at, count in ((NOW - 60, 1), (NOW - 60, 1), (NOW, 2), (NOW - 30, 2), (MAX_INT // 1000, 3)):
         assert await store.write(partial(said, "v1", at)) == count
@@ -109,10 +115,10 @@ async def test_an_agent_is_known_to_have_so_many_secrets(store: Store) -> None:
     """Who was not named for longest makes room, but not for what a hold covers."""
 
     async def tell(at: int, *names: str, vault: str = "v1") -> list[str]:
-        rows = [Known("acme", vault, name, 1, 1, 0, at) for name in names]
-        await store.write(lambda tx: usage.know(tx, rows, 3))
-        every_ = Wanted(Which.ALL, 0)
-        found = await store.read(lambda tx: usage.secrets(tx, ALL, every_, None, 99))
+        rows = [KnownSecret("acme", vault, name, 1, 1, 0, at) for name in names]
+        await store.write(lambda tx: usage.put_known_secrets(tx, rows, 3))
+        every_ = SecretQuery(Which.ALL, 0)
+        found = await store.read(lambda tx: usage.list_secrets(tx, ALL, every_, None, 99))
         return sorted(row.secret for row in found if row.vault == vault)
 
     await tell(1, "x", vault="v2")
@@ -120,7 +126,7 @@ async def test_an_agent_is_known_to_have_so_many_secrets(store: Store) -> None:
     assert await tell(3, "b", "c") == ["a", "b", "c"]
     assert await tell(4, "d", "c") == ["b", "c", "d"]
     assert await tell(5, "e", "f", "g", "h") == ["e", "f", "g"]
-    hold = Hold(
+    hold = LegalHold(
         org="acme", id="h", vault="v1", since=1, until=0, reason="why", created_by="ann",
         created_at=1,
     )  # fmt: skip
@@ -142,10 +148,10 @@ async def test_who_waited_longest_is_tried_again_first(store: Store) -> None:
             policies.put_assignments(tx, replace(row, reason="expired"))
 
     await store.write(change)
-    since = policies.Since(refused=9, behind=11, beyond=20)
-    found = await store.read(lambda tx: policies.refused(tx, ["expired"], since, limit=9))
+    since = policies.RefusalBounds(refused=9, behind=11, beyond=20)
+    found = await store.read(lambda tx: policies.refused_bundles(tx, ["expired"], since, limit=9))
     assert [row.vault for row in found] == ["c", "b", "a", "d"]
-    found = await store.read(lambda tx: policies.refused(tx, ["expired"], since, limit=2))
+    found = await store.read(lambda tx: policies.refused_bundles(tx, ["expired"], since, limit=2))
     assert [row.vault for row in found] == ["c", "b"]
 
 
@@ -156,21 +162,21 @@ async def test_rules_are_stored_once_for_many_agents(store: Store) -> None:
     def change(tx: Tx) -> int:
         policies.put_assignments(tx, *rows)
         for each in rows:
-            outbox.ensure(tx, each.org, each.vault, b"s" * 16)
-        return bodies.sweep(tx)
+            outbox.ensure_link(tx, each.org, each.vault, b"s" * 16)
+        return shared_bodies.delete_unused_bodies(tx)
 
     assert await store.write(change) == 0
-    offered = await store.read(lambda tx: links.unoffered(tx, "acme", ["a", "b"]))
+    offered = await store.read(lambda tx: links.unoffered_bundles(tx, "acme", ["a", "b"]))
     assert [row for _, row in sorted(offered, key=lambda pair: pair[0].vault)] == rows[:2]
-    signed = await store.read(lambda tx: reads.signed_of(tx, "acme"))
+    signed = await store.read(lambda tx: reads.signed_assignments(tx, "acme"))
     assert [row.signature for row in signed] == [row.bundle[:SIGNATURE_SIZE] for row in rows[:2]]
-    assert await store.read(lambda tx: policies.assignment(tx, "other", "a")) == rows[2]
+    assert await store.read(lambda tx: policies.get_assignment(tx, "other", "a")) == rows[2]
     count = sa.select(sa.func.count()).select_from(bundle_bodies)
     assert await store.read(lambda tx: tx.execute(count).scalar_one()) == 2  # one of each
     bare = [replace(row, bundle=b"none") for row in rows]
     await store.write(lambda tx: policies.put_assignments(tx, *bare[:2]))
-    assert await store.write(bodies.sweep) == 1
-    assert await store.read(lambda tx: policies.assignment(tx, "other", "a")) == rows[2]
+    assert await store.write(shared_bodies.delete_unused_bodies) == 1
+    assert await store.read(lambda tx: policies.get_assignment(tx, "other", "a")) == rows[2]
 
 
 def bundle(vault: str, org: str) -> Assignment:

@@ -1,4 +1,4 @@
-"""`control.ca.ledger.Ledger`: in memory, on SQLite and on PostgreSQL."""
+"""`control.ca.store.CaStore`: in memory, on SQLite and on PostgreSQL."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,22 +10,22 @@ import trio
 from msgspec.structs import replace
 
 from actors import SystemWorld
-from control.ca.ledger import (
-    Agent,
+from control.ca.memory_store import MemoryCaStore
+from control.ca.store import (
     AgentState,
-    Crowd,
-    Issued,
-    Join,
+    CaStore,
+    CaTransaction,
+    EnrolledAgent,
+    EnrolmentToken,
+    IssuedCertificate,
+    JoinCounts,
+    JoinRecord,
     JoinState,
-    Ledger,
-    LedgerTx,
-    Token,
 )
-from control.ca.memory import MemoryLedger
 from control.errors import NotFoundError
 from control.model.people import Organization
 from control.store import people
-from control.store.ledger import SqlLedger, revoked_serials
+from control.store.ca_store import SqlCaStore, revoked_serials
 from control.store.rows import Tx
 from control.store.store import Store, open_store
 from control.store.tables import ca_certificates
@@ -39,10 +39,10 @@ NOW = 1_800_000_000_000_000_000
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CaStore]:
     """An empty ledger of each kind, where `acme` is the one organization."""
     if request.param == "memory":
-        yield MemoryLedger({"acme"})
+        yield MemoryCaStore({"acme"})
         return
     url = place_control(tmp_path)
     if request.param == "postgresql":
@@ -51,10 +51,10 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     async with open_store(url, SystemWorld()) as store:
         acme = Organization("acme", "Acme", NOW)
         await store.write(lambda tx: people.add_organization(tx, acme))
-        yield SqlLedger(store)
+        yield SqlCaStore(store)
 
 
-async def test_it_knows_which_organizations_there_are(ledger: Ledger) -> None:
+async def test_it_knows_which_organizations_there_are(ledger: CaStore) -> None:
     """So that nobody is let into another."""
     for org, there in (("acme", True), ("amce", False), ("", False)):
         assert await ledger.transact(lambda tx, org=org: tx.has_organization(org)) is there
@@ -62,8 +62,8 @@ async def test_it_knows_which_organizations_there_are(ledger: Ledger) -> None:
         await Ca(ledger).token(name=AgentName.of("amce", "prod"))
 
 
-def _token(n: int, name: AgentName = NAME, **fields: object) -> Token:
-    made = Token(
+def _token(n: int, name: AgentName = NAME, **fields: object) -> EnrolmentToken:
+    made = EnrolmentToken(
         id=f"{n}",
         hash=bytes([n]) * 32,
         name=name,
@@ -75,8 +75,8 @@ def _token(n: int, name: AgentName = NAME, **fields: object) -> Token:
     return replace(made, **fields)
 
 
-def _issued(n: int, name: AgentName = NAME, **fields: object) -> Issued:
-    made = Issued(
+def _issued(n: int, name: AgentName = NAME, **fields: object) -> IssuedCertificate:
+    made = IssuedCertificate(
         serial=f"{n:040x}",
         key=bytes([n]) * 32,
         name=name,
@@ -89,8 +89,8 @@ def _issued(n: int, name: AgentName = NAME, **fields: object) -> Issued:
     return replace(made, **fields)
 
 
-def _join(n: int, **fields: object) -> Join:
-    made = Join(
+def _join(n: int, **fields: object) -> JoinRecord:
+    made = JoinRecord(
         id=f"{n}",
         key=bytes([n]) * 32,
         link_key=bytes(32),
@@ -105,9 +105,9 @@ def _join(n: int, **fields: object) -> Join:
     return replace(made, **fields)
 
 
-async def test_rows_come_back_as_they_were_put(ledger: Ledger) -> None:
+async def test_rows_come_back_as_they_were_put(ledger: CaStore) -> None:
     """Every field, and the last one put counts."""
-    agent = Agent(
+    agent = EnrolledAgent(
         name=NAME,
         state=AgentState.ACTIVE,
         generation=2,
@@ -121,7 +121,7 @@ async def test_rows_come_back_as_they_were_put(ledger: Ledger) -> None:
     revoked = _issued(1, revoked_at=NOW)
     decided = _join(1, state=JoinState.APPROVED, name=NAME, decided_by="bob", decided_at=NOW)
 
-    def step(tx: LedgerTx) -> None:
+    def step(tx: CaTransaction) -> None:
         for row in (_token(1), used):
             tx.put_token(row)
         for row in (agent, locked):
@@ -132,7 +132,7 @@ async def test_rows_come_back_as_they_were_put(ledger: Ledger) -> None:
             tx.put_join(row)
         assert tx.agent(NAME) == locked  # it sees its own writes
 
-    def look(tx: LedgerTx) -> None:
+    def look(tx: CaTransaction) -> None:
         assert (tx.token(used.hash), tx.token(bytes(32))) == (used, None)
         assert (tx.agent(NAME), tx.agent(OTHER)) == (locked, None)
         assert tx.certificate(revoked.serial) == tx.certificate_of(revoked.key) == revoked
@@ -143,10 +143,10 @@ async def test_rows_come_back_as_they_were_put(ledger: Ledger) -> None:
     await ledger.transact(look)
 
 
-async def test_a_step_that_raises_leaves_nothing(ledger: Ledger) -> None:
+async def test_a_step_that_raises_leaves_nothing(ledger: CaStore) -> None:
     """And its exception passes unchanged."""
 
-    def step(tx: LedgerTx) -> None:
+    def step(tx: CaTransaction) -> None:
         tx.put_token(_token(1))
         raise LookupError("mine")
 
@@ -155,7 +155,7 @@ async def test_a_step_that_raises_leaves_nothing(ledger: Ledger) -> None:
     assert await ledger.transact(lambda tx: tx.token(_token(1).hash)) is None
 
 
-async def test_a_key_has_one_certificate_and_asks_once(ledger: Ledger) -> None:
+async def test_a_key_has_one_certificate_and_asks_once(ledger: CaStore) -> None:
     """Whatever the serial or the id."""
     await ledger.transact(lambda tx: (tx.put_certificate(_issued(1)), tx.put_join(_join(1))))
     with pytest.raises(ValueError, match="key"):
@@ -164,10 +164,10 @@ async def test_a_key_has_one_certificate_and_asks_once(ledger: Ledger) -> None:
         await ledger.transact(lambda tx: tx.put_join(_join(2, key=_join(1).key)))
 
 
-async def test_lists_are_in_their_order_and_within_their_bounds(ledger: Ledger) -> None:
+async def test_lists_are_in_their_order_and_within_their_bounds(ledger: CaStore) -> None:
     """Tokens newest first, certificates by generation, requests oldest first."""
 
-    def step(tx: LedgerTx) -> None:
+    def step(tx: CaTransaction) -> None:
         for n in (2, 1, 3):
             tx.put_token(_token(n))
             tx.put_certificate(_issued(n))
@@ -176,12 +176,12 @@ async def test_lists_are_in_their_order_and_within_their_bounds(ledger: Ledger) 
         tx.put_certificate(_issued(5, OTHER, revoked_at=NOW))
         tx.put_certificate(_issued(4, not_after=NOW + 9, revoked_at=NOW))
 
-    def look(tx: LedgerTx) -> None:
+    def look(tx: CaTransaction) -> None:
         assert [t.id for t in tx.tokens("acme", 2)] == ["3", "2"]
         assert [i.generation for i in tx.certificates(NAME, NOW + 100)] == [1, 2, 3]
         assert tx.certificates(NAME, NOW + 101) == []
-        assert [i.generation for i in tx.revoked(NOW + 9)] == [4, 5]
-        assert [i.generation for i in tx.revoked(NOW + 10)] == [5]
+        assert [i.generation for i in tx.revoked_certificates(NOW + 9)] == [4, 5]
+        assert [i.generation for i in tx.revoked_certificates(NOW + 10)] == [5]
         pending = JoinState.PENDING
         assert [j.id for j in tx.joins(None, pending, NOW, 9)] == ["1", "2", "3"]
         assert [j.id for j in tx.joins("", pending, NOW, 9)] == ["3"]
@@ -192,7 +192,7 @@ async def test_lists_are_in_their_order_and_within_their_bounds(ledger: Ledger) 
     await ledger.transact(look)
 
 
-async def test_a_crowd_is_the_others(ledger: Ledger) -> None:
+async def test_a_crowd_is_the_others(ledger: CaStore) -> None:
     """Pending ones that have not expired, and late ones in whatever state; never itself."""
     one = _join(1, requested_at=NOW, client="c", site="s")
     crowd = [
@@ -203,42 +203,42 @@ async def test_a_crowd_is_the_others(ledger: Ledger) -> None:
         _join(6, client="c", site="s", requested_at=NOW - 100),
     ]
 
-    def step(tx: LedgerTx) -> None:
+    def step(tx: CaTransaction) -> None:
         for row in crowd:
             tx.put_join(row)
 
-    expected = Crowd(pending=3, of_org=2, of_client=2, of_site=3, lately=4, lately_of_org=2)
+    expected = JoinCounts(pending=3, of_org=2, of_client=2, of_site=3, lately=4, lately_of_org=2)
     await ledger.transact(step)
-    assert await ledger.transact(lambda tx: tx.crowd(one, NOW)) == expected
+    assert await ledger.transact(lambda tx: tx.count_joins(one, NOW)) == expected
     await ledger.transact(lambda tx: tx.put_join(one))
-    assert await ledger.transact(lambda tx: tx.crowd(one, NOW)) == expected
-    nobody = Crowd(pending=0, of_org=0, of_client=0, of_site=0, lately=0, lately_of_org=0)
+    assert await ledger.transact(lambda tx: tx.count_joins(one, NOW)) == expected
+    nobody = JoinCounts(pending=0, of_org=0, of_client=0, of_site=0, lately=0, lately_of_org=0)
     late = _join(9, requested_at=NOW + 100)
-    assert await ledger.transact(lambda tx: tx.crowd(late, NOW + 9)) == nobody
+    assert await ledger.transact(lambda tx: tx.count_joins(late, NOW + 9)) == nobody
 
 
-async def test_what_expired_is_forgotten_but_the_newest_certificate(ledger: Ledger) -> None:
+async def test_what_expired_is_forgotten_but_the_newest_certificate(ledger: CaStore) -> None:
     """An agent comes back by it; tokens are dropped within their organization only."""
 
-    def step(tx: LedgerTx) -> None:
+    def step(tx: CaTransaction) -> None:
         tx.put_token(_token(1))
         tx.put_token(_token(2, expires_at=NOW + 900))
         tx.put_join(_join(1))
         for n in (1, 2):
             tx.put_certificate(_issued(n))
-        assert not tx.drop_token("other", "2")
+        assert not tx.delete_token("other", "2")
 
     await ledger.transact(step)
-    assert await ledger.transact(lambda tx: tx.forget(NOW + 700)) == 3
+    assert await ledger.transact(lambda tx: tx.delete_expired(NOW + 700)) == 3
     left = await ledger.transact(lambda tx: (tx.tokens("acme", 9), tx.certificate_of(b"\2" * 32)))
     assert [t.id for t in left[0]] == ["2"]
     assert left[1] == _issued(2)
-    assert await ledger.transact(lambda tx: tx.drop_token("acme", "2"))
+    assert await ledger.transact(lambda tx: tx.delete_token("acme", "2"))
 
 
-async def test_what_an_agent_was_last_seen_with_is_kept(ledger: Ledger) -> None:
+async def test_what_an_agent_was_last_seen_with_is_kept(ledger: CaStore) -> None:
     """And all after it: their answers may be lost, and it comes back by what it has."""
-    seen = Agent(
+    seen = EnrolledAgent(
         name=NAME,
         state=AgentState.ACTIVE,
         generation=4,
@@ -248,18 +248,18 @@ async def test_what_an_agent_was_last_seen_with_is_kept(ledger: Ledger) -> None:
         changed_at=NOW,
     )
 
-    def step(tx: LedgerTx) -> None:
+    def step(tx: CaTransaction) -> None:
         tx.put_agent(seen)
         for n in (1, 2, 3, 4):
             tx.put_certificate(_issued(n))
 
     await ledger.transact(step)
-    assert await ledger.transact(lambda tx: tx.forget(NOW + 700)) == 1
+    assert await ledger.transact(lambda tx: tx.delete_expired(NOW + 700)) == 1
     left = await ledger.transact(lambda tx: [tx.certificate(f"{n:040x}") for n in (1, 2, 3, 4)])
     assert left == [None, _issued(2), _issued(3), _issued(4)]
 
 
-async def test_of_many_that_use_a_token_one_gets_in(ledger: Ledger) -> None:
+async def test_of_many_that_use_a_token_one_gets_in(ledger: CaStore) -> None:
     """The services over this ledger: burnt and recorded in one transaction, truly."""
     ca = Ca(ledger)
     token = await ca.token()
@@ -267,7 +267,7 @@ async def test_of_many_that_use_a_token_one_gets_in(ledger: Ledger) -> None:
 
     async def enrol() -> None:
         try:
-            await ca.enrolment.enrol(Asking().enrol(token))
+            await ca.enrolment.enrol_agent(Asking().enrol(token))
             outcomes.append("in")
         except Exception as error:  # noqa: BLE001  # which it was is what the test looks at
             outcomes.append(getattr(error, "code", repr(error)))
@@ -278,15 +278,15 @@ async def test_of_many_that_use_a_token_one_gets_in(ledger: Ledger) -> None:
     assert sorted(outcomes) == ["in"] + ["token_refused"] * 19
 
 
-async def test_the_newest_end_is_of_those_that_count(ledger: Ledger) -> None:
+async def test_the_newest_end_is_of_those_that_count(ledger: CaStore) -> None:
     """Of any agent; a revoked certificate tells nothing of the time."""
-    assert await ledger.transact(lambda tx: tx.newest_end()) == 0
+    assert await ledger.transact(lambda tx: tx.latest_expiry()) == 0
 
-    def step(tx: LedgerTx) -> int:
+    def step(tx: CaTransaction) -> int:
         tx.put_certificate(_issued(1))
         tx.put_certificate(_issued(2, not_after=NOW + 500))
         tx.put_certificate(_issued(3, not_after=NOW + 900, revoked_at=NOW))
-        return tx.newest_end()
+        return tx.latest_expiry()
 
     assert await ledger.transact(step) == NOW + 500
 

@@ -5,31 +5,31 @@ from typing import Any, Final
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from control.compliance.due import checked
-from control.compliance.reports import asked
-from control.model.compliance import Note, Schedule, State
-from control.model.history import Aspect, Turn
-from control.model.retention import Hold, Kind
+from control.compliance.cron_schedule import validated_next_run
+from control.compliance.reports import new_report
+from control.model.compliance import ControlNote, ReportSchedule, State
+from control.model.history import Aspect, StateChange
+from control.model.retention import Kind, LegalHold
 from control.services.deliveries import State as Sent
 from control.store import alerts as alert_rows
 from control.store import (
-    bases,
+    audit_bases,
+    audit_records,
     channels,
     compliance,
-    growths,
-    holds,
+    consistency_proofs,
     invitations,
+    legal_holds,
     links,
-    records,
     retention,
     samples,
     usage,
 )
 from control.store import history as turns
+from control.store.ca_store import SqlCaTransaction
 from control.store.compliance_tables import control_notes, reports
 from control.store.compliance_tables import holds as legal
 from control.store.history_tables import history
-from control.store.ledger import SqlLedgerTx
 from control.store.notice_tables import deliveries
 from control.store.rows import Tx
 from control.store.store import Store
@@ -118,25 +118,25 @@ def filled(tx: Tx) -> None:
 def swept(tx: Tx) -> None:
     """Everything that deletes by age, as of long after."""
     for resolution in (0, 60, 3600):
-        samples.sweep(tx, resolution, NOW // SECOND)
-    alert_rows.sweep(tx, NOW)
-    links.sweep_commands(tx, NOW)
-    invitations.sweep(tx, NOW)
-    SqlLedgerTx(tx).forget(NOW)
-    usage.sweep(tx, parts_before=NOW // SECOND, days_before=NOW // SECOND)
-    channels.sweep_deliveries(tx, Sent.SENT, NOW)
-    turns.sweep(tx, NOW, 100)
+        samples.delete_older_samples(tx, resolution, NOW // SECOND)
+    alert_rows.delete_older_alerts(tx, NOW)
+    links.delete_older_commands(tx, NOW)
+    invitations.delete_expired_invitations(tx, NOW)
+    SqlCaTransaction(tx).delete_expired(NOW)
+    usage.delete_older_usage(tx, parts_before=NOW // SECOND, days_before=NOW // SECOND)
+    channels.delete_older_deliveries(tx, Sent.SENT, NOW)
+    turns.delete_older_changes(tx, NOW, 100)
     ruled(tx)
 
 
 def ruled(tx: Tx) -> None:
     """Every rule of both organizations."""
     for org in ORGS:
-        for kind in retention.AGED:
-            retention.delete(tx, kind, org, NOW, 100)
-        retention.drop_oldest_report(tx, org)
-        channels.drop_channel(tx, org, "c")
-        channels.drop_delivery(tx, org, "x")
+        for kind in retention.AGED_TABLES:
+            retention.delete_aged(tx, kind, org, NOW, 100)
+        retention.delete_oldest_report(tx, org)
+        channels.delete_channel(tx, org, "c")
+        channels.delete_delivery(tx, org, "x")
 
 
 TABLES: Final = (
@@ -165,9 +165,9 @@ def left(tx: Tx) -> dict[str, list[str]]:
     return found
 
 
-def hold(**fields: Any) -> Hold:
+def hold(**fields: Any) -> LegalHold:
     """On `acme`."""
-    made = Hold(
+    made = LegalHold(
         org="acme", id="h", vault="", since=0, until=0, reason="case", created_by="a/b",
         created_at=NOW,
     )  # fmt: skip
@@ -196,7 +196,7 @@ async def test_no_deletion_takes_what_is_held(store: Store) -> None:
         for held, kept in HOLDS:
             for sweep in (swept, ruled):
                 with tx.begin_nested() as point:
-                    holds.add_hold(tx, held)
+                    legal_holds.add_hold(tx, held)
                     sweep(tx)
                     after = left(tx)
                     point.rollback()
@@ -212,7 +212,7 @@ async def test_a_hold_on_another_agent_holds_only_what_has_none(store: Store) ->
 
     def change(tx: Tx) -> dict[str, list[str]]:
         filled(tx)
-        holds.add_hold(tx, hold(vault="v2"))
+        legal_holds.add_hold(tx, hold(vault="v2"))
         swept(tx)
         return left(tx)
 
@@ -228,8 +228,8 @@ async def test_what_names_no_agent_is_held_with_any(store: Store) -> None:
         for name, vault in (("ours", ""), ("other", "v1")):
             told = {"org": "acme", "id": name, "vault": vault, "at": OLD, "ended_at": OLD}
             tx.execute(alerts.insert(), [row(alerts, **told)])
-        holds.add_hold(tx, hold(vault="v2"))
-        assert retention.delete(tx, Kind.ALERTS, "acme", NOW, 9) == 1
+        legal_holds.add_hold(tx, hold(vault="v2"))
+        assert retention.delete_aged(tx, Kind.ALERTS, "acme", NOW, 9) == 1
         assert tx.execute(sa.select(alerts.c.id)).scalars().all() == ["ours"]
 
     await store.write(change)
@@ -242,8 +242,8 @@ async def test_an_alert_that_still_fires_stays(store: Store) -> None:
         for name, ended in (("over", OLD), ("firing", 0)):
             told = {"org": "acme", "id": name, "at": OLD, "acknowledged_at": OLD, "ended_at": ended}
             tx.execute(alerts.insert(), [row(alerts, **told)])
-        assert retention.count(tx, Kind.ALERTS, "acme", NOW) == (1, 0)
-        assert retention.delete(tx, Kind.ALERTS, "acme", NOW, 9) == 1
+        assert retention.count_aged(tx, Kind.ALERTS, "acme", NOW) == (1, 0)
+        assert retention.delete_aged(tx, Kind.ALERTS, "acme", NOW, 9) == 1
         assert tx.execute(sa.select(alerts.c.id)).scalars().all() == ["firing"]
 
     await store.write(change)
@@ -254,63 +254,70 @@ async def test_a_rule_counts_before_it_deletes(store: Store) -> None:
 
     def change(tx: Tx) -> None:
         filled(tx)
-        assert retention.count(tx, Kind.METRICS, "acme", NOW) == (3, 0)
-        assert retention.count(tx, Kind.USAGE, "acme", NOW) == (2, 0)
-        holds.add_hold(tx, hold())
-        assert retention.count(tx, Kind.METRICS, "acme", NOW) == (0, 3)
-        assert retention.delete(tx, Kind.METRICS, "other", NOW, 2) == 2
-        assert retention.count(tx, Kind.METRICS, "other", NOW) == (1, 0)
-        assert retention.count(tx, Kind.METRICS, "other", OLD) == (0, 0)
-        assert holds.held_since(tx, "acme") == 0
-        assert holds.held_since(tx, "other") is None
+        assert retention.count_aged(tx, Kind.METRICS, "acme", NOW) == (3, 0)
+        assert retention.count_aged(tx, Kind.USAGE, "acme", NOW) == (2, 0)
+        legal_holds.add_hold(tx, hold())
+        assert retention.count_aged(tx, Kind.METRICS, "acme", NOW) == (0, 3)
+        assert retention.delete_aged(tx, Kind.METRICS, "other", NOW, 2) == 2
+        assert retention.count_aged(tx, Kind.METRICS, "other", NOW) == (1, 0)
+        assert retention.count_aged(tx, Kind.METRICS, "other", OLD) == (0, 0)
+        assert legal_holds.held_since(tx, "acme") == 0
+        assert legal_holds.held_since(tx, "other") is None
         retention.put_rule(tx, "acme", Kind.ALERTS, 40)
         retention.put_rule(tx, "acme", Kind.ALERTS, 50)
-        assert retention.rules(tx, "acme") == {Kind.ALERTS: 50}
+        assert retention.get_rules(tx, "acme") == {Kind.ALERTS: 50}
         retention.put_rule(tx, "acme", Kind.ALERTS, 0)
-        assert retention.rules(tx, "acme") == {}
+        assert retention.get_rules(tx, "acme") == {}
 
     await store.write(change)
 
 
 async def test_reports_schedules_and_notes_come_back_as_they_went(store: Store) -> None:
     """Every field, and in order."""
-    report = asked("acme", "r1", "T", ["soc2"], period=(1, 2), by="a/b", now=OLD)
-    schedule = Schedule(
+    report = new_report("acme", "r1", "T", ["soc2"], period=(1, 2), by="a/b", now=OLD)
+    schedule = ReportSchedule(
         owner="acme/ann",
         org="acme", id="s1", title="T", frameworks=("soc2",), cron="0 6 * * *", zone="UTC",
         days=7, enabled=True, created_by="a/b", created_at=OLD,
-        next_at=checked("0 6 * * *", "UTC", OLD), last_at=0,
+        next_at=validated_next_run("0 6 * * *", "UTC", OLD), last_at=0,
     )  # fmt: skip
-    note = Note(
+    note = ControlNote(
         org="acme", id="n1", framework="soc2", control="CC1.4", text="t", name="d", digest="00",
         content=b"\0x", created_by="a/b", created_at=OLD,
     )  # fmt: skip
 
     def change(tx: Tx) -> None:
         compliance.add_report(tx, report)
-        assert compliance.waiting(tx, 9) == [report]
+        assert compliance.waiting_reports(tx, 9) == [report]
         made = replace(report, state=State.READY, counts={"soc2": {"met": 1}}, digest="d", size=3)
         compliance.put_report(tx, made, b"abc")
         compliance.put_report(tx, made)
-        assert compliance.reports_of(tx, "acme", before=0, limit=9) == [made]
-        assert compliance.reports_of(tx, "acme", before=OLD, limit=9) == []
-        assert (compliance.body(tx, "acme", "r1"), compliance.waiting(tx, 9)) == (b"abc", [])
+        assert compliance.list_reports(tx, "acme", before=0, limit=9) == [made]
+        assert compliance.list_reports(tx, "acme", before=OLD, limit=9) == []
+        assert (
+            compliance.get_report_body(tx, "acme", "r1"),
+            compliance.waiting_reports(tx, 9),
+        ) == (b"abc", [])
         assert compliance.count_reports(tx, "acme", State.READY) == 1
         compliance.put_schedule(tx, schedule)
-        assert compliance.schedule(tx, "acme", "s1") == schedule
-        assert compliance.due(tx, schedule.next_at, 9) == [schedule]
-        assert compliance.due(tx, schedule.next_at - 1, 9) == []
-        assert not compliance.drop_schedule(tx, "other", "s1")
-        assert compliance.drop_schedule(tx, "acme", "s1")
+        assert compliance.get_schedule(tx, "acme", "s1") == schedule
+        assert compliance.due_schedules(tx, schedule.next_at, 9) == [schedule]
+        assert compliance.due_schedules(tx, schedule.next_at - 1, 9) == []
+        assert not compliance.delete_schedule(tx, "other", "s1")
+        assert compliance.delete_schedule(tx, "acme", "s1")
         compliance.add_note(tx, note)
-        assert compliance.note(tx, "acme", "n1") == note
-        assert compliance.note(tx, "other", "n1") is None
-        [(control, [shown])] = compliance.notes_of(tx, "acme").items()
+        assert compliance.get_note(tx, "acme", "n1") == note
+        assert compliance.get_note(tx, "other", "n1") is None
+        [(control, [shown])] = compliance.notes_by_control(tx, "acme").items()
         assert (control, shown.text) == (("soc2", "CC1.4"), "t")
-        assert compliance.notes_of(tx, "acme", OLD + 1) == {}
-        growth = growths.Growth("acme", "v1", 5, 3, b"r", b"a" * 64)
-        growths.put_growth(tx, growth)
-        assert growths.growth(tx, "acme", "v1") == growths.growths_of(tx, "acme")["v1"] == growth
+        assert compliance.notes_by_control(tx, "acme", OLD + 1) == {}
+        growth = consistency_proofs.ConsistencyProof("acme", "v1", 5, 3, b"r", b"a" * 64)
+        consistency_proofs.put_consistency_proof(tx, growth)
+        assert (
+            consistency_proofs.get_consistency_proof(tx, "acme", "v1")
+            == consistency_proofs.list_consistency_proofs(tx, "acme")["v1"]
+            == growth
+        )
         assert growth.nodes == [b"a" * 32, b"a" * 32]
 
     await store.write(change)
@@ -324,13 +331,13 @@ async def test_a_trail_begins_behind_its_base(store: Store) -> None:
             tx.execute(
                 audit.insert(), [row(audit, org=org, seq=n, at=n, detail={}) for n in (1, 2, 3)]
             )
-        assert records.count_older(tx, "acme", 9) == 2  # the newest stays
-        assert records.count_older(tx, "acme", 2) == 1
-        base = bases.Base("acme", 2, b"h", NOW, b"s")
-        assert bases.begin_behind(tx, base) == 2
-        assert bases.base(tx, "acme") == base
-        assert [e.seq for e in records.events(tx, "acme", after=0, limit=9)] == [3]
-        assert len(records.events(tx, "other", after=0, limit=9)) == 3
+        assert audit_records.count_older(tx, "acme", 9) == 2  # the newest stays
+        assert audit_records.count_older(tx, "acme", 2) == 1
+        base = audit_bases.AuditLogBase("acme", 2, b"h", NOW, b"s")
+        assert audit_bases.truncate_to_base(tx, base) == 2
+        assert audit_bases.get_base(tx, "acme") == base
+        assert [e.seq for e in audit_records.list_events(tx, "acme", after=0, limit=9)] == [3]
+        assert len(audit_records.list_events(tx, "other", after=0, limit=9)) == 3
 
     await store.write(change)
 
@@ -338,22 +345,26 @@ async def test_a_trail_begins_behind_its_base(store: Store) -> None:
 async def test_turns_are_noted_once_and_found_by_period(store: Store) -> None:
     """What says the same is none; what held at the beginning comes with what turned within."""
 
-    def turn(subject: str, at: int, value: str, org: str = "acme") -> Turn:
-        return Turn(org=org, aspect=Aspect.LIFE, subject=subject, at=at, value=value, detail={})
+    def turn(subject: str, at: int, value: str, org: str = "acme") -> StateChange:
+        return StateChange(
+            org=org, aspect=Aspect.LIFE, subject=subject, at=at, value=value, detail={}
+        )
 
     def change(tx: Tx) -> None:
         for at, value in ((10, "a"), (11, "a"), (20, "b"), (15, "c"), (40, "d")):
-            turns.note(tx, [turn("v", at, value), turn("w", at, "same")])
-        turns.note(tx, [turn("v", 10, "x", org="other")])
-        found = turns.between(tx, "acme", Aspect.LIFE, 20, 40)
+            turns.record_changes(tx, [turn("v", at, value), turn("w", at, "same")])
+        turns.record_changes(tx, [turn("v", 10, "x", org="other")])
+        found = turns.changes_between(tx, "acme", Aspect.LIFE, 20, 40)
         assert [(t.at, t.value, t.before) for t in found["v"]] == [(20, "b", 10), (21, "c", 20)]
         assert [(t.at, t.value) for t in found["w"]] == [(10, "same")]
-        assert turns.between(tx, "acme", Aspect.ROLE, 0, 99) == {}
+        assert turns.changes_between(tx, "acme", Aspect.ROLE, 0, 99) == {}
         many = [turn(f"n{number:04}", 5, "z") for number in range(1203)]
-        turns.note(tx, many)
-        turns.note(tx, many)
-        assert len(turns.between(tx, "acme", Aspect.LIFE, 0, 99)) == 1205
-        assert turns.unrecorded(tx, [turn("v", 1, "q"), turn("y", 1, "q")])[0].subject == "y"
+        turns.record_changes(tx, many)
+        turns.record_changes(tx, many)
+        assert len(turns.changes_between(tx, "acme", Aspect.LIFE, 0, 99)) == 1205
+        assert (
+            turns.unrecorded_changes(tx, [turn("v", 1, "q"), turn("y", 1, "q")])[0].subject == "y"
+        )
 
     await store.write(change)
 
@@ -364,15 +375,15 @@ async def test_a_hold_on_a_time_keeps_what_held_in_it(store: Store) -> None:
     def change(tx: Tx) -> None:
         values = ((OLD, "a"), (OLD + 2 * SECOND, "b"), (OLD + 9 * SECOND, "c"))
         for at, value in values:
-            held = Turn(
+            held = StateChange(
                 org="acme", aspect=Aspect.PRESENCE, subject="v1", at=at, value=value, detail={}
             )
-            turns.note(tx, [held])
+            turns.record_changes(tx, [held])
         span = {"since": OLD + 3 * SECOND, "until": OLD + 4 * SECOND}
-        holds.add_hold(tx, hold(vault="v1", **span))
-        assert retention.count(tx, Kind.HISTORY, "acme", NOW) == (1, 1)
-        assert retention.delete(tx, Kind.HISTORY, "acme", NOW, 9) == 1
-        left_ = turns.between(tx, "acme", Aspect.PRESENCE, 0, NOW)["v1"]
+        legal_holds.add_hold(tx, hold(vault="v1", **span))
+        assert retention.count_aged(tx, Kind.HISTORY, "acme", NOW) == (1, 1)
+        assert retention.delete_aged(tx, Kind.HISTORY, "acme", NOW, 9) == 1
+        left_ = turns.changes_between(tx, "acme", Aspect.PRESENCE, 0, NOW)["v1"]
         assert [t.value for t in left_] == ["b", "c"]
 
     await store.write(change)
@@ -382,11 +393,11 @@ async def test_the_oldest_lifted_hold_makes_room(store: Store) -> None:
     """Neither one in force nor one that another covers."""
 
     def change(tx: Tx) -> None:
-        holds.add_hold(tx, hold(id="a", vault="v2", created_at=OLD, lifted_at=OLD + 5))
-        holds.add_hold(tx, hold(id="b", vault="v1", created_at=OLD + 1, lifted_at=OLD + 5))
-        holds.add_hold(tx, hold(id="c", vault="v2", created_at=OLD + 2))
-        assert retention.drop_oldest_lifted(tx, "acme")
-        assert [row.id for row in holds.holds_of(tx, "acme")] == ["c", "a"]
-        assert not retention.drop_oldest_lifted(tx, "acme")
+        legal_holds.add_hold(tx, hold(id="a", vault="v2", created_at=OLD, lifted_at=OLD + 5))
+        legal_holds.add_hold(tx, hold(id="b", vault="v1", created_at=OLD + 1, lifted_at=OLD + 5))
+        legal_holds.add_hold(tx, hold(id="c", vault="v2", created_at=OLD + 2))
+        assert retention.delete_oldest_lifted(tx, "acme")
+        assert [row.id for row in legal_holds.list_holds(tx, "acme")] == ["c", "a"]
+        assert not retention.delete_oldest_lifted(tx, "acme")
 
     await store.write(change)

@@ -39,7 +39,7 @@ async def until(lease: Lease, *, leads: bool) -> None:
 def cut(url: str, *pids: int) -> None:
     """End these processes' connections, as a crash would."""
     engines = open_engines(url)
-    with engines.leases.connect() as connection:
+    with engines.supports_leases.connect() as connection:
         for pid in pids:
             connection.execute(sa.select(sa.func.pg_terminate_backend(pid)))
     engines.close()

@@ -23,13 +23,13 @@ from control.model.policies import (
     RolloutState,
     Target,
 )
-from control.model.records import Alert, Sample, Severity, Witnessed
-from control.store import agents, alerts, marks, people, policies, records, samples
-from control.store.faults import StoreError
+from control.model.records import Alert, Sample, Severity, WitnessedCheckpoint
+from control.store import agents, alerts, audit_records, people, policies, samples, shared_values
+from control.store.errors import StoreError
 from control.store.rows import Tx
 from control.store.store import Store, open_store
 from control.store.tables import rollouts
-from control.store.writer import Writer
+from control.store.writer import StoreWriter
 
 
 def agent(vault: str = "v1", org: str = "acme", **fields: object) -> Agent:
@@ -48,7 +48,7 @@ async def test_a_change_is_there_after_it_was_acknowledged(url: str) -> None:
     async with open_store(url, SystemWorld()) as store:
         await store.write(lambda tx: agents.add_agent(tx, agent(tags=("a", "b"), facts={"x": 1})))
     async with open_store(url, SystemWorld()) as store:
-        found = await store.read(lambda tx: agents.agent(tx, "acme", "v1"))
+        found = await store.read(lambda tx: agents.get_agent(tx, "acme", "v1"))
     assert found == agent(tags=("a", "b"), facts={"x": 1})
 
 
@@ -69,7 +69,7 @@ async def test_a_change_that_fails_leaves_nothing(store: Store) -> None:
             nursery.start_soon(failing)
             change = partial(_add, agent(f"v{number}"))
             nursery.start_soon(store.write, change)
-    found = await store.read(lambda tx: agents.members(tx, "acme"))
+    found = await store.read(lambda tx: agents.list_targeted_agents(tx, "acme"))
     assert sorted(a.vault for a in found) == sorted(f"v{number}" for number in range(20))
 
 
@@ -82,7 +82,7 @@ async def test_what_exists_is_a_conflict(store: Store) -> None:
     await store.write(lambda tx: agents.add_agent(tx, agent(reason="first")))
     with pytest.raises(ConflictError):
         await store.write(lambda tx: agents.add_agent(tx, agent(reason="second")))
-    found = await store.read(lambda tx: agents.agent(tx, "acme", "v1"))
+    found = await store.read(lambda tx: agents.get_agent(tx, "acme", "v1"))
     assert found is not None
     assert found.reason == "first"
 
@@ -91,10 +91,12 @@ async def test_organizations_do_not_see_each_other(store: Store) -> None:
     """The same name in another organization is another thing, everywhere."""
     for org in ("acme", "other"):
         await store.write(lambda tx, org=org: agents.add_agent(tx, agent(org=org, tags=(org,))))
-    assert await store.read(lambda tx: agents.find(tx, "acme", AgentFilter(tag="other"))) == []
-    [mine] = await store.read(lambda tx: agents.find(tx, "acme", AgentFilter(tag="acme")))
+    assert (
+        await store.read(lambda tx: agents.find_agents(tx, "acme", AgentFilter(tag="other"))) == []
+    )
+    [mine] = await store.read(lambda tx: agents.find_agents(tx, "acme", AgentFilter(tag="acme")))
     assert mine.org == "acme"
-    assert await store.read(lambda tx: agents.agent(tx, "third", "v1")) is None
+    assert await store.read(lambda tx: agents.get_agent(tx, "third", "v1")) is None
 
 
 async def test_agents_are_found_by_what_they_are(store: Store) -> None:
@@ -114,7 +116,9 @@ async def test_agents_are_found_by_what_they_are(store: Store) -> None:
 
     async def names(**wanted: object) -> list[str]:
         chosen = AgentFilter(**wanted)  # type: ignore[arg-type]
-        return [a.vault for a in await store.read(lambda tx: agents.find(tx, "acme", chosen))]
+        return [
+            a.vault for a in await store.read(lambda tx: agents.find_agents(tx, "acme", chosen))
+        ]
 
     assert await names() == ["a", "b", "c", "c-1"]
     assert await names(tag="prod") == ["a", "b"]
@@ -130,8 +134,8 @@ async def test_many_last_words_are_one_change(store: Store) -> None:
     for name in ("a", "b", "c"):
         await store.write(lambda tx, name=name: agents.add_agent(tx, agent(name)))
     heard = [("acme", "a", Presence.ONLINE, 7), ("acme", "b", Presence.LATE, 8)]
-    await store.write(lambda tx: agents.heard(tx, heard))
-    found = await store.read(lambda tx: agents.find(tx, "acme", AgentFilter()))
+    await store.write(lambda tx: agents.put_presence(tx, heard))
+    found = await store.read(lambda tx: agents.find_agents(tx, "acme", AgentFilter()))
     assert [(a.presence, a.last_seen) for a in found] == [
         (Presence.ONLINE, 7),
         (Presence.LATE, 8),
@@ -150,14 +154,14 @@ async def test_people_and_their_credentials(store: Store) -> None:
     assert await store.read(lambda tx: people.count_owners(tx, "acme")) == 2
     for row in (token(b"1"), token(b"2", user="bob"), token(b"3", user="bob", expires_at=5)):
         await store.write(lambda tx, row=row: people.add_token(tx, row))
-    assert await store.write(lambda tx: people.sweep_tokens(tx, 5)) == 1
-    ended = await store.write(lambda tx: people.drop_user(tx, "acme", "ann", 9))
+    assert await store.write(lambda tx: people.delete_expired_tokens(tx, 5)) == 1
+    ended = await store.write(lambda tx: people.delete_user(tx, "acme", "ann", 9))
     assert ended == [token(b"1").id]
-    assert await store.write(lambda tx: people.drop_user(tx, "acme", "ann", 9)) == []
-    assert await store.read(lambda tx: people.token(tx, b"1")) is None
-    assert await store.read(lambda tx: people.token(tx, b"2")) == token(b"2", user="bob")
-    assert not await store.write(lambda tx: people.drop_token(tx, "other", b"2".hex()))
-    assert [u.name for u in await store.read(lambda tx: people.users_of(tx, "acme", "", 9))] == [
+    assert await store.write(lambda tx: people.delete_user(tx, "acme", "ann", 9)) == []
+    assert await store.read(lambda tx: people.get_token(tx, b"1")) is None
+    assert await store.read(lambda tx: people.get_token(tx, b"2")) == token(b"2", user="bob")
+    assert not await store.write(lambda tx: people.delete_token(tx, "other", b"2".hex()))
+    assert [u.name for u in await store.read(lambda tx: people.list_users(tx, "acme", "", 9))] == [
         "bob"
     ]
 
@@ -166,9 +170,9 @@ async def test_failed_logins_are_counted(store: Store) -> None:
     """By user, until somebody clears or sweeps them."""
     await store.write(lambda tx: people.put_failures(tx, "acme", "ann", 1, 5))
     await store.write(lambda tx: people.put_failures(tx, "acme", "ann", 2, 6))
-    assert await store.read(lambda tx: people.failures(tx, "acme", "ann")) == (2, 6)
-    assert await store.read(lambda tx: people.failures(tx, "other", "ann")) == (0, 0)
-    assert await store.write(lambda tx: people.sweep_failures(tx, 7)) == 1
+    assert await store.read(lambda tx: people.get_failures(tx, "acme", "ann")) == (2, 6)
+    assert await store.read(lambda tx: people.get_failures(tx, "other", "ann")) == (0, 0)
+    assert await store.write(lambda tx: people.delete_older_failures(tx, 7)) == 1
 
 
 async def test_policies_versions_and_rollouts(store: Store) -> None:
@@ -182,17 +186,17 @@ async def test_policies_versions_and_rollouts(store: Store) -> None:
     await store.write(lambda tx: policies.put_policy(tx, policy))
     await store.write(lambda tx: policies.add_version(tx, version))
     await store.write(lambda tx: policies.put_rollout(tx, rollout))
-    assert await store.read(lambda tx: policies.policies_of(tx, "acme")) == [policy]
-    assert await store.read(lambda tx: policies.version(tx, "acme", "p", 1)) == version
+    assert await store.read(lambda tx: policies.list_policies(tx, "acme")) == [policy]
+    assert await store.read(lambda tx: policies.get_version(tx, "acme", "p", 1)) == version
     assert await store.read(lambda tx: policies.open_rollouts(tx, "acme")) == [rollout]
     stored = sa.select(sa.type_coerce(rollouts.c.plan, sa.Text))  # as the release before reads it
     text = await store.read(lambda tx: tx.execute(stored).scalar_one())
     assert msgspec.json.decode(text).keys() == set(Plan.__struct_fields__)
-    assert await store.read(policies.organizations_rolling) == ["acme"]
+    assert await store.read(policies.organizations_with_rollouts) == ["acme"]
     done = replace(rollout, state=RolloutState.DONE)
     await store.write(lambda tx: policies.put_rollout(tx, done))
     assert await store.read(lambda tx: policies.open_rollouts(tx, "acme")) == []
-    assert await store.read(lambda tx: policies.rollouts_of(tx, "acme", "p", 9)) == [done]
+    assert await store.read(lambda tx: policies.list_rollouts(tx, "acme", "p", 9)) == [done]
 
 
 async def test_assignments_are_replaced(store: Store) -> None:
@@ -202,7 +206,7 @@ async def test_assignments_are_replaced(store: Store) -> None:
     changed = replace(row, outcome=Outcome.FAILED, reason="ceiling")
     await store.write(lambda tx: policies.put_assignments(tx, changed))
     found = [
-        await store.read(lambda tx, vault=vault: policies.assignment(tx, "acme", vault))
+        await store.read(lambda tx, vault=vault: policies.get_assignment(tx, "acme", vault))
         for vault in ("v", "w")
     ]
     assert found == [changed, replace(row, vault="w")]
@@ -218,7 +222,9 @@ async def test_what_agents_stand_at_is_read_by_the_page(store: Store) -> None:
 
     async def page(having: str, after: str = "", limit: int = 9) -> list[str]:
         found = await store.read(
-            lambda tx: policies.standings(tx, "acme", having=having, after=after, limit=limit)
+            lambda tx: policies.list_assignment_states(
+                tx, "acme", having=having, after=after, limit=limit
+            )
         )
         return [row.vault for row in found]
 
@@ -226,23 +232,23 @@ async def test_what_agents_stand_at_is_read_by_the_page(store: Store) -> None:
     assert await page("", after="a", limit=1) == ["b"]
     assert await page("p") == ["a", "b"]
     assert await page("p-2") == ["b", "c"]
-    standing = await store.read(lambda tx: policies.standing(tx, "acme", "b"))
+    standing = await store.read(lambda tx: policies.get_assignment_state(tx, "acme", "b"))
     assert standing is not None
     noted = replace(standing, outcome=Outcome.APPLIED, applied=3, changed_at=7)
     await store.write(lambda tx: policies.put_reports(tx, [noted]))
-    assert await store.read(lambda tx: policies.standings_among(tx, "acme", ["b"])) == [noted]
-    assert await store.read(lambda tx: policies.tally(tx, "acme")) == {
+    assert await store.read(lambda tx: policies.get_assignment_states(tx, "acme", ["b"])) == [noted]
+    assert await store.read(lambda tx: policies.count_by_outcome(tx, "acme")) == {
         Outcome.APPLIED: 1,
         Outcome.WANTED: 2,
     }
-    assert sorted(await store.read(lambda tx: policies.outcomes(tx, "acme"))) == [
+    assert sorted(await store.read(lambda tx: policies.list_outcomes(tx, "acme"))) == [
         ("a", Outcome.WANTED, {"p": 1}),
         ("b", Outcome.APPLIED, {"p": 1, "p-2": 4}),
         ("c", Outcome.WANTED, {"p-2": 4}),
     ]
-    unanswered = await store.read(lambda tx: policies.unanswered(tx, "acme"))
+    unanswered = await store.read(lambda tx: policies.unanswered_bundles(tx, "acme"))
     assert unanswered == {"a": (1, False), "c": (1, False)}
-    whole = await store.read(lambda tx: policies.assignment(tx, "acme", "b"))
+    whole = await store.read(lambda tx: policies.get_assignment(tx, "acme", "b"))
     assert whole is not None
     assert (whole.bundle, whole.applied) == (b"\0b", 3)
 
@@ -253,12 +259,14 @@ async def test_agents_are_found_by_release(store: Store) -> None:
         facts = {"release": release, "started_at": 1}
         row = agent(name, facts=facts, tags=("eu",), last_seen=5)
         await store.write(lambda tx, row=row: agents.add_agent(tx, row))
-    found = await store.read(lambda tx: agents.find(tx, "acme", AgentFilter(release="1.0.0")))
+    found = await store.read(
+        lambda tx: agents.find_agents(tx, "acme", AgentFilter(release="1.0.0"))
+    )
     assert [row.vault for row in found] == ["a"]
     changed = replace(found[0], facts={"release": "2%"}, changed_at=9)
     await store.write(lambda tx: agents.put_facts(tx, changed))
-    assert await store.read(lambda tx: agents.agents_among(tx, "acme", ["a"])) == [changed]
-    assert await store.read(lambda tx: agents.members(tx, "acme")) == [
+    assert await store.read(lambda tx: agents.get_agents(tx, "acme", ["a"])) == [changed]
+    assert await store.read(lambda tx: agents.list_targeted_agents(tx, "acme")) == [
         (name, Life.ACTIVE, ("eu",), Presence.UNKNOWN, 5) for name in "abc"
     ]
 
@@ -266,28 +274,32 @@ async def test_agents_are_found_by_release(store: Store) -> None:
 async def test_samples_are_added_up(store: Store) -> None:
     """A bucket holds how many, their sum, the lowest, the highest and the last."""
     ids = await store.write(lambda tx: samples.add_series(tx, "acme", "v", ["reads", "cpu"]))
-    assert await store.read(lambda tx: samples.series_of(tx, "acme", "v")) == ids
+    assert await store.read(lambda tx: samples.list_series(tx, "acme", "v")) == ids
     reads = ids["reads"]
     for value in (3.0, 1.0, 2.0):
         one = Sample(60, 1, value, value, value, value)
-        await store.write(lambda tx, one=one: samples.merge(tx, [(reads, 60, one)]))
-    found = await store.read(lambda tx: samples.between(tx, reads, 60, since=0, until=61, limit=9))
+        await store.write(lambda tx, one=one: samples.merge_samples(tx, [(reads, 60, one)]))
+    found = await store.read(
+        lambda tx: samples.samples_between(tx, reads, 60, since=0, until=61, limit=9)
+    )
     assert found == [Sample(60, 3, 6.0, 1.0, 3.0, 2.0)]
-    assert await store.write(lambda tx: samples.sweep(tx, 60, 61)) == 1
+    assert await store.write(lambda tx: samples.delete_older_samples(tx, 60, 61)) == 1
 
 
 async def test_alerts_and_checkpoints(store: Store) -> None:
     """Newest first; what is over can be left out, and is swept when old."""
     first = Alert("1", "acme", "v", "offline", Severity.CRITICAL, "gone", 1, "", 0)
     second = replace(first, id="2", vault="w", at=2)
-    await store.write(lambda tx: alerts.fire(tx, first, second))
+    await store.write(lambda tx: alerts.fire_alerts(tx, first, second))
     acknowledged = replace(first, acknowledged_by="ann", acknowledged_at=3, ended_at=4)
     await store.write(lambda tx: alerts.put_alert(tx, acknowledged))
 
     async def ids(vault: str = "", *, state: str = "", before: int = 0) -> list[str]:
-        narrow = alerts.Narrow(state=state)
+        narrow = alerts.AlertFilter(state=state)
         found = await store.read(
-            lambda tx: alerts.page(tx, "acme", vault=vault, before=before, limit=9, narrow=narrow)
+            lambda tx: alerts.list_alerts(
+                tx, "acme", vault=vault, before=before, limit=9, narrow=narrow
+            )
         )
         return [alert.id for alert in found]
 
@@ -295,10 +307,10 @@ async def test_alerts_and_checkpoints(store: Store) -> None:
     assert await ids(state="open") == ["2"]
     assert await ids(vault="v") == ["1"]
     assert await ids(before=2) == ["1"]
-    assert await store.write(lambda tx: alerts.sweep(tx, 10)) == 1
-    seen = Witnessed("acme", "v", 2**40, b"r" * 32, "note", 1, "", b"k" * 32)
-    await store.write(lambda tx: records.put_checkpoint(tx, seen))
-    assert await store.read(lambda tx: records.checkpoint(tx, "acme", "v")) == seen
+    assert await store.write(lambda tx: alerts.delete_older_alerts(tx, 10)) == 1
+    seen = WitnessedCheckpoint("acme", "v", 2**40, b"r" * 32, "note", 1, "", b"k" * 32)
+    await store.write(lambda tx: audit_records.put_checkpoint(tx, seen))
+    assert await store.read(lambda tx: audit_records.get_checkpoint(tx, "acme", "v")) == seen
 
 
 async def test_two_processes_do_not_overwrite_each_other(url: str) -> None:
@@ -306,7 +318,7 @@ async def test_two_processes_do_not_overwrite_each_other(url: str) -> None:
     world = SystemWorld()
 
     def raise_it(tx: Tx) -> None:
-        count, _ = people.failures(tx, "acme", "ann")
+        count, _ = people.get_failures(tx, "acme", "ann")
         people.put_failures(tx, "acme", "ann", count + 1, 1)
 
     async with open_store(url, world, shared=True) as one:
@@ -319,17 +331,21 @@ async def test_two_processes_do_not_overwrite_each_other(url: str) -> None:
             for _ in range(25):
                 nursery.start_soon(one.write, raise_it)
                 nursery.start_soon(two.write, raise_it)
-        assert await one.read(lambda tx: people.failures(tx, "acme", "ann")) == (50, 1)
+        assert await one.read(lambda tx: people.get_failures(tx, "acme", "ann")) == (50, 1)
 
 
 async def test_marks_are_what_all_agree_on(store: Store) -> None:
     """The first to settle one wins; numbers go up by one."""
-    assert await store.read(lambda tx: marks.mark(tx, "keys")) == ""
-    assert await store.write(lambda tx: marks.settle(tx, "keys", "a")) == "a"
-    assert await store.write(lambda tx: marks.settle(tx, "keys", "b")) == "a"
-    await store.write(lambda tx: marks.put_mark(tx, "keys", "c"))
-    assert await store.read(lambda tx: marks.mark(tx, "keys")) == "c"
-    counted = [await store.write(lambda tx: marks.count(tx, "n")) for _ in range(3)]
+    assert await store.read(lambda tx: shared_values.get_shared_value(tx, "keys")) == ""
+    assert (
+        await store.write(lambda tx: shared_values.get_or_set_shared_value(tx, "keys", "a")) == "a"
+    )
+    assert (
+        await store.write(lambda tx: shared_values.get_or_set_shared_value(tx, "keys", "b")) == "a"
+    )
+    await store.write(lambda tx: shared_values.put_shared_value(tx, "keys", "c"))
+    assert await store.read(lambda tx: shared_values.get_shared_value(tx, "keys")) == "c"
+    counted = [await store.write(lambda tx: shared_values.next_number(tx, "n")) for _ in range(3)]
     assert counted == [1, 2, 3]
 
 
@@ -338,8 +354,10 @@ async def test_pulses_are_those_of_active_agents(store: Store) -> None:
     rows = (agent("on", presence=Presence.ONLINE, last_seen=7), agent("off", life=Life.LOCKED))
     for row in rows:
         await store.write(partial(_add, row))
-    assert await store.read(agents.pulses) == [("acme", "on", Presence.ONLINE, 7, Health.UNSAID)]
-    among = await store.read(lambda tx: agents.pulses_among(tx, "acme", ["on", "off", "x"]))
+    assert await store.read(agents.list_presence) == [
+        ("acme", "on", Presence.ONLINE, 7, Health.UNSAID)
+    ]
+    among = await store.read(lambda tx: agents.get_presence(tx, "acme", ["on", "off", "x"]))
     assert among == [("on", Presence.ONLINE, 7)]
 
 
@@ -352,8 +370,11 @@ async def test_agents_are_counted_by_organization(store: Store) -> None:
     ]  # fmt: skip
     for row in rows:
         await store.write(partial(agents.add_agent, agent=row))
-    assert await store.read(lambda tx: agents.tallies(tx, 9)) == [("acme", 3, 1), ("few", 1, 1)]
-    assert await store.read(lambda tx: agents.tallies(tx, 1)) == [("acme", 3, 1)]
+    assert await store.read(lambda tx: agents.count_agents(tx, 9)) == [
+        ("acme", 3, 1),
+        ("few", 1, 1),
+    ]
+    assert await store.read(lambda tx: agents.count_agents(tx, 1)) == [("acme", 3, 1)]
 
 
 async def test_a_commit_that_fails_may_have_stored(store: Store) -> None:
@@ -389,7 +410,7 @@ async def test_a_writer_that_fails_says_so_as_the_store_does(
         raise ZeroDivisionError("canary")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Writer, "_commit", crash)
+        patch.setattr(StoreWriter, "_commit", crash)
         with pytest.raises(StoreError) as told:
             await store.write(lambda tx: _add(agent(), tx))
     assert told.value.details["outcome"] == "unknown"

@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from control.model.usage import After, Kind, Ranked, Span, Wanted, Which
-from control.services.usage import ROLLED_AT_ONCE, ingest
+from control.model.usage import PageCursor, Ranked, SecretQuery, UsageKind, UsagePeriod, Which
+from control.services.usage import ROLLED_AT_ONCE, ingest_usage
 from control.store import usage
 from control.store.store import Store
 from control.store.usage import DAY, HOUR
@@ -12,23 +12,29 @@ from protocols.link.vocabulary import OperationName
 from tests.unit.control.used import hexed, named, report
 
 NOW = 1_800_000_000 // DAY * DAY + 12 * HOUR
-ALL = Span("acme", "", 0, 2**40)
+ALL = UsagePeriod("acme", "", 0, 2**40)
 
 
 async def tell(store: Store, told: m.Usage, vault: str = "v1", org: str = "acme") -> bool:
     """An agent's report."""
-    return await store.write(lambda tx: ingest(tx, org, vault, told, now=NOW))
+    return await store.write(lambda tx: ingest_usage(tx, org, vault, told, now=NOW))
 
 
-async def tops(store: Store, kind: Kind | None, span: Span = ALL) -> list[tuple[str, str, int]]:
+async def tops(
+    store: Store, kind: UsageKind | None, span: UsagePeriod = ALL
+) -> list[tuple[str, str, int]]:
     """The most used."""
-    found = await store.read(lambda tx: usage.top(tx, span, kind, None, 100))
+    found = await store.read(lambda tx: usage.most_used(tx, span, kind, None, 100))
     return [(row.vault, row.subject, row.count) for row in found]
 
 
-async def which(store: Store, which_: Which, bound: int, after: After | None = None) -> list[str]:
+async def which(
+    store: Store, which_: Which, bound: int, after: PageCursor | None = None
+) -> list[str]:
     """Secrets in their order."""
-    found = await store.read(lambda tx: usage.secrets(tx, ALL, Wanted(which_, bound), after, 100))
+    found = await store.read(
+        lambda tx: usage.list_secrets(tx, ALL, SecretQuery(which_, bound), after, 100)
+    )
     return [bytes.fromhex(row.secret).decode().strip("-") for row in found]
 
 
@@ -38,8 +44,8 @@ async def test_a_report_counts_once(store: Store) -> None:
     assert not await tell(store, report(NOW - 100, NOW - 50, named("a", 5)))
     assert await tell(store, report(NOW - 100, NOW, named("a", 7), named("b", 2)))
     assert not await tell(store, report(NOW - 100, NOW - 20, named("a", 6)))
-    assert await tops(store, Kind.SECRET) == [("v1", hexed("a"), 7), ("v1", hexed("b"), 2)]
-    assert await tops(store, Kind.IDENTITY) == [("v1", (b"u" * 16).hex(), 10)]
+    assert await tops(store, UsageKind.SECRET) == [("v1", hexed("a"), 7), ("v1", hexed("b"), 2)]
+    assert await tops(store, UsageKind.IDENTITY) == [("v1", (b"u" * 16).hex(), 10)]
     assert await tops(store, None) == [("v1", "v1", 10)]
 
 
@@ -48,11 +54,11 @@ async def test_two_parts_of_an_hour_add_up(store: Store) -> None:
     await tell(store, report(NOW, NOW + 60))
     await tell(store, report(NOW + 120, NOW + 180))
     await tell(store, report(NOW + 120, NOW + 180), org="other")
-    found = await store.read(lambda tx: usage.operations(tx, ALL))
+    found = await store.read(lambda tx: usage.list_operations(tx, ALL))
     assert found == [Ranked("", "secret.read", 20, 2)]
-    [point] = await store.read(lambda tx: usage.curve(tx, ALL, HOUR, "", 9))
+    [point] = await store.read(lambda tx: usage.usage_curve(tx, ALL, HOUR, "", 9))
     assert (point.at, point.count, point.failed) == (NOW, 20, 2)
-    assert await store.read(lambda tx: usage.curve(tx, ALL, HOUR, "secret.write", 9)) == []
+    assert await store.read(lambda tx: usage.usage_curve(tx, ALL, HOUR, "secret.write", 9)) == []
 
 
 async def test_pages_go_on_where_they_ended(store: Store) -> None:
@@ -62,11 +68,13 @@ async def test_pages_go_on_where_they_ended(store: Store) -> None:
     seen: list[tuple[str, str]] = []
     after = None
     for _ in range(4):
-        [row] = await store.read(lambda tx, a=after: usage.top(tx, ALL, Kind.SECRET, a, 1))  # type: ignore[misc]
+        [row] = await store.read(
+            lambda tx, a=after: usage.most_used(tx, ALL, UsageKind.SECRET, a, 1)
+        )  # type: ignore[misc]
         seen.append((row.vault, bytes.fromhex(row.subject).decode().strip("-")))
-        after = After(row.count, row.vault, row.subject)
+        after = PageCursor(row.count, row.vault, row.subject)
     assert seen == [("v1", "b"), ("v0", "a"), ("v1", "a"), ("v1", "c")]
-    assert await store.read(lambda tx: usage.top(tx, ALL, Kind.SECRET, after, 1)) == []
+    assert await store.read(lambda tx: usage.most_used(tx, ALL, UsageKind.SECRET, after, 1)) == []
 
 
 async def test_secrets_that_need_a_look(store: Store) -> None:
@@ -91,7 +99,7 @@ async def test_secrets_that_need_a_look(store: Store) -> None:
     assert await which(store, Which.OVERUSED, 10) == ["hot"]
     assert await which(store, Which.OVERUSED, 12) == []
     assert await which(store, Which.ALL, 0) == ["hot", "used", "gone", "idle", "never"]
-    behind = After(old, "v1", hexed("idle"))
+    behind = PageCursor(old, "v1", hexed("idle"))
     assert await which(store, Which.ROTATION, quarter, behind) == ["never", "gone"]
 
 
@@ -103,16 +111,18 @@ async def test_hours_become_days(store: Store) -> None:
         await tell(store, report(at, at + HOUR, named("a", 2)))
     early = NOW - 30 * DAY
     await tell(store, report(early, early + 1, named("a", 1)))
-    assert await store.write(lambda tx: usage.roll(tx, day + 2 * HOUR, ROLLED_AT_ONCE)) == 3
-    assert await tops(store, Kind.SECRET) == [("v1", hexed("a"), 7)]
-    hours = await store.read(lambda tx: usage.curve(tx, ALL, HOUR, "", 9))
+    assert await store.write(lambda tx: usage.roll_up_days(tx, day + 2 * HOUR, ROLLED_AT_ONCE)) == 3
+    assert await tops(store, UsageKind.SECRET) == [("v1", hexed("a"), 7)]
+    hours = await store.read(lambda tx: usage.usage_curve(tx, ALL, HOUR, "", 9))
     assert [(point.at, point.count) for point in hours] == [(day + 2 * HOUR, 10)]
-    days = await store.read(lambda tx: usage.curve(tx, ALL, DAY, "", 9))
+    days = await store.read(lambda tx: usage.usage_curve(tx, ALL, DAY, "", 9))
     assert [(p.at, p.count) for p in days] == [(early - early % DAY, 10), (day, 30)]
     assert not await tell(store, report(day, day + HOUR + 5, named("a", 50)))
-    assert await store.write(lambda tx: usage.roll(tx, day + 2 * HOUR, ROLLED_AT_ONCE)) == 0
-    await store.write(lambda tx: usage.sweep(tx, parts_before=early + 1, days_before=day))
-    assert await tops(store, Kind.SECRET) == [("v1", hexed("a"), 6)]
+    assert await store.write(lambda tx: usage.roll_up_days(tx, day + 2 * HOUR, ROLLED_AT_ONCE)) == 0
+    await store.write(
+        lambda tx: usage.delete_older_usage(tx, parts_before=early + 1, days_before=day)
+    )
+    assert await tops(store, UsageKind.SECRET) == [("v1", hexed("a"), 6)]
 
 
 async def test_an_older_look_does_not_replace_a_newer_one(store: Store) -> None:
@@ -123,7 +133,7 @@ async def test_an_older_look_does_not_replace_a_newer_one(store: Store) -> None:
             at=at * 1000, total=total, never_read=1, expired=2, idle=none, age=none, expires=none
         )
         await tell(store, report(at, at + 1, secrets=seen))
-    [look] = await store.read(lambda tx: usage.looks(tx, "acme", ""))
+    [look] = await store.read(lambda tx: usage.list_inventories(tx, "acme", ""))
     assert (look.total, look.never_read, look.expired, look.opaque) == (5, 1, 2, True)
 
 
@@ -140,7 +150,7 @@ async def test_what_the_program_does_itself_is_no_use(store: Store) -> None:
     await tell(store, told)
     used = replace(ALL, system=False)
     assert await tops(store, None, used) == [("v1", "v1", 12)]
-    assert await tops(store, Kind.OPERATION, used) == [("", "secret.read", 12)]
+    assert await tops(store, UsageKind.OPERATION, used) == [("", "secret.read", 12)]
     assert await tops(store, None) == [("v1", "v1", 100)]
-    [point] = await store.read(lambda tx: usage.curve(tx, used, DAY, "", 10))
+    [point] = await store.read(lambda tx: usage.usage_curve(tx, used, DAY, "", 10))
     assert (point.count, point.failed) == (12, 0)

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actors import SystemWorld
 from control.crypto import sha256
-from control.model.records import Witnessed, WitnessedLog
-from control.services.witness import Fault, Shown, Witness
-from control.store import records
+from control.model.records import WitnessedCheckpoint, WitnessedLog
+from control.services.witness import LogFault, PresentedCheckpoint, Witness
+from control.store import audit_records
 from control.store.engines import open_engines
 from control.store.migrate import SCRIPTS, migrate
 from control.store.rows import Tx
@@ -36,11 +36,11 @@ def note(size: int, seed: bytes) -> str:
 async def test_processes_of_one_database_cosign_one_history(url: str) -> None:
     """Many enrolments show one log at one size with different roots at the same moment."""
     world = SystemWorld()
-    outcomes: list[Witnessed | Fault] = []
+    outcomes: list[WitnessedCheckpoint | LogFault] = []
 
     async def show(store: Store, number: int) -> None:
         vault = f"v{number}"
-        what = Shown(note(7, vault.encode()), SIGNER, 0, [])
+        what = PresentedCheckpoint(note(7, vault.encode()), SIGNER, 0, [])
         outcomes.append(await store.write(partial(_cosign, vault, what)))
 
     async with open_store(url, world, shared=True) as one, trio.open_nursery() as nursery:
@@ -51,12 +51,12 @@ async def test_processes_of_one_database_cosign_one_history(url: str) -> None:
             async with open_store(url, world, shared=True) as two, trio.open_nursery() as inner:
                 for number in range(20):
                     inner.start_soon(show, (one, two)[number % 2], number)
-    assert sum(isinstance(each, Witnessed) for each in outcomes) == 1
-    assert sum(isinstance(each, Fault) for each in outcomes) == 19
+    assert sum(isinstance(each, WitnessedCheckpoint) for each in outcomes) == 1
+    assert sum(isinstance(each, LogFault) for each in outcomes) == 19
 
 
-def _cosign(vault: str, what: Shown, tx: Tx) -> Witnessed | Fault:
-    return WITNESS.cosign(tx, "acme", vault, what, now=1)
+def _cosign(vault: str, what: PresentedCheckpoint, tx: Tx) -> WitnessedCheckpoint | LogFault:
+    return WITNESS.cosign_checkpoint(tx, "acme", vault, what, now=1)
 
 
 ROWS = [
@@ -84,8 +84,8 @@ def test_what_agents_had_cosigned_is_remembered_by_log(empty_url: str, tmp_path:
         connection.commit()
         migrate(connection)
         with connection.begin():
-            found = records.witnessed_log(connection, ORIGIN, SIGNER)
-            faulty = records.witnessed_log(connection, ORIGIN, b"x" * 32)
+            found = audit_records.get_witnessed_log(connection, ORIGIN, SIGNER)
+            faulty = audit_records.get_witnessed_log(connection, ORIGIN, b"x" * 32)
             count = connection.execute(sa.text("SELECT count(*) FROM witnessed_logs")).scalar()
             faults = connection.execute(sa.text("SELECT vault, fault FROM witnessed")).all()
     opened.close()

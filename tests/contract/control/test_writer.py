@@ -8,16 +8,16 @@ import trio
 from msgspec.structs import replace
 
 from control.errors import ValidationError
-from control.model.agents import Agent, Life, newcomer
+from control.model.agents import Agent, Life, new_agent
 from control.store import agents, samples
-from control.store.rows import Tx, add
+from control.store.rows import Tx, insert_row
 from control.store.store import Store
 from control.store.tables import agents as table
 
 
 def agent(vault: str, **fields: object) -> Agent:
     """An agent with some fields chosen."""
-    return replace(newcomer("acme", vault, Life.ACTIVE, now=1), **fields)
+    return replace(new_agent("acme", vault, Life.ACTIVE, now=1), **fields)
 
 
 @pytest.mark.parametrize("wrong", [{"reason": "a\0b"}, {"reason": "\ud800"}, {"last_seen": 2**63}])
@@ -33,14 +33,14 @@ async def test_a_value_that_no_column_holds_fails_alone(
     async def bring(number: int) -> None:
         rows = agent(f"good{number}"), agent(f"bad{number}", **wrong)  # of one statement
         with nullcontext() if held else pytest.raises(ValidationError):
-            await store.write(lambda tx: add(tx, table, *rows))
+            await store.write(lambda tx: insert_row(tx, table, *rows))
 
     await bring(0)  # alone
     async with trio.open_nursery() as nursery:
         for number in range(1, 20):
             nursery.start_soon(bring, number)
             nursery.start_soon(store.write, partial(_add, agent(f"v{number}")))
-    found = await store.read(lambda tx: agents.members(tx, "acme"))
+    found = await store.read(lambda tx: agents.list_targeted_agents(tx, "acme"))
     assert sum(a.vault.startswith("v") for a in found) == 19
     assert any(a.vault == "good0" for a in found) == held
     [writer] = store.tree().children
@@ -50,9 +50,11 @@ async def test_a_value_that_no_column_holds_fails_alone(
 async def test_a_question_that_no_column_answers_is_a_bad_one(store: Store, url: str) -> None:
     """Not a database that is away: whoever asks is told, and need not ask again."""
     with nullcontext() if url.startswith("sqlite") else pytest.raises(ValidationError):
-        await store.read(lambda tx: agents.agent(tx, "acme", "\0"))
+        await store.read(lambda tx: agents.get_agent(tx, "acme", "\0"))
     with pytest.raises(ValidationError):
-        await store.read(lambda tx: samples.between(tx, 1, 0, since=2**63, until=1, limit=9))
+        await store.read(
+            lambda tx: samples.samples_between(tx, 1, 0, since=2**63, until=1, limit=9)
+        )
 
 
 def _add(row: Agent, tx: Tx) -> None:

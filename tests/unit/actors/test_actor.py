@@ -40,7 +40,7 @@ async def test_an_actor_meets_one_message_at_a_time() -> None:
         trio.open_nursery() as nursery,
     ):
         for n in range(20):
-            nursery.start_soon(sup.ref("c").ask, n, 1)
+            nursery.start_soon(sup.ref("c").call, n, 1)
     assert most == 1
 
 
@@ -54,9 +54,9 @@ async def test_failure_result_raises_in_the_ask_without_a_crash() -> None:
     diary = Diary()
     async with supervise("s", probes("a", diary), policy=STRICT, world=SystemWorld()) as sup:
         with pytest.raises(CrashError) as caught:
-            await sup.ref("a").ask(answer, 1)
+            await sup.ref("a").call(answer, 1)
         assert caught.value is error
-        assert await sup.ref("a").ask("x", 1) == "x"
+        assert await sup.ref("a").call("x", 1) == "x"
     assert diary.entries.count("a: start") == 1
 
 
@@ -68,7 +68,7 @@ async def test_base_receive_is_not_an_answer() -> None:
                 "s", [Child("a", kind)], policy=STRICT, world=SystemWorld(), report=quiet
             ) as sup:
                 with pytest.raises(NotImplementedError):
-                    await sup.ref("a").ask("x", 1)
+                    await sup.ref("a").call("x", 1)
 
 
 async def test_batch_is_all_that_is_queued() -> None:
@@ -77,9 +77,9 @@ async def test_batch_is_all_that_is_queued() -> None:
     release = trio.Event()
     async with supervise("s", [Child("b", lambda: actor)], world=SystemWorld()) as sup:
         ref = sup.ref("b")
-        first = ref.ask_nowait(release.wait)
+        first = ref.call_nowait(release.wait)
         await trio.testing.wait_all_tasks_blocked()
-        replies = [ref.ask_nowait(n) for n in range(5)]
+        replies = [ref.call_nowait(n) for n in range(5)]
         release.set()
         assert [await reply.wait(1) for reply in replies] == list(range(5))
         await first.wait(1)
@@ -94,7 +94,7 @@ async def test_batch_is_bounded() -> None:
 
     actor = Small()
     async with supervise("s", [Child("b", lambda: actor)], world=SystemWorld()) as sup:
-        replies = [sup.ref("b").ask_nowait(n) for n in range(5)]
+        replies = [sup.ref("b").call_nowait(n) for n in range(5)]
         assert [await reply.wait(1) for reply in replies] == list(range(5))
     assert actor.batches == [[0, 1], [2, 3], [4]]
 
@@ -107,7 +107,7 @@ async def test_one_failure_in_a_batch_fails_one_ask() -> None:
             return [Failure(CrashError()) if n == 1 else n for n in batch]
 
     async with supervise("s", [Child("b", Picky)], policy=STRICT, world=SystemWorld()) as sup:
-        replies = [sup.ref("b").ask_nowait(n) for n in range(3)]
+        replies = [sup.ref("b").call_nowait(n) for n in range(3)]
         assert await replies[0].wait(1) == 0
         with pytest.raises(CrashError):
             await replies[1].wait(1)
@@ -128,9 +128,9 @@ async def test_crash_of_a_batch_fails_each_of_its_asks_and_no_other() -> None:
         "s", [Child("b", factory)], policy=EAGER, world=SystemWorld(), report=quiet
     ) as sup:
         ref = sup.ref("b")
-        doomed = [ref.ask_nowait(m) for m in (1, release.wait, error)]
+        doomed = [ref.call_nowait(m) for m in (1, release.wait, error)]
         await trio.testing.wait_all_tasks_blocked()
-        later = ref.ask_nowait("later")
+        later = ref.call_nowait("later")
         release.set()
         caught = []
         for reply in doomed:
@@ -156,7 +156,7 @@ async def test_wrong_number_of_results_is_a_crash() -> None:
             "s", [Child("b", Lossy)], policy=STRICT, world=SystemWorld(), report=quiet
         ) as sup:
             with pytest.raises(BatchMismatch):
-                await sup.ref("b").ask(1, 1)
+                await sup.ref("b").call(1, 1)
 
 
 async def test_stop_in_a_batch_ends_the_actor_after_the_batch() -> None:
@@ -169,9 +169,9 @@ async def test_stop_in_a_batch_ends_the_actor_after_the_batch() -> None:
     async with supervise(
         "s", [Child("b", Mortal)], policy=EAGER, world=SystemWorld(), report=quiet
     ) as sup:
-        replies = [sup.ref("b").ask_nowait(n) for n in range(3)]
+        replies = [sup.ref("b").call_nowait(n) for n in range(3)]
         assert [await reply.wait(1) for reply in replies] == [0, 1, 2]
-        assert await sup.ref("b").ask(5, 1) == 5
+        assert await sup.ref("b").call(5, 1) == 5
         assert sup.snapshot().children[0].restarts == 1
 
 
@@ -182,14 +182,14 @@ async def test_busy_actor_leaves_room_for_others() -> None:
         async def receive(self, message: int) -> object:
             if tired:
                 return Stop()
-            ref.tell_nowait(message)
+            ref.cast_nowait(message)
             return None
 
     tired = False
     child = Child("r", Restless, restart=Restart.TEMPORARY)
     async with supervise("s", [child], world=SystemWorld()) as sup:
         ref = sup.ref("r")
-        ref.tell_nowait(1)
+        ref.cast_nowait(1)
         for _ in range(10):
             await trio.lowlevel.checkpoint()
         tired = True
@@ -212,8 +212,8 @@ async def test_a_batch_lets_those_come_that_are_on_their_way(
     async with supervise("s", [Child("a", Held)], world=SystemWorld()) as tree:
         ref = tree.ref("a")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(ref.ask, 0, 10)
+            nursery.start_soon(ref.call, 0, 10)
             for _ in range(3):  # it is begun, asks, and the actor has been woken
                 await trio.lowlevel.checkpoint()
-            nursery.start_soon(ref.ask, 1, 10)
+            nursery.start_soon(ref.call, 1, 10)
     assert batches == expected

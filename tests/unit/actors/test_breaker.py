@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 import trio
 
-from actors.breaker import Breaker, BreakerState, Circuit, abandoned, admit, failed, succeeded
+from actors.breaker import Breaker, BreakerState, Circuit, admit, on_cancel, on_failure, on_success
 from actors.errors import CircuitOpen
 from actors.testing import FakeWorld
 
 FRESH = BreakerState(threshold=2, cooldown=10)
-OPEN = failed(failed(FRESH, 100), 100)
+OPEN = on_failure(on_failure(FRESH, 100), 100)
 
 
 def test_opens_after_failures_in_a_row() -> None:
     """A success in between begins the count anew."""
-    assert failed(FRESH, 0).circuit is Circuit.CLOSED
-    assert failed(succeeded(failed(FRESH, 0)), 0).circuit is Circuit.CLOSED
+    assert on_failure(FRESH, 0).circuit is Circuit.CLOSED
+    assert on_failure(on_success(on_failure(FRESH, 0)), 0).circuit is Circuit.CLOSED
     assert OPEN.circuit is Circuit.OPEN
 
 
@@ -33,24 +33,24 @@ def test_open_refuses_until_the_cooldown_is_over() -> None:
 def test_probe_decides() -> None:
     """Its success closes the circuit; its failure opens it for another whole cooldown."""
     probing, _ = admit(OPEN, 110)
-    assert succeeded(probing) == FRESH.__class__(2, 10, Circuit.CLOSED, 0, 110)
-    again = failed(probing, 111)
+    assert on_success(probing) == FRESH.__class__(2, 10, Circuit.CLOSED, 0, 110)
+    again = on_failure(probing, 111)
     assert admit(again, 120.9)[1] is False
     assert admit(again, 121)[1] is True
 
 
 def test_late_answers_do_not_move_an_open_circuit() -> None:
     """Calls from before it opened neither close it nor prolong it."""
-    assert succeeded(OPEN) == OPEN
-    assert failed(OPEN, 105) == OPEN
-    assert abandoned(OPEN, 105) == OPEN
+    assert on_success(OPEN) == OPEN
+    assert on_failure(OPEN, 105) == OPEN
+    assert on_cancel(OPEN, 105) == OPEN
 
 
 def test_abandoned_probe_frees_its_place() -> None:
     """A cancelled probe says nothing: the next call may probe at once."""
     probing, _ = admit(OPEN, 110)
-    assert admit(abandoned(probing, 111), 111)[1] is True
-    assert abandoned(FRESH, 1) == FRESH
+    assert admit(on_cancel(probing, 111), 111)[1] is True
+    assert on_cancel(FRESH, 1) == FRESH
 
 
 @pytest.mark.parametrize("terms", [{"threshold": 0}, {"cooldown": 0}])

@@ -102,9 +102,9 @@ async def test_queue_survives_a_crash_in_order() -> None:
         "s", probes("abc", diary), policy=EAGER, world=SystemWorld(), report=quiet
     ) as sup:
         ref = sup.ref("a")
-        poison = ref.ask_nowait(CrashError())
-        ref.tell_nowait("told")
-        asked = ref.ask_nowait("asked")
+        poison = ref.call_nowait(CrashError())
+        ref.cast_nowait("told")
+        asked = ref.call_nowait("asked")
         with pytest.raises(CrashError):
             await poison.wait(1)
         assert await asked.wait(1) == "asked"
@@ -124,8 +124,8 @@ async def test_message_in_hand_at_a_crash_is_not_retried() -> None:
     async with supervise(
         "s", probes("abc", diary), policy=EAGER, world=SystemWorld(), report=quiet
     ) as sup:
-        sup.ref("a").tell_nowait(poison)
-        assert await sup.ref("a").ask("after", 1) == "after"
+        sup.ref("a").cast_nowait(poison)
+        assert await sup.ref("a").call("after", 1) == "after"
         assert seen == 1
         assert sup.snapshot().children[0].restarts == 1
 
@@ -146,7 +146,7 @@ async def test_escalation_fails_queued_asks_at_once(autojump_clock: object) -> N
                 "s", probes("abc", Diary()), policy=STRICT, world=SystemWorld(), report=quiet
             ) as sup:
                 for message in (CrashError(), "queued"):
-                    askers.start_soon(wait, sup.ref("a").ask_nowait(message))
+                    askers.start_soon(wait, sup.ref("a").call_nowait(message))
                 await trio.sleep_forever()
     assert sorted(raised, key=str) == [ActorStopped, CrashError]
     assert trio.current_time() < 1
@@ -157,11 +157,11 @@ async def test_ask_after_the_end_fails_at_once() -> None:
     async with supervise("s", probes("abc", Diary()), world=SystemWorld()) as sup:
         ref = sup.ref("a")
     with pytest.raises(ActorStopped):
-        await ref.ask("x", 1000)
+        await ref.call("x", 1000)
     with pytest.raises(ActorStopped):
-        await ref.tell("x")
+        await ref.cast("x")
     with pytest.raises(ActorStopped):
-        ref.tell_nowait("x")
+        ref.cast_nowait("x")
 
 
 async def test_orderly_stop_drains_the_queue() -> None:
@@ -169,7 +169,7 @@ async def test_orderly_stop_drains_the_queue() -> None:
     diary = Diary()
     async with supervise("s", probes("a", diary), world=SystemWorld()) as sup:
         for n in range(3):
-            sup.ref("a").tell_nowait(n)
+            sup.ref("a").cast_nowait(n)
     assert diary.entries == ["a: start", "a: got 0", "a: got 1", "a: got 2", "a: stop"]
 
 
@@ -182,13 +182,13 @@ async def test_draining_actor_refuses_newcomers() -> None:
     async def ask_during_drain() -> None:
         await trio.testing.wait_all_tasks_blocked()  # the stop has come by then
         try:
-            await refs[0].ref("a").ask("late", 1000)
+            await refs[0].ref("a").call("late", 1000)
         except ActorStopped as error:
             outcome.append(type(error))
 
     async with supervise("s", probes("a", diary), world=SystemWorld()) as sup:
         refs.append(sup)
-        sup.ref("a").tell_nowait(ask_during_drain)
+        sup.ref("a").cast_nowait(ask_during_drain)
     assert outcome == [ActorStopped]
 
 
@@ -202,8 +202,8 @@ async def test_drain_is_bounded_and_says_so(autojump_clock: object) -> None:
     with pytest.RaisesGroup(pytest.RaisesGroup(pytest.RaisesGroup(StopTimeout))):
         async with supervise("s", probes("a", diary, stop_grace=5), world=SystemWorld()) as sup:
             ref = sup.ref("a")
-            replies = [ref.ask_nowait(trio.sleep_forever), ref.ask_nowait("queued")]
-            ref.tell_nowait("told")
+            replies = [ref.call_nowait(trio.sleep_forever), ref.call_nowait("queued")]
+            ref.cast_nowait("told")
             await trio.testing.wait_all_tasks_blocked()
     assert trio.current_time() == pytest.approx(5)
     assert diary.entries == ["a: start", "a: stop"]
@@ -289,8 +289,8 @@ async def test_group_restart_keeps_the_siblings_queue() -> None:
         world=SystemWorld(),
         report=quiet,
     ) as sup:
-        in_hand = sup.ref("c").ask_nowait(busy)
-        queued = sup.ref("c").ask_nowait("queued")
+        in_hand = sup.ref("c").call_nowait(busy)
+        queued = sup.ref("c").call_nowait("queued")
         await diary.wait_for("busy")
         await crash(sup.ref("a"))
         await trio.testing.wait_all_tasks_blocked()
@@ -310,7 +310,7 @@ async def test_permanent_actor_that_ends_counts_as_failure() -> None:
         async with supervise(
             "s", probes("abc", Diary()), policy=STRICT, world=SystemWorld(), report=quiet
         ) as sup:
-            assert await sup.ref("a").ask(end, 1) == "bye"
+            assert await sup.ref("a").call(end, 1) == "bye"
             await trio.sleep_forever()
 
 
@@ -327,5 +327,5 @@ async def test_factory_makes_each_incarnation() -> None:
         "s", [Child("a", factory)], policy=EAGER, world=SystemWorld(), report=quiet
     ) as sup:
         await crash(sup.ref("a"))
-        assert await sup.ref("a").ask("x", 1) == "x"
+        assert await sup.ref("a").call("x", 1) == "x"
         assert len(made) == 2

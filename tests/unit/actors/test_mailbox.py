@@ -9,9 +9,9 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from actors import ActorStopped, AskTimeout, MailboxFull, Overflow
+from actors import ActorStopped, CallTimeout, MailboxFull, Overflow
 from actors.mailbox import QUIET, SLOW, Mailbox
-from actors.reply import Letter, Reply
+from actors.reply import Envelope, Reply
 
 
 def box(bound: int, overflow: Overflow) -> Mailbox:
@@ -28,7 +28,7 @@ def asked(mailbox: Mailbox, message: object, *, may_wait: bool = True) -> Reply:
 
 async def messages(mailbox: Mailbox, limit: int = 100) -> list[object]:
     """Take what is there."""
-    return [letter.message for letter in await mailbox.take(limit)]
+    return [letter.message for letter in await mailbox.receive(limit)]
 
 
 def test_a_bound_is_at_least_one() -> None:
@@ -63,11 +63,11 @@ async def test_wait_admits_in_order_of_arrival() -> None:
     mailbox = box(1, Overflow.WAIT)
     asked(mailbox, 0)
     asked(mailbox, 1)
-    teller = Letter(2)
+    teller = Envelope(2)
     assert mailbox.post(teller, may_wait=True) is False
     assert (mailbox.depth, mailbox.waiting) == (1, 2)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(mailbox.admission, teller)
+        nursery.start_soon(mailbox.wait_admitted, teller)
         await trio.testing.wait_all_tasks_blocked()
         assert await messages(mailbox) == [0]
         assert (mailbox.depth, mailbox.waiting) == (1, 1)
@@ -89,10 +89,10 @@ async def test_cancelled_tell_is_not_queued() -> None:
     """A sender that gives up waiting for room leaves no message behind."""
     mailbox = box(1, Overflow.WAIT)
     asked(mailbox, 0)
-    letter = Letter(1)
+    letter = Envelope(1)
     mailbox.post(letter, may_wait=True)
     with trio.move_on_after(0):
-        await mailbox.admission(letter)
+        await mailbox.wait_admitted(letter)
     assert mailbox.waiting == 0
     assert await messages(mailbox) == [0]
     assert mailbox.depth == 0
@@ -112,7 +112,7 @@ async def test_begun_message_cannot_be_withdrawn() -> None:
     """Once in hand it will be served; the mailbox says so."""
     mailbox = box(1, Overflow.WAIT)
     reply = asked(mailbox, 0)
-    await mailbox.take(1)
+    await mailbox.receive(1)
     assert mailbox.withdraw(reply) is False
 
 
@@ -120,7 +120,7 @@ async def test_take_waits_for_the_first_message() -> None:
     """The consumer sleeps while there is nothing, and a cancelled take loses nothing."""
     mailbox = box(4, Overflow.WAIT)
     with trio.move_on_after(0):
-        await mailbox.take(4)
+        await mailbox.receive(4)
     asked(mailbox, "kept")
     assert await messages(mailbox) == ["kept"]
     got: list[object] = []
@@ -143,17 +143,17 @@ async def test_deadlines_are_kept_wherever_the_message_is(mock_clock: object) ->
     failed: list[tuple[str, float]] = []
 
     async def ask(message: str, deadline: float) -> None:
-        with pytest.raises(AskTimeout):
+        with pytest.raises(CallTimeout):
             await asked(mailbox, message).wait(deadline)
         failed.append((message, trio.current_time()))
 
     async with trio.open_nursery() as clock, trio.open_nursery() as askers:
-        clock.start_soon(mailbox.keep_time)
+        clock.start_soon(mailbox.run_deadlines)
         for message, deadline in (("in hand", 3.0), ("queued", 1.0), ("waiting", 2.0)):
             askers.start_soon(ask, message, deadline)
             await trio.testing.wait_all_tasks_blocked()
             if message == "in hand":
-                await mailbox.take(1)
+                await mailbox.receive(1)
         mock_clock.autojump_threshold = 0
         clock.start_soon(trio.sleep, 4)
         await trio.sleep(3.5)
@@ -194,7 +194,7 @@ async def test_those_on_their_way_are_let_come(
     asked(mailbox, 0)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(come, mailbox, 5, turns, mock_clock, each)
-        assert len(await mailbox.take(limit, hold=1.0)) in taken
+        assert len(await mailbox.receive(limit, hold=1.0)) in taken
         assert mailbox.depth <= 1  # a full batch does not wait for more
 
 
@@ -216,7 +216,7 @@ async def test_behind_a_slow_batch_those_it_answered_are_let_come(
     answered = max(len(back), 1)
     for number in range(answered):
         asked(mailbox, number)
-    assert len(await mailbox.take(100, hold=1.0)) == answered
+    assert len(await mailbox.receive(100, hold=1.0)) == answered
     asked(mailbox, 3)  # meanwhile
     await trio.sleep(took)
     began = trio.current_time()
@@ -224,7 +224,7 @@ async def test_behind_a_slow_batch_those_it_answered_are_let_come(
     async with trio.open_nursery() as nursery:
         for number, later in enumerate(back):
             nursery.start_soon(come_after, mailbox, later, number)
-        got = await mailbox.take(100, hold=1.0)
+        got = await mailbox.receive(100, hold=1.0)
         assert trio.current_time() - began == pytest.approx(waited)
     assert [letter.message for letter in got] == taken
 
@@ -239,7 +239,7 @@ async def slowed(mock_clock: MockClock) -> Mailbox:
     mailbox = box(9, Overflow.WAIT)
     for number in range(3):
         asked(mailbox, number)
-    assert len(await mailbox.take(100, hold=1.0)) == 3
+    assert len(await mailbox.receive(100, hold=1.0)) == 3
     await trio.sleep(SLOW + 1)
     asked(mailbox, 3)
     return mailbox
@@ -250,7 +250,7 @@ async def test_no_more_are_waited_for_than_are_wanted(
 ) -> None:
     """A batch that is full goes at once, however many were answered."""
     began = trio.current_time()
-    assert len(await slowed.take(1, hold=1.0)) == 1
+    assert len(await slowed.receive(1, hold=1.0)) == 1
     assert trio.current_time() == began
 
 
@@ -258,10 +258,10 @@ async def test_behind_a_quick_batch_nobody_is_waited_for(
     mock_clock: MockClock, slowed: Mailbox
 ) -> None:
     """It is the last batch that counts."""
-    assert len(await slowed.take(100, hold=1.0)) == 1
+    assert len(await slowed.receive(100, hold=1.0)) == 1
     asked(slowed, 4)
     began = trio.current_time()
-    assert len(await slowed.take(100, hold=1.0)) == 1
+    assert len(await slowed.receive(100, hold=1.0)) == 1
     assert trio.current_time() == began
 
 
@@ -271,13 +271,13 @@ async def test_who_comes_long_after_waits_for_nobody(mock_clock: MockClock) -> N
     mailbox = box(9, Overflow.WAIT)
     for number in range(3):
         asked(mailbox, number)
-    assert len(await mailbox.take(100, hold=1.0)) == 3
+    assert len(await mailbox.receive(100, hold=1.0)) == 3
     await trio.sleep(SLOW + 1)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(come_after, mailbox, 3600)
         began = trio.current_time()
-        assert len(await mailbox.take(100, hold=1.0)) == 1
+        assert len(await mailbox.receive(100, hold=1.0)) == 1
         assert trio.current_time() - began == 3600
 
 
@@ -294,7 +294,7 @@ async def test_who_is_to_stop_does_not_wait_any_more(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(soon)
         began = trio.current_time()
-        assert len(await slowed.take(100, hold=1.0)) == (stop is Mailbox.drain)
+        assert len(await slowed.receive(100, hold=1.0)) == (stop is Mailbox.drain)
         assert trio.current_time() - began == pytest.approx(0.25)
 
 
@@ -303,7 +303,7 @@ async def test_a_consumer_that_is_cancelled_meanwhile_loses_nothing(
 ) -> None:
     """What is queued is taken next time."""
     with trio.move_on_after(0.25) as scope:
-        await slowed.take(100, hold=1.0)
+        await slowed.receive(100, hold=1.0)
     assert scope.cancelled_caught
     assert await messages(slowed) == [3]
 
@@ -313,12 +313,12 @@ async def test_who_is_alone_at_a_slow_disk_waits_for_nobody(mock_clock: MockCloc
     mock_clock.autojump_threshold = 0
     mailbox = box(9, Overflow.WAIT)
     asked(mailbox, 0)
-    await mailbox.take(100, hold=1.0)
+    await mailbox.receive(100, hold=1.0)
     await trio.sleep(SLOW + 1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(come, mailbox, 1, 2, mock_clock, 0.0)
         began = trio.current_time()
-        assert len(await mailbox.take(100, hold=1.0)) == 1
+        assert len(await mailbox.receive(100, hold=1.0)) == 1
         assert trio.current_time() == began
 
 
@@ -336,7 +336,7 @@ async def test_paused_mailbox_keeps_and_accepts() -> None:
     mailbox = box(4, Overflow.WAIT)
     asked(mailbox, 0)
     mailbox.pause()
-    assert await mailbox.take(4) == []
+    assert await mailbox.receive(4) == []
     asked(mailbox, 1)
     mailbox.run()
     assert await messages(mailbox) == [0, 1]
@@ -353,7 +353,7 @@ async def test_draining_mailbox_serves_what_it_has_and_refuses() -> None:
     with pytest.raises(ActorStopped):
         asked(mailbox, 2)
     assert await messages(mailbox) == [0]
-    assert await mailbox.take(1) == []
+    assert await mailbox.receive(1) == []
     assert mailbox.lost == 0
 
 
@@ -386,7 +386,7 @@ async def test_all_were_withdrawn_meanwhile() -> None:
     got: list[object] = []
 
     async def consume() -> None:
-        got.extend(letter.message for letter in await mailbox.take(8, hold=1.0))
+        got.extend(letter.message for letter in await mailbox.receive(8, hold=1.0))
 
     async with trio.open_nursery() as nursery:
         first = asked(mailbox, 0)

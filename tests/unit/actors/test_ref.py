@@ -8,15 +8,15 @@ import pytest
 import trio
 import trio.testing
 
-from actors import AskTimeout, Child, MailboxFull, Overflow, SystemWorld, supervise
+from actors import CallTimeout, Child, MailboxFull, Overflow, SystemWorld, supervise
 from actors.testing import EAGER, CrashError, Diary, FakeWorld, Probe, crash, probes, quiet
 
 
 async def test_ask_returns_the_reply() -> None:
     """What receive returns is what ask returns; None is a reply like any other."""
     async with supervise("s", probes("a", Diary()), world=SystemWorld()) as sup:
-        assert await sup.ref("a").ask("x", 1) == "x"
-        assert await sup.ref("a").ask(trio.lowlevel.checkpoint, 1) is None
+        assert await sup.ref("a").call("x", 1) == "x"
+        assert await sup.ref("a").call(trio.lowlevel.checkpoint, 1) is None
         assert sup.ref("a").name == "s/a"
 
 
@@ -24,11 +24,11 @@ async def test_ask_times_out_on_trios_clock(autojump_clock: object) -> None:
     """A mute actor costs its asker the deadline, to the second; the actor lives on."""
     release = trio.Event()
     async with supervise("s", probes("a", Diary()), world=SystemWorld()) as sup:
-        with pytest.raises(AskTimeout):
-            await sup.ref("a").ask(release.wait, 5)
+        with pytest.raises(CallTimeout):
+            await sup.ref("a").call(release.wait, 5)
         assert trio.current_time() == pytest.approx(5)
         release.set()
-        assert await sup.ref("a").ask("x", 1) == "x"
+        assert await sup.ref("a").call("x", 1) == "x"
 
 
 async def test_timed_out_message_that_was_not_begun_is_never_served(autojump_clock: object) -> None:
@@ -37,11 +37,11 @@ async def test_timed_out_message_that_was_not_begun_is_never_served(autojump_clo
     async with supervise("s", probes("a", diary), world=SystemWorld()) as sup:
         ref = sup.ref("a")
         release = trio.Event()
-        ref.tell_nowait(release.wait)
-        with pytest.raises(AskTimeout):
-            await ref.ask("late", 1)
+        ref.cast_nowait(release.wait)
+        with pytest.raises(CallTimeout):
+            await ref.call("late", 1)
         release.set()
-        await ref.ask("next", 1)
+        await ref.call("next", 1)
     assert "a: got late" not in diary.entries
 
 
@@ -50,13 +50,13 @@ async def test_shorter_deadline_behind_a_longer_one(autojump_clock: object) -> N
     ends: dict[float, float] = {}
 
     async def ask(deadline: float) -> None:
-        with pytest.raises(AskTimeout):
-            await sup.ref("a").ask("x", deadline)
+        with pytest.raises(CallTimeout):
+            await sup.ref("a").call("x", deadline)
         ends[deadline] = trio.current_time()
 
     async with supervise("s", probes("a", Diary()), world=SystemWorld()) as sup:
         release = trio.Event()
-        sup.ref("a").tell_nowait(release.wait)
+        sup.ref("a").cast_nowait(release.wait)
         async with trio.open_nursery() as nursery:
             for deadline in (9.0, 3.0, 6.0):
                 nursery.start_soon(ask, deadline)
@@ -68,8 +68,8 @@ async def test_deadline_runs_while_the_actor_is_being_restarted(autojump_clock: 
     """An ask queued for the next incarnation does not wait longer than it said."""
     async with supervise("s", probes("a", Diary()), world=FakeWorld(), report=quiet) as sup:
         await crash(sup.ref("a"))  # the back-off lasts as long as the fake clock stands
-        with pytest.raises(AskTimeout):
-            await sup.ref("a").ask("x", 2)
+        with pytest.raises(CallTimeout):
+            await sup.ref("a").call("x", 2)
         assert trio.current_time() == pytest.approx(2)
 
 
@@ -78,8 +78,8 @@ async def test_deadline_in_the_past_fails_at_once(deadline: float) -> None:
     """The message is not left in the mailbox."""
     diary = Diary()
     async with supervise("s", probes("a", diary), world=SystemWorld()) as sup:
-        with pytest.raises(AskTimeout):
-            await sup.ref("a").ask("x", deadline)
+        with pytest.raises(CallTimeout):
+            await sup.ref("a").call("x", deadline)
     assert diary.entries == ["a: start", "a: stop"]
 
 
@@ -89,7 +89,7 @@ async def test_endless_deadline_is_refused(deadline: float) -> None:
     diary = Diary()
     async with supervise("s", probes("a", diary), world=SystemWorld()) as sup:
         with pytest.raises(ValueError, match="finite"):
-            await sup.ref("a").ask("x", deadline)
+            await sup.ref("a").call("x", deadline)
     assert diary.entries == ["a: start", "a: stop"]
 
 
@@ -98,9 +98,9 @@ async def test_cancelled_ask_passes_cancelled_and_withdraws() -> None:
     diary = Diary()
     release = trio.Event()
     async with supervise("s", probes("a", diary), world=SystemWorld()) as sup:
-        sup.ref("a").tell_nowait(release.wait)
+        sup.ref("a").cast_nowait(release.wait)
         with trio.move_on_after(0) as scope:
-            await sup.ref("a").ask("x", 10)
+            await sup.ref("a").call("x", 10)
         assert scope.cancelled_caught
         release.set()
     assert "a: got x" not in diary.entries
@@ -118,11 +118,11 @@ async def test_cancelled_asker_does_not_disturb_the_actor() -> None:
     async with supervise("s", probes("a", diary), world=SystemWorld()) as sup:
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(sup.ref("a").ask, work, 10)
+                nursery.start_soon(sup.ref("a").call, work, 10)
                 await trio.testing.wait_all_tasks_blocked()
                 scope.cancel()
         release.set()
-        await sup.ref("a").ask("next", 1)
+        await sup.ref("a").call("next", 1)
     assert diary.entries == ["a: start", "worked", "a: got next", "a: stop"]
 
 
@@ -131,13 +131,13 @@ async def test_tell_waits_for_room_and_keeps_order() -> None:
     diary = Diary()
     async with supervise("s", probes("a", diary, mailbox=1), world=SystemWorld()) as sup:
         for n in range(5):
-            await sup.ref("a").tell(n)
+            await sup.ref("a").cast(n)
         release = trio.Event()
-        await sup.ref("a").tell(release.wait)
+        await sup.ref("a").cast(release.wait)
         await trio.testing.wait_all_tasks_blocked()
-        await sup.ref("a").tell("last")
+        await sup.ref("a").cast("last")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(sup.ref("a").tell, "no room yet")
+            nursery.start_soon(sup.ref("a").cast, "no room yet")
             await trio.testing.wait_all_tasks_blocked()
             assert len(nursery.child_tasks) == 1
             release.set()
@@ -150,7 +150,7 @@ async def test_cancelled_tell_was_not_sent() -> None:
     async with supervise("s", probes("a", diary), world=SystemWorld()) as sup:
         with trio.CancelScope() as scope:
             scope.cancel()
-            await sup.ref("a").tell("x")
+            await sup.ref("a").cast("x")
         assert scope.cancelled_caught
     assert diary.entries == ["a: start", "a: stop"]
 
@@ -159,11 +159,11 @@ async def test_nowait_raises_when_full() -> None:
     """tell_nowait and ask_nowait raise MailboxFull where tell and ask would wait."""
     async with supervise("s", probes("a", Diary(), mailbox=1), world=SystemWorld()) as sup:
         ref = sup.ref("a")
-        ref.tell_nowait("x")
+        ref.cast_nowait("x")
         with pytest.raises(MailboxFull):
-            ref.tell_nowait("y")
+            ref.cast_nowait("y")
         with pytest.raises(MailboxFull):
-            ref.ask_nowait("y")
+            ref.call_nowait("y")
 
 
 async def test_overflow_reaches_the_asker() -> None:
@@ -176,12 +176,12 @@ async def test_overflow_reaches_the_asker() -> None:
 
             async def ask(message: str, outcomes: dict[str, object] = outcomes) -> None:
                 try:
-                    outcomes[message] = await sup.ref("a").ask(message, 1)
+                    outcomes[message] = await sup.ref("a").call(message, 1)
                 except MailboxFull:
                     outcomes[message] = "full"
 
             release = trio.Event()
-            sup.ref("a").tell_nowait(release.wait)
+            sup.ref("a").cast_nowait(release.wait)
             async with trio.open_nursery() as nursery:
                 for message in ("old", "new"):
                     await trio.testing.wait_all_tasks_blocked()
@@ -197,6 +197,6 @@ async def test_told_message_that_crashes_tells_nobody_but_the_supervisor() -> No
     async with supervise(
         "s", probes("a", Diary()), policy=EAGER, world=SystemWorld(), report=quiet
     ) as sup:
-        await sup.ref("a").tell(CrashError())
-        await sup.ref("a").ask("x", 1)
+        await sup.ref("a").cast(CrashError())
+        await sup.ref("a").call("x", 1)
         assert sup.snapshot().children[0].last_failure == "CrashError"

@@ -1,4 +1,4 @@
-"""Promises of Reply: one outcome, waited for once at a time; and of own_copy."""
+"""Promises of Reply: one outcome, waited for once at a time; and of copy_error."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from actors import AskWithdrawn, Failure, Overflow, Stop
+from actors import CallWithdrawn, Failure, Overflow, Stop
 from actors.mailbox import Mailbox
-from actors.reply import Letter, Reply, own_copy
+from actors.reply import Envelope, Reply, copy_error
 
 
 def posted(message: object = "m") -> tuple[Reply, Mailbox]:
@@ -63,14 +63,14 @@ async def test_wait_again_after_cancelling_an_unbegun_ask() -> None:
     with trio.move_on_after(0):
         await reply.wait(10)
     assert mailbox.depth == 0
-    with pytest.raises(AskWithdrawn):
+    with pytest.raises(CallWithdrawn):
         await reply.wait(10)
 
 
 async def test_wait_again_after_cancelling_a_begun_ask() -> None:
     """The message is still being served: a second wait gets its reply."""
     reply, mailbox = posted()
-    (letter,) = await mailbox.take(1)
+    (letter,) = await mailbox.receive(1)
     with trio.move_on_after(0):
         await reply.wait(10)
     letter.resolve("x")
@@ -96,7 +96,7 @@ async def test_raising_leaves_no_reference_cycle() -> None:
 
 def test_a_letter_has_no_reply() -> None:
     """Nobody waits for a told message: its result goes nowhere."""
-    letter = Letter("m")
+    letter = Envelope("m")
     letter.resolve("x")
     assert letter.error is None
 
@@ -128,16 +128,16 @@ def _refuse() -> tuple[object, object]:
 def test_copy_keeps_type_text_and_attributes() -> None:
     """Whatever the constructor takes, the copy looks like the original and is caused by it."""
     error = OddError("field", code=7)
-    copy = own_copy(error)
+    copy = copy_error(error)
     assert copy is not error
     assert isinstance(copy, OddError)
     assert (str(copy), copy.code, copy.__cause__) == ("bad field", 7, error)
-    assert own_copy(OSError(28, "full")).errno == 28  # type: ignore[attr-defined]
+    assert copy_error(OSError(28, "full")).errno == 28  # type: ignore[attr-defined]
     group = ExceptionGroup("g", [error])
-    assert own_copy(group).exceptions == (error,)  # type: ignore[attr-defined]
+    assert copy_error(group).exceptions == (error,)  # type: ignore[attr-defined]
 
 
 def test_what_cannot_be_copied_is_shared() -> None:
     """Better one object in many tasks than an exception lost."""
     error = ClosedError(1, 2)
-    assert own_copy(error) is error
+    assert copy_error(error) is error

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.restart import Escalate, RestartAfter, RestartPolicy, decide, recent
+from actors.restart import Escalate, RestartAfter, RestartPolicy, decide_restart, recent_failures
 
 POLICY = RestartPolicy(intensity=3, window=10, backoff_base=1, backoff_cap=3)
 
@@ -24,13 +24,13 @@ POLICY = RestartPolicy(intensity=3, window=10, backoff_base=1, backoff_cap=3)
 )
 def test_table(times: list[float], expected: object) -> None:
     """Doubles up to the cap, then escalates; a failure as old as the window is forgotten."""
-    assert decide(POLICY, times, 100, 0.0) == expected
+    assert decide_restart(POLICY, times, 100, 0.0) == expected
 
 
 def test_jitter_takes_up_to_half() -> None:
     """Restarts of many agents spread out, yet none is earlier than half the backoff."""
-    assert decide(POLICY, [0], 0, 0.5) == RestartAfter(0.75)
-    assert decide(POLICY, [0], 0, 0.999999) == RestartAfter(pytest.approx(0.5, abs=1e-5))
+    assert decide_restart(POLICY, [0], 0, 0.5) == RestartAfter(0.75)
+    assert decide_restart(POLICY, [0], 0, 0.999999) == RestartAfter(pytest.approx(0.5, abs=1e-5))
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_bounds_hold_for_any_history(intensity: int, times: list[float], jitter:
     """Escalates exactly above the intensity; a delay lies between half the base and the cap."""
     policy = RestartPolicy(intensity=intensity, window=1e3, backoff_base=0.1, backoff_cap=5)
     now = max(times)
-    decision = decide(policy, times, now, jitter)
-    count = len(recent(policy, times, now))
+    decision = decide_restart(policy, times, now, jitter)
+    count = len(recent_failures(policy, times, now))
     assert isinstance(decision, Escalate) == (count > intensity)
     if isinstance(decision, RestartAfter):
         assert 0.05 <= decision.delay <= 5

@@ -49,7 +49,7 @@ async def test_storm_escalates_with_the_original_exceptions() -> None:
         ) as sup:
             for error in raised:
                 with pytest.raises(CrashError):
-                    await sup.ref("b").ask(error, 1)
+                    await sup.ref("b").call(error, 1)
             await trio.sleep_forever()
 
     with pytest.raises(ExceptionGroup) as caught:
@@ -68,7 +68,7 @@ async def test_failures_outside_the_window_do_not_count() -> None:
     ) as sup:
         for _ in range(5):
             await crash(sup.ref("a"))
-            assert await sup.ref("a").ask("x", 1) == "x"
+            assert await sup.ref("a").call("x", 1) == "x"
             world.advance(10)
 
 
@@ -82,7 +82,7 @@ async def test_crash_as_the_block_ends_is_judged_like_any_other() -> None:
             async with supervise(
                 "s", probes("ab", diary), policy=policy, world=SystemWorld(), report=reports.append
             ) as sup:
-                sup.ref("b").tell_nowait(error)
+                sup.ref("b").cast_nowait(error)
         except* CrashError as group:
             raised = list(group.exceptions)
         assert diary.entries[2:] == ["b: stop", "a: stop"]
@@ -104,7 +104,7 @@ async def test_late_crash_and_failing_stop_are_both_raised() -> None:
         async with supervise(
             "s", children, policy=STRICT, world=SystemWorld(), report=quiet
         ) as sup:
-            sup.ref("b").tell_nowait(CrashError())
+            sup.ref("b").cast_nowait(CrashError())
 
 
 async def test_nested_escalation_keeps_the_tree_of_exceptions() -> None:
@@ -139,8 +139,8 @@ async def test_storm_tells_every_asker_before_the_siblings_have_stopped(
             async with supervise(
                 "s", children, policy=STRICT, world=SystemWorld(), report=quiet
             ) as sup:
-                sup.ref("a").tell_nowait(CrashError())
-                askers.start_soon(wait, sup.ref("a").ask_nowait("queued"))
+                sup.ref("a").cast_nowait(CrashError())
+                askers.start_soon(wait, sup.ref("a").call_nowait("queued"))
                 await trio.sleep_forever()
     assert told == [0.0]
     assert trio.current_time() == 3
@@ -173,7 +173,7 @@ async def test_storm_holds_only_what_is_within_the_window() -> None:
     with pytest.RaisesGroup(pytest.RaisesGroup(CrashError, CrashError)):
         async with supervise("s", probes("a", Diary()), policy=policy, world=world) as sup:
             await crash(sup.ref("a"))
-            assert await sup.ref("a").ask("x", 1) == "x"
+            assert await sup.ref("a").call("x", 1) == "x"
             world.advance(10)
             for _ in range(2):
                 await crash(sup.ref("a"))
@@ -190,7 +190,7 @@ async def test_branch_begins_each_life_with_a_clean_record() -> None:
     ) as sup:
         for _ in range(3):
             await crash(sup.ref("br/x"))
-        assert await sup.ref("br/x").ask("x", 1) == "x"
+        assert await sup.ref("br/x").call("x", 1) == "x"
     assert [r.actor for r in reports].count("s/br") == 1
 
 
@@ -215,7 +215,7 @@ async def test_chaos(rng: random.Random, strategy: Strategy, crash_rate: float) 
 
     async def ask(ref: Ref[int], message: int) -> None:
         try:
-            answers[message] = "ok" if await ref.ask(message, 60) == message else "wrong"
+            answers[message] = "ok" if await ref.call(message, 60) == message else "wrong"
         except (CrashError, ActorStopped) as error:
             answers[message] = type(error).__name__
 

@@ -11,8 +11,8 @@ import trio.testing
 from actors import (
     Actor,
     ActorStopped,
-    AskTimeout,
     Branch,
+    CallTimeout,
     Child,
     FailureReport,
     Restart,
@@ -73,7 +73,7 @@ async def test_strategy_decides_who_restarts(strategy: Strategy, expected: list[
         await diary.wait_for(expected[-1], times=2)
         assert diary.entries[before:] == expected
         for name in "abc":
-            assert await sup.ref(name).ask("x", 1) == "x"
+            assert await sup.ref(name).call("x", 1) == "x"
 
 
 async def test_siblings_of_a_crashed_child_serve_on() -> None:
@@ -89,10 +89,10 @@ async def test_siblings_of_a_crashed_child_serve_on() -> None:
     async with supervise(
         "s", probes("abc", diary), policy=EAGER, world=SystemWorld(), report=quiet
     ) as sup:
-        reply = sup.ref("a").ask_nowait(busy)
+        reply = sup.ref("a").call_nowait(busy)
         await diary.wait_for("busy")
         await crash(sup.ref("b"))
-        assert await sup.ref("b").ask("again", 1) == "again"
+        assert await sup.ref("b").call("again", 1) == "again"
         release.set()
         assert await reply.wait(1) == "done"
 
@@ -173,10 +173,10 @@ async def test_temporary_child_of_a_branch_returns_with_the_branch() -> None:
     async with supervise("s", [branch], policy=EAGER, world=SystemWorld(), report=quiet) as sup:
         await crash(sup.ref("br/t"))
         with pytest.raises(ActorStopped):
-            await sup.ref("br/t").ask("x", 1)
+            await sup.ref("br/t").call("x", 1)
         await crash(sup.ref("br/x"))
         await diary.wait_for("x: start", times=2)
-        assert await sup.ref("br/t").ask("x", 1) == "x"
+        assert await sup.ref("br/t").call("x", 1) == "x"
 
 
 @pytest.mark.parametrize(
@@ -203,13 +203,13 @@ async def test_restart_kinds(restart: Restart, crash_restarts: bool, end_restart
             report=quiet,
         ) as sup:
             ref = sup.ref("a")
-            ref.tell_nowait(message or end)
+            ref.cast_nowait(message or end)
             if returns:
-                assert await ref.ask("x", 1) == "x"
+                assert await ref.call("x", 1) == "x"
                 assert diary.entries.count("a: start") == 2
             else:
                 with pytest.raises(ActorStopped):
-                    await ref.ask("x", 1)
+                    await ref.call("x", 1)
                 assert state_of(sup, "s/a") == "done"
 
 
@@ -231,9 +231,9 @@ async def test_kinds_in_a_group_restart() -> None:
     ) as sup:
         await crash(sup.ref("a"))
         await diary.wait_for("b: start", times=2)
-        assert await sup.ref("b").ask("x", 1) == "x"
+        assert await sup.ref("b").call("x", 1) == "x"
         with pytest.raises(ActorStopped):
-            await sup.ref("c").ask("x", 1)
+            await sup.ref("c").call("x", 1)
         assert [n.state for n in sup.snapshot().children] == ["running", "running", "done"]
 
 
@@ -248,8 +248,8 @@ async def test_branch_restarts_as_a_whole_and_refs_stay() -> None:
         assert diary.entries == ["a: start", "x: start", "y: start"]
         ref = sup.ref("br/x")
         with pytest.raises(CrashError):
-            await ref.ask(CrashError(), 1)
-        assert await ref.ask("x", 1) == "x"
+            await ref.call(CrashError(), 1)
+        assert await ref.call("x", 1) == "x"
         assert diary.entries[3:6] == ["x: stop", "y: stop", "x: start"]
         assert [(r.actor, r.failure, r.verdict) for r in reports] == [
             ("s/br/x", "CrashError", Verdict.ESCALATE),
@@ -264,7 +264,7 @@ async def test_branch_drains_at_the_end() -> None:
     diary = Diary()
     branch = Branch("br", probes("x", diary))
     async with supervise("s", [branch], world=SystemWorld()) as sup:
-        sup.ref("br/x").tell_nowait("told")
+        sup.ref("br/x").cast_nowait("told")
     assert diary.entries == ["x: start", "x: got told", "x: stop"]
 
 
@@ -313,7 +313,7 @@ async def test_stop_ends_a_back_off_and_fails_its_queue_at_once(autojump_clock: 
     class Curious(Actor[str]):
         async def on_stop(self) -> None:
             with pytest.raises(ActorStopped):
-                await sup.ref("b").ask("x", 4)
+                await sup.ref("b").call("x", 4)
             outcome.append(trio.current_time())
 
     children = [Child("a", Curious), *probes("b", Diary())]
@@ -329,8 +329,8 @@ async def test_deadlines_run_while_a_cancelled_block_stops(autojump_clock: objec
 
     class Curious(Actor[str]):
         async def on_stop(self) -> None:
-            with pytest.raises(AskTimeout):
-                await sup.ref("a").ask("x", 1)
+            with pytest.raises(CallTimeout):
+                await sup.ref("a").call("x", 1)
             outcome.append(trio.current_time())
             release.set()
 
@@ -338,7 +338,7 @@ async def test_deadlines_run_while_a_cancelled_block_stops(autojump_clock: objec
     children = [*probes("a", Diary()), Child("b", Curious)]
     with trio.CancelScope() as scope:
         async with supervise("s", children, world=SystemWorld()) as sup:
-            sup.ref("a").tell_nowait(release.wait)
+            sup.ref("a").cast_nowait(release.wait)
             scope.cancel()
     assert outcome == [1.0]
 
@@ -366,5 +366,5 @@ async def test_base_exceptions_pass_and_still_stop_every_actor() -> None:
             world=SystemWorld(),
         ) as sup:
             with pytest.raises(ActorStopped):
-                await sup.ref("a").ask(halt, 1)
+                await sup.ref("a").call(halt, 1)
     assert sorted(diary.entries[2:]) == ["a: stop", "b: stop"]

@@ -97,10 +97,10 @@ async def test_injected_crash_strikes_once_before_the_message_is_served(*, batch
         "s", [Child("a", factory)], policy=EAGER, world=SystemWorld(), report=quiet
     ) as sup:
         ref = sup.ref("a")
-        assert await ref.ask(1, 1) == 1
+        assert await ref.call(1, 1) == 1
         with pytest.raises(CrashError):
-            await ref.ask(2, 1)
-        assert await ref.ask(3, 1) == 3
+            await ref.call(2, 1)
+        assert await ref.call(3, 1) == 3
     if not batch:
         assert diary.entries == [
             "a: start", "a: got 1", "a: stop", "a: start", "a: got 3", "a: stop",

@@ -1,6 +1,6 @@
 """Bearer secrets: long, different, and stored as a digest."""
 
-from control.crypto import digest_of, mint, sha256
+from control.crypto import new_bearer_secret, secret_digest, sha256
 
 
 def test_sha256_is_sha256() -> None:
@@ -10,7 +10,7 @@ def test_sha256_is_sha256() -> None:
 
 def test_secrets_are_long_and_different() -> None:
     """256 bits in a fixed width, behind a prefix that says what it is."""
-    found = {mint("fhu") for _ in range(1000)}
+    found = {new_bearer_secret("fhu") for _ in range(1000)}
     assert len(found) == 1000
     assert {len(secret) for secret in found} == {47}
     assert all(secret.startswith("fhu_") and secret[4:].isalnum() for secret in found)
@@ -18,5 +18,5 @@ def test_secrets_are_long_and_different() -> None:
 
 def test_any_text_has_a_digest() -> None:
     """What somebody presents may be anything that HTTP carries."""
-    assert digest_of("a") != digest_of("b")
-    assert len(digest_of("\udcff")) == 32
+    assert secret_digest("a") != secret_digest("b")
+    assert len(secret_digest("\udcff")) == 32

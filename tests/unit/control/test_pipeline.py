@@ -5,8 +5,8 @@ import trio
 import trio.testing
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
-from control.authn.opening import Way
+from control.api.control_plane import ControlPlane
+from control.authn.session_opener import SessionRequest
 from control.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -15,10 +15,10 @@ from control.errors import (
     NotFoundError,
     UnavailableError,
 )
-from control.model.operation import Browser, Operation, Origin
+from control.model.operation import BrowserCredentials, Operation, Origin
 from control.model.people import PLATFORM, Caller, Role, TokenKind
 from control.pipeline import authorize
-from control.store import people, reader
+from control.store import people, read_scope
 from protocols.http.session_key import parts_of
 from tests.unit.control.conftest import PASSWORD, ROOT
 
@@ -29,15 +29,15 @@ def operation(credential: str | None = None, **fields: object) -> Operation:
     return Operation(credential=credential, **plain)  # type: ignore[arg-type]
 
 
-async def session(plane: Plane) -> str:
+async def session(plane: ControlPlane) -> str:
     """Ann's."""
     secret, _ = await plane.accounts.login("acme", "ann", PASSWORD)
     return secret
 
 
-async def phases(plane: Plane) -> list[tuple[str, str, str]]:
+async def phases(plane: ControlPlane) -> list[tuple[str, str, str]]:
     """What is on record, oldest first."""
-    found = await plane.trail.newest("acme", 0, 99)
+    found = await plane.audit_log.newest_events("acme", 0, 99)
     return [(e.phase, e.result, e.code) for e in reversed(found)]
 
 
@@ -56,7 +56,7 @@ def test_who_may_what() -> None:
             authorize(operation(), stranger)
 
 
-async def test_a_change_is_on_record_before_and_after(plane: Plane) -> None:
+async def test_a_change_is_on_record_before_and_after(plane: ControlPlane) -> None:
     """The intent is there while it happens; a failure says so; a read leaves nothing."""
     seen = []
 
@@ -81,44 +81,48 @@ async def test_a_change_is_on_record_before_and_after(plane: Plane) -> None:
     ]
 
 
-async def test_a_cookie_changes_nothing_by_itself(plane: Plane) -> None:
+async def test_a_cookie_changes_nothing_by_itself(plane: ControlPlane) -> None:
     """What another site made the browser send is refused before anything happens, on record."""
-    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD, Way(TokenKind.BROWSER))
+    secret, _ = await plane.accounts.login(
+        "acme", "ann", PASSWORD, SessionRequest(TokenKind.BROWSER)
+    )
 
     async def handle(_: Caller) -> str:
         return "done"
 
-    forged = Browser(*parts_of(secret), same_origin=False)
+    forged = BrowserCredentials(*parts_of(secret), same_origin=False)
     with pytest.raises(AuthorizationError, match="csrf"):
         await plane.pipeline.run(operation(browser=forged, guarded=True, mutates=True), handle)
     assert await phases(plane) == [("outcome", "denied", "csrf")]
-    ours = Browser(*parts_of(secret), same_origin=True)
+    ours = BrowserCredentials(*parts_of(secret), same_origin=True)
     asked = operation(browser=ours, guarded=True, mutates=True)
     assert await plane.pipeline.run(asked, handle) == "done"
 
 
-async def test_a_cookie_alone_is_on_the_platforms_trail_at_one_pace(plane: Plane) -> None:
+async def test_a_cookie_alone_is_on_the_platforms_trail_at_one_pace(plane: ControlPlane) -> None:
     """Whatever it was shown to, reading too; nobody's name stands there, and no organization's."""
 
     async def handle(_: Caller) -> str:
         return "done"
 
-    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD, Way(TokenKind.BROWSER))
-    stolen = Browser(parts_of(secret)[0], same_origin=True)
+    secret, _ = await plane.accounts.login(
+        "acme", "ann", PASSWORD, SessionRequest(TokenKind.BROWSER)
+    )
+    stolen = BrowserCredentials(parts_of(secret)[0], same_origin=True)
     for number in range(6):
         for mutates in (False, True):
             op = operation(name=f"t.op{number}", browser=stolen, guarded=mutates, mutates=mutates)
             with pytest.raises(AuthenticationError, match="session_key"):
                 await plane.pipeline.run(op, handle)
-    rows = await plane.trail.newest(PLATFORM, 0, 99)
+    rows = await plane.audit_log.newest_events(PLATFORM, 0, 99)
     assert [(row.code, row.actor) for row in rows] == [("session_key", "")] * 10
     assert await phases(plane) == []
-    await plane.pipeline.strangers.tell()
-    [told] = await plane.trail.newest(PLATFORM, 0, 1)
+    await plane.pipeline.anonymous_refusals.record_suppressed()
+    [told] = await plane.audit_log.newest_events(PLATFORM, 0, 1)
     assert (told.operation, told.detail["count"]) == ("sessions.cookie_alone", 2)
 
 
-async def test_what_another_site_tries_without_a_session_is_on_record(plane: Plane) -> None:
+async def test_what_another_site_tries_without_a_session_is_on_record(plane: ControlPlane) -> None:
     """Also where nothing else of the operation is: to begin a login for somebody, for instance."""
 
     async def forged(_: Caller) -> None:
@@ -136,7 +140,7 @@ async def test_what_another_site_tries_without_a_session_is_on_record(plane: Pla
 
 
 @pytest.mark.parametrize("mutates", [False, True])
-async def test_strangers_do_not_fill_the_disk(plane: Plane, *, mutates: bool) -> None:
+async def test_strangers_do_not_fill_the_disk(plane: ControlPlane, *, mutates: bool) -> None:
     """Ten of a client are on record, the rest is counted; the known have a pace of their own."""
 
     async def forged(_: Caller) -> None:
@@ -146,8 +150,8 @@ async def test_strangers_do_not_fill_the_disk(plane: Plane, *, mutates: bool) ->
         with pytest.raises(AuthorizationError):
             await plane.pipeline.run(operation(public=True, mutates=mutates), forged)
     assert len(await phases(plane)) == 10
-    await plane.pipeline.strangers.tell()
-    [told] = await plane.trail.newest(PLATFORM, 0, 9)
+    await plane.pipeline.anonymous_refusals.record_suppressed()
+    [told] = await plane.audit_log.newest_events(PLATFORM, 0, 9)
     assert (told.operation, told.detail["count"]) == ("t.op", 5)
     secret = await session(plane)
     for _ in range(9):
@@ -157,7 +161,7 @@ async def test_strangers_do_not_fill_the_disk(plane: Plane, *, mutates: bool) ->
 
 
 async def test_a_caller_does_not_fill_the_trail_with_refusals(
-    plane: Plane, world: FakeWorld
+    plane: ControlPlane, world: FakeWorld
 ) -> None:
     """Ten of an operation at once and ten an hour are on record, the rest counted.
 
@@ -172,11 +176,11 @@ async def test_a_caller_does_not_fill_the_trail_with_refusals(
         with pytest.raises(NotFoundError):
             await plane.pipeline.run(operation(secret, org="other"), handle)
     assert len(await phases(plane)) == 10
-    await plane.pipeline.tell()
-    [told, *_] = await plane.trail.newest("acme", 0, 99)
+    await plane.pipeline.record_suppressed()
+    [told, *_] = await plane.audit_log.newest_events("acme", 0, 99)
     assert (told.operation, told.code) == ("t.op", "too_many_refusals")
     assert (told.actor, told.detail) == ("acme/ann", {"count": 20})
-    await plane.pipeline.tell()
+    await plane.pipeline.record_suppressed()
     assert len(await phases(plane)) == 11
     for _ in range(20):
         await plane.pipeline.run(operation(secret, mutates=True), handle)
@@ -190,11 +194,11 @@ async def test_a_caller_does_not_fill_the_trail_with_refusals(
     assert len(await phases(plane)) == 11 + 2 * 20 + 2
 
 
-async def test_a_login_that_names_nobody_is_a_strangers(plane: Plane) -> None:
+async def test_a_login_that_names_nobody_is_a_strangers(plane: ControlPlane) -> None:
     """To know which organization it was at does not make somebody known."""
 
     async def refused(_: Caller) -> None:
-        asked.found.caller = Caller("acme", "", Role.VIEWER, "")
+        asked.resolved.caller = Caller("acme", "", Role.VIEWER, "")
         raise AuthenticationError("oidc_refused", "no")
 
     for _ in range(15):
@@ -204,7 +208,7 @@ async def test_a_login_that_names_nobody_is_a_strangers(plane: Plane) -> None:
     assert await phases(plane) == [("outcome", "denied", "oidc_refused")] * 10
 
 
-async def test_what_is_dangerous_takes_a_fresh_proof(plane: Plane, world: FakeWorld) -> None:
+async def test_what_is_dangerous_takes_a_fresh_proof(plane: ControlPlane, world: FakeWorld) -> None:
     """Ten minutes after the login it is asked for again; what is not dangerous goes on."""
 
     async def handle(_: Caller) -> str:
@@ -218,7 +222,7 @@ async def test_what_is_dangerous_takes_a_fresh_proof(plane: Plane, world: FakeWo
     assert await plane.pipeline.run(operation(secret), handle) == "done"
 
 
-async def test_refusals_of_the_known_are_on_record(plane: Plane) -> None:
+async def test_refusals_of_the_known_are_on_record(plane: ControlPlane) -> None:
     """Those of strangers are not: they could fill the disk."""
 
     async def handle(_: Caller) -> None:
@@ -229,11 +233,11 @@ async def test_refusals_of_the_known_are_on_record(plane: Plane) -> None:
     assert await phases(plane) == []
     with pytest.raises(AuthorizationError):
         await plane.pipeline.run(operation(await session(plane), org=""), handle)
-    [event] = await plane.trail.newest(PLATFORM, 0, 9)
+    [event] = await plane.audit_log.newest_events(PLATFORM, 0, 9)
     assert (event.result, event.actor) == ("denied", "acme/ann")
 
 
-async def test_our_fault_keeps_its_text_to_itself(plane: Plane) -> None:
+async def test_our_fault_keeps_its_text_to_itself(plane: ControlPlane) -> None:
     """The caller gets a request id, not what went wrong."""
 
     async def handle(_: Caller) -> None:
@@ -244,20 +248,20 @@ async def test_our_fault_keeps_its_text_to_itself(plane: Plane) -> None:
     assert "canary" not in str(told.value)
 
 
-async def test_done_but_not_on_record_says_so(plane: Plane) -> None:
+async def test_done_but_not_on_record_says_so(plane: ControlPlane) -> None:
     """The change has happened: nobody may take the answer for a refusal."""
 
     async def handle(_: Caller) -> None:
         async def refuse(*_: object, **__: object) -> None:
             raise UnavailableError("store_unavailable", "gone")
 
-        plane.trail.record = refuse  # type: ignore[method-assign]
+        plane.audit_log.record = refuse  # type: ignore[method-assign]
 
     with pytest.raises(UnavailableError, match="outcome_unrecorded"):
         await plane.pipeline.run(operation(await session(plane), mutates=True), handle)
 
 
-async def test_a_login_whose_client_has_gone_is_not_worked_on(plane: Plane) -> None:
+async def test_a_login_whose_client_has_gone_is_not_worked_on(plane: ControlPlane) -> None:
     """It waits for its turn before it begins; once it has begun, it ends."""
     begun: list[str] = []
     going = trio.Event()
@@ -288,24 +292,24 @@ async def test_a_login_whose_client_has_gone_is_not_worked_on(plane: Plane) -> N
     assert begun == held
 
 
-async def test_reads_are_for_whoever_asks(plane: Plane) -> None:
+async def test_reads_are_for_whoever_asks(plane: ControlPlane) -> None:
     """By organization and session once these are known, by address before."""
-    seen: list[reader.Reader] = []
+    seen: list[read_scope.ReadScope] = []
 
     async def handle(_: Caller) -> None:
-        seen.append(reader.current())
+        seen.append(read_scope.current_scope())
 
     origin = Origin("192.0.2.7")
     await plane.pipeline.run(operation(public=True, origin=origin), handle)
     await plane.pipeline.run(operation(await session(plane), origin=origin), handle)
-    assert seen[0] == reader.stranger("192.0.2.7")
-    assert seen[1].group == reader.signed_in("acme", "").group
-    assert reader.current() is reader.ITSELF
+    assert seen[0] == read_scope.anonymous_scope("192.0.2.7")
+    assert seen[1].group == read_scope.session_scope("acme", "").group
+    assert read_scope.current_scope() is read_scope.INTERNAL_SCOPE
 
 
 @pytest.mark.parametrize("writes", [False, True])
 async def test_a_public_change_ends_with_its_client_until_it_writes(
-    plane: Plane, *, writes: bool
+    plane: ControlPlane, *, writes: bool
 ) -> None:
     """Whoever leaves has no place in a queue; what is written is on record all the same."""
     reached, ended = trio.Event(), list[str]()

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from control.config.load import load_settings
-from control.config.settings import MailServer, Redis, Settings
+from control.config.settings import MailServerSettings, RedisSettings, Settings
 
 COMMENTED = re.compile("^( *)# ", re.MULTILINE)
 
@@ -20,8 +20,8 @@ def test_the_example_is_accepted_and_names_every_key(root: Path) -> None:
     assert set(shown) == set(Settings.model_fields)
     for name in said:
         assert set(shown[name]) == set(type(getattr(settings, name)).model_fields), name
-    assert set(shown["redis"]) == set(Redis.model_fields)
-    assert set(shown["notify"]["mail"]) == set(MailServer.model_fields)
+    assert set(shown["redis"]) == set(RedisSettings.model_fields)
+    assert set(shown["notify"]["mail"]) == set(MailServerSettings.model_fields)
     assert settings.presence == Settings.model_fields["presence"].default
     assert settings.retention == Settings.model_fields["retention"].default
 

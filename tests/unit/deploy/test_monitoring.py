@@ -15,7 +15,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from actors.tree import MailboxStats, Node
-from control.metrics import Metrics as ControlMetrics
+from control.metrics import PrometheusMetrics as ControlMetrics
 from vault.metrics import Metrics
 from vault.model.health import DiskHealth
 
@@ -55,11 +55,11 @@ def exposed() -> set[str]:
         metrics.follow_disks(lambda: (disk,)),
     ):
         text = metrics.render().decode()
-    control.request("GET", 200)
+    control.count_request("GET", 200)
     source = Path("control/app.py").read_text()
     gauges = set(re.findall(r'"([a-z_]+)": lambda: float|gauges\["([a-z_]+)"\]', source))
     names = {one or other for one, other in gauges}
-    with control.follow(lambda: {"online": 1}, {name: lambda: 0.0 for name in names}):
+    with control.sample_gauges(lambda: {"online": 1}, {name: lambda: 0.0 for name in names}):
         text += control.render().decode()
     return {line.split("{")[0].split(" ")[0] for line in text.splitlines() if line[:1] != "#"}
 

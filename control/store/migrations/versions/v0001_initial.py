@@ -3,7 +3,17 @@
 import sqlalchemy as sa
 from alembic import op
 
-from control.store.columns import Json, big, blob, flag, maybe_big, maybe_blob, name, number, prose
+from control.store.columns import (
+    JsonColumn,
+    boolean_column,
+    bytes_column,
+    float_column,
+    integer_column,
+    name_column,
+    optional_bytes_column,
+    optional_integer_column,
+    prose_column,
+)
 
 revision = "0001"
 down_revision = None
@@ -35,48 +45,48 @@ def upgrade() -> None:
 def _organizations() -> None:
     op.create_table(
         "organizations",
-        name("id", key=True),
-        prose("title"),
-        big("created_at"),
+        name_column("id", key=True),
+        prose_column("title"),
+        integer_column("created_at"),
     )
 
 
 def _users() -> None:
     op.create_table(
         "users",
-        name("org", key=True),
-        name("name", key=True),
-        name("role"),
-        prose("password"),
-        flag("disabled"),
-        big("created_at"),
-        big("changed_at"),
-        big("last_login"),
+        name_column("org", key=True),
+        name_column("name", key=True),
+        name_column("role"),
+        prose_column("password"),
+        boolean_column("disabled"),
+        integer_column("created_at"),
+        integer_column("changed_at"),
+        integer_column("last_login"),
     )
 
 
 def _login_failures() -> None:
     op.create_table(
         "login_failures",
-        name("org", key=True),
-        name("name", key=True),
-        big("count"),
-        big("last_at"),
+        name_column("org", key=True),
+        name_column("name", key=True),
+        integer_column("count"),
+        integer_column("last_at"),
     )
 
 
 def _tokens() -> None:
     op.create_table(
         "tokens",
-        blob("digest", key=True),
-        name("id"),
-        name("org"),
-        name("user"),
-        name("kind"),
-        prose("label"),
-        name("role"),
-        big("created_at"),
-        big("expires_at"),
+        bytes_column("digest", key=True),
+        name_column("id"),
+        name_column("org"),
+        name_column("user"),
+        name_column("kind"),
+        prose_column("label"),
+        name_column("role"),
+        integer_column("created_at"),
+        integer_column("expires_at"),
         sa.UniqueConstraint("org", "id", name="uq_tokens_id"),
     )
     op.create_index("ix_tokens_user", "tokens", ["org", "user"])
@@ -85,69 +95,69 @@ def _tokens() -> None:
 def _agents() -> None:
     op.create_table(
         "agents",
-        name("org", key=True),
-        name("vault", key=True),
-        name("life"),
-        prose("reason"),
-        Json.column("tags"),
-        name("presence"),
-        big("last_seen"),
-        Json.column("facts"),
-        big("created_at"),
-        big("changed_at"),
+        name_column("org", key=True),
+        name_column("vault", key=True),
+        name_column("life"),
+        prose_column("reason"),
+        JsonColumn.column("tags"),
+        name_column("presence"),
+        integer_column("last_seen"),
+        JsonColumn.column("facts"),
+        integer_column("created_at"),
+        integer_column("changed_at"),
     )
 
 
 def _agent_tags() -> None:
     op.create_table(
         "agent_tags",
-        name("org", key=True),
-        name("tag", key=True),
-        name("vault", key=True),
+        name_column("org", key=True),
+        name_column("tag", key=True),
+        name_column("vault", key=True),
     )
 
 
 def _policies() -> None:
     op.create_table(
         "policies",
-        name("org", key=True),
-        name("name", key=True),
-        big("head"),
-        big("stable"),
-        Json.column("targets"),
-        big("created_at"),
-        big("changed_at"),
+        name_column("org", key=True),
+        name_column("name", key=True),
+        integer_column("head"),
+        integer_column("stable"),
+        JsonColumn.column("targets"),
+        integer_column("created_at"),
+        integer_column("changed_at"),
     )
 
 
 def _policy_versions() -> None:
     op.create_table(
         "policy_versions",
-        name("org", key=True),
-        name("name", key=True),
-        big("version", key=True),
-        Json.column("document"),
-        prose("comment"),
-        name("created_by"),
-        big("created_at"),
+        name_column("org", key=True),
+        name_column("name", key=True),
+        integer_column("version", key=True),
+        JsonColumn.column("document"),
+        prose_column("comment"),
+        name_column("created_by"),
+        integer_column("created_at"),
     )
 
 
 def _rollouts() -> None:
     op.create_table(
         "rollouts",
-        name("org", key=True),
-        name("id", key=True),
-        name("policy"),
-        big("version"),
-        big("previous"),
-        Json.column("plan"),
-        big("step"),
-        name("state"),
-        prose("reason"),
-        name("created_by"),
-        big("created_at"),
-        big("changed_at"),
+        name_column("org", key=True),
+        name_column("id", key=True),
+        name_column("policy"),
+        integer_column("version"),
+        integer_column("previous"),
+        JsonColumn.column("plan"),
+        integer_column("step"),
+        name_column("state"),
+        prose_column("reason"),
+        name_column("created_by"),
+        integer_column("created_at"),
+        integer_column("changed_at"),
     )
     op.create_index("ix_rollouts_policy", "rollouts", ["org", "policy", "created_at"])
     op.create_index("ix_rollouts_state", "rollouts", ["state"])
@@ -156,26 +166,26 @@ def _rollouts() -> None:
 def _assignments() -> None:
     op.create_table(
         "assignments",
-        name("org", key=True),
-        name("vault", key=True),
-        big("version"),
-        Json.column("contents"),
-        blob("digest"),
-        blob("bundle"),
-        name("outcome"),
-        prose("reason"),
-        big("applied"),
-        big("changed_at"),
+        name_column("org", key=True),
+        name_column("vault", key=True),
+        integer_column("version"),
+        JsonColumn.column("contents"),
+        bytes_column("digest"),
+        bytes_column("bundle"),
+        name_column("outcome"),
+        prose_column("reason"),
+        integer_column("applied"),
+        integer_column("changed_at"),
     )
 
 
 def _series() -> None:
     op.create_table(
         "series",
-        big("id", key=True),
-        name("org"),
-        name("vault"),
-        name("name"),
+        integer_column("id", key=True),
+        name_column("org"),
+        name_column("vault"),
+        name_column("name"),
         sa.UniqueConstraint("org", "vault", "name", name="uq_series"),
     )
 
@@ -183,14 +193,14 @@ def _series() -> None:
 def _samples() -> None:
     op.create_table(
         "samples",
-        big("series", key=True),
-        big("resolution", key=True),
-        big("at", key=True),
-        big("count"),
-        number("total"),
-        number("low"),
-        number("high"),
-        number("last"),
+        integer_column("series", key=True),
+        integer_column("resolution", key=True),
+        integer_column("at", key=True),
+        integer_column("count"),
+        float_column("total"),
+        float_column("low"),
+        float_column("high"),
+        float_column("last"),
     )
     op.create_index("ix_samples_age", "samples", ["resolution", "at"])
 
@@ -198,15 +208,15 @@ def _samples() -> None:
 def _alerts() -> None:
     op.create_table(
         "alerts",
-        name("org", key=True),
-        name("id", key=True),
-        name("vault"),
-        name("code"),
-        name("severity"),
-        prose("message"),
-        big("at"),
-        name("acknowledged_by"),
-        big("acknowledged_at"),
+        name_column("org", key=True),
+        name_column("id", key=True),
+        name_column("vault"),
+        name_column("code"),
+        name_column("severity"),
+        prose_column("message"),
+        integer_column("at"),
+        name_column("acknowledged_by"),
+        integer_column("acknowledged_at"),
     )
     op.create_index("ix_alerts_at", "alerts", ["org", "at"])
 
@@ -214,50 +224,50 @@ def _alerts() -> None:
 def _audit() -> None:
     op.create_table(
         "audit",
-        name("org", key=True),
-        big("seq", key=True),
-        big("at"),
-        name("request_id"),
-        name("actor"),
-        name("token"),
-        name("ip"),
-        name("operation"),
-        prose("target"),
-        name("phase"),
-        name("result"),
-        name("code"),
-        Json.column("detail"),
-        blob("previous"),
-        blob("hash"),
+        name_column("org", key=True),
+        integer_column("seq", key=True),
+        integer_column("at"),
+        name_column("request_id"),
+        name_column("actor"),
+        name_column("token"),
+        name_column("ip"),
+        name_column("operation"),
+        prose_column("target"),
+        name_column("phase"),
+        name_column("result"),
+        name_column("code"),
+        JsonColumn.column("detail"),
+        bytes_column("previous"),
+        bytes_column("hash"),
     )
 
 
 def _witnessed() -> None:
     op.create_table(
         "witnessed",
-        name("org", key=True),
-        name("vault", key=True),
-        big("size"),
-        blob("root"),
-        prose("note"),
-        big("at"),
-        name("fault"),
+        name_column("org", key=True),
+        name_column("vault", key=True),
+        integer_column("size"),
+        bytes_column("root"),
+        prose_column("note"),
+        integer_column("at"),
+        name_column("fault"),
     )
 
 
 def _ca_tokens() -> None:
     op.create_table(
         "ca_tokens",
-        name("id", key=True),
-        blob("hash"),
-        name("org"),
-        name("vault"),
-        flag("replace"),
-        name("created_by"),
-        big("created_at"),
-        big("expires_at"),
-        maybe_big("used_at"),
-        maybe_blob("used_by"),
+        name_column("id", key=True),
+        bytes_column("hash"),
+        name_column("org"),
+        name_column("vault"),
+        boolean_column("replace"),
+        name_column("created_by"),
+        integer_column("created_at"),
+        integer_column("expires_at"),
+        optional_integer_column("used_at"),
+        optional_bytes_column("used_by"),
         sa.UniqueConstraint("hash", name="uq_ca_tokens_hash"),
     )
     op.create_index("ix_ca_tokens_org", "ca_tokens", ["org", "created_at"])
@@ -266,31 +276,31 @@ def _ca_tokens() -> None:
 def _ca_agents() -> None:
     op.create_table(
         "ca_agents",
-        name("org", key=True),
-        name("vault", key=True),
-        name("state"),
-        big("generation"),
-        big("confirmed"),
-        blob("link_key"),
-        big("enrolled_at"),
-        big("changed_at"),
-        prose("reason"),
+        name_column("org", key=True),
+        name_column("vault", key=True),
+        name_column("state"),
+        integer_column("generation"),
+        integer_column("confirmed"),
+        bytes_column("link_key"),
+        integer_column("enrolled_at"),
+        integer_column("changed_at"),
+        prose_column("reason"),
     )
 
 
 def _ca_certificates() -> None:
     op.create_table(
         "ca_certificates",
-        name("serial", key=True),
-        blob("key"),
-        name("org"),
-        name("vault"),
-        big("generation"),
-        blob("der"),
-        name("issuer"),
-        big("not_before"),
-        big("not_after"),
-        maybe_big("revoked_at"),
+        name_column("serial", key=True),
+        bytes_column("key"),
+        name_column("org"),
+        name_column("vault"),
+        integer_column("generation"),
+        bytes_column("der"),
+        name_column("issuer"),
+        integer_column("not_before"),
+        integer_column("not_after"),
+        optional_integer_column("revoked_at"),
         sa.UniqueConstraint("key", name="uq_ca_certificates_key"),
     )
     op.create_index("ix_ca_certificates_agent", "ca_certificates", ["org", "vault", "generation"])
@@ -300,20 +310,20 @@ def _ca_certificates() -> None:
 def _ca_joins() -> None:
     op.create_table(
         "ca_joins",
-        name("id", key=True),
-        blob("key"),
-        blob("link_key"),
-        name("org"),
-        prose("label"),
-        name("source"),
-        big("requested_at"),
-        big("expires_at"),
-        name("state"),
-        name("given_org"),
-        name("given_vault"),
-        flag("replace"),
-        name("decided_by"),
-        maybe_big("decided_at"),
+        name_column("id", key=True),
+        bytes_column("key"),
+        bytes_column("link_key"),
+        name_column("org"),
+        prose_column("label"),
+        name_column("source"),
+        integer_column("requested_at"),
+        integer_column("expires_at"),
+        name_column("state"),
+        name_column("given_org"),
+        name_column("given_vault"),
+        boolean_column("replace"),
+        name_column("decided_by"),
+        optional_integer_column("decided_at"),
         sa.UniqueConstraint("key", name="uq_ca_joins_key"),
     )
     op.create_index("ix_ca_joins_requested", "ca_joins", ["requested_at"])

@@ -3,7 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-from control.store.columns import Json, big, blob, flag, name, prose
+from control.store.columns import (
+    JsonColumn,
+    boolean_column,
+    bytes_column,
+    integer_column,
+    name_column,
+    prose_column,
+)
 
 revision = "0004"
 down_revision = "0003"
@@ -33,12 +40,12 @@ def _columns() -> None:
 def _memberships() -> None:
     op.create_table(
         "memberships",
-        name("org", key=True),
-        name("home", key=True),
-        name("name", key=True),
-        name("role"),
-        name("created_by"),
-        big("created_at"),
+        name_column("org", key=True),
+        name_column("home", key=True),
+        name_column("name", key=True),
+        name_column("role"),
+        name_column("created_by"),
+        integer_column("created_at"),
         sa.Index("ix_memberships_account", "home", "name"),
     )
 
@@ -46,31 +53,34 @@ def _memberships() -> None:
 def _second_factors() -> None:
     op.create_table(
         "second_factors",
-        name("org", key=True),
-        name("name", key=True),
-        blob("secret"),
-        flag("confirmed"),
-        big("last_step"),
-        big("created_at"),
+        name_column("org", key=True),
+        name_column("name", key=True),
+        bytes_column("secret"),
+        boolean_column("confirmed"),
+        integer_column("last_step"),
+        integer_column("created_at"),
     )
     op.create_table(
-        "recovery_codes", name("org", key=True), name("name", key=True), blob("digest", key=True)
+        "recovery_codes",
+        name_column("org", key=True),
+        name_column("name", key=True),
+        bytes_column("digest", key=True),
     )
 
 
 def _invitations() -> None:
     op.create_table(
         "invitations",
-        name("org", key=True),
-        name("id", key=True),
-        blob("digest"),
-        name("email"),
-        name("role"),
-        name("created_by"),
-        big("created_at"),
-        big("expires_at"),
-        big("used_at"),
-        name("used_by"),
+        name_column("org", key=True),
+        name_column("id", key=True),
+        bytes_column("digest"),
+        name_column("email"),
+        name_column("role"),
+        name_column("created_by"),
+        integer_column("created_at"),
+        integer_column("expires_at"),
+        integer_column("used_at"),
+        name_column("used_by"),
         sa.UniqueConstraint("digest", name="uq_invitations_digest"),
         sa.Index("ix_invitations_email", "org", "email"),
     )
@@ -79,32 +89,32 @@ def _invitations() -> None:
 def _providers() -> None:
     op.create_table(
         "identity_providers",
-        name("org", key=True),
-        prose("issuer"),
-        prose("client_id"),
-        blob("client_secret"),
-        Json.column("terms"),
-        big("changed_at"),
+        name_column("org", key=True),
+        prose_column("issuer"),
+        prose_column("client_id"),
+        bytes_column("client_secret"),
+        JsonColumn.column("terms"),
+        integer_column("changed_at"),
     )
     op.create_table(
         "identities",
-        name("issuer", key=True),
-        name("subject", key=True),
-        name("org", key=True),
-        name("name"),
-        big("created_at"),
-        big("last_login"),
+        name_column("issuer", key=True),
+        name_column("subject", key=True),
+        name_column("org", key=True),
+        name_column("name"),
+        integer_column("created_at"),
+        integer_column("last_login"),
         sa.Index("ix_identities_account", "org", "name"),
     )
     op.create_table(
         "oidc_flows",
-        blob("state", key=True),
-        name("org"),
-        blob("browser"),
-        prose("nonce"),
-        prose("verifier"),
-        prose("redirect"),
-        name("invitation"),
-        big("expires_at"),
+        bytes_column("state", key=True),
+        name_column("org"),
+        bytes_column("browser"),
+        prose_column("nonce"),
+        prose_column("verifier"),
+        prose_column("redirect"),
+        name_column("invitation"),
+        integer_column("expires_at"),
         sa.Index("ix_oidc_flows_expiry", "expires_at"),
     )

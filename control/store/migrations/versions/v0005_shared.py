@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from control.store.columns import name
+from control.store.columns import name_column
 
 revision = "0005"
 down_revision = "0004"
@@ -12,4 +12,4 @@ down_revision = "0004"
 def upgrade() -> None:
     """No connection has counted yet."""
     op.add_column("links", sa.Column("epoch", sa.BigInteger(), nullable=False, server_default="0"))
-    op.create_table("marks", name("name", key=True), name("value"))
+    op.create_table("marks", name_column("name", key=True), name_column("value"))

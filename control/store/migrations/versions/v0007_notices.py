@@ -3,7 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-from control.store.columns import Json, big, blob, flag, name, prose
+from control.store.columns import (
+    JsonColumn,
+    boolean_column,
+    bytes_column,
+    integer_column,
+    name_column,
+    prose_column,
+)
 
 revision = "0007"
 down_revision = "0006"
@@ -21,31 +28,31 @@ def upgrade() -> None:
 def _channels() -> None:
     op.create_table(
         "channels",
-        name("org", key=True),
-        name("id", key=True),
-        name("name"),
-        name("type"),
-        prose("host"),
-        flag("enabled"),
-        Json.column("terms"),
-        blob("secret"),
-        big("created_at"),
-        big("changed_at"),
-        big("sent_at"),
-        big("failed_at"),
-        big("failures"),
-        prose("reason"),
-        big("omitted"),
+        name_column("org", key=True),
+        name_column("id", key=True),
+        name_column("name"),
+        name_column("type"),
+        prose_column("host"),
+        boolean_column("enabled"),
+        JsonColumn.column("terms"),
+        bytes_column("secret"),
+        integer_column("created_at"),
+        integer_column("changed_at"),
+        integer_column("sent_at"),
+        integer_column("failed_at"),
+        integer_column("failures"),
+        prose_column("reason"),
+        integer_column("omitted"),
         sa.UniqueConstraint("org", "name", name="uq_channels_name"),
     )
     op.create_table(
         "told",
-        name("org", key=True),
-        name("channel", key=True),
-        name("key", key=True),
-        name("kind"),
-        big("at"),
-        big("count"),
+        name_column("org", key=True),
+        name_column("channel", key=True),
+        name_column("key", key=True),
+        name_column("kind"),
+        integer_column("at"),
+        integer_column("count"),
         sa.Index("ix_told_at", "at"),
     )
 
@@ -53,21 +60,21 @@ def _channels() -> None:
 def _queue() -> None:
     op.create_table(
         "notices",
-        name("id", key=True),
-        name("kind", key=True),
-        name("org"),
-        big("at"),
-        Json.column("body"),
+        name_column("id", key=True),
+        name_column("kind", key=True),
+        name_column("org"),
+        integer_column("at"),
+        JsonColumn.column("body"),
         sa.Index("ix_notices_at", "at"),
     )
     op.create_table(
         "entries",
-        name("org", key=True),
-        name("channel", key=True),
-        name("notice", key=True),
-        big("due_at"),
-        big("at"),
-        Json.column("body"),
+        name_column("org", key=True),
+        name_column("channel", key=True),
+        name_column("notice", key=True),
+        integer_column("due_at"),
+        integer_column("at"),
+        JsonColumn.column("body"),
         sa.Index("ix_entries_due", "due_at"),
     )
 
@@ -75,17 +82,17 @@ def _queue() -> None:
 def _deliveries() -> None:
     op.create_table(
         "deliveries",
-        name("org", key=True),
-        name("id", key=True),
-        name("channel"),
-        name("state"),
-        big("attempts"),
-        prose("reason"),
-        big("created_at"),
-        big("due_at"),
-        big("finished_at"),
-        big("omitted"),
-        Json.column("notices"),
+        name_column("org", key=True),
+        name_column("id", key=True),
+        name_column("channel"),
+        name_column("state"),
+        integer_column("attempts"),
+        prose_column("reason"),
+        integer_column("created_at"),
+        integer_column("due_at"),
+        integer_column("finished_at"),
+        integer_column("omitted"),
+        JsonColumn.column("notices"),
         sa.Index("ix_deliveries_due", "state", "due_at"),
         sa.Index("ix_deliveries_created", "org", "created_at"),
     )

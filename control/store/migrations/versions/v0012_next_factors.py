@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from control.store.columns import big, blob, name
+from control.store.columns import bytes_column, integer_column, name_column
 
 revision = "0012"
 down_revision = "0011"
@@ -12,9 +12,9 @@ def upgrade() -> None:
     """Nobody's yet."""
     op.create_table(
         "next_factors",
-        name("org", key=True),
-        name("name", key=True),
-        blob("secret"),
-        name("token"),
-        big("expires_at"),
+        name_column("org", key=True),
+        name_column("name", key=True),
+        bytes_column("secret"),
+        name_column("token"),
+        integer_column("expires_at"),
     )

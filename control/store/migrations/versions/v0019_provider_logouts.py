@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from control.store.columns import big, blob
+from control.store.columns import bytes_column, integer_column
 
 revision = "0019"
 down_revision = "0018"
@@ -16,7 +16,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "used_logouts",
-        blob("digest", key=True),
-        big("expires_at"),
+        bytes_column("digest", key=True),
+        integer_column("expires_at"),
         sa.Index("ix_used_logouts_expiry", "expires_at"),
     )

@@ -8,22 +8,22 @@ from argon2 import PasswordHasher
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
-from control.authn.lockout import FAILURES
-from control.authn.opening import MAX_TOKENS
+from control.api.control_plane import ControlPlane
+from control.authn.lockout import MAX_FAILURES
+from control.authn.session_opener import MAX_TOKENS
 from control.errors import AuthenticationError, AuthorizationError, NotFoundError, ValidationError
 from control.model.people import Caller, Role
 from control.store import people
 from tests.unit.control.conftest import PASSWORD
 
 
-async def signed_in(plane: Plane) -> tuple[str, Caller]:
+async def signed_in(plane: ControlPlane) -> tuple[str, Caller]:
     """Ann."""
     secret, _ = await plane.accounts.login("acme", "ann", PASSWORD)
     return secret, await plane.sessions.authenticate(secret)
 
 
-async def test_a_hundred_guesses_at_once_are_five(plane: Plane) -> None:
+async def test_a_hundred_guesses_at_once_are_five(plane: ControlPlane) -> None:
     """The attempt is counted before the password is looked at; time heals it."""
 
     async def guess() -> None:
@@ -33,13 +33,13 @@ async def test_a_hundred_guesses_at_once_are_five(plane: Plane) -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(100):
             nursery.start_soon(guess)
-    found = await plane.store.read(lambda tx: people.failures(tx, "acme", "ann"))
-    assert found[0] == FAILURES
+    found = await plane.store.read(lambda tx: people.get_failures(tx, "acme", "ann"))
+    assert found[0] == MAX_FAILURES
     with pytest.raises(AuthenticationError):
         await plane.accounts.login("acme", "ann", PASSWORD)
 
 
-async def test_the_lock_ends(plane: Plane, world: FakeWorld) -> None:
+async def test_the_lock_ends(plane: ControlPlane, world: FakeWorld) -> None:
     """After fifteen minutes, and a success forgets the failures before it."""
     for _ in range(6):
         with pytest.raises(AuthenticationError):
@@ -52,7 +52,7 @@ async def test_the_lock_ends(plane: Plane, world: FakeWorld) -> None:
     await signed_in(plane)
 
 
-async def test_tokens_do_no_more_than_their_owner(plane: Plane, world: FakeWorld) -> None:
+async def test_tokens_do_no_more_than_their_owner(plane: ControlPlane, world: FakeWorld) -> None:
     """A smaller role holds; a larger one is refused; the time is bounded."""
     _, caller = await signed_in(plane)
     secret, token = await plane.accounts.create_token(caller, "ci", Role.VIEWER, 60)
@@ -63,13 +63,13 @@ async def test_tokens_do_no_more_than_their_owner(plane: Plane, world: FakeWorld
     with pytest.raises(ValidationError):
         await plane.accounts.create_token(caller, "", Role.OWNER, 367 * 86_400)
     with pytest.raises(NotFoundError):
-        await plane.accounts.revoke(caller, "other", token.id)
-    await plane.accounts.revoke(viewer, "acme", token.id)
+        await plane.accounts.revoke_token(caller, "other", token.id)
+    await plane.accounts.revoke_token(viewer, "acme", token.id)
     with pytest.raises(AuthenticationError):
         await plane.sessions.authenticate(secret)
 
 
-async def test_sessions_make_room_for_new_ones(plane: Plane, world: FakeWorld) -> None:
+async def test_sessions_make_room_for_new_ones(plane: ControlPlane, world: FakeWorld) -> None:
     """The oldest goes; what a user holds is bounded."""
     first, _ = await signed_in(plane)
     for _ in range(MAX_TOKENS):
@@ -77,10 +77,10 @@ async def test_sessions_make_room_for_new_ones(plane: Plane, world: FakeWorld) -
         _, caller = await signed_in(plane)
     with pytest.raises(AuthenticationError):
         await plane.sessions.authenticate(first)
-    assert len(await plane.accounts.tokens(caller, "acme")) == MAX_TOKENS
+    assert len(await plane.accounts.list_tokens(caller, "acme")) == MAX_TOKENS
     world.advance(13 * 3600)
-    await plane.accounts.sweep()
-    assert await plane.accounts.tokens(caller, "acme") == []
+    await plane.accounts.delete_expired()
+    assert await plane.accounts.list_tokens(caller, "acme") == []
 
 
 class Counting(PasswordHasher):
@@ -96,13 +96,13 @@ class Counting(PasswordHasher):
         return super().verify(hash, password)
 
 
-async def test_the_same_work_whoever_it_is(plane: Plane) -> None:
+async def test_the_same_work_whoever_it_is(plane: ControlPlane) -> None:
     """Known, unknown, disabled, without a password, malformed: one hash, one answer.
 
     CVE-2025-6011: so neither the text nor the time tells who has an account.
     """
     hasher = plane.accounts._passwords._hasher = Counting()
-    ann = await plane.store.read(lambda tx: people.user(tx, "acme", "ann"))
+    ann = await plane.store.read(lambda tx: people.get_user(tx, "acme", "ann"))
     assert ann is not None
     for row in (replace(ann, name="off", disabled=True), replace(ann, name="sso", password="")):
         await plane.store.write(lambda tx, row=row: people.add_user(tx, row))
@@ -117,13 +117,13 @@ async def test_the_same_work_whoever_it_is(plane: Plane) -> None:
     assert len(set(hasher.worked)) == 1
 
 
-async def test_strangers_guesses_do_not_keep_the_owner_from_confirming(plane: Plane) -> None:
+async def test_strangers_guesses_do_not_keep_the_owner_from_confirming(plane: ControlPlane) -> None:
     """Signing in and confirming have counters of their own, each with its lock."""
     _, caller = await signed_in(plane)
-    for _ in range(FAILURES + 1):
+    for _ in range(MAX_FAILURES + 1):
         with pytest.raises(AuthenticationError):
             await plane.accounts.login("acme", "ann", "wrong")
-    assert await plane.accounts.is_password(caller, PASSWORD)
-    for _ in range(FAILURES + 1):
-        assert not await plane.accounts.is_password(caller, "wrong")
-    assert not await plane.accounts.is_password(caller, PASSWORD)
+    assert await plane.accounts.is_own_password(caller, PASSWORD)
+    for _ in range(MAX_FAILURES + 1):
+        assert not await plane.accounts.is_own_password(caller, "wrong")
+    assert not await plane.accounts.is_own_password(caller, PASSWORD)

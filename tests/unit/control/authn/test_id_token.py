@@ -9,12 +9,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from control.authn.id_token import LEEWAY, MAX_TOKEN, Expected, claims_of, header_of, key_of
+from control.authn.id_token import (
+    LEEWAY,
+    MAX_TOKEN,
+    ExpectedClaims,
+    select_key,
+    token_header,
+    verify_claims,
+)
 from control.errors import AuthenticationError
 from protocols.instant import SECOND
 
 NOW = 1_800_000_000
-EXPECTED = Expected("https://idp.example", "freehold", "n-1", NOW * SECOND)
+EXPECTED = ExpectedClaims("https://idp.example", "freehold", "n-1", NOW * SECOND)
 CLAIMS: dict[str, Any] = {
     "iss": "https://idp.example",
     "aud": "freehold",
@@ -52,12 +59,12 @@ def signed(
 
 
 def read(token: str, keys: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """As `Providers` does it, without asking anybody."""
-    algorithm, kid = header_of(token)
-    key = key_of(KEYS if keys is None else keys, algorithm, kid)
+    """As `ProviderClient` does it, without asking anybody."""
+    algorithm, kid = token_header(token)
+    key = select_key(KEYS if keys is None else keys, algorithm, kid)
     if key is None:
         raise AuthenticationError("id_token_invalid", "no key")
-    return claims_of(token, key, EXPECTED)
+    return verify_claims(token, key, EXPECTED)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +146,8 @@ def test_a_short_key_is_not_chosen() -> None:
     """RSA below 2,048 bits counts as no key, whatever it has signed (RFC 7518, 3.3)."""
     numbers = rsa.generate_private_key(65537, 1024).public_key()  # noqa: S505  # too short, on purpose
     short = {**RSAAlgorithm.to_jwk(numbers, as_dict=True), "kid": "k-1"}
-    assert key_of([short], "RS256", "k-1") is None
-    assert key_of([jwk(RSA)], "RS256", "k-1") is not None
+    assert select_key([short], "RS256", "k-1") is None
+    assert select_key([jwk(RSA)], "RS256", "k-1") is not None
 
 
 def test_a_token_without_a_key_id_needs_a_single_key() -> None:

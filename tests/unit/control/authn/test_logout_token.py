@@ -5,8 +5,8 @@ from typing import Any
 import jwt
 import pytest
 
-from control.authn.id_token import LEEWAY, Expected, header_of, key_of
-from control.authn.logout_token import EVENT, MAX_AGE, Said, said_of
+from control.authn.id_token import LEEWAY, ExpectedClaims, select_key, token_header
+from control.authn.logout_token import LOGOUT_EVENT, MAX_AGE, LogoutToken, verify_logout_token
 from control.errors import AuthenticationError
 from protocols.instant import SECOND
 from tests.unit.control.authn.test_id_token import (
@@ -16,8 +16,8 @@ from tests.unit.control.authn.test_id_token import (
     KEYS,
     NOW,
     RSA,
-    claims_of,
     signed,
+    verify_claims,
 )
 
 CLAIMS: dict[str, Any] = {
@@ -28,7 +28,7 @@ CLAIMS: dict[str, Any] = {
     "exp": NOW + 120,
     "iat": NOW - 5,
     "jti": "j-1",
-    "events": {EVENT: {}},
+    "events": {LOGOUT_EVENT: {}},
 }
 
 
@@ -40,20 +40,20 @@ def logout(
     return jwt.encode(claims, by, "RS256" if by is RSA else "ES256", {"kid": "k-1", "typ": typ})
 
 
-def read(token: str, expected: Expected = EXPECTED) -> Said:
+def read(token: str, expected: ExpectedClaims = EXPECTED) -> LogoutToken:
     """Without asking anybody."""
-    key = key_of(KEYS, *header_of(token))
+    key = select_key(KEYS, *token_header(token))
     if key is None:
         raise AuthenticationError("id_token_invalid", "no key")
-    return said_of(token, key, expected)
+    return verify_logout_token(token, key, expected)
 
 
 def test_a_good_one() -> None:
     """The person, or the session at the provider, or both; with or without a type."""
-    assert read(logout()) == Said("j-1", "u-1", "s-1")
-    assert read(logout({"sid": GONE}, typ="JWT")) == Said("j-1", "u-1", "")
-    assert read(logout({"sub": GONE})) == Said("j-1", "", "s-1")
-    assert read(logout({"events": {EVENT: {"more": 1}, "other": 2}})).subject == "u-1"
+    assert read(logout()) == LogoutToken("j-1", "u-1", "s-1")
+    assert read(logout({"sid": GONE}, typ="JWT")) == LogoutToken("j-1", "u-1", "")
+    assert read(logout({"sub": GONE})) == LogoutToken("j-1", "", "s-1")
+    assert read(logout({"events": {LOGOUT_EVENT: {"more": 1}, "other": 2}})).subject == "u-1"
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_a_good_one() -> None:
         ("exp", GONE), ("exp", NOW - LEEWAY), ("exp", "tomorrow"),
         ("iat", GONE), ("iat", NOW + LEEWAY + 1), ("iat", NOW - MAX_AGE // SECOND - 1),
         ("jti", GONE), ("jti", ""), ("jti", 7), ("jti", "j" * 256),
-        ("events", GONE), ("events", EVENT), ("events", {}), ("events", {EVENT: 1}),
-        ("events", [EVENT]),
+        ("events", GONE), ("events", LOGOUT_EVENT), ("events", {}), ("events", {LOGOUT_EVENT: 1}),
+        ("events", [LOGOUT_EVENT]),
         ("nonce", "n-1"), ("nonce", None),
         ("sub", ""), ("sub", 7), ("sub", "u" * 256), ("sub", "u\0"),
         ("sid", ""), ("sid", 7), ("sid", "s" * 256),
@@ -95,10 +95,10 @@ def test_neither_passes_for_the_other() -> None:
     with pytest.raises(AuthenticationError):
         read(signed())
     token = logout()
-    key = key_of(KEYS, *header_of(token))
+    key = select_key(KEYS, *token_header(token))
     assert key is not None
     with pytest.raises(AuthenticationError, match="nonce"):
-        claims_of(token, key, EXPECTED)
+        verify_claims(token, key, EXPECTED)
 
 
 def test_it_is_the_providers() -> None:

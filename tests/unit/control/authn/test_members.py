@@ -4,15 +4,15 @@ import pyotp
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
-from control.authn.opening import Way
+from control.api.control_plane import ControlPlane
+from control.authn.session_opener import SessionRequest
 from control.errors import (
     AuthenticationError,
     AuthorizationError,
     ConflictError,
     NotFoundError,
 )
-from control.model.operation import Browser
+from control.model.operation import BrowserCredentials
 from control.model.people import PLATFORM, Caller, Membership, Role, TokenKind
 from control.pipeline import authorize
 from control.store import members
@@ -22,192 +22,216 @@ from tests.unit.control.conftest import PASSWORD, ROOT
 from tests.unit.control.test_pipeline import operation
 
 
-async def guest(plane: Plane, role: Role = Role.OPERATOR) -> Caller:
+async def guest(plane: ControlPlane, role: Role = Role.OPERATOR) -> Caller:
     """Ann, who is a member of `beta` too, signed in at home."""
     await plane.users.create_organization("beta", "Beta")
     row = Membership("beta", "acme", "ann", role, "beta/bea", 1)
     await plane.store.write(lambda tx: members.put_membership(tx, row, 1))
-    secret, _ = await plane.accounts.login("acme", "ann", PASSWORD, Way(TokenKind.BROWSER))
-    return (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
+    secret, _ = await plane.accounts.login(
+        "acme", "ann", PASSWORD, SessionRequest(TokenKind.BROWSER)
+    )
+    return (await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(secret)))).caller
 
 
-async def test_one_acts_where_one_switched_to(plane: Plane) -> None:
+async def test_one_acts_where_one_switched_to(plane: ControlPlane) -> None:
     """With the role there, under the account's own name, and in one organization at a time."""
     ann = await guest(plane)
-    places = await plane.members.of(ann)
+    places = await plane.members.organizations_of(ann)
     assert [(p.id, p.role) for p in places] == [("acme", Role.OWNER), ("beta", Role.OPERATOR)]
-    secret, _ = await plane.members.switch(ann, "beta")
-    there = (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
+    secret, _ = await plane.members.switch_organization(ann, "beta")
+    there = (
+        await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(secret)))
+    ).caller
     assert (there.org, there.role, there.actor) == ("beta", Role.OPERATOR, "acme/ann")
     authorize(operation(org="beta", role=Role.OPERATOR), there)
     with pytest.raises(NotFoundError):
         authorize(operation(org="acme"), there)
     with pytest.raises(AuthenticationError):
-        await plane.members.switch(ann, "beta")  # that session has ended
-    home, _ = await plane.members.switch(there, "acme")
-    assert (await plane.sessions.visit(Browser(*parts_of(home)))).caller.role is Role.OWNER
+        await plane.members.switch_organization(ann, "beta")  # that session has ended
+    home, _ = await plane.members.switch_organization(there, "acme")
+    assert (
+        await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(home)))
+    ).caller.role is Role.OWNER
 
 
-async def test_to_switch_is_not_to_sign_in(plane: Plane, world: FakeWorld) -> None:
+async def test_to_switch_is_not_to_sign_in(plane: ControlPlane, world: FakeWorld) -> None:
     """The session ends when it would have, and is no more proven than it was."""
     ann = await guest(plane)
     world.advance(3600)
-    _, token = await plane.members.switch(ann, "beta")
+    _, token = await plane.members.switch_organization(ann, "beta")
     assert token.expires_at == world.now() + 11 * 3600 * SECOND
     assert token.proven_at == world.now() - 3600 * SECOND
 
 
-async def test_nobody_acts_where_one_is_no_member(plane: Plane) -> None:
+async def test_nobody_acts_where_one_is_no_member(plane: ControlPlane) -> None:
     """Nor does an API token move."""
     ann = await guest(plane)
     for org in (PLATFORM, "nowhere"):
         with pytest.raises(AuthorizationError, match="not_a_member"):
-            await plane.members.switch(ann, org)
+            await plane.members.switch_organization(ann, org)
     secret, _ = await plane.accounts.create_token(ann, "", Role.OWNER, 60)
     with pytest.raises(AuthorizationError):
-        await plane.members.switch(await plane.sessions.authenticate(secret), "beta")
+        await plane.members.switch_organization(await plane.sessions.authenticate(secret), "beta")
 
 
-async def test_a_membership_that_changes_ends_sessions_there(plane: Plane) -> None:
+async def test_a_membership_that_changes_ends_sessions_there(plane: ControlPlane) -> None:
     """Only those; nobody raises somebody above the own role."""
     ann = await guest(plane)
     other, _ = await plane.accounts.login("acme", "ann", PASSWORD)
-    secret, _ = await plane.members.switch(ann, "beta")
-    there = (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
+    secret, _ = await plane.members.switch_organization(ann, "beta")
+    there = (
+        await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(secret)))
+    ).caller
     token, _ = await plane.accounts.create_token(there, "", Role.OPERATOR, 600)
     admin = Caller("beta", "bea", Role.ADMIN, "t")
     with pytest.raises(AuthorizationError, match="role_above_own"):
-        await plane.members.put(admin, "beta", "acme", "ann", Role.OWNER)
-    await plane.members.put(admin, "beta", "acme", "ann", Role.VIEWER)
+        await plane.members.change_guest_role(admin, "beta", "acme", "ann", Role.OWNER)
+    await plane.members.change_guest_role(admin, "beta", "acme", "ann", Role.VIEWER)
     for gone in (
-        plane.sessions.visit(Browser(*parts_of(secret))),
+        plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(secret))),
         plane.sessions.authenticate(token),
     ):
         with pytest.raises(AuthenticationError):
             await gone
     await plane.sessions.authenticate(other)
-    await plane.members.remove(admin, "beta", "acme", "ann")
-    assert await plane.members.page("beta") == []
+    await plane.members.remove_guest(admin, "beta", "acme", "ann")
+    assert await plane.members.list_guests("beta") == []
     with pytest.raises(NotFoundError):
-        await plane.members.remove(admin, "beta", "acme", "ann")
+        await plane.members.remove_guest(admin, "beta", "acme", "ann")
 
 
-async def test_an_organization_may_want_more_of_its_guests(plane: Plane, world: FakeWorld) -> None:
+async def test_an_organization_may_want_more_of_its_guests(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
     """Who has no second factor cannot switch to where it is demanded, and is put out there."""
     ann = await guest(plane)
-    secret, _ = await plane.members.switch(ann, "beta")
+    secret, _ = await plane.members.switch_organization(ann, "beta")
     await plane.users.change_organization("beta", title=None, second_factor=True)
     with pytest.raises(AuthenticationError):
-        await plane.sessions.visit(Browser(*parts_of(secret)))
+        await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(secret)))
     secret, _ = await plane.accounts.login("acme", "ann", PASSWORD)
     ann = await plane.sessions.authenticate(secret)
     with pytest.raises(AuthorizationError, match="second_factor_demanded"):
-        await plane.members.switch(ann, "beta")
-    begun = await plane.factors.begin("acme", "ann")
+        await plane.members.switch_organization(ann, "beta")
+    begun = await plane.second_factors.begin_enrolment("acme", "ann")
     shown = pyotp.TOTP(begun.secret).at(world.now() // SECOND)
-    await plane.factors.confirm("acme", "ann", shown)
+    await plane.second_factors.confirm_enrolment("acme", "ann", shown)
     with pytest.raises(AuthorizationError, match="step_up"):
-        await plane.members.switch(ann, "beta")  # to have one is not to have shown it
-    await plane.sessions.proven(ann, factor=False)  # by a password
+        await plane.members.switch_organization(ann, "beta")  # to have one is not to have shown it
+    await plane.sessions.record_proof(ann, factor=False)  # by a password
     with pytest.raises(AuthorizationError, match="step_up"):
-        await plane.members.switch(ann, "beta")
-    await plane.sessions.proven(ann, factor=True)
-    secret, _ = await plane.members.switch(ann, "beta")
+        await plane.members.switch_organization(ann, "beta")
+    await plane.sessions.record_proof(ann, factor=True)
+    secret, _ = await plane.members.switch_organization(ann, "beta")
     there = await plane.sessions.authenticate(secret)
-    secret, _ = await plane.members.switch(there, "acme")
+    secret, _ = await plane.members.switch_organization(there, "acme")
     home = await plane.sessions.authenticate(secret)
-    await plane.members.switch(home, "beta")  # it goes along with whoever showed it
+    await plane.members.switch_organization(home, "beta")  # it goes along with whoever showed it
 
 
 async def test_a_provider_that_home_trusts_is_not_everybodys(
-    plane: Plane, world: FakeWorld
+    plane: ControlPlane, world: FakeWorld
 ) -> None:
     """Where home asks for no factor of ours, one shows it to go where it is demanded."""
     ann = await guest(plane)
-    begun = await plane.factors.begin("acme", "ann")
-    await plane.factors.confirm("acme", "ann", pyotp.TOTP(begun.secret).at(world.now() // SECOND))
-    await plane.members.switch(ann, "beta")
+    begun = await plane.second_factors.begin_enrolment("acme", "ann")
+    await plane.second_factors.confirm_enrolment(
+        "acme", "ann", pyotp.TOTP(begun.secret).at(world.now() // SECOND)
+    )
+    await plane.members.switch_organization(ann, "beta")
     await plane.users.change_organization("beta", title=None, second_factor=True)
-    user = await plane.users.get("acme", "ann")
-    way = Way(TokenKind.BROWSER, trusted=True)
-    secret, _ = await plane.federation._opening.open(user, way)
-    ann = (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
+    user = await plane.users.get_user("acme", "ann")
+    way = SessionRequest(TokenKind.BROWSER, trusted=True)
+    secret, _ = await plane.federation._session_opener.open_session(user, way)
+    ann = (await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(secret)))).caller
     with pytest.raises(AuthorizationError, match="step_up"):
-        await plane.members.switch(ann, "beta")
+        await plane.members.switch_organization(ann, "beta")
 
 
-async def test_a_factor_that_is_shown_at_sign_in_counts(plane: Plane, world: FakeWorld) -> None:
+async def test_a_factor_that_is_shown_at_sign_in_counts(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
     """Until it is taken away: the next one was not shown."""
     await guest(plane)
-    begun = await plane.factors.begin("acme", "ann")
+    begun = await plane.second_factors.begin_enrolment("acme", "ann")
     totp = pyotp.TOTP(begun.secret)
-    await plane.factors.confirm("acme", "ann", totp.at(world.now() // SECOND))
+    await plane.second_factors.confirm_enrolment("acme", "ann", totp.at(world.now() // SECOND))
     world.advance(30)
     challenge, _ = await plane.accounts.login("acme", "ann", PASSWORD)
     code = totp.at(world.now() // SECOND)
-    secret, token = await plane.factors.finish(challenge, code, Way())
+    secret, token = await plane.second_factors.complete_login(challenge, code, SessionRequest())
     assert token.factor_at == world.now()
     ann = await plane.sessions.authenticate(secret)
-    await plane.factors.remove(ann)
-    [row, *_] = await plane.sessions.mine(ann)
+    await plane.second_factors.remove_own(ann)
+    [row, *_] = await plane.sessions.list_own(ann)
     assert row.factor_at == 0
     await plane.users.change_organization("beta", title=None, second_factor=True)
     with pytest.raises(AuthorizationError, match="second_factor_demanded"):
-        await plane.members.switch(ann, "beta")
+        await plane.members.switch_organization(ann, "beta")
 
 
-async def test_guests_who_did_not_show_it_are_put_out(plane: Plane, world: FakeWorld) -> None:
+async def test_guests_who_did_not_show_it_are_put_out(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
     """Once an organization demands one; whoever showed it stays."""
     ann = await guest(plane)
-    begun = await plane.factors.begin("acme", "ann")
-    await plane.factors.confirm("acme", "ann", pyotp.TOTP(begun.secret).at(world.now() // SECOND))
-    other, _ = await plane.members.switch(ann, "beta")
-    there = (await plane.sessions.visit(Browser(*parts_of(other)))).caller
-    await plane.sessions.proven(there, factor=True)
+    begun = await plane.second_factors.begin_enrolment("acme", "ann")
+    await plane.second_factors.confirm_enrolment(
+        "acme", "ann", pyotp.TOTP(begun.secret).at(world.now() // SECOND)
+    )
+    other, _ = await plane.members.switch_organization(ann, "beta")
+    there = (await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(other)))).caller
+    await plane.sessions.record_proof(there, factor=True)
     await plane.users.change_organization("beta", title=None, second_factor=True)
-    await plane.sessions.visit(Browser(*parts_of(other)))
+    await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(other)))
     await plane.users.change_organization("beta", title=None, second_factor=False)
-    back, _ = await plane.members.switch(there, "acme")
-    user = await plane.users.get("acme", "ann")
-    plain, _ = await plane.federation._opening.open(user, Way(acting="beta", trusted=True))
+    back, _ = await plane.members.switch_organization(there, "acme")
+    user = await plane.users.get_user("acme", "ann")
+    plain, _ = await plane.federation._session_opener.open_session(
+        user, SessionRequest(acting="beta", trusted=True)
+    )
     await plane.sessions.authenticate(plain)
     await plane.users.change_organization("beta", title=None, second_factor=True)
     with pytest.raises(AuthenticationError):
         await plane.sessions.authenticate(plain)
-    await plane.sessions.visit(Browser(*parts_of(back)))
+    await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(back)))
 
 
-async def test_an_account_that_goes_takes_its_memberships(plane: Plane) -> None:
+async def test_an_account_that_goes_takes_its_memberships(plane: ControlPlane) -> None:
     """Another of the same name is not let in by them."""
     await guest(plane)
-    await plane.users.create(None, "acme", "own", Role.OWNER, PASSWORD)
-    await plane.users.delete(ROOT, "acme", "ann")
-    assert await plane.members.page("beta") == []
+    await plane.users.create_user(None, "acme", "own", Role.OWNER, PASSWORD)
+    await plane.users.delete_user(ROOT, "acme", "ann")
+    assert await plane.members.list_guests("beta") == []
 
 
-async def test_a_guest_sees_no_credential_but_the_own(plane: Plane) -> None:
+async def test_a_guest_sees_no_credential_but_the_own(plane: ControlPlane) -> None:
     """Those of everybody are for admins; a namesake at home there is somebody else."""
     ann = await guest(plane, Role.VIEWER)
-    await plane.users.create(ROOT, "beta", "ann", Role.OWNER, PASSWORD)
+    await plane.users.create_user(ROOT, "beta", "ann", Role.OWNER, PASSWORD)
     namesake, _ = await plane.accounts.login("beta", "ann", PASSWORD)
     bea = await plane.sessions.authenticate(namesake)
-    secret, opened = await plane.members.switch(ann, "beta")
-    there = (await plane.sessions.visit(Browser(*parts_of(secret)))).caller
-    assert [row.id for row in await plane.accounts.tokens(there, "beta")] == [opened.id]
-    assert [row.id for row in await plane.accounts.tokens(bea, "beta")] == [bea.token]
+    secret, opened = await plane.members.switch_organization(ann, "beta")
+    there = (
+        await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(secret)))
+    ).caller
+    assert [row.id for row in await plane.accounts.list_tokens(there, "beta")] == [opened.id]
+    assert [row.id for row in await plane.accounts.list_tokens(bea, "beta")] == [bea.token]
 
 
 async def test_nobody_takes_over_a_guest_of_another_organization(
-    plane: Plane, world: FakeWorld
+    plane: ControlPlane, world: FakeWorld
 ) -> None:
     """A home's admin sets no password and resets no factor of who may more elsewhere.
 
     Also in `platform`, whose owners are super-admins; what takes away stays theirs, and so does
     what they cover there themselves.
     """
-    await plane.users.create(None, "acme", "bob", Role.VIEWER, PASSWORD)
-    begun = await plane.factors.begin("acme", "bob")
-    await plane.factors.confirm("acme", "bob", pyotp.TOTP(begun.secret).at(world.now() // SECOND))
+    await plane.users.create_user(None, "acme", "bob", Role.VIEWER, PASSWORD)
+    begun = await plane.second_factors.begin_enrolment("acme", "bob")
+    await plane.second_factors.confirm_enrolment(
+        "acme", "bob", pyotp.TOTP(begun.secret).at(world.now() // SECOND)
+    )
     ann = Caller("acme", "ann", Role.OWNER, "t")
 
     async def member(org: str, name: str, role: Role) -> None:
@@ -217,7 +241,7 @@ async def test_nobody_takes_over_a_guest_of_another_organization(
     async def try_all(by: Caller) -> None:
         for attempt in (
             plane.users.set_password(by, "acme", "bob", PASSWORD),
-            plane.factors.reset(by, "acme", "bob"),
+            plane.second_factors.reset_factor(by, "acme", "bob"),
         ):
             with pytest.raises(AuthorizationError, match="role_above_own"):
                 await attempt
@@ -231,20 +255,20 @@ async def test_nobody_takes_over_a_guest_of_another_organization(
     await member("beta", "ann", Role.OWNER)
     await member(PLATFORM, "bob", Role.OWNER)
     await try_all(ann)
-    await plane.users.change(ann, "acme", "bob", role=None, disabled=True)
-    await plane.users.change(ann, "acme", "bob", role=None, disabled=False)
-    await plane.store.write(lambda tx: members.drop_membership(tx, PLATFORM, "acme", "bob", 2))
+    await plane.users.change_user(ann, "acme", "bob", role=None, disabled=True)
+    await plane.users.change_user(ann, "acme", "bob", role=None, disabled=False)
+    await plane.store.write(lambda tx: members.delete_membership(tx, PLATFORM, "acme", "bob", 2))
     await plane.users.set_password(ann, "acme", "bob", PASSWORD)
     as_admin = Caller("acme", "ann", Role.ADMIN, "t")  # with a credential that is less
     await try_all(as_admin)
-    await plane.factors.reset(ann, "acme", "bob")
+    await plane.second_factors.reset_factor(ann, "acme", "bob")
 
 
-async def test_a_guest_who_helps_is_measured_by_the_own_account(plane: Plane) -> None:
+async def test_a_guest_who_helps_is_measured_by_the_own_account(plane: ControlPlane) -> None:
     """An admin from elsewhere sets no password of who is above in that admin's own home."""
     await plane.users.create_organization("beta", "Beta")
-    await plane.users.create(None, "beta", "bea", Role.ADMIN, PASSWORD)
-    await plane.users.create(None, "acme", "bob", Role.VIEWER, PASSWORD)
+    await plane.users.create_user(None, "beta", "bea", Role.ADMIN, PASSWORD)
+    await plane.users.create_user(None, "acme", "bob", Role.VIEWER, PASSWORD)
     helper = Caller("acme", "bea", Role.ADMIN, "t", home="beta")
     for role in (Role.ADMIN, Role.OWNER):
         row = Membership("beta", "acme", "bob", role, "x", 1)
@@ -256,15 +280,17 @@ async def test_a_guest_who_helps_is_measured_by_the_own_account(plane: Plane) ->
 
 
 async def test_a_guest_keeps_the_factor_that_another_organization_demands(
-    plane: Plane, world: FakeWorld
+    plane: ControlPlane, world: FakeWorld
 ) -> None:
     """Whatever one acts in while one takes it away."""
     ann = await guest(plane)
-    begun = await plane.factors.begin("acme", "ann")
-    await plane.factors.confirm("acme", "ann", pyotp.TOTP(begun.secret).at(world.now() // SECOND))
+    begun = await plane.second_factors.begin_enrolment("acme", "ann")
+    await plane.second_factors.confirm_enrolment(
+        "acme", "ann", pyotp.TOTP(begun.secret).at(world.now() // SECOND)
+    )
     await plane.users.change_organization("beta", title=None, second_factor=True)
-    assert (await plane.factors.standing(ann)).demanded
+    assert (await plane.second_factors.factor_status(ann)).demanded
     with pytest.raises(ConflictError, match="second_factor_demanded"):
-        await plane.factors.remove(ann)
-    await plane.store.write(lambda tx: members.drop_membership(tx, "beta", "acme", "ann", 2))
-    await plane.factors.remove(ann)
+        await plane.second_factors.remove_own(ann)
+    await plane.store.write(lambda tx: members.delete_membership(tx, "beta", "acme", "ann", 2))
+    await plane.second_factors.remove_own(ann)

@@ -6,7 +6,7 @@ from argon2 import PasswordHasher
 from trio.testing import wait_all_tasks_blocked
 
 from actors.testing import FakeWorld
-from control.authn.passwords import RETRY_AFTER, TURNS, Passwords
+from control.authn.passwords import MAX_TURNS, RETRY_AFTER, Passwords
 from control.errors import RateLimitError, ValidationError
 
 
@@ -25,20 +25,20 @@ async def test_right_wrong_and_nobody_cost_one_check_each() -> None:
     """And only the right one counts; a stored hash that is damaged is a wrong password."""
     hasher = Counting(time_cost=1, memory_cost=8, parallelism=1)
     passwords = Passwords(FakeWorld(), hasher)
-    stored = await passwords.hash("correct horse battery")
+    stored = await passwords.hash_password("correct horse battery")
     assert stored.startswith("$argon2id$")
-    assert await passwords.matches(stored, "correct horse battery")
-    assert not await passwords.matches(stored, "correct horse batterY")
-    assert not await passwords.matches(None, "the password of nobody")
+    assert await passwords.is_match(stored, "correct horse battery")
+    assert not await passwords.is_match(stored, "correct horse batterY")
+    assert not await passwords.is_match(None, "the password of nobody")
     assert hasher.checks == 3
-    assert not await passwords.matches("damaged", "correct horse battery")
+    assert not await passwords.is_match("damaged", "correct horse battery")
 
 
 @pytest.mark.parametrize("password", ["short", "x" * 1025])
 async def test_length_is_bounded(password: str) -> None:
     """A typed error names the field."""
     with pytest.raises(ValidationError, match="12 to 1024"):
-        await Passwords(FakeWorld()).hash(password)
+        await Passwords(FakeWorld()).hash_password(password)
 
 
 async def test_strangers_do_not_keep_others_waiting() -> None:
@@ -49,7 +49,7 @@ async def test_strangers_do_not_keep_others_waiting() -> None:
 
     async def take(group: str) -> None:
         try:
-            async with passwords.turn(group, ""):
+            async with passwords.hash_turn(group, ""):
                 inside.append(group)
                 await trio.sleep_forever()
         except RateLimitError as error:
@@ -62,7 +62,7 @@ async def test_strangers_do_not_keep_others_waiting() -> None:
         nursery.start_soon(take, "honest")
         await wait_all_tasks_blocked()
         assert inside[-1] == "honest"
-        assert len(inside) <= TURNS
+        assert len(inside) <= MAX_TURNS
         assert {(error.code, error.details["retry_after"]) for error in refused} == {
             ("too_many_logins", RETRY_AFTER)
         }

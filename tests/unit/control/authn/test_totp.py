@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from control.authn.totp import new_secret, picture, step_of, uri
+from control.authn.totp import matching_step, new_totp_secret, otpauth_uri, qr_code_svg
 from protocols.instant import SECOND
 
 SECRET = base64.b32encode(b"12345678901234567890").decode()  # RFC 6238, appendix B
@@ -25,29 +25,29 @@ SECRET = base64.b32encode(b"12345678901234567890").decode()  # RFC 6238, appendi
 def test_the_vectors_of_rfc_6238(at: int, code: str) -> None:
     """The last six of its eight digits; one step early or late, not two; not a second time."""
     step = at // 30
-    assert step_of(SECRET, code, at * SECOND, -1) == step
+    assert matching_step(SECRET, code, at * SECOND, -1) == step
     for aside in (-30, 30):
-        assert step_of(SECRET, code, (at + aside) * SECOND, -1) == step
+        assert matching_step(SECRET, code, (at + aside) * SECOND, -1) == step
     for aside in (-60, 60):
-        assert step_of(SECRET, code, (at + aside) * SECOND, -1) is None
-    assert step_of(SECRET, code, at * SECOND, step) is None
-    assert step_of(SECRET, code, at * SECOND, step - 1) == step
+        assert matching_step(SECRET, code, (at + aside) * SECOND, -1) is None
+    assert matching_step(SECRET, code, at * SECOND, step) is None
+    assert matching_step(SECRET, code, at * SECOND, step - 1) == step
 
 
 @pytest.mark.parametrize("code", ["", "28708", "2870822", "28 082", "٢٨٧٠٨٢", "-87082", "287081"])
 def test_what_is_no_code(code: str) -> None:
     """Six ASCII digits, the right ones."""
-    assert step_of(SECRET, code, 59 * SECOND, 0) is None
+    assert matching_step(SECRET, code, 59 * SECOND, 0) is None
 
 
 def test_what_an_app_takes() -> None:
     """The link names account and issuer; the picture is an SVG without a script."""
-    secret = new_secret()
+    secret = new_totp_secret()
     assert len(base64.b32decode(secret)) == 20
-    assert secret != new_secret()
-    link = uri(secret, "acme/ann", "Freehold")
+    assert secret != new_totp_secret()
+    link = otpauth_uri(secret, "acme/ann", "Freehold")
     assert link == f"otpauth://totp/Freehold:acme/ann?secret={secret}&issuer=Freehold"
-    kind, _, data = picture(link).partition(",")
+    kind, _, data = qr_code_svg(link).partition(",")
     assert kind == "data:image/svg+xml;base64"
     root = ET.fromstring(base64.b64decode(data))  # noqa: S314  # made here
     assert {each.tag.rpartition("}")[2] for each in root.iter()} <= {"svg", "path", "g"}

@@ -3,14 +3,14 @@
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from actors.testing import FakeWorld
+from control.ca.clock_guard import ClockGuard
 from control.ca.enrolment import Enrolment
-from control.ca.issuer import ControlKeys, Issuer, Standing
-from control.ca.joining import Joining
-from control.ca.ledger import Agent, Ledger, LedgerTx
-from control.ca.memory import MemoryLedger
-from control.ca.past import Past
+from control.ca.issuer import ControlKeys, Issuer, IssuingState
+from control.ca.join_requests import JoinRequests
+from control.ca.memory_store import MemoryCaStore
 from control.ca.renewal import Renewal
-from control.ca.revocation import Ended, Revocation
+from control.ca.revocation import AgentEnded, Revocation
+from control.ca.store import CaStore, CaTransaction, EnrolledAgent
 from protocols.pki.chain import Agent as Peer
 from protocols.pki.chain import verify_agent
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
@@ -27,28 +27,28 @@ NAME = AgentName.of("acme", "prod")
 class Ca:
     """Everything, with a clock that is told."""
 
-    def __init__(self, ledger: Ledger | None = None, floor: int = 0, begin: int = NOW) -> None:
+    def __init__(self, ledger: CaStore | None = None, floor: int = 0, begin: int = NOW) -> None:
         self.world = FakeWorld(begin)
-        self.ledger = ledger or MemoryLedger()
-        self.followed: list[Agent] = []
-        self.ended: list[Ended] = []
-        past = Past(self.world, floor)
-        standing = Standing(PKI.authority, PKI.trust)
+        self.ledger = ledger or MemoryCaStore()
+        self.followed: list[EnrolledAgent] = []
+        self.ended: list[AgentEnded] = []
+        past = ClockGuard(self.world, floor)
+        standing = IssuingState(PKI.authority, PKI.trust)
         self.issuer = Issuer(standing, ControlKeys(b"l" * 32, b"p" * 32), past, self._follow)
         self.enrolment = Enrolment(self.ledger, self.issuer, self.ended.append, self.world)
         self.revocation = Revocation(self.ledger, self.issuer, self.ended.append, self.world)
         self.renewal = Renewal(self.ledger, self.issuer, self.revocation, self.world)
-        self.joining = Joining(self.ledger, self.issuer, self.ended.append, self.world)
+        self.joining = JoinRequests(self.ledger, self.issuer, self.ended.append, self.world)
 
-    def _follow(self, _tx: LedgerTx, agent: Agent) -> None:
+    def _follow(self, _tx: CaTransaction, agent: EnrolledAgent) -> None:
         self.followed.append(agent)
 
     async def token(self, *, replace_agent: bool = False, name: AgentName = NAME) -> str:
         """A token's text."""
-        made = await self.enrolment.create(*name, "alice", replace_agent=replace_agent)
+        made = await self.enrolment.create_token(*name, "alice", replace_agent=replace_agent)
         return made.text
 
-    async def agent(self, name: AgentName = NAME) -> Agent:
+    async def agent(self, name: AgentName = NAME) -> EnrolledAgent:
         """As the ledger has it."""
         found = await self.ledger.transact(lambda tx: tx.agent(name))
         assert found is not None
@@ -57,7 +57,9 @@ class Ca:
     async def enrolled(self, name: AgentName = NAME) -> "Asking":
         """An agent with a certificate."""
         asking = Asking()
-        asking.took(await self.enrolment.enrol(asking.enrol(await self.token(name=name))), self)
+        asking.took(
+            await self.enrolment.enrol_agent(asking.enrol(await self.token(name=name))), self
+        )
         return asking
 
 

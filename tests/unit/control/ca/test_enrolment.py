@@ -1,10 +1,10 @@
 import pytest
 import trio
 
-from control.ca.enrolment import check_binding, check_place, counts, name_of
-from control.ca.ledger import AgentState
-from control.ca.memory import MemoryLedger
+from control.ca.enrolment import agent_name, check_binding, check_name_free, is_certificate_valid
+from control.ca.memory_store import MemoryCaStore
 from control.ca.revocation import REPLACED
+from control.ca.store import AgentState
 from control.errors import (
     AuthenticationError,
     ConflictError,
@@ -20,11 +20,11 @@ from tests.unit.control.ca.harness import NAME, PKI, Asking, Ca
 async def test_a_token_lets_in_whom_it_names() -> None:
     """Once; the token carries the pin, is not kept, and is not shown by its repr."""
     ca, asking = Ca(), Asking()
-    made = await ca.enrolment.create(*NAME, "alice")
+    made = await ca.enrolment.create_token(*NAME, "alice")
     assert made.pin == pin_of(PKI.root.certificate)
     assert made.text.startswith("fhe_")
     assert made.text not in repr(made)
-    grant = await ca.enrolment.enrol(asking.enrol(made.text))
+    grant = await ca.enrolment.enrol_agent(asking.enrol(made.text))
     assert (grant.org, grant.vault, grant.generation) == (*NAME, 1)
     assert asking.took(grant, ca).name == NAME
     assert (await ca.agent()).state is AgentState.ACTIVE
@@ -39,7 +39,7 @@ async def test_a_hundred_at_once_and_one_gets_in() -> None:
 
     async def enrol() -> None:
         try:
-            await ca.enrolment.enrol(Asking().enrol(token))
+            await ca.enrolment.enrol_agent(Asking().enrol(token))
             outcomes.append("in")
         except AuthenticationError as error:
             outcomes.append(error.code)
@@ -54,16 +54,16 @@ async def test_a_retry_with_the_same_key_is_the_same_answer() -> None:
     """Also after the token's time, for the answer may have been lost; another link key is not."""
     ca, asking = Ca(), Asking()
     request = asking.enrol(await ca.token())
-    first = await ca.enrolment.enrol(request)
+    first = await ca.enrolment.enrol_agent(request)
     ca.world.advance(601)
-    assert await ca.enrolment.enrol(request) == first
+    assert await ca.enrolment.enrol_agent(request) == first
     other = Asking()
     other.key = asking.key
     with pytest.raises(AuthenticationError):
-        await ca.enrolment.enrol(other.enrol(request.token))
-    await ca.revocation.revoke(NAME, "gone")
+        await ca.enrolment.enrol_agent(other.enrol(request.token))
+    await ca.revocation.lock_agent(NAME, "gone")
     with pytest.raises(AuthenticationError):
-        await ca.enrolment.enrol(request)
+        await ca.enrolment.enrol_agent(request)
 
 
 async def test_a_token_lasts_600_seconds() -> None:
@@ -71,12 +71,12 @@ async def test_a_token_lasts_600_seconds() -> None:
     ca = Ca()
     early, late = await ca.token(), await ca.token()
     ca.world.advance(599)
-    await ca.enrolment.enrol(Asking().enrol(early))
+    await ca.enrolment.enrol_agent(Asking().enrol(early))
     ca.world.advance(1)
     codes = set()
     for token in (late, "fhe_" + "0" * 43, "", "\ud800"):
         with pytest.raises(AuthenticationError) as told:
-            await ca.enrolment.enrol(Asking().enrol(token))
+            await ca.enrolment.enrol_agent(Asking().enrol(token))
         codes.add(str(told.value))
     assert len(codes) == 1
 
@@ -92,23 +92,23 @@ async def test_a_name_is_taken_over_only_when_a_person_said_so() -> None:
         await ca.token()
     assert ca.ended == []
     token, anew = await ca.token(replace_agent=True), Asking()
-    grant = await ca.enrolment.enrol(anew.enrol(token))
+    grant = await ca.enrolment.enrol_agent(anew.enrol(token))
     assert grant.generation == 2
     assert [(ended.name, ended.state) for ended in ca.ended] == [(NAME, REPLACED)]
-    assert await ca.enrolment.enrol(anew.enrol(token)) == grant
+    assert await ca.enrolment.enrol_agent(anew.enrol(token)) == grant
     assert len(ca.ended) == 1
-    assert await ca.revocation.revoked() == {before.shown().leaf.serial}
-    await ca.revocation.retire(NAME, "done")
+    assert await ca.revocation.revoked_serials() == {before.shown().leaf.serial}
+    await ca.revocation.retire_agent(NAME, "done")
     with pytest.raises(ConflictError, match="retired"):
         await ca.token(replace_agent=True)
 
 
 async def test_nobody_is_let_in_nowhere() -> None:
     """A slip in an organization's name makes no token."""
-    ca = Ca(MemoryLedger({"acme"}))
+    ca = Ca(MemoryCaStore({"acme"}))
     with pytest.raises(NotFoundError, match="organization"):
         await ca.token(name=AgentName.of("amce", "prod"))
-    assert await ca.enrolment.list("amce") == []
+    assert await ca.enrolment.list_tokens("amce") == []
     await ca.token()
 
 
@@ -118,8 +118,8 @@ async def test_a_key_is_certified_once() -> None:
     asking = await ca.enrolled()
     token = await ca.token(replace_agent=True)
     with pytest.raises(ConflictError, match="new key"):
-        await ca.enrolment.enrol(asking.enrol(token))
-    await ca.enrolment.enrol(Asking().enrol(token))  # the token was not burnt by that
+        await ca.enrolment.enrol_agent(asking.enrol(token))
+    await ca.enrolment.enrol_agent(Asking().enrol(token))  # the token was not burnt by that
 
 
 async def test_a_faulty_request_burns_nothing() -> None:
@@ -130,23 +130,23 @@ async def test_a_faulty_request_burns_nothing() -> None:
     for change in ({"csr": b"x"}, {"proof": other.proof}, {"link_key": other.link_key}):
         fields = {name: getattr(good, name) for name in good.__struct_fields__} | change
         with pytest.raises(ValidationError):
-            await ca.enrolment.enrol(type(good)(**fields))
-    await ca.enrolment.enrol(good)
+            await ca.enrolment.enrol_agent(type(good)(**fields))
+    await ca.enrolment.enrol_agent(good)
 
 
 async def test_tokens_are_listed_withdrawn_and_tidied() -> None:
     """Within their organization."""
     ca = Ca()
-    made = await ca.enrolment.create(*NAME, "alice")
-    assert await ca.enrolment.list("acme") == [made.record]
-    assert await ca.enrolment.list("other") == []
+    made = await ca.enrolment.create_token(*NAME, "alice")
+    assert await ca.enrolment.list_tokens("acme") == [made.record]
+    assert await ca.enrolment.list_tokens("other") == []
     with pytest.raises(NotFoundError):
-        await ca.enrolment.withdraw("other", made.record.id)
-    await ca.enrolment.withdraw("acme", made.record.id)
+        await ca.enrolment.withdraw_token("other", made.record.id)
+    await ca.enrolment.withdraw_token("acme", made.record.id)
     with pytest.raises(AuthenticationError):
-        await ca.enrolment.enrol(Asking().enrol(made.text))
+        await ca.enrolment.enrol_agent(Asking().enrol(made.text))
     await ca.token()
-    assert await ca.enrolment.tidy(ca.world.now() + 601 * 10**9) == 1
+    assert await ca.enrolment.delete_expired(ca.world.now() + 601 * 10**9) == 1
 
 
 async def test_the_rules_that_other_ways_in_share() -> None:
@@ -156,12 +156,12 @@ async def test_the_rules_that_other_ways_in_share() -> None:
     agent = await ca.agent()
     issued = await ca.ledger.transact(lambda tx: tx.certificate(asking.shown().leaf.serial))
     assert issued is not None
-    assert counts(agent, issued, issued.not_after)
-    assert not counts(agent, issued, issued.not_after + 1)
-    check_place(None, replace_agent=False)
+    assert is_certificate_valid(agent, issued, issued.not_after)
+    assert not is_certificate_valid(agent, issued, issued.not_after + 1)
+    check_name_free(None, replace_agent=False)
     for wrong in (
-        lambda: name_of("ACME", "prod"),
-        lambda: check_place(agent, replace_agent=False),
+        lambda: agent_name("ACME", "prod"),
+        lambda: check_name_free(agent, replace_agent=False),
         lambda: check_binding(bytes(32), b"", bytes(64)),
     ):
         with pytest.raises(ControlError):
@@ -175,5 +175,5 @@ async def test_a_token_of_a_clock_that_was_ahead_lets_nobody_in() -> None:
     token = await ca.token()
     ca.world.step_wall(-400 * 86_400)
     with pytest.raises(AuthenticationError):
-        await ca.enrolment.enrol(Asking().enrol(token))
-    await ca.enrolment.enrol(Asking().enrol(await ca.token()))
+        await ca.enrolment.enrol_agent(Asking().enrol(token))
+    await ca.enrolment.enrol_agent(Asking().enrol(await ca.token()))

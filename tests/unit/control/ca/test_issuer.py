@@ -1,8 +1,8 @@
 import pytest
 from msgspec.structs import replace
 
-from control.ca.issuer import Standing, asker_of, nobody
-from control.ca.ledger import AgentState
+from control.ca.issuer import IssuingState, no_observer, verify_request
+from control.ca.store import AgentState
 from control.errors import ConflictError, UnavailableError, ValidationError
 from protocols.pki.certificates import der
 from protocols.pki.pin import pin_of
@@ -16,16 +16,16 @@ async def test_a_grant_shows_the_authority_that_signed_it() -> None:
     """Also after another took over; one that is gone is told."""
     ca, asking = Ca(), Asking()
     request = asking.enrol(await ca.token())
-    grant = await ca.enrolment.enrol(request)
+    grant = await ca.enrolment.enrol_agent(request)
     assert grant.chain[1] == der(PKI.authority.certificate)
     assert grant.roots == PKI.trust.to_der()
     new = make_pki("next")
-    ca.issuer.standing = Standing(new.authority, new.trust, (PKI.authority.certificate,))
-    assert (await ca.enrolment.enrol(request)).chain == grant.chain
+    ca.issuer.issuing_state = IssuingState(new.authority, new.trust, (PKI.authority.certificate,))
+    assert (await ca.enrolment.enrol_agent(request)).chain == grant.chain
     assert ca.issuer.pin == pin_of(new.root.certificate)
-    ca.issuer.standing = Standing(new.authority, new.trust)
+    ca.issuer.issuing_state = IssuingState(new.authority, new.trust)
     with pytest.raises(ConflictError, match="no longer in use"):
-        await ca.enrolment.enrol(request)
+        await ca.enrolment.enrol_agent(request)
 
 
 async def test_an_expired_authority_is_our_fault_not_the_askers() -> None:
@@ -34,7 +34,7 @@ async def test_an_expired_authority_is_our_fault_not_the_askers() -> None:
     ca.world.advance(366 * DAY / 1e9)
     token = await ca.token()
     with pytest.raises(UnavailableError):
-        await ca.enrolment.enrol(Asking().enrol(token))
+        await ca.enrolment.enrol_agent(Asking().enrol(token))
     assert await ca.ledger.transact(lambda tx: tx.agent(NAME)) is None
 
 
@@ -44,15 +44,17 @@ async def test_an_end_revokes_all() -> None:
     asking = await ca.enrolled()
     await ca.renewal.renew(asking.shown(), asking.fresh())
     agent, now = await ca.agent(), ca.world.now()
-    await ca.ledger.transact(lambda tx: ca.issuer.end(tx, agent, AgentState.LOCKED, "x", now))
-    assert len(await ca.revocation.revoked()) == 2
+    await ca.ledger.transact(
+        lambda tx: ca.issuer.deactivate(tx, agent, AgentState.LOCKED, "x", now)
+    )
+    assert len(await ca.revocation.revoked_serials()) == 2
     assert await ca.agent() == replace(agent, state=AgentState.LOCKED, reason="x")
-    assert await ca.ledger.transact(lambda tx: nobody(tx, agent)) is None
+    assert await ca.ledger.transact(lambda tx: no_observer(tx, agent)) is None
 
 
 def test_who_asks_is_a_proven_key() -> None:
     """A bad request is the asker's fault."""
     asking = Asking()
-    assert len(asker_of(make_request(asking.key)).hash) == 32
+    assert len(verify_request(make_request(asking.key)).hash) == 32
     with pytest.raises(ValidationError):
-        asker_of(b"")
+        verify_request(b"")

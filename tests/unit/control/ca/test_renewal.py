@@ -1,7 +1,7 @@
 import pytest
 
-from control.ca.ledger import AgentState
-from control.ca.renewal import PACE
+from control.ca.renewal import MIN_RENEWAL_INTERVAL
+from control.ca.store import AgentState
 from control.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -37,9 +37,9 @@ async def test_a_clock_that_was_ahead_shuts_nobody_out() -> None:
     ca.world.step_wall(2 * DAY)
     assert ca.world.now() == ca.world.wall()
     other = await ca.token(name=AgentName.of("acme", "other"))
-    await ca.enrolment.enrol(Asking().enrol(other))
+    await ca.enrolment.enrol_agent(Asking().enrol(other))
     ca.world.step_wall(-2 * DAY)
-    assert (await ca.revocation.admit(asking.shown())).agent.name == NAME
+    assert (await ca.revocation.admit_peer(asking.shown())).agent.name == NAME
     grant = await ca.renewal.renew(asking.shown(), asking.fresh())
     asking.took(grant, ca)
     assert asking.shown().leaf.not_before < ca.world.wall() == ca.world.now()
@@ -98,7 +98,7 @@ async def test_the_pace_hides_no_theft() -> None:
     asking = await ca.enrolled()
     ca.world.advance(1)
     asking.took(await ca.renewal.renew(asking.shown(), asking.fresh()), ca)
-    ca.world.advance(PACE // 10**9)
+    ca.world.advance(MIN_RENEWAL_INTERVAL // 10**9)
     thief = Asking()
     await ca.renewal.renew(asking.shown(), thief.fresh())
     with pytest.raises(AuthorizationError) as told:
@@ -118,7 +118,7 @@ async def test_two_who_renew_one_certificate_are_a_theft() -> None:
     assert told.value.code == "agent_locked"
     assert (await ca.agent()).state is AgentState.LOCKED
     assert [ended.name for ended in ca.ended] == [NAME]
-    assert len(await ca.revocation.revoked()) == 2
+    assert len(await ca.revocation.revoked_serials()) == 2
     with pytest.raises(AuthorizationError):
         await ca.renewal.renew(thief.shown(), thief.fresh())
     with pytest.raises(AuthenticationError):
@@ -197,7 +197,7 @@ async def test_nobody_comes_back_without_the_certificates_key() -> None:
     asking = await ca.enrolled()
     first, old = asking.shown(), asking.held
     asking.took(await ca.renewal.renew(asking.shown(), asking.fresh()), ca)
-    await ca.revocation.admit(asking.shown())
+    await ca.revocation.admit_peer(asking.shown())
     ca.world.advance(30 * DAY)
     for wrong in (new_curve_key(KeyKind.LEAF), old):
         asking.held = wrong
@@ -224,13 +224,13 @@ async def test_lost_renewals_and_months_away_need_no_person() -> None:
         ca.world.advance(20 * DAY)
         asking.held = own
         await ca.renewal.rejoin(asking.rejoin())  # and so are these
-        await ca.ledger.transact(lambda tx: tx.forget(ca.world.now()))
+        await ca.ledger.transact(lambda tx: tx.delete_expired(ca.world.now()))
     ca.world.advance(20 * DAY)
     asking.held = own
     grant = await ca.renewal.rejoin(asking.rejoin())
     assert grant.generation == 6
     asking.took(grant, ca)
-    assert (await ca.revocation.admit(asking.shown())).agent.confirmed == 6
+    assert (await ca.revocation.admit_peer(asking.shown())).agent.confirmed == 6
     asking.peer, asking.held = first, own
     with pytest.raises(AuthorizationError):
         await ca.renewal.rejoin(asking.rejoin())
@@ -257,7 +257,7 @@ async def test_a_thief_who_has_used_what_he_was_granted_is_noticed() -> None:
     own = asking.held
     thief = Asking()
     thief.took(await ca.renewal.renew(asking.shown(), thief.fresh()), ca)
-    await ca.revocation.admit(thief.shown())
+    await ca.revocation.admit_peer(thief.shown())
     ca.world.advance(30 * DAY)
     asking.held = own
     with pytest.raises(AuthorizationError) as told:
@@ -265,7 +265,7 @@ async def test_a_thief_who_has_used_what_he_was_granted_is_noticed() -> None:
     assert told.value.code == "agent_locked"
 
 
-@pytest.mark.parametrize("end", ["revoke", "retire"])
+@pytest.mark.parametrize("end", ["lock_agent", "retire_agent"])
 async def test_who_was_ended_does_not_come_back(end: str) -> None:
     """Also when that was while its certificate had expired already."""
     ca = Ca()

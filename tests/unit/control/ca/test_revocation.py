@@ -2,9 +2,9 @@ from typing import cast
 
 import pytest
 
-from control.ca.ledger import AgentState, LedgerTx
-from control.ca.memory import MemoryTx
-from control.ca.revocation import Locked, presented
+from control.ca.memory_store import MemoryCaTransaction
+from control.ca.revocation import StolenCertificateLock, verify_presented
+from control.ca.store import AgentState, CaTransaction
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.records import Severity
 from protocols.pki.chain import Agent as Peer
@@ -22,20 +22,20 @@ async def test_a_newer_certificate_that_was_seen_ends_the_older() -> None:
     asking = await ca.enrolled()
     old = asking.shown()
     new = asking.took(await ca.renewal.renew(old, asking.fresh()), ca)
-    before, after = await ca.revocation.admit(old), await ca.revocation.admit(new)
+    before, after = await ca.revocation.admit_peer(old), await ca.revocation.admit_peer(new)
     assert (before.agent.confirmed, before.outdated) == (1, False)
     assert (after.agent.confirmed, after.outdated) == (2, False)
     for _ in range(2):
-        assert (await ca.revocation.admit(old)).outdated
-    assert not (await ca.revocation.admit(new)).outdated
+        assert (await ca.revocation.admit_peer(old)).outdated
+    assert not (await ca.revocation.admit_peer(new)).outdated
     assert (await ca.agent()).state is AgentState.ACTIVE
     with pytest.raises(AuthorizationError) as told:
-        await ca.revocation.convict(old)
+        await ca.revocation.lock_stolen(old)
     assert told.value.code == "agent_locked"
     assert [(e.name, e.state) for e in ca.ended] == [(NAME, AgentState.LOCKED)]
     for admitted in (new, old):
         with pytest.raises(AuthorizationError):
-            await ca.revocation.admit(admitted)
+            await ca.revocation.admit_peer(admitted)
 
 
 async def test_nobody_is_convicted_by_the_certificate_that_he_has() -> None:
@@ -43,7 +43,7 @@ async def test_nobody_is_convicted_by_the_certificate_that_he_has() -> None:
     ca = Ca()
     asking = await ca.enrolled()
     with pytest.raises(AuthorizationError) as told:
-        await ca.revocation.convict(asking.shown())
+        await ca.revocation.lock_stolen(asking.shown())
     assert told.value.code == "certificate_refused"
     assert (await ca.agent()).state is AgentState.ACTIVE
     assert not ca.ended
@@ -57,7 +57,7 @@ async def test_a_certificate_that_was_never_recorded_is_refused() -> None:
 
     peer = read_agent(make_agent(make_pki("ca")).ders[0])
     with pytest.raises(AuthorizationError):
-        await ca.revocation.admit(peer)
+        await ca.revocation.admit_peer(peer)
 
 
 async def test_a_recorded_serial_with_another_key_or_name_is_refused() -> None:
@@ -70,10 +70,10 @@ async def test_a_recorded_serial_with_another_key_or_name_is_refused() -> None:
         Peer(NAME, peer.leaf._replace(serial="0" * 40)),
     ):
         with pytest.raises(AuthorizationError):
-            await ca.revocation.admit(wrong)
+            await ca.revocation.admit_peer(wrong)
     ca.world.advance(86_401)
     with pytest.raises(AuthorizationError, match="expired"):
-        await ca.revocation.admit(peer)
+        await ca.revocation.admit_peer(peer)
 
 
 @pytest.mark.parametrize("state", [AgentState.LOCKED, AgentState.RETIRED])
@@ -81,13 +81,13 @@ async def test_a_person_ends_an_agent(state: AgentState) -> None:
     """From the commit on nothing of it counts, and its connection is ended."""
     ca = Ca()
     peer = (await ca.enrolled()).shown()
-    end = ca.revocation.revoke if state is AgentState.LOCKED else ca.revocation.retire
+    end = ca.revocation.lock_agent if state is AgentState.LOCKED else ca.revocation.retire_agent
     await end(NAME, "lost")
     assert [(e.state, e.reason) for e in ca.ended] == [(state, "lost")]
-    assert await ca.revocation.revoked() == {peer.leaf.serial}
+    assert await ca.revocation.revoked_serials() == {peer.leaf.serial}
     assert ca.followed[-1].state is state
     with pytest.raises(AuthorizationError):
-        await ca.revocation.admit(peer)
+        await ca.revocation.admit_peer(peer)
     with pytest.raises(NotFoundError):
         await end(AgentName.of("acme", "nobody"), "x")
 
@@ -96,9 +96,9 @@ async def test_a_retired_agent_stays_retired() -> None:
     """It is not locked afterwards."""
     ca = Ca()
     await ca.enrolled()
-    await ca.revocation.retire(NAME, "done")
+    await ca.revocation.retire_agent(NAME, "done")
     with pytest.raises(ConflictError):
-        await ca.revocation.revoke(NAME, "again")
+        await ca.revocation.lock_agent(NAME, "again")
 
 
 async def test_a_theft_and_its_alert_are_one_step() -> None:
@@ -107,18 +107,18 @@ async def test_a_theft_and_its_alert_are_one_step() -> None:
     asking = await ca.enrolled()
     agent = await ca.agent()
 
-    def failing(tx: LedgerTx) -> None:
-        ca.revocation.lock(tx, agent, ca.world.wall())
+    def failing(tx: CaTransaction) -> None:
+        ca.revocation.lock_in_transaction(tx, agent, ca.world.wall())
         raise ConflictError("broken", "no")
 
     with pytest.raises(ConflictError, match="broken"):
         await ca.ledger.transact(failing)
     assert (await ca.agent()).state is AgentState.ACTIVE
     old = asking.shown()
-    await ca.revocation.admit(asking.took(await ca.renewal.renew(old, asking.fresh()), ca))
+    await ca.revocation.admit_peer(asking.took(await ca.renewal.renew(old, asking.fresh()), ca))
     with pytest.raises(AuthorizationError):
-        await ca.revocation.convict(old)
-    alerts = await ca.ledger.transact(lambda tx: cast("MemoryTx", tx).alerts)
+        await ca.revocation.lock_stolen(old)
+    alerts = await ca.ledger.transact(lambda tx: cast("MemoryCaTransaction", tx).alerts)
     assert [(a.org, a.vault, a.code, a.severity) for a in alerts] == [
         (*NAME, "agent_locked", Severity.CRITICAL)
     ]
@@ -130,9 +130,9 @@ async def test_what_a_step_found() -> None:
     ca = Ca()
     asking: Asking = await ca.enrolled()
     agent = await ca.agent()
-    assert ca.revocation.unlocked(5) == 5
+    assert ca.revocation.raise_if_locked(5) == 5
     with pytest.raises(AuthorizationError):
-        ca.revocation.unlocked(Locked(agent, "alert"))
+        ca.revocation.raise_if_locked(StolenCertificateLock(agent, "alert"))
     assert [ended.alert for ended in ca.ended] == ["alert"]
-    found, issued = await ca.ledger.transact(lambda tx: presented(tx, asking.shown(), NOW))
+    found, issued = await ca.ledger.transact(lambda tx: verify_presented(tx, asking.shown(), NOW))
     assert (found, issued.generation) == (agent, 1)

@@ -1,6 +1,13 @@
 import pytest
 
-from control.ca.rollover import WAIT, Phase, Rollover, finish, start, switch
+from control.ca.rollover import (
+    MIN_WAIT,
+    Phase,
+    Rollover,
+    finish_rollover,
+    start_rollover,
+    switch_authority,
+)
 from control.errors import ConflictError
 
 STEADY = Rollover(phase=Phase.STEADY, active="1")
@@ -8,26 +15,26 @@ STEADY = Rollover(phase=Phase.STEADY, active="1")
 
 def test_the_phases_follow_each_other_and_each_waits() -> None:
     """For as long as a certificate lives, to the nanosecond."""
-    announced = start(STEADY, "2", 5)
+    announced = start_rollover(STEADY, "2", 5)
     assert (announced.active, announced.other) == ("1", "2")
     with pytest.raises(ConflictError, match="wait 1 h"):
-        switch(announced, 5 + WAIT - 1)
-    switched = switch(announced, 5 + WAIT)
+        switch_authority(announced, 5 + MIN_WAIT - 1)
+    switched = switch_authority(announced, 5 + MIN_WAIT)
     assert (switched.active, switched.other) == ("2", "1")
     with pytest.raises(ConflictError, match="wait 25 h"):
-        finish(switched, switched.since)
-    done = finish(switched, switched.since + WAIT)
+        finish_rollover(switched, switched.since)
+    done = finish_rollover(switched, switched.since + MIN_WAIT)
     assert (done.phase, done.active, done.other) == (Phase.STEADY, "2", "")
 
 
 def test_force_skips_the_wait_and_no_phase() -> None:
     """What is out of order stays refused."""
-    announced = start(STEADY, "2", 5)
-    assert finish(switch(announced, 5, force=True), 5, force=True).active == "2"
+    announced = start_rollover(STEADY, "2", 5)
+    assert finish_rollover(switch_authority(announced, 5, force=True), 5, force=True).active == "2"
     for wrong in (
-        lambda: start(announced, "3", 5),
-        lambda: switch(STEADY, 5, force=True),
-        lambda: finish(announced, 5, force=True),
+        lambda: start_rollover(announced, "3", 5),
+        lambda: switch_authority(STEADY, 5, force=True),
+        lambda: finish_rollover(announced, 5, force=True),
     ):
         with pytest.raises(ConflictError, match="phase"):
             wrong()

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
-from control.model.compliance import Asked, Evidence
+from control.api.control_plane import ControlPlane
+from control.model.compliance import Evidence, ReportRow
 from control.model.operation import Operation, Origin
 from protocols.instant import SECOND
 from tests.unit.control.conftest import ROOT
@@ -15,40 +15,42 @@ from tests.unit.control.conftest import ROOT
 DAY = 86_400 * SECOND
 
 
-async def noted(plane: Plane, name: str, result: str = "ok", **more: Any) -> None:
+async def noted(plane: ControlPlane, name: str, result: str = "ok", **more: Any) -> None:
     """One record in the trail of acme."""
     op = Operation(
         name=name, request_id="r", credential=None, origin=Origin("::1"), org="acme", **more
     )
-    await plane.trail.record(op, ROOT, "outcome", result)
+    await plane.audit_log.record(op, ROOT, "outcome", result)
 
 
-async def asked(plane: Plane, *frameworks: str, days: int = 30) -> Asked:
+async def asked(plane: ControlPlane, *frameworks: str, days: int = 30) -> ReportRow:
     """Waiting to be made."""
     now = plane.world.now()
     period = (now - days * DAY, now)
-    return await plane.reports.ask(
+    return await plane.reports.request_report(
         "acme", "Q", frameworks or ("soc2",), period=period, by="acme/ann"
     )
 
 
-async def made(plane: Plane, *frameworks: str, days: int = 30) -> tuple[Asked, bytes]:
+async def made(plane: ControlPlane, *frameworks: str, days: int = 30) -> tuple[ReportRow, bytes]:
     """A report, and its file."""
     row = await asked(plane, *frameworks, days=days)
-    await plane.reports.tick()
-    return await plane.reports.get("acme", row.id), await plane.reports.body("acme", row.id)
+    await plane.reports.make_waiting()
+    return await plane.reports.get_report("acme", row.id), await plane.reports.read_report(
+        "acme", row.id
+    )
 
 
 @pytest.fixture
-def shown(plane: Plane, world: FakeWorld) -> Callable[[], Any]:
+def shown(plane: ControlPlane, world: FakeWorld) -> Callable[[], Any]:
     """All evidence as of now, by id."""
-    from control.compliance.evidence.common import Span
+    from control.compliance.evidence.assessment import Period
 
     async def collect() -> dict[str, Evidence]:
         async def told(_: int) -> None:
             pass
 
-        span = Span("acme", world.now() - 30 * DAY, world.now() + SECOND, world.now())
-        return await plane.reports._collector.collect(span, told)
+        span = Period("acme", world.now() - 30 * DAY, world.now() + SECOND, world.now())
+        return await plane.reports._collector.collect_evidence(span, told)
 
     return collect

@@ -2,40 +2,42 @@
 
 import pytest
 
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.compliance import notes
-from control.compliance.seal import opened
+from control.compliance.report_file import parse_report_file
 from control.crypto import sha256
 from control.errors import ConflictError, NotFoundError, TooLargeError, ValidationError
-from control.model.compliance import MAX_ATTACHMENT, Note, Result
+from control.model.compliance import MAX_ATTACHMENT, ControlNote, Result
 from tests.unit.control.compliance.conftest import made
 from tests.unit.control.conftest import ROOT
 
 PLAN = ("plan.pdf", b"%PDF")
 
 
-async def add(plane: Plane, control: str = "CC1.4", document: tuple[str, bytes] = PLAN) -> Note:
+async def add(
+    plane: ControlPlane, control: str = "CC1.4", document: tuple[str, bytes] = PLAN
+) -> ControlNote:
     """One in acme."""
-    return await plane.notes.add(
+    return await plane.notes.add_note(
         "acme", ("soc2", control), "see", document, caller=ROOT, request_id="r"
     )
 
 
-async def test_a_note_is_in_the_next_report(plane: Plane) -> None:
+async def test_a_note_is_in_the_next_report(plane: ControlPlane) -> None:
     """With the document's digest, which is on the trail, too; it makes nothing met by itself."""
     note = await add(plane)
-    [event] = await plane.trail.newest("acme", 0, 1)
+    [event] = await plane.audit_log.newest_events("acme", 0, 1)
     assert event.detail["digest"] == note.digest == sha256(b"%PDF").hex()
-    assert (await plane.notes.get("acme", note.id)).content == b"%PDF"
+    assert (await plane.notes.get_note("acme", note.id)).content == b"%PDF"
     _, body = await made(plane)
-    [control] = [c for c in opened(body).controls if c.id == "CC1.4"]
+    [control] = [c for c in parse_report_file(body).controls if c.id == "CC1.4"]
     assert control.result is Result.NOT_EVIDENCED
     assert [(n.text, n.digest) for n in control.notes] == [("see", note.digest)]
-    assert list(await plane.notes.every("acme")) == [("soc2", "CC1.4")]
+    assert list(await plane.notes.list_notes("acme")) == [("soc2", "CC1.4")]
 
 
 async def test_it_has_bounds_and_an_organization(
-    plane: Plane, monkeypatch: pytest.MonkeyPatch
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A known control, a document of bounded size, a bounded number."""
     with pytest.raises(ValidationError, match="control_unknown"):
@@ -45,7 +47,7 @@ async def test_it_has_bounds_and_an_organization(
     note = await add(plane, document=("", b""))
     assert note.digest == ""
     with pytest.raises(NotFoundError):
-        await plane.notes.get("platform", note.id)
+        await plane.notes.get_note("platform", note.id)
     monkeypatch.setattr(notes, "MOST", 1)
     with pytest.raises(ConflictError, match="notes_full"):
         await add(plane)

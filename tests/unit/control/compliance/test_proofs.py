@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.compliance import proofs
-from control.compliance.seal import opened
+from control.compliance.report_file import parse_report_file
 from control.model.compliance import (
     CheckpointProof,
     Evidence,
@@ -16,8 +16,8 @@ from control.model.compliance import (
     SettingProof,
     TrailProof,
 )
-from control.model.records import Witnessed
-from control.store.growths import growth
+from control.model.records import WitnessedCheckpoint
+from control.store.consistency_proofs import get_consistency_proof
 from tests.unit.control.compliance.conftest import made, noted
 from tests.unit.control.services.test_witness import leaves, shown
 
@@ -30,72 +30,72 @@ def holding(*found: Proof) -> dict[str, Evidence]:
     return {"x": item}
 
 
-async def witnessed(plane: Plane) -> CheckpointProof:
+async def witnessed(plane: ControlPlane) -> CheckpointProof:
     """An agent's log of five records that grew from three, cosigned each time."""
     log = leaves(5)
     for size, old in ((3, 0), (5, 3)):
         what = shown(log[:size], old)
         seen = await plane.store.write(
-            lambda tx, what=what: plane.witness.cosign(
+            lambda tx, what=what: plane.witness.cosign_checkpoint(
                 tx, "acme", "v1", what, now=plane.world.now()
             )
         )
-        assert isinstance(seen, Witnessed)
-    grown = await plane.store.read(lambda tx: growth(tx, "acme", "v1"))
-    return proofs.checkpoint(seen, grown, plane.witness.sign(seen))
+        assert isinstance(seen, WitnessedCheckpoint)
+    grown = await plane.store.read(lambda tx: get_consistency_proof(tx, "acme", "v1"))
+    return proofs.checkpoint_proof(seen, grown, plane.witness.cosignature_line(seen))
 
 
-async def test_a_checkpoint_is_proven_whole(plane: Plane) -> None:
+async def test_a_checkpoint_is_proven_whole(plane: ControlPlane) -> None:
     """Size, root, both signatures and the growth; each of them edited is found."""
     _, body = await made(plane)
-    header, public = opened(body).header, plane.reports.key
+    header, public = parse_report_file(body).header, plane.reports.public_key
     proof = await witnessed(plane)
     assert (proof.size, proof.grown_from) == (5, 3)
-    assert list(proofs.faults(header, holding(proof), public)) == []
+    assert list(proofs.find_faults(header, holding(proof), public)) == []
     edits: list[dict[str, Any]] = [
         {"size": 6}, {"root": "00" * 32}, {"signer": "00" * 32}, {"cosignature": ""},
         {"cosignature": proof.cosignature[:-8] + "AAAA\n"}, {"grown_root": "00" * 32},
         {"path": ("00" * 32,)}, {"root": "zz"}, {"note": "no note"}, {"grown_from": 4},
     ]  # fmt: skip
     for edit in edits:
-        told = list(proofs.faults(header, holding(replace(proof, **edit)), public))
+        told = list(proofs.find_faults(header, holding(replace(proof, **edit)), public))
         assert told == ["evidence x: proof 1 (checkpoint) does not hold"], edit
 
 
 @pytest.mark.parametrize("field", ["actor", "at", "org", "seq", "hash", "previous"])
-async def test_a_record_is_held_against_its_hash(plane: Plane, field: str) -> None:
+async def test_a_record_is_held_against_its_hash(plane: ControlPlane, field: str) -> None:
     """Of this organization, and before the trail's end."""
     await noted(plane, "users.create")
     _, body = await made(plane)
-    header, public = opened(body).header, plane.reports.key
-    [event] = await plane.trail.onward("acme", 0, 1)
-    proof = proofs.trail(event)
-    assert list(proofs.faults(header, holding(proof), public)) == []
+    header, public = parse_report_file(body).header, plane.reports.public_key
+    [event] = await plane.audit_log.events_after("acme", 0, 1)
+    proof = proofs.audit_proof(event)
+    assert list(proofs.find_faults(header, holding(proof), public)) == []
     value = getattr(proof.record, field)
     other = value + 999 if isinstance(value, int) else "11" * 32
     edited = TrailProof(replace(proof.record, **{field: other}))
-    assert len(list(proofs.faults(header, holding(edited), public))) == 1
+    assert len(list(proofs.find_faults(header, holding(edited), public))) == 1
 
 
-async def test_a_record_behind_the_trails_end_proves_nothing(plane: Plane) -> None:
+async def test_a_record_behind_the_trails_end_proves_nothing(plane: ControlPlane) -> None:
     """The signed head in the header says nothing of it, whole though it is."""
     await noted(plane, "users.create")
     _, body = await made(plane)
-    header, public = opened(body).header, plane.reports.key
+    header, public = parse_report_file(body).header, plane.reports.public_key
     await noted(plane, "users.delete")
-    [last, *_] = await plane.trail.newest("acme", 0, 1)
+    [last, *_] = await plane.audit_log.newest_events("acme", 0, 1)
     assert last.seq > header.trail.size
-    told = list(proofs.faults(header, holding(proofs.trail(last)), public))
+    told = list(proofs.find_faults(header, holding(proofs.audit_proof(last)), public))
     assert told == ["evidence x: proof 1 (trail) does not hold"]
 
 
-async def test_the_trails_end_is_signed(plane: Plane) -> None:
+async def test_the_trails_end_is_signed(plane: ControlPlane) -> None:
     """By this key; and what is said of it is what was signed."""
     _, body = await made(plane)
-    header, public = opened(body).header, plane.reports.key
-    assert list(proofs.faults(header, {}, public)) == []
+    header, public = parse_report_file(body).header, plane.reports.public_key
+    assert list(proofs.find_faults(header, {}, public)) == []
     told = ["header: the trail's end is not signed by this key"]
-    assert list(proofs.faults(header, {}, bytes(32))) == told
+    assert list(proofs.find_faults(header, {}, bytes(32))) == told
     edited = replace(header, trail=replace(header.trail, size=header.trail.size + 1))
-    assert list(proofs.faults(edited, {}, public)) == told
-    assert proofs.name_of(SettingProof("a", "b")) == "setting"
+    assert list(proofs.find_faults(edited, {}, public)) == told
+    assert proofs.proof_kind(SettingProof("a", "b")) == "setting"

@@ -5,9 +5,9 @@ import pytest
 import sqlalchemy as sa
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.compliance import reports
-from control.compliance.collect import STEPS
+from control.compliance.collector import STEP_COUNT
 from control.errors import ConflictError, NotFoundError, ValidationError
 from control.model.compliance import State
 from control.model.people import PLATFORM
@@ -18,34 +18,34 @@ from tests.unit.control.compliance.conftest import DAY, asked, made, noted
 from tests.unit.control.fleet import enrolled
 
 
-async def test_one_is_made_signed_and_on_the_trail(plane: Plane, world: FakeWorld) -> None:
+async def test_one_is_made_signed_and_on_the_trail(plane: ControlPlane, world: FakeWorld) -> None:
     """Its digest is that of its file, and it counts every control of its frameworks."""
     await enrolled(plane, world, "one", "two")
     await noted(plane, "users.create", target="bea")
     row, _ = await made(plane, "soc2", "hipaa")
-    assert (row.state, row.done, row.steps) == (State.READY, STEPS, STEPS)
+    assert (row.state, row.done, row.steps) == (State.READY, STEP_COUNT, STEP_COUNT)
     assert set(row.counts) == {"soc2", "hipaa"}
     assert sum(row.counts["soc2"].values()) == 17
-    [event] = await plane.trail.newest("acme", 0, 1)
+    [event] = await plane.audit_log.newest_events("acme", 0, 1)
     assert (event.operation, event.target) == ("reports.made", row.id)
     assert event.detail["digest"] == row.digest
-    verdict = await plane.reports.verify("acme", row.id)
+    verdict = await plane.reports.verify_report("acme", row.id)
     assert (verdict.digest, verdict.faults) == (row.digest, ())
 
 
-async def test_it_is_made_once(plane: Plane) -> None:
+async def test_it_is_made_once(plane: ControlPlane) -> None:
     """Also where two processes think that they lead."""
     row = await asked(plane)
     first, second = await plane.reports._made(row), row
     assert first[1].digest
-    await plane.reports.tick()
+    await plane.reports.make_waiting()
     await plane.reports._make(second)
-    events = await plane.trail.newest("acme", 0, 99)
+    events = await plane.audit_log.newest_events("acme", 0, 99)
     assert [e.operation for e in events].count("reports.made") == 1
 
 
 async def test_what_cannot_be_made_fails_and_says_so(
-    plane: Plane, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The others are made all the same."""
     broken, fine = await asked(plane), await asked(plane)
@@ -57,23 +57,23 @@ async def test_what_cannot_be_made_fails_and_says_so(
         return await real(row)  # type: ignore[arg-type]
 
     monkeypatch.setattr(plane.reports, "_made", failing)
-    await plane.reports.tick()
-    assert (await plane.reports.get("acme", broken.id)).state is State.FAILED
-    assert (await plane.reports.get("acme", fine.id)).state is State.READY
+    await plane.reports.make_waiting()
+    assert (await plane.reports.get_report("acme", broken.id)).state is State.FAILED
+    assert (await plane.reports.get_report("acme", fine.id)).state is State.READY
     assert "RuntimeError" in caplog.text
     with pytest.raises(ConflictError, match="report_not_ready"):
-        await plane.reports.body("acme", broken.id)
+        await plane.reports.read_report("acme", broken.id)
 
 
 @pytest.mark.parametrize("days", [0, -1, 401])
-async def test_a_period_has_bounds(plane: Plane, days: int) -> None:
+async def test_a_period_has_bounds(plane: ControlPlane, days: int) -> None:
     """Over, not empty, not endless."""
     with pytest.raises(ValidationError, match="period_invalid"):
         await asked(plane, days=days)
 
 
 async def test_nobody_asks_for_too_many(
-    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    plane: ControlPlane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few wait; of all that are kept the oldest makes room."""
     for _ in range(reports.MAX_WAITING):
@@ -81,29 +81,29 @@ async def test_nobody_asks_for_too_many(
         world.advance(1e-6)
     with pytest.raises(ConflictError, match="reports_waiting"):
         await asked(plane)
-    await plane.reports.tick()
+    await plane.reports.make_waiting()
     monkeypatch.setattr(reports, "MOST", reports.MAX_WAITING)
-    oldest = (await plane.reports.page("acme", 0, 99))[-1]
+    oldest = (await plane.reports.list_reports("acme", 0, 99))[-1]
     await asked(plane)
     with pytest.raises(NotFoundError):
-        await plane.reports.get("acme", oldest.id)
-    await plane.reports.tick()
-    await plane.keeping.hold("acme", "", (0, 0), "court", "acme/ann")
+        await plane.reports.get_report("acme", oldest.id)
+    await plane.reports.make_waiting()
+    await plane.retention.place_hold("acme", "", (0, 0), "court", "acme/ann")
     with pytest.raises(ConflictError, match="reports_full"):
         await asked(plane)
 
 
-async def test_another_organization_has_none_of_it(plane: Plane) -> None:
+async def test_another_organization_has_none_of_it(plane: ControlPlane) -> None:
     """Not found there."""
     row, _ = await made(plane)
     for org in (PLATFORM, "nowhere"):
         with pytest.raises(NotFoundError):
-            await plane.reports.get(org, row.id)
+            await plane.reports.get_report(org, row.id)
         with pytest.raises(NotFoundError):
-            await plane.reports.body(org, row.id)
+            await plane.reports.read_report(org, row.id)
 
 
-async def test_an_edited_row_or_trail_is_told(plane: Plane) -> None:
+async def test_an_edited_row_or_trail_is_told(plane: ControlPlane) -> None:
     """Held against what is on the trail, too."""
     row, body = await made(plane)
     other = msgspec.json.decode(body)
@@ -113,7 +113,7 @@ async def test_an_edited_row_or_trail_is_told(plane: Plane) -> None:
         tx.execute(sa.update(table).values(body=msgspec.json.encode(other)))
 
     await plane.store.write(swap)
-    faults = (await plane.reports.verify("acme", row.id)).faults
+    faults = (await plane.reports.verify_report("acme", row.id)).faults
     assert "evidence people.roles: it was taken out" in faults
 
     def forget(tx: Tx) -> None:
@@ -121,10 +121,10 @@ async def test_an_edited_row_or_trail_is_told(plane: Plane) -> None:
         tx.execute(sa.delete(audit).where(audit.c.operation == "reports.made"))
 
     await plane.store.write(forget)
-    assert (await plane.reports.verify("acme", row.id)).faults == ("trail: it is not there",)
+    assert (await plane.reports.verify_report("acme", row.id)).faults == ("trail: it is not there",)
 
 
-async def test_the_period_decides_what_is_in_it(plane: Plane, world: FakeWorld) -> None:
+async def test_the_period_decides_what_is_in_it(plane: ControlPlane, world: FakeWorld) -> None:
     """What was before it does not count."""
     await noted(plane, "users.create")
     world.advance(40 * 86_400)

@@ -6,10 +6,10 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from control.gateway.deadlines import LOOKS, Deadlines
+from control.gateway.deadlines import CHECKS_PER_TIMEOUT, Deadlines
 
 DEAD = 30.0
-LATE = DEAD / LOOKS
+LATE = DEAD / CHECKS_PER_TIMEOUT
 NEVER = float("inf")
 
 
@@ -21,7 +21,7 @@ class Sleeper:
         self.due = due
         self.woken: list[float] = []
 
-    def rouse(self) -> None:
+    def wake(self) -> None:
         """Does nothing about it."""
         self.woken.append(self._world.monotonic())
 
@@ -48,7 +48,7 @@ async def test_everybody_is_woken_in_time(world: FakeWorld, deadlines: Deadlines
     """Not before it is due, and not later than a thirtieth of the time that a silent peer has."""
     sleepers = [Sleeper(world, due) for due in (9.0, 3.5, 3.5, 12.25)]
     for sleeper in sleepers:
-        deadlines.watch(sleeper)
+        deadlines.add_connection(sleeper)
     await pass_(world, 15)
     for sleeper in sleepers:
         assert sleeper.due <= sleeper.woken[0] <= sleeper.due + LATE
@@ -59,7 +59,7 @@ async def test_who_has_more_time_meanwhile_sleeps_on(
 ) -> None:
     """Something came: the later time counts, and no earlier one is heard of again."""
     sleeper = Sleeper(world, 5.0)
-    deadlines.watch(sleeper)
+    deadlines.add_connection(sleeper)
     await pass_(world, 4)
     sleeper.due = 11.0
     await pass_(world, 6)
@@ -71,7 +71,7 @@ async def test_who_has_more_time_meanwhile_sleeps_on(
 async def test_who_stays_due_is_woken_again(world: FakeWorld, deadlines: Deadlines) -> None:
     """A wake-up that was of no use is not the last one."""
     sleeper = Sleeper(world, 2.0)
-    deadlines.watch(sleeper)
+    deadlines.add_connection(sleeper)
     await pass_(world, 6)
     assert len(sleeper.woken) >= 3
 
@@ -80,7 +80,7 @@ async def test_who_is_over_is_let_go(world: FakeWorld, deadlines: Deadlines) -> 
     """Nothing is kept of connections that ended, once they would have been due."""
     sleepers = [Sleeper(world, 3.0) for _ in range(10)]
     for sleeper in sleepers:
-        deadlines.watch(sleeper)
+        deadlines.add_connection(sleeper)
         sleeper.due = NEVER
     await pass_(world, 5)
     assert len(deadlines) == 0

@@ -7,13 +7,13 @@ import trio
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.gateway.gateway import LOOK_EVERY
+from control.gateway.gateway import RESYNC_INTERVAL
 from control.model.agents import Life, Presence
-from control.model.documents import Document, Rule
-from control.model.links import Link
+from control.model.links import AgentLink
 from control.model.policies import Outcome, Plan, Target
-from control.services.events import Topic
-from control.services.registry import moved
+from control.model.policy_documents import Document, Rule
+from control.services.agent_registry import change_agent_life
+from control.services.event_bus import Topic
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.errors import PipeError
@@ -28,17 +28,19 @@ RULE = Rule(effect="allow", paths=("secret/*",), capabilities=("read",))
 async def pushed(hub: Hub, text: str) -> str:
     """The next version of a policy for everybody, rolled out at once; the roll-out's id."""
     policies, rollouts = hub.plane.policies, hub.plane.rollouts
-    made = await policies.write("acme", "p", Document(description=text, rules=(RULE,)), "", "x")
+    made = await policies.write_version(
+        "acme", "p", Document(description=text, rules=(RULE,)), "", "x"
+    )
     if made.version == 1:
-        await policies.point("acme", "p", (Target(all=True),))
-    started = await rollouts.start("acme", "p", made.version, Plan(), "x")
-    await policies.catch_up()
+        await policies.set_targets("acme", "p", (Target(all=True),))
+    started = await rollouts.start_rollout("acme", "p", made.version, Plan(), "x")
+    await policies.refresh_due()
     return started.id
 
 
 async def outcome(hub: Hub, vault: str) -> tuple[Outcome, int]:
     """What is on record of the agent's bundle."""
-    row = await hub.plane.policies.assignment("acme", vault)
+    row = await hub.plane.policies.get_assignment("acme", vault)
     assert row is not None
     return row.outcome, row.applied
 
@@ -72,21 +74,21 @@ async def test_a_policy_reaches_every_live_agent_and_is_shown_as_applied(hub: Hu
         await second.delivered()
         for vault in ("one", "two"):
             assert await outcome(hub, vault) == (Outcome.APPLIED, 1)
-        await hub.plane.rollouts.tick()
-        assert [p.stable for p in await hub.plane.policies.every("acme")] == [1]
+        await hub.plane.rollouts.advance_running()
+        assert [p.stable for p in await hub.plane.policies.list_policies("acme")] == [1]
 
 
 async def test_an_agent_that_was_away_gets_the_newest_alone(hub: Hub) -> None:
     """What was superseded meanwhile is skipped, not sent."""
     one = await hub.enrolled("one")
     await pushed(hub, "v1")
-    await hub.plane.rollouts.tick()
+    await hub.plane.rollouts.advance_running()
     async with hub.connected(one) as talk:
         await talk.until(lambda: one.bundles == [1])
         await talk.delivered()
-    await hub.plane.rollouts.tick()
-    await hub.plane.rollouts.roll_back("acme", await pushed(hub, "v2"), "no")
-    await hub.plane.policies.catch_up()
+    await hub.plane.rollouts.advance_running()
+    await hub.plane.rollouts.roll_back_rollout("acme", await pushed(hub, "v2"), "no")
+    await hub.plane.policies.refresh_due()
     async with hub.connected(one) as talk:
         await talk.until(lambda: one.bundles == [1, 3])
         await talk.delivered()
@@ -100,11 +102,11 @@ async def test_a_refusal_is_that_agents_failure(hub: Hub) -> None:
     async with hub.connected(one) as talk:
         await pushed(hub, "v1")
         await talk.until(lambda: one.outbox.newest and not one.outbox.entries)
-        row = await hub.plane.policies.assignment("acme", "one")
+        row = await hub.plane.policies.get_assignment("acme", "one")
         assert row is not None
         assert (row.outcome, row.reason) == (Outcome.FAILED, "above_ceiling")
-        await hub.plane.rollouts.tick()
-        [rollout] = await hub.plane.rollouts.of_policy("acme", "p", 5)
+        await hub.plane.rollouts.advance_running()
+        [rollout] = await hub.plane.rollouts.list_rollouts("acme", "p", 5)
         assert rollout.state == "halted"
 
 
@@ -124,7 +126,7 @@ async def test_a_word_makes_an_agent_online(hub: Hub) -> None:
     """From the moment that it has proven itself."""
     one = await hub.enrolled("one")
     async with hub.connected(one):
-        found = await hub.plane.registry.get("acme", "one")
+        found = await hub.plane.agents.get_agent("acme", "one")
         assert found.presence is Presence.ONLINE
 
 
@@ -132,19 +134,19 @@ async def test_a_locked_agent_is_cut_at_once_and_stays_out(hub: Hub) -> None:
     """By a person's lock, which revokes its certificates."""
     one = await hub.enrolled("one")
     async with hub.connected(one) as talk:
-        await hub.plane.registry.move("acme", "one", Life.LOCKED, "lost")
+        await hub.plane.agents.change_life("acme", "one", Life.LOCKED, "lost")
         await talk.until(lambda: talk.ended)
     async with hub.connected(one) as talk:
         await talk.until(lambda: talk.ended)
         assert not talk.opened
-    assert (hub.gateway.refused, len(hub.gateway.roster)) == (1, 0)
+    assert (hub.gateway.refused, len(hub.gateway.connections)) == (1, 0)
 
 
 async def test_a_revocation_cuts_too(hub: Hub) -> None:
     """The CA's own word, through the aftermath."""
     one = await hub.enrolled("one")
     async with hub.connected(one) as talk:
-        await hub.office.revocation.revoke(AgentName("acme", "one"), "stolen")
+        await hub.office.revocation.lock_agent(AgentName("acme", "one"), "stolen")
         await talk.until(lambda: talk.ended)
 
 
@@ -166,10 +168,10 @@ async def test_who_was_replaced_is_cut_at_once_and_stays_out(hub: Hub) -> None:
 
 async def test_late_word_of_who_was_replaced_spares_the_new_one(hub: Hub) -> None:
     """It is connected already when another process' word arrives; the old one would be cut."""
-    with hub.plane.bus.subscribed(Topic.LIFE) as lives:
+    with hub.plane.bus.subscribe(Topic.LIFE) as lives:
         await hub.enrolled("one")
         new = await hub.enrolled("one")
-        (word,), _ = await lives.take()
+        (word,), _ = await lives.receive()
     await trio.testing.wait_all_tasks_blocked()  # the gateway has had it, too
     async with hub.connected(new) as talk:
         await hub.live("one")
@@ -187,22 +189,22 @@ async def test_late_word_of_who_was_replaced_spares_the_new_one(hub: Hub) -> Non
 
 async def test_who_is_locked_while_it_connects_is_not_missed(hub: Hub) -> None:
     """Admitted, then locked elsewhere, then heard: the next look around ends and forgets it."""
-    one, begin = await hub.enrolled("one"), hub.ends.begin
+    one, begin = await hub.enrolled("one"), hub.ends.open_link
 
-    async def locked(name: AgentName) -> Link:
+    async def locked(name: AgentName) -> AgentLink:
         link = await begin(name)
         await hub.plane.store.write(
-            lambda tx: moved(tx, "acme", "one", Life.LOCKED, "", now=hub.world.now())
+            lambda tx: change_agent_life(tx, "acme", "one", Life.LOCKED, "", now=hub.world.now())
         )
         return link
 
-    hub.ends.begin = locked  # type: ignore[method-assign]
+    hub.ends.open_link = locked  # type: ignore[method-assign]
     async with hub.connected(one) as talk:
         await hub.live("one")
-        assert hub.plane.watch.state("acme", "one") is not None
-        await hub.gateway.check_lives()
+        assert hub.plane.presence.status_of("acme", "one") is not None
+        await hub.gateway.disconnect_inactive()
         await talk.until(lambda: talk.ended)
-    assert hub.plane.watch.state("acme", "one") is None
+    assert hub.plane.presence.status_of("acme", "one") is None
 
 
 async def test_who_was_replaced_elsewhere_is_found(hub: Hub, world: FakeWorld) -> None:
@@ -213,11 +215,11 @@ async def test_who_was_replaced_elsewhere_is_found(hub: Hub, world: FakeWorld) -
         new = await hub.enrolled("one")
         await trio.testing.wait_all_tasks_blocked()
         assert not stolen.ended
-        world.advance(LOOK_EVERY)
+        world.advance(RESYNC_INTERVAL)
         await stolen.until(lambda: stolen.ended)
         async with hub.connected(new) as talk:
             await hub.renewed(new)
-            await hub.gateway.check_lives()
+            await hub.gateway.disconnect_inactive()
             await trio.testing.wait_all_tasks_blocked()
             assert not talk.ended
             assert not other.ended
@@ -228,11 +230,11 @@ async def test_what_another_process_has_changed_is_found(hub: Hub, world: FakeWo
     one, two = await hub.enrolled("one"), await hub.enrolled("two")
     async with hub.connected(one) as first, hub.connected(two) as second:
         hub.plane.bus.publish = lambda *_: None  # type: ignore[method-assign]
-        await hub.plane.registry.move("acme", "one", Life.LOCKED, "")
+        await hub.plane.agents.change_life("acme", "one", Life.LOCKED, "")
         await pushed(hub, "v1")
         await trio.testing.wait_all_tasks_blocked()
         assert not first.ended
-        world.advance(LOOK_EVERY)
+        world.advance(RESYNC_INTERVAL)
         await first.until(lambda: first.ended)
         await second.until(lambda: two.bundles == [1])
 
@@ -245,7 +247,7 @@ async def test_a_second_connection_supersedes_the_first(hub: Hub) -> None:
         assert first.left is words.ByeReason.REPLACED
         await pushed(hub, "v1")
         await second.until(lambda: one.bundles == [1])
-    assert len(hub.gateway.roster) == 0
+    assert len(hub.gateway.connections) == 0
 
 
 async def test_a_copied_certificate_locks_the_agent(hub: Hub) -> None:
@@ -261,7 +263,7 @@ async def test_a_copied_certificate_locks_the_agent(hub: Hub) -> None:
         await live.until(lambda: live.ended)
     assert await hub.life("one") is Life.LOCKED
     assert "agent_locked" in await hub.alerted()
-    assert not len(hub.gateway.roster)
+    assert not len(hub.gateway.connections)
 
 
 async def test_a_handshake_that_was_held_back_locks_nobody(hub: Hub) -> None:
@@ -297,7 +299,7 @@ async def test_a_forged_frame_ends_the_connection(hub: Hub) -> None:
         await talk.until(lambda: talk.ended)
         assert hub.gateway.faults == 1
         with trio.fail_after(30):  # it is cut off first
-            while not (found := await hub.plane.alerts.page("acme", **NEW)):  # noqa: ASYNC110
+            while not (found := await hub.plane.alerts.list_alerts("acme", **NEW)):  # noqa: ASYNC110
                 await trio.sleep(0.01)
     assert [row.code for row in found] == ["link_fault"]
 
@@ -305,7 +307,9 @@ async def test_a_forged_frame_ends_the_connection(hub: Hub) -> None:
 async def test_a_command_waits_for_the_agent_and_its_result_is_on_record(hub: Hub) -> None:
     """Once, across connections."""
     one = await hub.enrolled("one")
-    asked = await hub.plane.commands.ask("acme", "one", words.CommandName.RUN_BACKUP, "ann")
+    asked = await hub.plane.commands.send_command(
+        "acme", "one", words.CommandName.RUN_BACKUP, "ann"
+    )
     async with hub.connected(one) as talk:
         await talk.until(lambda: any(isinstance(x, m.Command) for x in one.heard))
         result = m.CommandResult(
@@ -316,7 +320,7 @@ async def test_a_command_waits_for_the_agent_and_its_result_is_on_record(hub: Hu
     async with hub.connected(one):
         pass
     assert len([x for x in one.heard if isinstance(x, m.Command)]) == 1
-    [row] = await hub.plane.commands.of("acme", "one")
+    [row] = await hub.plane.commands.list_commands("acme", "one")
     assert (row.outcome, row.done_at) == ("done", 5 * 10**6)
 
 
@@ -324,7 +328,7 @@ async def test_everybody_is_told_when_to_come_back(hub: Hub) -> None:
     """An end in order spreads the return."""
     one = await hub.enrolled("one")
     async with hub.connected(one) as talk:
-        hub.gateway.leave()
+        hub.gateway.close_all()
         await talk.until(lambda: talk.ended)
         assert talk.left is words.ByeReason.RESTART
 

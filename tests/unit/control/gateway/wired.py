@@ -10,12 +10,12 @@ import trio
 import trio.testing
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
-from control.gateway.agent import LiveAgent
-from control.gateway.ends import Ends
+from control.api.control_plane import ControlPlane
+from control.gateway.agent_connection import AgentConnection
 from control.gateway.gateway import Gateway
+from control.gateway.link_store import LinkStore
 from control.model.agents import Life
-from control.services.intake import Intake
+from control.services.agent_messages import AgentMessages
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.bundle import Stored, open_bundle
@@ -62,29 +62,29 @@ class Vault:
 class Hub:
     """The gateway, and what a test needs beside it."""
 
-    def __init__(self, plane: Plane, world: FakeWorld, link_key: LinkKey) -> None:
-        assert plane.office is not None
-        self.plane, self.world, self.office = plane, world, plane.office
-        intake = Intake(plane.policies, plane.witness, world)
-        self.ends = Ends(plane.store, plane.bus, intake, plane.witness, world)
+    def __init__(self, plane: ControlPlane, world: FakeWorld, link_key: LinkKey) -> None:
+        assert plane.ca is not None
+        self.plane, self.world, self.office = plane, world, plane.ca
+        intake = AgentMessages(plane.policies, plane.witness, world)
+        self.ends = LinkStore(plane.store, plane.bus, intake, plane.witness, world)
         self.gateway = Gateway(
             store=plane.store,
             bus=plane.bus,
-            watch=plane.watch,
-            revocation=plane.office.revocation,
-            ends=self.ends,
+            presence=plane.presence,
+            revocation=plane.ca.revocation,
+            link_store=self.ends,
             signer=link_key,
             world=world,
         )
 
     async def enrolled(self, vault: str) -> Vault:
         """By a token, through the CA."""
-        made = await self.office.enrolment.create("acme", vault, "ann", replace_agent=True)
+        made = await self.office.enrolment.create_token("acme", vault, "ann", replace_agent=True)
         signing, leaf = new_signing_key(), new_curve_key(KeyKind.LEAF)
         csr = make_request(leaf)
         public = signing.public_key().public_bytes_raw()
         request = EnrolRequest(token=made.text, csr=csr, link_key=public, proof=bind(signing, csr))
-        return Vault(await self.office.enrolment.enrol(request), LinkKey(signing))
+        return Vault(await self.office.enrolment.enrol_agent(request), LinkKey(signing))
 
     async def renewed(self, vault: Vault) -> Vault:
         """The same agent by its next certificate."""
@@ -94,11 +94,11 @@ class Hub:
 
     async def life(self, vault: str) -> Life:
         """Whether it counts."""
-        return (await self.plane.registry.get("acme", vault)).life
+        return (await self.plane.agents.get_agent("acme", vault)).life
 
     async def alerted(self) -> list[str]:
         """Codes of all alerts."""
-        found = await self.plane.alerts.page("acme", vault="", before=0, limit=99)
+        found = await self.plane.alerts.list_alerts("acme", vault="", before=0, limit=99)
         return [alert.code for alert in found]
 
     @asynccontextmanager
@@ -111,10 +111,10 @@ class Hub:
             yield talk
             nursery.cancel_scope.cancel()
 
-    async def live(self, vault: str) -> LiveAgent:
+    async def live(self, vault: str) -> AgentConnection:
         """The connection that counts, once the gateway has its proof."""
         with trio.fail_after(PATIENCE):
-            while (found := self.gateway.roster.get("acme", vault)) is None:
+            while (found := self.gateway.connections.active_connection("acme", vault)) is None:
                 await trio.testing.wait_all_tasks_blocked()
         return found
 
@@ -127,7 +127,7 @@ class Hub:
 
     async def _attend(self, pipe: MemoryPipe, peer: Peer) -> None:
         try:
-            await self.gateway.attend(pipe, peer, CONTROL)
+            await self.gateway.serve_connection(pipe, peer, CONTROL)
         except PipeError:
             pass
         finally:

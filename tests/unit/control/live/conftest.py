@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
-from control.live.hub import Hub, View
-from control.live.projection import Around
+from control.api.control_plane import ControlPlane
+from control.live.hub import LiveHub, ViewKey
+from control.live.projection import ProjectionContext
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.live.feed import Feed
@@ -51,14 +51,14 @@ class Link:
     observed: list[int] = field(default_factory=list)
 
     def observe(self, seconds: int) -> None:
-        """See `Observed`."""
+        """See `ObservedLink`."""
         self.observed.append(seconds)
 
 
 class Page:
     """What a browser makes of its feed."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: LiveHub) -> None:
         self.hub = hub
         self.feed = Feed(Bounds(), self._stir)
         self.rows: dict[int, dict[str, Any]] = {}
@@ -67,7 +67,7 @@ class Page:
 
     def watch(self, number: int, topic: str, of: str = "", org: str = "acme") -> None:
         """Follow."""
-        self.hub.join(View(topic, org, of), self.feed, number)
+        self.hub.subscribe(ViewKey(topic, org, of), self.feed, number)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Take what comes until that is so."""
@@ -125,21 +125,23 @@ def world() -> FakeWorld:
 
 
 @pytest.fixture
-async def hub(plane: Plane, world: FakeWorld, nursery: trio.Nursery) -> AsyncIterator[Hub]:
+async def hub(
+    plane: ControlPlane, world: FakeWorld, nursery: trio.Nursery
+) -> AsyncIterator[LiveHub]:
     """One that runs."""
-    made = Hub(plane.store, plane.bus, plane.watch, world)
+    made = LiveHub(plane.store, plane.bus, plane.presence, world)
     await nursery.start(made.run)
     yield made
     nursery.cancel_scope.cancel()
 
 
 @pytest.fixture
-def page(hub: Hub) -> Page:
+def page(hub: LiveHub) -> Page:
     """A browser."""
     return Page(hub)
 
 
 @pytest.fixture
-def around(hub: Hub) -> Around:
+def around(hub: LiveHub) -> ProjectionContext:
     """What projections are made of."""
     return hub._around

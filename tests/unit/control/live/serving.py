@@ -9,9 +9,9 @@ from typing import Any
 import trio
 import trio_websocket as ws
 
-from control.api.plane import Plane
-from control.authn.opening import Way
-from control.live.door import PATH, Door
+from control.api.control_plane import ControlPlane
+from control.authn.session_opener import SessionRequest
+from control.live.endpoint import LIVE_PATH, LiveEndpoint
 from control.model.people import TokenKind
 from protocols.http.session_key import parts_of
 from tests.unit.control.conftest import PASSWORD
@@ -48,8 +48,8 @@ class Talk:
 class Site:
     """A served door."""
 
-    plane: Plane
-    door: Door
+    plane: ControlPlane
+    door: LiveEndpoint
     port: int
 
     @property
@@ -59,7 +59,11 @@ class Site:
 
     async def session(self, name: str = "ann") -> str:
         """A new one of this user of `acme`: cookie and session key."""
-        return (await self.plane.accounts.login("acme", name, PASSWORD, Way(TokenKind.BROWSER)))[0]
+        return (
+            await self.plane.accounts.login(
+                "acme", name, PASSWORD, SessionRequest(TokenKind.BROWSER)
+            )
+        )[0]
 
     def cookie(self, session: str) -> str:
         """The header."""
@@ -75,7 +79,7 @@ class Site:
             trio.open_nursery() as nursery,
         ):
             socket = await ws.wrap_client_stream(
-                nursery, stream, f"127.0.0.1:{self.port}", PATH, extra_headers=headers,
+                nursery, stream, f"127.0.0.1:{self.port}", LIVE_PATH, extra_headers=headers,
                 subprotocols=["freehold.live", f"freehold.session-key.{parts_of(session)[1]}"],
             )  # fmt: skip
             assert socket.subprotocol == "freehold.live"
@@ -85,7 +89,7 @@ class Site:
             nursery.cancel_scope.cancel()
 
     async def refusal(
-        self, session: str | None = None, origin: str | None = "own", path: str = PATH
+        self, session: str | None = None, origin: str | None = "own", path: str = LIVE_PATH
     ) -> tuple[int, str]:
         """Status and code with which an offer is answered.
 

@@ -1,7 +1,7 @@
 """What control.live.changes promises."""
 
-from control.api.plane import Plane
-from control.live.changes import NEWEST
+from control.api.control_plane import ControlPlane
+from control.live.changes import MAX_NEWEST
 from control.model.operation import Operation
 from control.model.people import Caller, Origin, Role
 from tests.unit.control.live.conftest import Page
@@ -17,12 +17,14 @@ def operation(name: str, org: str = "acme", **detail: str) -> Operation:
     )  # fmt: skip
 
 
-async def test_what_people_do_is_seen_at_once(plane: Plane, page: Page) -> None:
+async def test_what_people_do_is_seen_at_once(plane: ControlPlane, page: Page) -> None:
     """Who, what, how it went: no detail, no token, nothing of another organization."""
     page.watch(1, "changes")
     await page.until(lambda: 1 in page.rows)
-    await plane.trail.record(operation("agents.lock", "platform"), ANN, "outcome", "ok")
-    await plane.trail.record(operation("agents.lock", why="hush"), ANN, "outcome", "denied", "no")
+    await plane.audit_log.record(operation("agents.lock", "platform"), ANN, "outcome", "ok")
+    await plane.audit_log.record(
+        operation("agents.lock", why="hush"), ANN, "outcome", "denied", "no"
+    )
     await page.until(lambda: bool(page.rows[1]))
     (row,) = page.rows[1].values()
     assert row.pop("at") > 0
@@ -32,13 +34,13 @@ async def test_what_people_do_is_seen_at_once(plane: Plane, page: Page) -> None:
     }  # fmt: skip
 
 
-async def test_only_the_newest_are_kept(plane: Plane, page: Page) -> None:
+async def test_only_the_newest_are_kept(plane: ControlPlane, page: Page) -> None:
     """The oldest goes as a new one comes."""
-    for _ in range(NEWEST):
-        await plane.trail.record(operation("agents.lock"), ANN, "outcome", "ok")
+    for _ in range(MAX_NEWEST):
+        await plane.audit_log.record(operation("agents.lock"), ANN, "outcome", "ok")
     page.watch(1, "changes")
-    await page.until(lambda: len(page.rows.get(1, {})) == NEWEST)
+    await page.until(lambda: len(page.rows.get(1, {})) == MAX_NEWEST)
     first = min(page.rows[1], key=int)
-    await plane.trail.record(operation("agents.lock"), ANN, "outcome", "ok")
+    await plane.audit_log.record(operation("agents.lock"), ANN, "outcome", "ok")
     await page.until(lambda: first not in page.rows[1])
-    assert len(page.rows[1]) == NEWEST
+    assert len(page.rows[1]) == MAX_NEWEST

@@ -3,13 +3,13 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
-from control.live.fleet import Fleet
-from control.live.hub import Hub
-from control.live.projection import Around
-from control.model.agents import Life, newcomer
-from control.services.events import Event, Topic
-from control.services.presence import Rule
+from control.api.control_plane import ControlPlane
+from control.live.fleet import FleetProjection
+from control.live.hub import LiveHub
+from control.live.projection import ProjectionContext
+from control.model.agents import Life, new_agent
+from control.services.event_bus import Event, Topic
+from control.services.presence import PresenceRule
 from control.store import agents
 from control.store.rows import Tx
 from protocols.instant import SECOND
@@ -31,7 +31,7 @@ FACTS = m.Registration(
 
 
 async def test_every_agent_has_a_row_with_all_columns(
-    plane: Plane, world: FakeWorld, page: Page
+    plane: ControlPlane, world: FakeWorld, page: Page
 ) -> None:
     """Of its organization alone."""
     await enrolled(plane, world, "v1", "v2", tags=("prod",))
@@ -48,37 +48,39 @@ async def test_every_agent_has_a_row_with_all_columns(
 
 
 async def test_who_is_locked_is_seen_online_no_more(
-    plane: Plane, world: FakeWorld, page: Page
+    plane: ControlPlane, world: FakeWorld, page: Page
 ) -> None:
     """With the lock itself; its last word stays."""
     await enrolled(plane, world, "v1")
     page.watch(1, "fleet")
     await page.until(lambda: "v1" in page.rows.get(1, {}))
-    plane.watch.heard("acme", "v1")
-    await plane.watch.tick()
+    plane.presence.record_message("acme", "v1")
+    await plane.presence.update()
     await page.until(lambda: page.rows[1]["v1"]["state"] == "online")
     heard = page.rows[1]["v1"]["heard"]
-    await plane.registry.move("acme", "v1", Life.LOCKED, "lost")
+    await plane.agents.change_life("acme", "v1", Life.LOCKED, "lost")
     await page.until(lambda: page.rows[1]["v1"]["life"] == "locked")
     assert (page.rows[1]["v1"]["state"], page.rows[1]["v1"]["heard"]) == ("locked", heard)
 
 
 async def test_what_people_do_to_an_agent_is_seen(
-    plane: Plane, world: FakeWorld, page: Page
+    plane: ControlPlane, world: FakeWorld, page: Page
 ) -> None:
     """Lock and tags: as soon as they are on the trail or told as events."""
     await enrolled(plane, world, "v1")
     page.watch(1, "fleet")
     await page.until(lambda: "v1" in page.rows.get(1, {}))
-    await plane.registry.move("acme", "v1", Life.LOCKED, "lost")
+    await plane.agents.change_life("acme", "v1", Life.LOCKED, "lost")
     await page.until(lambda: page.rows[1]["v1"]["life"] == "locked")
     assert page.said[-1]["rows"] == {"v1": {"life": "locked", "reason": "lost", "state": "locked"}}
-    await plane.registry.tag("acme", "v1", ("west",))
+    await plane.agents.set_tags("acme", "v1", ("west",))
     plane.bus.publish(Event(Topic.TRAIL, "acme", "v1", "agents.tag"))
     await page.until(lambda: page.rows[1]["v1"]["tags"] == ["west"])
 
 
-async def test_an_agent_that_comes_is_a_new_row(plane: Plane, world: FakeWorld, page: Page) -> None:
+async def test_an_agent_that_comes_is_a_new_row(
+    plane: ControlPlane, world: FakeWorld, page: Page
+) -> None:
     """Whole, in a message of changes."""
     page.watch(1, "fleet")
     await page.until(lambda: 1 in page.rows)
@@ -89,39 +91,39 @@ async def test_an_agent_that_comes_is_a_new_row(plane: Plane, world: FakeWorld, 
 
 
 async def test_links_presence_and_figures_cost_no_read(
-    plane: Plane, world: FakeWorld, hub: Hub, page: Page
+    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """They are in memory: what is told is what has changed of them."""
     await enrolled(plane, world, "v1")
     page.watch(1, "fleet")
     await page.until(lambda: "v1" in page.rows.get(1, {}))
     link = Link()
-    plane.watch.heard("acme", "v1")
-    hub.linked("acme", "v1", link)
+    plane.presence.record_message("acme", "v1")
+    hub.on_linked("acme", "v1", link)
     await page.until(lambda: page.rows[1]["v1"]["linked"])
     assert page.rows[1]["v1"]["state"] == "online"
     assert page.rows[1]["v1"]["heard"] > 0
-    hub.heard("acme", "v1", metrics(100, 0))
-    hub.heard("acme", "v1", metrics(160, 600))
+    hub.on_message("acme", "v1", metrics(100, 0))
+    hub.on_message("acme", "v1", metrics(160, 600))
     await page.until(lambda: page.rows[1]["v1"]["requests"] == 10.0)
-    hub.unlinked("acme", "v1", link)
+    hub.on_unlinked("acme", "v1", link)
     await page.until(lambda: not page.rows[1]["v1"]["linked"])
     assert page.said[-1]["rows"] == {"v1": {"linked": False}}
 
 
 async def test_a_connection_that_was_replaced_ends_nothing(
-    plane: Plane, world: FakeWorld, hub: Hub
+    plane: ControlPlane, world: FakeWorld, hub: LiveHub
 ) -> None:
     """The newer one counts."""
     old, new = Link(), Link()
-    hub.linked("acme", "v1", old)
-    hub.linked("acme", "v1", new)
-    hub.unlinked("acme", "v1", old)
-    assert hub.link("acme", "v1") is new
+    hub.on_linked("acme", "v1", old)
+    hub.on_linked("acme", "v1", new)
+    hub.on_unlinked("acme", "v1", old)
+    assert hub.get_link("acme", "v1") is new
 
 
 async def test_a_registration_has_its_facts_read(
-    plane: Plane, world: FakeWorld, hub: Hub, page: Page
+    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """They are stored by then."""
     await enrolled(plane, world, "v1")
@@ -129,26 +131,26 @@ async def test_a_registration_has_its_facts_read(
     await page.until(lambda: "v1" in page.rows.get(1, {}))
 
     def say(tx: Tx) -> None:
-        row = agents.agent(tx, "acme", "v1")
+        row = agents.get_agent(tx, "acme", "v1")
         assert row is not None
-        told = newcomer("acme", "v1", Life.ACTIVE, now=world.now())
+        told = new_agent("acme", "v1", Life.ACTIVE, now=world.now())
         agents.put_agent(tx, type(row)(**{**_plain(told), "facts": {"release": "1.2.3"}}))
 
     await plane.store.write(say)
-    hub.heard("acme", "v1", FACTS)
+    hub.on_message("acme", "v1", FACTS)
     await page.until(lambda: page.rows[1]["v1"]["version"] == "1.2.3")
 
 
 async def test_silence_makes_an_agent_late_and_offline(
-    plane: Plane, world: FakeWorld, hub: Hub, page: Page, autojump_clock: object
+    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page, autojump_clock: object
 ) -> None:
     """By the watch's rule, and figures of one that is gone are none."""
     await enrolled(plane, world, "v1")
-    plane.watch._rule = Rule(heartbeat=SECOND, offline=4 * SECOND)
+    plane.presence._rule = PresenceRule(heartbeat=SECOND, offline=4 * SECOND)
     page.watch(1, "fleet")
-    plane.watch.heard("acme", "v1")
-    hub.heard("acme", "v1", metrics(100, 0))
-    hub.heard("acme", "v1", metrics(160, 600))
+    plane.presence.record_message("acme", "v1")
+    hub.on_message("acme", "v1", metrics(100, 0))
+    hub.on_message("acme", "v1", metrics(160, 600))
     await page.until(lambda: page.rows.get(1, {}).get("v1", {}).get("state") == "online")
     for state in ("late", "offline"):
         await page.until(lambda state=state: page.rows[1]["v1"]["state"] == state)
@@ -156,54 +158,62 @@ async def test_silence_makes_an_agent_late_and_offline(
 
 
 async def test_what_is_stale_is_read_a_page_at_a_time(
-    plane: Plane, world: FakeWorld, around: Around, monkeypatch: pytest.MonkeyPatch
+    plane: ControlPlane,
+    world: FakeWorld,
+    around: ProjectionContext,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the order in which it became so, until nothing is due."""
     monkeypatch.setattr("control.live.fleet.PAGE", 2)
     await enrolled(plane, world, "v1", "v2", "v3")
-    fleet = Fleet(around, "acme", "")
+    fleet = FleetProjection(around, "acme", "")
     await fleet.load()
-    assert not fleet.more
+    assert not fleet.has_more
     for vault in ("v3", "v1", "v3", "v2"):
-        assert fleet.note(Event(Topic.LIFE, "acme", vault, "active"))
+        assert fleet.on_event(Event(Topic.LIFE, "acme", vault, "active"))
     await fleet.refresh()
-    assert (list(fleet._stale), fleet.more) == (["v2"], True)
+    assert (list(fleet._stale), fleet.has_more) == (["v2"], True)
     await fleet.refresh()
-    assert not fleet.more
+    assert not fleet.has_more
 
 
 async def test_everything_is_read_anew_between_what_happens(
-    plane: Plane, world: FakeWorld, around: Around, monkeypatch: pytest.MonkeyPatch
+    plane: ControlPlane,
+    world: FakeWorld,
+    around: ProjectionContext,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No look holds up what is told: a page at a time; who came is kept, who is gone is dropped."""
     monkeypatch.setattr("control.live.fleet.PAGE", 2)
     await enrolled(plane, world, "v1", "v2", "v3", "v4")
-    fleet = Fleet(around, "acme", "")
+    fleet = FleetProjection(around, "acme", "")
     await fleet.load()
     assert set(fleet.collection.keys()) == {"v1", "v2", "v3", "v4"}
-    await plane.registry.tag("acme", "v4", ("west",))  # without an event: another process
+    await plane.agents.set_tags("acme", "v4", ("west",))  # without an event: another process
     fleet.collection.put("ghost", {"life": "active"})
     await fleet.load()  # v1, v2
-    assert fleet.more
+    assert fleet.has_more
     await enrolled(plane, world, "v0")
-    fleet.note(Event(Topic.LIFE, "acme", "v0", "active"))
+    fleet.on_event(Event(Topic.LIFE, "acme", "v0", "active"))
     await fleet.refresh()  # v0, which the walk has passed; v3, v4
     assert fleet.collection.get("v4") is not None
     assert fleet.collection.get("v4")["tags"] == ["west"]
     await fleet.load()  # asked again before this walk has ended: another follows it
     assert set(fleet.collection.keys()) == {"v0", "v1", "v2", "v3", "v4"}
     for _ in range(3):
-        assert fleet.more
+        assert fleet.has_more
         await fleet.refresh()
-    assert not fleet.more
+    assert not fleet.has_more
 
 
-async def test_events_of_no_concern_are_none(plane: Plane, around: Around) -> None:
+async def test_events_of_no_concern_are_none(
+    plane: ControlPlane, around: ProjectionContext
+) -> None:
     """What is not about an agent, and what people read."""
-    fleet = Fleet(around, "acme", "")
-    assert not fleet.note(Event(Topic.ALERT, "acme", "v1", "id"))
-    assert not fleet.note(Event(Topic.TRAIL, "acme", "ann", "users.create"))
-    assert not fleet.note(Event(Topic.TRAIL, "acme", "", "agents.find"))
+    fleet = FleetProjection(around, "acme", "")
+    assert not fleet.on_event(Event(Topic.ALERT, "acme", "v1", "id"))
+    assert not fleet.on_event(Event(Topic.TRAIL, "acme", "ann", "users.create"))
+    assert not fleet.on_event(Event(Topic.TRAIL, "acme", "", "agents.find"))
 
 
 def _plain(row: object) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """What control.live.projection promises."""
 
-from control.live.projection import LOOK_EVERY, Projection, seconds
-from control.services.events import Event, Topic
+from control.live.projection import RELOAD_INTERVAL, Projection, to_seconds
+from control.services.event_bus import Event, Topic
 from protocols.link import messages as m
 
 
@@ -19,16 +19,16 @@ class Plain(Projection):
 async def test_without_more_words_a_projection_reads_all_for_its_topics() -> None:
     """And cares for nothing else."""
     plain = Plain(None, "acme", "")  # type: ignore[arg-type]  # it asks nobody
-    assert plain.note(Event(Topic.ALERT, "acme", "", "id"))
-    assert not plain.note(Event(Topic.LIFE, "acme", "v1", "active"))
-    assert not plain.heard("v1", m.Ack())
-    assert not plain.linked("v1")
-    assert not plain.ticked()
-    assert plain.look_every == LOOK_EVERY
+    assert plain.on_event(Event(Topic.ALERT, "acme", "", "id"))
+    assert not plain.on_event(Event(Topic.LIFE, "acme", "v1", "active"))
+    assert not plain.on_message("v1", m.Ack())
+    assert not plain.on_link_change("v1")
+    assert not plain.on_point()
+    assert plain.reload_interval == RELOAD_INTERVAL
     await plain.refresh()
     assert plain.loads == 1
 
 
 def test_instants_become_seconds() -> None:
     """Cut, not rounded: nothing is shown before it was."""
-    assert seconds(1_999_999_999) == 1
+    assert to_seconds(1_999_999_999) == 1

@@ -4,39 +4,39 @@ import pytest
 from msgspec.structs import replace
 
 from control.model.agents import (
-    NEXT,
+    LIFECYCLE_TRANSITIONS,
     Health,
     Life,
     Presence,
     State,
-    living,
-    newcomer,
-    state_of,
+    new_agent,
+    status_of,
+    with_life,
 )
 
 
 def test_retired_is_for_good_and_pending_is_only_the_beginning() -> None:
     """Nothing follows the one, nothing leads to the other."""
-    assert not NEXT[Life.RETIRED]
-    assert all(Life.PENDING not in following for following in NEXT.values())
-    assert set(NEXT) == set(Life)
+    assert not LIFECYCLE_TRANSITIONS[Life.RETIRED]
+    assert all(Life.PENDING not in following for following in LIFECYCLE_TRANSITIONS.values())
+    assert set(LIFECYCLE_TRANSITIONS) == set(Life)
 
 
 def test_a_newcomer_was_never_heard() -> None:
     """Unknown, at no time."""
-    agent = newcomer("acme", "v", Life.ACTIVE, now=5, tags=("a",))
+    agent = new_agent("acme", "v", Life.ACTIVE, now=5, tags=("a",))
     assert (agent.presence, agent.last_seen, agent.created_at) == (Presence.UNKNOWN, 0, 5)
 
 
 def test_nobody_listens_for_one_that_is_not_active() -> None:
     """What is known of it ends with that life, but for its last word; another one begins anew."""
     heard = replace(
-        newcomer("acme", "v", Life.ACTIVE, now=5), presence=Presence.ONLINE, last_seen=8
+        new_agent("acme", "v", Life.ACTIVE, now=5), presence=Presence.ONLINE, last_seen=8
     )
-    locked = living(heard, Life.LOCKED, "lost", now=9)
+    locked = with_life(heard, Life.LOCKED, "lost", now=9)
     assert (locked.presence, locked.last_seen, locked.reason) == (Presence.UNKNOWN, 8, "lost")
-    assert living(locked, Life.ACTIVE, "", now=10).presence is Presence.UNKNOWN
-    assert living(heard, Life.ACTIVE, "", now=10).presence is Presence.ONLINE
+    assert with_life(locked, Life.ACTIVE, "", now=10).presence is Presence.UNKNOWN
+    assert with_life(heard, Life.ACTIVE, "", now=10).presence is Presence.ONLINE
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ def test_an_agent_has_one_state(
     life: Life, presence: Presence, health: Health, state: State
 ) -> None:
     """Who serves nothing is not online, whoever hears it."""
-    assert state_of(life, presence, health) is state
+    assert status_of(life, presence, health) is state
 
 
 def test_what_a_locked_agent_said_of_itself_is_forgotten() -> None:
     """Enrolled anew it may be another one."""
-    said = replace(newcomer("acme", "v", Life.ACTIVE, now=5), health=Health.SEALED)
-    assert living(said, Life.LOCKED, "lost", now=9).health is Health.UNSAID
-    assert living(said, Life.ACTIVE, "", now=9).health is Health.SEALED
+    said = replace(new_agent("acme", "v", Life.ACTIVE, now=5), health=Health.SEALED)
+    assert with_life(said, Life.LOCKED, "lost", now=9).health is Health.UNSAID
+    assert with_life(said, Life.ACTIVE, "", now=9).health is Health.SEALED

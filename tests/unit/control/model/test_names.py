@@ -4,13 +4,21 @@ import msgspec
 import pytest
 
 from control.errors import ValidationError
-from control.model.names import MAX_SHOWN, Entered, Prose, is_slug, legible, slug, tags
+from control.model.names import (
+    MAX_SHOWN,
+    Entered,
+    Prose,
+    is_slug,
+    normalize_tags,
+    printable,
+    require_slug,
+)
 
 
 @pytest.mark.parametrize("text", ["a", "a-b", "0" * 64])
 def test_slugs(text: str) -> None:
     """Come back as they are."""
-    assert slug(text, "x") == text
+    assert require_slug(text, "x") == text
 
 
 @pytest.mark.parametrize("text", ["", "-a", "a-", "A", "a_b", "a\n", "a b", "é", "0" * 65, "a/b"])
@@ -18,14 +26,14 @@ def test_what_is_none(text: str) -> None:
     """The error names the field."""
     assert not is_slug(text)
     with pytest.raises(ValidationError, match="field-x"):
-        slug(text, "field-x")
+        require_slug(text, "field-x")
 
 
 def test_tags_are_sorted_once_each() -> None:
     """And refused as slugs are."""
-    assert tags(("b", "a=1", "b")) == ("a=1", "b")
+    assert normalize_tags(("b", "a=1", "b")) == ("a=1", "b")
     with pytest.raises(ValidationError):
-        tags(("a\n",))
+        normalize_tags(("a\n",))
 
 
 @pytest.mark.parametrize("shape", [Prose, Entered])
@@ -44,8 +52,8 @@ def test_words_hold_no_control_character(shape: type[str]) -> None:
 
 def test_what_is_put_on_record_can_be_read() -> None:
     """Whatever somebody's path holds; and it has an end."""
-    assert legible("acme/a b/\0\x1b[2J\n") == "acme/a b/\ufffd\ufffd[2J\ufffd"
-    assert len(legible("\0" * 5000)) == MAX_SHOWN
+    assert printable("acme/a b/\0\x1b[2J\n") == "acme/a b/\ufffd\ufffd[2J\ufffd"
+    assert len(printable("\0" * 5000)) == MAX_SHOWN
 
 
 @pytest.mark.parametrize("shape", [Prose, Entered])

@@ -1,9 +1,12 @@
 """Why a message did not arrive."""
 
-from control.notify.errors import FailedError, RefusedError
+from control.notify.errors import PermanentDeliveryError, TransientDeliveryError
 
 
 def test_reasons() -> None:
     """Words of our own; the other side may ask for time, where it makes sense to try again."""
-    assert RefusedError("no").reason == str(RefusedError("no")) == "no"
-    assert (FailedError("later", 5.0).after, FailedError("later").after) == (5.0, 0.0)
+    assert PermanentDeliveryError("no").reason == str(PermanentDeliveryError("no")) == "no"
+    assert (
+        TransientDeliveryError("later", 5.0).retry_after,
+        TransientDeliveryError("later").retry_after,
+    ) == (5.0, 0.0)

@@ -5,7 +5,7 @@ from email.message import EmailMessage
 from email.policy import default
 from html.parser import HTMLParser
 
-from control.notify.mail import Invited, invitation_of, mail_of
+from control.notify.mail import InvitationMail, render_invitation, render_mail
 from tests.unit.control.notify.letters import AT, BAD, EVIL, ONE
 
 TO = ("a@b.example", "c@d.example")
@@ -42,7 +42,7 @@ def parts(mail: EmailMessage) -> tuple[str, str]:
 
 def test_a_letter() -> None:
     """Both forms say it; its id is the message's; no answering machine answers."""
-    mail = mail_of(ONE, "freehold@acme.example", TO)
+    mail = render_mail(ONE, "freehold@acme.example", TO)
     assert mail["Message-ID"] == "<d1@acme.example>"
     assert (mail["To"], mail["Auto-Submitted"]) == (", ".join(TO), "auto-generated")
     text, html = parts(mail)
@@ -56,7 +56,7 @@ def test_a_letter() -> None:
 
 def test_what_is_said_stays_text() -> None:
     """No tag, no header comes of a message; it is shown as it is."""
-    mail = mail_of(BAD, "freehold@acme.example", TO)
+    mail = render_mail(BAD, "freehold@acme.example", TO)
     assert mail["Bcc"] is None
     assert b"\nBcc:" not in mail.as_bytes()
     seen = Tags(parts(mail)[1])
@@ -67,10 +67,10 @@ def test_what_is_said_stays_text() -> None:
 
 def test_an_invitation() -> None:
     """Who, where, as what, the link; an organization's title is text as well."""
-    told = Invited(
+    told = InvitationMail(
         "i1", TO[0], EVIL, "viewer", "acme/ann", "https://x.example/#invitation=fhi_1", AT, AT
     )
-    mail = invitation_of(told, "freehold@acme.example")
+    mail = render_invitation(told, "freehold@acme.example")
     assert mail["To"] == TO[0]
     text, html = parts(mail)
     assert told.link in text

@@ -10,7 +10,7 @@ from tests.unit.control.notify.letters import BAD, MANY, NOTICE, ONE
 
 def test_blocks() -> None:
     """A heading, one section a notice, and where to read on."""
-    told = json.loads(slack.body_of(ONE))
+    told = json.loads(slack.slack_body(ONE))
     assert told["text"] == "[Freehold acme] critical: agent v1 is gone"
     assert [block["type"] for block in told["blocks"]] == ["header", "section", "context"]
     assert "CRITICAL: agent v1 is gone" in told["blocks"][1]["text"]["text"]
@@ -20,21 +20,21 @@ def test_blocks() -> None:
 
 def test_nothing_is_markup() -> None:
     """Texts are plain ones; what has to be markup is escaped: nobody is called by it."""
-    told = json.loads(slack.body_of(BAD))
+    told = json.loads(slack.slack_body(BAD))
     kinds = {element["type"] for block in told["blocks"] for element in texts(block)}
     assert kinds == {"plain_text"}
-    one = json.loads(slack.body_of(replace(BAD, omitted=0)))
+    one = json.loads(slack.slack_body(replace(BAD, omitted=0)))
     assert "<" not in one["text"]
     assert "&lt;script&gt;" in one["text"]
 
 
 def test_bounds() -> None:
     """Fifty blocks and 3,000 characters are Slack's; the rest is counted."""
-    told = json.loads(slack.body_of(MANY))
+    told = json.loads(slack.slack_body(MANY))
     assert len(told["blocks"]) == slack.MAX_SHOWN + 2
     assert "and 10 more" in told["blocks"][-1]["elements"][0]["text"]
     long = replace(ONE, notices=(replace(NOTICE, message="x" * 10_000),))
-    for block in json.loads(slack.body_of(long))["blocks"]:
+    for block in json.loads(slack.slack_body(long))["blocks"]:
         assert all(len(element["text"]) <= 3000 for element in texts(block))
 
 

@@ -11,9 +11,9 @@ import trio.testing
 from actors import SystemWorld
 from control.model.notices import Server, Tls
 from control.notify import smtp
-from control.notify.errors import FailedError, RefusedError
-from control.notify.reach import Reach
-from control.notify.smtp import Mailer, Relay
+from control.notify.errors import PermanentDeliveryError, TransientDeliveryError
+from control.notify.network_policy import NetworkPolicy
+from control.notify.smtp import MailRelay, SmtpMailer
 from tests.unit.control.notify.receiving import Authority, Mailbox, die, mailbox
 
 NAME = "mail.example"
@@ -31,9 +31,9 @@ def authority() -> Authority:
 
 
 @pytest.fixture
-def mailer(authority: Authority) -> Mailer:
+def mailer(authority: Authority) -> SmtpMailer:
     """That may reach this machine."""
-    return Mailer(Reach(development=True), here, authority.trust(), SystemWorld())
+    return SmtpMailer(NetworkPolicy(development=True), here, authority.trust(), SystemWorld())
 
 
 @pytest.fixture
@@ -54,123 +54,125 @@ def mail() -> EmailMessage:
 
 def relay(
     port: int, *, tls: Tls = Tls.STARTTLS, password: str = "sesame", host: str = NAME
-) -> Relay:
+) -> MailRelay:
     """To that port."""
     username = "ann" if password else ""
-    return Relay(Server(host, port, tls, username, "from@a.example"), password)
+    return MailRelay(Server(host, port, tls, username, "from@a.example"), password)
 
 
 TO = ("to@b.example", "also@b.example")
 
 
-async def test_starttls_and_login(mailer: Mailer, box: Mailbox) -> None:
+async def test_starttls_and_login(mailer: SmtpMailer, box: Mailbox) -> None:
     """Taken once, for all recipients, by whom we logged in as; the certificate is the name's."""
-    assert await mailer.send(relay(box.port), mail(), TO) == ""
+    assert await mailer.send_mail(relay(box.port), mail(), TO) == ""
     (taken,) = box.mails
     assert (taken.mail_from, tuple(taken.rcpt_tos)) == ("from@a.example", TO)
     assert b"Message-ID: <1@a.example>" in (taken.original_content or b"")
     assert box.logins == [b"ann"]
 
 
-async def test_a_wrong_password_is_final(mailer: Mailer, box: Mailbox) -> None:
+async def test_a_wrong_password_is_final(mailer: SmtpMailer, box: Mailbox) -> None:
     """Trying again would only lock the account."""
-    with pytest.raises(RefusedError, match="login"):
-        await mailer.send(relay(box.port, password="wrong"), mail(), TO)
+    with pytest.raises(PermanentDeliveryError, match="login"):
+        await mailer.send_mail(relay(box.port, password="wrong"), mail(), TO)
     assert not box.mails
 
 
-async def test_another_certificate_is_not_believed(mailer: Mailer, authority: Authority) -> None:
+async def test_another_certificate_is_not_believed(
+    mailer: SmtpMailer, authority: Authority
+) -> None:
     """Of another name, or of nobody we trust: no login, no mail."""
     for context in (authority.server("other.example"), Authority().server(NAME)):
         with mailbox(context, login=True) as box:
-            with pytest.raises(FailedError, match="certificate"):
-                await mailer.send(relay(box.port), mail(), TO)
+            with pytest.raises(TransientDeliveryError, match="certificate"):
+                await mailer.send_mail(relay(box.port), mail(), TO)
             assert not box.mails
             assert not box.logins
 
 
-async def test_who_lacks_starttls_gets_nothing(mailer: Mailer) -> None:
+async def test_who_lacks_starttls_gets_nothing(mailer: SmtpMailer) -> None:
     """No fall-back to plain text."""
     with mailbox() as box:
-        with pytest.raises(RefusedError, match="STARTTLS"):
-            await mailer.send(relay(box.port), mail(), TO)
+        with pytest.raises(PermanentDeliveryError, match="STARTTLS"):
+            await mailer.send_mail(relay(box.port), mail(), TO)
         assert not box.mails
 
 
-async def test_tls_from_the_first_byte(mailer: Mailer, authority: Authority) -> None:
+async def test_tls_from_the_first_byte(mailer: SmtpMailer, authority: Authority) -> None:
     """A server that speaks plain is not spoken to; nothing hangs."""
     with mailbox() as box:
-        with pytest.raises(FailedError):
-            await mailer.send(relay(box.port, tls=Tls.TLS, password=""), mail(), TO)
+        with pytest.raises(TransientDeliveryError):
+            await mailer.send_mail(relay(box.port, tls=Tls.TLS, password=""), mail(), TO)
         assert not box.mails
 
 
-async def test_refusals_by_their_code(mailer: Mailer) -> None:
+async def test_refusals_by_their_code(mailer: SmtpMailer) -> None:
     """4: later; 5: never. One recipient of two refused: sent, and said."""
     with mailbox() as box:
         plain = relay(box.port, tls=Tls.PLAIN, password="")
         box.refuse = {"RCPT": "550 no such user"}
-        with pytest.raises(RefusedError, match="550"):
-            await mailer.send(plain, mail(), TO)
+        with pytest.raises(PermanentDeliveryError, match="550"):
+            await mailer.send_mail(plain, mail(), TO)
         box.refuse = {"RCPT": "451 greylisted"}
-        with pytest.raises(FailedError, match="451"):
-            await mailer.send(plain, mail(), TO)
+        with pytest.raises(TransientDeliveryError, match="451"):
+            await mailer.send_mail(plain, mail(), TO)
         box.refuse = {"DATA": "552 too large"}
-        with pytest.raises(RefusedError, match="552"):
-            await mailer.send(plain, mail(), TO)
+        with pytest.raises(PermanentDeliveryError, match="552"):
+            await mailer.send_mail(plain, mail(), TO)
         box.refuse = {f"RCPT {TO[1]}": "550 gone"}
-        assert await mailer.send(plain, mail(), TO) == "1 of 2 recipients were refused"
+        assert await mailer.send_mail(plain, mail(), TO) == "1 of 2 recipients were refused"
         assert [m.rcpt_tos for m in box.mails] == [[TO[0]]]
 
 
-async def test_a_server_that_dies_within_data(mailer: Mailer) -> None:
+async def test_a_server_that_dies_within_data(mailer: SmtpMailer) -> None:
     """It may have it or not: to be tried again."""
     with mailbox() as box:
         box.hook = die
-        with pytest.raises(FailedError):
-            await mailer.send(relay(box.port, tls=Tls.PLAIN, password=""), mail(), TO)
+        with pytest.raises(TransientDeliveryError):
+            await mailer.send_mail(relay(box.port, tls=Tls.PLAIN, password=""), mail(), TO)
 
 
-async def test_nobody_there(mailer: Mailer) -> None:
+async def test_nobody_there(mailer: SmtpMailer) -> None:
     """A closed port is a failure like any other."""
     with mailbox() as box:
         port = box.port
-    with pytest.raises(FailedError):
-        await mailer.send(relay(port), mail(), TO)
+    with pytest.raises(TransientDeliveryError):
+        await mailer.send_mail(relay(port), mail(), TO)
 
 
-async def test_a_drip_has_an_end(mailer: Mailer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_drip_has_an_end(mailer: SmtpMailer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that says a byte now and then: each wait is short, the whole is cut."""
     monkeypatch.setattr(smtp, "SECONDS", 0.3)
     async with drip() as port:
-        with trio.fail_after(10), pytest.raises(FailedError):
-            await mailer.send(relay(port), mail(), TO)
+        with trio.fail_after(10), pytest.raises(TransientDeliveryError):
+            await mailer.send_mail(relay(port), mail(), TO)
 
 
 async def test_to_wait_behind_a_slow_server_is_no_failure(
-    mailer: Mailer, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+    mailer: SmtpMailer, box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One place, held by a server that drips: the other mail is late, and goes all the same."""
     monkeypatch.setattr(smtp, "SECONDS", 2.0)
     mailer._places = trio.CapacityLimiter(1)
 
     async def slow(port: int) -> None:
-        with pytest.raises(FailedError):
-            await mailer.send(relay(port), mail(), TO)
+        with pytest.raises(TransientDeliveryError):
+            await mailer.send_mail(relay(port), mail(), TO)
 
     async with drip() as port, trio.open_nursery() as nursery:
         with trio.fail_after(60):
             nursery.start_soon(slow, port)
             await trio.testing.wait_all_tasks_blocked()
-            assert await mailer.send(relay(box.port), mail(), TO) == ""
+            assert await mailer.send_mail(relay(box.port), mail(), TO) == ""
     assert len(box.mails) == 1
 
 
-async def test_cancelled_it_lets_go_at_once(mailer: Mailer) -> None:
+async def test_cancelled_it_lets_go_at_once(mailer: SmtpMailer) -> None:
     """No thread is waited for until its server is tired of it."""
     async with drip() as port:
         with trio.fail_after(5), trio.move_on_after(0.2) as scope:
-            await mailer.send(relay(port), mail(), TO)
+            await mailer.send_mail(relay(port), mail(), TO)
         assert scope.cancelled_caught
 
 

@@ -5,73 +5,77 @@ from typing import Any
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.errors import NotFoundError
 from control.model.agents import Life
 from control.model.conditions import AGENT_LOCKED, CONDITIONS, CONTRADICTED
 from control.model.records import AlertState, Severity
-from control.services.events import Topic
+from control.services.event_bus import Topic
 from control.store import alerts as rows
 
 
-async def test_raised_told_acknowledged_swept(plane: Plane, world: FakeWorld) -> None:
+async def test_raised_told_acknowledged_swept(plane: ControlPlane, world: FakeWorld) -> None:
     """The first to see it stays on record; unseen ones outlive every retention."""
     alerts = plane.alerts
-    one = alerts.make("acme", "v", "x", Severity.INFO, "m")
-    two = alerts.make("acme", "v", "y", Severity.INFO, "m")
-    with plane.bus.subscribed(Topic.ALERT) as heard:
-        await alerts.fire(one, two)
-        events, _ = await heard.take()
+    one = alerts.new_alert("acme", "v", "x", Severity.INFO, "m")
+    two = alerts.new_alert("acme", "v", "y", Severity.INFO, "m")
+    with plane.bus.subscribe(Topic.ALERT) as heard:
+        await alerts.fire_alerts(one, two)
+        events, _ = await heard.receive()
     assert {e.subject for e in events} == {one.id, two.id}
-    assert (await alerts.acknowledge("acme", one.id, "acme/ann", "mine")).note == "mine"
-    assert (await alerts.acknowledge("acme", one.id, "acme/bob")).acknowledged_by == "acme/ann"
+    assert (await alerts.acknowledge_alert("acme", one.id, "acme/ann", "mine")).note == "mine"
+    assert (
+        await alerts.acknowledge_alert("acme", one.id, "acme/bob")
+    ).acknowledged_by == "acme/ann"
     with pytest.raises(NotFoundError):
-        await alerts.acknowledge("other", one.id, "x")
+        await alerts.acknowledge_alert("other", one.id, "x")
     world.advance(2 * 86_400)
-    await alerts.sweep(1)
-    left = await alerts.page("acme", vault="", before=0, limit=9)
+    await alerts.delete_older(1)
+    left = await alerts.list_alerts("acme", vault="", before=0, limit=9)
     assert [alert.id for alert in left] == [two.id]
 
 
-async def test_a_page_begins_behind_an_alert_of_the_organization(plane: Plane) -> None:
+async def test_a_page_begins_behind_an_alert_of_the_organization(plane: ControlPlane) -> None:
     """Of nobody else's, and of none that is gone: it is not said that there is nothing more."""
     alerts = plane.alerts
-    one, two = (alerts.make("acme", "v", code, Severity.INFO, "m") for code in "xy")
-    await alerts.fire(one, two)
+    one, two = (alerts.new_alert("acme", "v", code, Severity.INFO, "m") for code in "xy")
+    await alerts.fire_alerts(one, two)
     wanted: Any = {"vault": "", "before": 0, "limit": 9}
-    first, second = await alerts.page("acme", **wanted)
-    assert await alerts.page("acme", **wanted, after=first.id) == [second]
+    first, second = await alerts.list_alerts("acme", **wanted)
+    assert await alerts.list_alerts("acme", **wanted, after=first.id) == [second]
     for org, after in (("other", first.id), ("acme", "gone")):
         with pytest.raises(NotFoundError):
-            await alerts.page(org, **wanted, after=after)
+            await alerts.list_alerts(org, **wanted, after=after)
 
 
 @pytest.mark.parametrize("code", sorted(CONDITIONS))
-async def test_what_holds_is_acknowledged_and_not_resolved(plane: Plane, code: str) -> None:
+async def test_what_holds_is_acknowledged_and_not_resolved(plane: ControlPlane, code: str) -> None:
     """Whoever has seen a condition has not ended it."""
-    alert = plane.alerts.make("acme", "v", code, Severity.CRITICAL, "m")
-    await plane.alerts.fire(alert)
-    seen = await plane.alerts.acknowledge("acme", alert.id, "acme/ann")
+    alert = plane.alerts.new_alert("acme", "v", code, Severity.CRITICAL, "m")
+    await plane.alerts.fire_alerts(alert)
+    seen = await plane.alerts.acknowledge_alert("acme", alert.id, "acme/ann")
     assert seen.state is AlertState.ACKNOWLEDGED
 
 
-async def test_what_nothing_ends_is_over_when_it_was_seen(plane: Plane) -> None:
+async def test_what_nothing_ends_is_over_when_it_was_seen(plane: ControlPlane) -> None:
     """Such as a lockout."""
-    alert = plane.alerts.make("acme", "v", "lockout", Severity.WARNING, "m")
-    await plane.alerts.fire(alert)
-    seen = await plane.alerts.acknowledge("acme", alert.id, "acme/ann")
+    alert = plane.alerts.new_alert("acme", "v", "lockout", Severity.WARNING, "m")
+    await plane.alerts.fire_alerts(alert)
+    seen = await plane.alerts.acknowledge_alert("acme", alert.id, "acme/ann")
     assert seen.state is AlertState.RESOLVED
 
 
-async def test_a_locked_agent_is_an_alert_until_it_is_enrolled_or_retired(plane: Plane) -> None:
+async def test_a_locked_agent_is_an_alert_until_it_is_enrolled_or_retired(
+    plane: ControlPlane,
+) -> None:
     """A lock ends what is only heard of the agent; nothing is left of one that is retired."""
     codes = {AGENT_LOCKED, "agent_offline", *CONTRADICTED}
 
     async def left(life: Life) -> set[str]:
-        made = [plane.alerts.make("acme", "v", each, Severity.CRITICAL, "m") for each in codes]
-        await plane.alerts.fire(*made)
+        made = [plane.alerts.new_alert("acme", "v", each, Severity.CRITICAL, "m") for each in codes]
+        await plane.alerts.fire_alerts(*made)
         await plane.store.write(lambda tx: rows.follow_life(tx, "acme", "v", life, 9))
-        found = await plane.alerts.page("acme", vault="v", before=0, limit=99)
+        found = await plane.alerts.list_alerts("acme", vault="v", before=0, limit=99)
         return {alert.code for alert in found if alert.state is AlertState.FIRING}
 
     assert await left(Life.LOCKED) == codes - {"agent_offline"}

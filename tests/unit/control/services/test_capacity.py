@@ -3,17 +3,17 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.errors import NotFoundError
-from control.services import metrics, usage
-from control.services.capacity import TOO_LITTLE, Forecast
+from control.services import agent_metrics, usage
+from control.services.capacity import TOO_LITTLE_DATA, FigureForecast
 from control.store.usage import DAY
 from protocols.instant import SECOND
 from tests.unit.control.fleet import enrolled
 from tests.unit.control.used import report
 
 
-async def live(plane: Plane, world: FakeWorld, days: int) -> None:
+async def live(plane: ControlPlane, world: FakeWorld, days: int) -> None:
     """Two agents that grow by 1,000 bytes and 1 secret a day each, 240 reads a day."""
     await enrolled(plane, world, "v1", "v2")
     for day in range(days):
@@ -26,22 +26,26 @@ async def live(plane: Plane, world: FakeWorld, days: int) -> None:
             }
             told = report(now, now + 1)
             await plane.store.write(
-                lambda tx, v=vault, f=figures, n=now: metrics.ingest(tx, "acme", v, n, f, now=n)  # type: ignore[misc]
+                lambda tx, v=vault, f=figures, n=now: agent_metrics.ingest_figures(
+                    tx, "acme", v, n, f, now=n
+                )  # type: ignore[misc]
             )
             await plane.store.write(
-                lambda tx, v=vault, t=told, n=now: usage.ingest(tx, "acme", v, t, now=n)  # type: ignore[misc]
+                lambda tx, v=vault, t=told, n=now: usage.ingest_usage(tx, "acme", v, t, now=n)  # type: ignore[misc]
             )
         world.advance(DAY)
-        await plane.capacity.tick()
-        await plane.capacity.tick()  # by another process, or again: nothing is added twice
+        await plane.capacity.sum_up_yesterday()
+        await (
+            plane.capacity.sum_up_yesterday()
+        )  # by another process, or again: nothing is added twice
 
 
-async def named(plane: Plane, vault: str = "", days: int = 30) -> dict[str, Forecast]:
+async def named(plane: ControlPlane, vault: str = "", days: int = 30) -> dict[str, FigureForecast]:
     """By name."""
-    return {one.name: one for one in await plane.capacity.forecasts("acme", vault, days)}
+    return {one.name: one for one in await plane.capacity.list_forecasts("acme", vault, days)}
 
 
-async def test_a_fleet_is_the_sum_of_its_agents(plane: Plane, world: FakeWorld) -> None:
+async def test_a_fleet_is_the_sum_of_its_agents(plane: ControlPlane, world: FakeWorld) -> None:
     """Of each whole day; today is not over and does not count."""
     await live(plane, world, 20)
     found = await named(plane)
@@ -55,19 +59,19 @@ async def test_a_fleet_is_the_sum_of_its_agents(plane: Plane, world: FakeWorld) 
     assert found["store_bytes"].full_at == 0  # disks of several machines are not one disk
 
 
-async def test_one_agent_knows_when_its_disk_is_full(plane: Plane, world: FakeWorld) -> None:
+async def test_one_agent_knows_when_its_disk_is_full(plane: ControlPlane, world: FakeWorld) -> None:
     """50,000 bytes at 1,000 a day: fifty days from now."""
     await live(plane, world, 20)
     found = await named(plane, "v1")
     assert found["store_bytes"].full_at == (world.now() // SECOND // DAY + 50) * DAY
     assert found["secrets"].full_at == 0
     with pytest.raises(NotFoundError):
-        await plane.capacity.forecasts("acme", "v9", 30)
+        await plane.capacity.list_forecasts("acme", "v9", 30)
 
 
-async def test_a_young_fleet_gets_no_forecast(plane: Plane, world: FakeWorld) -> None:
+async def test_a_young_fleet_gets_no_forecast(plane: ControlPlane, world: FakeWorld) -> None:
     """It is told why, and shown what there is."""
     await live(plane, world, 3)
     one = (await named(plane))["secrets"]
-    assert (one.reason, one.band, len(one.history)) == (TOO_LITTLE, (), 3)
-    assert (await named(plane))["audit_bytes"].reason == TOO_LITTLE
+    assert (one.reason, one.band, len(one.history)) == (TOO_LITTLE_DATA, (), 3)
+    assert (await named(plane))["audit_bytes"].reason == TOO_LITTLE_DATA

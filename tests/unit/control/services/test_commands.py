@@ -3,46 +3,50 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.errors import ConflictError, NotFoundError
 from control.model.agents import Life
-from control.services.commands import KEPT, LIFE
-from control.services.events import Topic
+from control.services.commands import COMMAND_LIFETIME, COMMAND_RETENTION
+from control.services.event_bus import Topic
 from protocols.instant import SECOND
 from protocols.link.vocabulary import CommandName
 from tests.unit.control.fleet import enrolled
 
 
-async def test_it_is_told_and_listed(plane: Plane, world: FakeWorld) -> None:
+async def test_it_is_told_and_listed(plane: ControlPlane, world: FakeWorld) -> None:
     """With who asked and until when."""
     await enrolled(plane, world, "v1")
-    with plane.bus.subscribed(Topic.OUTBOX) as heard:
-        asked = await plane.commands.ask("acme", "v1", CommandName.RUN_BACKUP, "acme/ann")
-        [event], _ = await heard.take()
+    with plane.bus.subscribe(Topic.OUTBOX) as heard:
+        asked = await plane.commands.send_command("acme", "v1", CommandName.RUN_BACKUP, "acme/ann")
+        [event], _ = await heard.receive()
     assert (event.vault, event.subject) == ("v1", 1)
-    [row] = await plane.commands.of("acme", "v1")
+    [row] = await plane.commands.list_commands("acme", "v1")
     assert row == asked
-    assert (row.created_by, row.outcome, row.expires_at) == ("acme/ann", "", world.now() + LIFE)
+    assert (row.created_by, row.outcome, row.expires_at) == (
+        "acme/ann",
+        "",
+        world.now() + COMMAND_LIFETIME,
+    )
 
 
-async def test_only_active_agents_are_asked(plane: Plane, world: FakeWorld) -> None:
+async def test_only_active_agents_are_asked(plane: ControlPlane, world: FakeWorld) -> None:
     """A locked one would find it when it is enrolled anew, and it was not meant for that."""
     await enrolled(plane, world, "v1")
-    await plane.registry.move("acme", "v1", Life.LOCKED, "")
+    await plane.agents.change_life("acme", "v1", Life.LOCKED, "")
     with pytest.raises(ConflictError):
-        await plane.commands.ask("acme", "v1", CommandName.RUN_BACKUP, "x")
+        await plane.commands.send_command("acme", "v1", CommandName.RUN_BACKUP, "x")
     with pytest.raises(NotFoundError):
-        await plane.commands.ask("acme", "v2", CommandName.RUN_BACKUP, "x")
-    assert await plane.commands.of("acme", "v1") == []
+        await plane.commands.send_command("acme", "v2", CommandName.RUN_BACKUP, "x")
+    assert await plane.commands.list_commands("acme", "v1") == []
 
 
-async def test_old_ones_go(plane: Plane, world: FakeWorld) -> None:
+async def test_old_ones_go(plane: ControlPlane, world: FakeWorld) -> None:
     """A month after they expired."""
     await enrolled(plane, world, "v1")
-    await plane.commands.ask("acme", "v1", CommandName.RUN_BACKUP, "x")
-    world.advance((LIFE + KEPT) / SECOND)
-    await plane.commands.sweep()
-    assert len(await plane.commands.of("acme", "v1")) == 1
+    await plane.commands.send_command("acme", "v1", CommandName.RUN_BACKUP, "x")
+    world.advance((COMMAND_LIFETIME + COMMAND_RETENTION) / SECOND)
+    await plane.commands.delete_older()
+    assert len(await plane.commands.list_commands("acme", "v1")) == 1
     world.advance(1)
-    await plane.commands.sweep()
-    assert await plane.commands.of("acme", "v1") == []
+    await plane.commands.delete_older()
+    assert await plane.commands.list_commands("acme", "v1") == []

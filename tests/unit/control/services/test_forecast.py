@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from control.services.forecast import ENOUGH, SEASON, Trend, forecast, student
+from control.services.forecast import MIN_DAYS, WEEK, Trend, forecast_trend, student_t_quantile
 
 
 def must(found: Trend | None) -> Trend:
@@ -16,21 +16,21 @@ def must(found: Trend | None) -> Trend:
 
 def test_too_little_is_said_to_be_too_little() -> None:
     """One day fewer than enough is not enough."""
-    days = [(day, float(day)) for day in range(ENOUGH)]
-    assert forecast(days[1:], [20]) is None
-    assert forecast(days, [20]) is not None
+    days = [(day, float(day)) for day in range(MIN_DAYS)]
+    assert forecast_trend(days[1:], [20]) is None
+    assert forecast_trend(days, [20]) is not None
 
 
 def test_a_line_is_found() -> None:
     """Without noise the band is the line; missing days are no zeros; nothing falls below zero."""
     days = [(day, 100 + 2.0 * day) for day in range(60) if day % 7 != 3]
-    trend = must(forecast(days, [60, 100]))
+    trend = must(forecast_trend(days, [60, 100]))
     assert trend.per_day == pytest.approx(2)
     assert not trend.weekly
     [soon, late] = trend.ahead
     assert (soon.expected, late.expected) == pytest.approx((220, 300))
     assert late.high - late.low < 1e-6
-    falling = must(forecast([(day, 100.0 - day) for day in range(20)], [200]))
+    falling = must(forecast_trend([(day, 100.0 - day) for day in range(20)], [200]))
     assert falling.ahead[0].expected == falling.ahead[0].low == 0
 
 
@@ -63,7 +63,7 @@ def workdays(chance: Random, count: int) -> list[float]:
     for day in range(count):
         found.append(value)
         grows = sum(chance.random() < 0.3 for _ in range(30))
-        value += grows if day % SEASON < 5 else grows / 5
+        value += grows if day % WEEK < 5 else grows / 5
     return found
 
 
@@ -81,7 +81,7 @@ def test_the_band_holds_what_it_promises(
     chance, hits, tries = Random(5), 0, 300  # noqa: S311  # chance of a seed
     for _ in range(tries):
         values = series(chance, known + ahead)
-        [found] = must(forecast(list(enumerate(values[:known])), [known + ahead - 1])).ahead
+        [found] = must(forecast_trend(list(enumerate(values[:known])), [known + ahead - 1])).ahead
         hits += found.low <= values[-1] <= found.high
     assert hits / tries >= 0.81
 
@@ -91,7 +91,7 @@ def test_a_band_is_not_wider_than_it_must_be() -> None:
     chance, hits, tries = Random(5), 0, 400  # noqa: S311  # as above
     for _ in range(tries):
         values = noise(chance, 71)
-        [found] = must(forecast(list(enumerate(values[:40])), [70])).ahead
+        [found] = must(forecast_trend(list(enumerate(values[:40])), [70])).ahead
         hits += found.low <= values[70] <= found.high
     assert 0.86 <= hits / tries <= 0.95
 
@@ -107,7 +107,7 @@ def test_days_that_follow_each_other_widen_it() -> None:
     bands = []
     for errors in (white, [e * scale for e in drift]):
         days = [(day, 500 + e) for day, e in enumerate(errors)]
-        [ahead] = must(forecast(days, [80])).ahead
+        [ahead] = must(forecast_trend(days, [80])).ahead
         bands.append(ahead.high - ahead.low)
     assert bands[1] > 1.5 * bands[0]
 
@@ -116,17 +116,17 @@ def test_weekends_are_told_apart() -> None:
     """With four weeks a quiet weekend is expected to be quiet; without them it is not."""
 
     def value(day: int) -> float:
-        return 100.0 if day % SEASON in (5, 6) else 1000.0
+        return 100.0 if day % WEEK in (5, 6) else 1000.0
 
-    trend = must(forecast([(day, value(day)) for day in range(35)], range(35, 42)))
+    trend = must(forecast_trend([(day, value(day)) for day in range(35)], range(35, 42)))
     assert trend.weekly
     assert [round(a.expected) for a in trend.ahead] == pytest.approx(
         [value(day) for day in range(35, 42)], abs=60
     )
-    assert not must(forecast([(day, value(day)) for day in range(21)], [22])).weekly
+    assert not must(forecast_trend([(day, value(day)) for day in range(21)], [22])).weekly
 
 
 @pytest.mark.parametrize(("freedom", "table"), [(8, 1.860), (12, 1.782), (30, 1.697), (200, 1.653)])
 def test_students_t(freedom: int, table: float) -> None:
     """As the tables have it, to three places."""
-    assert student(freedom) == pytest.approx(table, abs=1e-3)
+    assert student_t_quantile(freedom) == pytest.approx(table, abs=1e-3)

@@ -3,7 +3,7 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.errors import UnavailableError
 from control.model.policies import Assignment, Outcome
 from control.services import outbox
@@ -36,20 +36,20 @@ def assignment(version: int) -> Assignment:
 
 def read(tx: Tx, after: int, limit: int = 10) -> Batch:
     """Without a witness."""
-    return outbox.read(tx, "acme", "v1", after=after, limit=limit, sign=lambda _: "")
+    return outbox.read_outbox(tx, "acme", "v1", after=after, limit=limit, sign=lambda _: "")
 
 
 @pytest.fixture
-async def _agent(plane: Plane, world: FakeWorld) -> None:
+async def _agent(plane: ControlPlane, world: FakeWorld) -> None:
     await enrolled(plane, world, "v1")
 
 
 @pytest.mark.usefixtures("_agent")
-async def test_a_bundle_has_one_id_however_often_it_is_looked_for(plane: Plane) -> None:
+async def test_a_bundle_has_one_id_however_often_it_is_looked_for(plane: ControlPlane) -> None:
     """A newer one gets the next, and the old id is passed over."""
 
     def change(tx: Tx) -> list[tuple[int, ...]]:
-        outbox.ensure(tx, "acme", "v1", STREAM)
+        outbox.ensure_link(tx, "acme", "v1", STREAM)
         seen: list[tuple[int, ...]] = []
         for version in (1, 1, 2):
             policies.put_assignments(tx, assignment(version))
@@ -61,11 +61,13 @@ async def test_a_bundle_has_one_id_however_often_it_is_looked_for(plane: Plane) 
 
 
 @pytest.mark.usefixtures("_agent")
-async def test_a_bundle_that_was_superseded_is_not_sent_under_the_old_id(plane: Plane) -> None:
+async def test_a_bundle_that_was_superseded_is_not_sent_under_the_old_id(
+    plane: ControlPlane,
+) -> None:
     """Its successor has an id of its own soon; until then there is a gap, which is told."""
 
     def change(tx: Tx) -> Batch:
-        outbox.ensure(tx, "acme", "v1", STREAM)
+        outbox.ensure_link(tx, "acme", "v1", STREAM)
         policies.put_assignments(tx, assignment(1))
         outbox.offer_bundles(tx, "acme", ["v1"])
         policies.put_assignments(tx, assignment(2))
@@ -75,15 +77,15 @@ async def test_a_bundle_that_was_superseded_is_not_sent_under_the_old_id(plane: 
 
 
 @pytest.mark.usefixtures("_agent")
-async def test_kinds_are_read_in_the_order_of_their_ids(plane: Plane) -> None:
+async def test_kinds_are_read_in_the_order_of_their_ids(plane: ControlPlane) -> None:
     """And no further than asked."""
 
     def change(tx: Tx) -> list[Batch]:
-        link = outbox.append(tx, outbox.ensure(tx, "acme", "v1", STREAM), notice())
+        link = outbox.enqueue_message(tx, outbox.ensure_link(tx, "acme", "v1", STREAM), notice())
         policies.put_assignments(tx, assignment(1))
         outbox.offer_bundles(tx, "acme", ["v1"])
-        link = outbox.ensure(tx, "acme", "v1", STREAM)
-        outbox.append(tx, link, notice())
+        link = outbox.ensure_link(tx, "acme", "v1", STREAM)
+        outbox.enqueue_message(tx, link, notice())
         return [read(tx, 0), read(tx, 0, 2), read(tx, 2), read(tx, 3)]
 
     whole, two, rest, nothing = await plane.store.write(change)
@@ -95,14 +97,14 @@ async def test_kinds_are_read_in_the_order_of_their_ids(plane: Plane) -> None:
 
 
 @pytest.mark.usefixtures("_agent")
-async def test_an_agent_that_is_away_is_owed_so_much_and_no_more(plane: Plane) -> None:
+async def test_an_agent_that_is_away_is_owed_so_much_and_no_more(plane: ControlPlane) -> None:
     """Whoever wants to send more is told."""
 
     def change(tx: Tx) -> None:
-        link = outbox.ensure(tx, "acme", "v1", STREAM)
+        link = outbox.ensure_link(tx, "acme", "v1", STREAM)
         for _ in range(outbox.MAX_WAITING):
-            link = outbox.append(tx, link, notice())
+            link = outbox.enqueue_message(tx, link, notice())
         with pytest.raises(UnavailableError, match="agent_busy"):
-            outbox.append(tx, link, notice())
+            outbox.enqueue_message(tx, link, notice())
 
     await plane.store.write(change)

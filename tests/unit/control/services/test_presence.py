@@ -6,16 +6,22 @@ from typing import cast
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.errors import UnavailableError
 from control.model.agents import Life, Presence, State
-from control.services.presence import COMPARE_EVERY, SHARED_FLUSH, Rule, Watch, judge
-from control.store.alerts import Narrow
+from control.services.presence import (
+    COMPARE_INTERVAL,
+    SHARED_FLUSH_INTERVAL,
+    PresenceRule,
+    PresenceTracker,
+    judge_presence,
+)
+from control.store.alerts import AlertFilter
 from control.store.store import Store
 from protocols.instant import SECOND
 from tests.unit.control.fleet import enrolled
 
-RULE = Rule()
+RULE = PresenceRule()
 P = Presence
 
 
@@ -34,101 +40,101 @@ P = Presence
 )
 def test_the_rule(before: Presence, silence: int, after: Presence) -> None:
     """Silence alone decides, and only a word brings anybody back."""
-    assert judge(RULE, before, silence * SECOND) is after
+    assert judge_presence(RULE, before, silence * SECOND) is after
 
 
-async def codes(plane: Plane, state: str = "") -> list[str]:
+async def codes(plane: ControlPlane, state: str = "") -> list[str]:
     """Alerts of acme, oldest first."""
-    narrow = Narrow(state=state)
-    found = await plane.alerts.page("acme", vault="", before=0, limit=99, narrow=narrow)
+    narrow = AlertFilter(state=state)
+    found = await plane.alerts.list_alerts("acme", vault="", before=0, limit=99, narrow=narrow)
     return [alert.code for alert in reversed(found)]
 
 
-async def test_one_alert_from_offline_to_online(plane: Plane, world: FakeWorld) -> None:
+async def test_one_alert_from_offline_to_online(plane: ControlPlane, world: FakeWorld) -> None:
     """It fires when the agent goes and is over when it is back; being late is none."""
     await enrolled(plane, world, "v1")
-    watch = Watch(plane.store, plane.bus, RULE, world)
+    watch = PresenceTracker(plane.store, plane.bus, RULE, world)
     await watch.load()
-    watch.heard("acme", "v1")
-    await watch.tick()
+    watch.record_message("acme", "v1")
+    await watch.update()
     for _ in range(4):
         world.advance(100)
-        await watch.tick()
+        await watch.update()
     assert await codes(plane) == ["agent_offline"]
-    watch.heard("acme", "v1")
-    await watch.tick()
+    watch.record_message("acme", "v1")
+    await watch.update()
     world.advance(1)
-    await watch.tick()
+    await watch.update()
     assert await codes(plane, "open") == []
     assert await codes(plane, "resolved") == ["agent_offline"]
 
 
-async def test_presence_survives_a_restart(plane: Plane, world: FakeWorld) -> None:
+async def test_presence_survives_a_restart(plane: ControlPlane, world: FakeWorld) -> None:
     """Who was offline is so still, without a second alert; who was online has its time anew."""
     await enrolled(plane, world, "gone", "here")
-    first = Watch(plane.store, plane.bus, RULE, world)
+    first = PresenceTracker(plane.store, plane.bus, RULE, world)
     await first.load()
-    first.heard("acme", "gone")
+    first.record_message("acme", "gone")
     world.advance(301)
-    first.heard("acme", "here")
-    await first.tick()
-    await first.flush()
+    first.record_message("acme", "here")
+    await first.update()
+    await first.store_changes()
     world.advance(10_000)  # the control plane was away
-    second = Watch(plane.store, plane.bus, RULE, world)
+    second = PresenceTracker(plane.store, plane.bus, RULE, world)
     await second.load()
-    await second.tick()
-    assert second.state("acme", "gone")[0] is State.OFFLINE  # type: ignore[index]
-    assert second.state("acme", "here")[0] is State.ONLINE  # type: ignore[index]
+    await second.update()
+    assert second.status_of("acme", "gone")[0] is State.OFFLINE  # type: ignore[index]
+    assert second.status_of("acme", "here")[0] is State.ONLINE  # type: ignore[index]
     world.advance(300)
-    await second.tick()
-    assert second.counts()[State.OFFLINE] == 2
+    await second.update()
+    assert second.count_by_status()[State.OFFLINE] == 2
     assert await codes(plane) == ["agent_offline", "agent_offline"]
 
 
-async def test_heartbeats_are_no_writes(plane: Plane, world: FakeWorld) -> None:
+async def test_heartbeats_are_no_writes(plane: ControlPlane, world: FakeWorld) -> None:
     """Many words cost one row in one batch, half a minute later at most."""
     await enrolled(plane, world, "v1")
-    watch = Watch(plane.store, plane.bus, RULE, world)
+    watch = PresenceTracker(plane.store, plane.bus, RULE, world)
     await watch.load()
-    watch.heard("acme", "v1")
-    await watch.tick()
-    stored = (await plane.registry.get("acme", "v1")).last_seen
+    watch.record_message("acme", "v1")
+    await watch.update()
+    stored = (await plane.agents.get_agent("acme", "v1")).last_seen
     world.advance(5)
-    watch.heard("acme", "v1")
-    await watch.tick()
-    assert (await plane.registry.get("acme", "v1")).last_seen == stored
+    watch.record_message("acme", "v1")
+    await watch.update()
+    assert (await plane.agents.get_agent("acme", "v1")).last_seen == stored
     world.advance(30)
-    await watch.tick()
-    assert (await plane.registry.get("acme", "v1")).last_seen == stored + 5 * SECOND
+    await watch.update()
+    assert (await plane.agents.get_agent("acme", "v1")).last_seen == stored + 5 * SECOND
 
 
-async def test_a_locked_agent_is_not_missed(plane: Plane, world: FakeWorld) -> None:
+async def test_a_locked_agent_is_not_missed(plane: ControlPlane, world: FakeWorld) -> None:
     """Nobody is told that it went offline."""
     await enrolled(plane, world, "v1")
-    watch = Watch(plane.store, plane.bus, RULE, world)
+    watch = PresenceTracker(plane.store, plane.bus, RULE, world)
     await watch.load()
-    watch.heard("acme", "v1")
+    watch.record_message("acme", "v1")
     watch.forget("acme", "v1")
-    watch.heard_again("acme", "v1")
+    watch.record_known_message("acme", "v1")
     world.advance(1000)
-    await watch.tick()
+    await watch.update()
     assert await codes(plane) == []
-    assert not any(watch.counts().values())
+    assert not any(watch.count_by_status().values())
 
 
-async def test_setting_the_clock_is_no_silence(plane: Plane, world: FakeWorld) -> None:
+async def test_setting_the_clock_is_no_silence(plane: ControlPlane, world: FakeWorld) -> None:
     """A day forward makes nobody offline; a day back keeps nobody online who has fallen silent."""
     await enrolled(plane, world, "v1")
-    watch = Watch(plane.store, plane.bus, RULE, world)
+    watch = PresenceTracker(plane.store, plane.bus, RULE, world)
     await watch.load()
-    watch.heard("acme", "v1")
+    watch.record_message("acme", "v1")
     world.step_wall(86_400)
-    await watch.tick()
-    assert watch.counts()[State.ONLINE] == 1
+    await watch.update()
+    assert watch.count_by_status()[State.ONLINE] == 1
     world.step_wall(-86_400)
     world.advance(300)
-    await watch.tick()
-    assert watch.counts()[State.OFFLINE] == 1
+    await watch.update()
+    assert watch.count_by_status()[State.OFFLINE] == 1
 
 
 @dataclass
@@ -146,11 +152,13 @@ class Place:
 class Two:
     """Two processes on one database: `leader` judges, agents are linked to `other`."""
 
-    def __init__(self, plane: Plane, world: FakeWorld, clock: FakeWorld | None = None) -> None:
+    def __init__(
+        self, plane: ControlPlane, world: FakeWorld, clock: FakeWorld | None = None
+    ) -> None:
         self.worlds = {world, clock or world}
-        self.leader = Watch(plane.store, plane.bus, RULE, world, Place(leads=True))
+        self.leader = PresenceTracker(plane.store, plane.bus, RULE, world, Place(leads=True))
         self.place = Place(leads=False)
-        self.other = Watch(plane.store, plane.bus, RULE, clock or world, self.place)
+        self.other = PresenceTracker(plane.store, plane.bus, RULE, clock or world, self.place)
 
     async def load(self) -> None:
         """Both."""
@@ -163,15 +171,15 @@ class Two:
             for world in self.worlds:
                 world.advance(1)
             if beats and second % 60 == 0:
-                self.other.heard("acme", "v1")
+                self.other.record_message("acme", "v1")
             if second % 5 == 0:
                 if other:
-                    await self.other.tick()
-                await self.leader.tick()
+                    await self.other.update()
+                await self.leader.update()
 
 
 @pytest.fixture
-async def two(plane: Plane, world: FakeWorld) -> Two:
+async def two(plane: ControlPlane, world: FakeWorld) -> Two:
     """With one agent that is known to both."""
     await enrolled(plane, world, "v1")
     made = Two(plane, world)
@@ -179,29 +187,29 @@ async def two(plane: Plane, world: FakeWorld) -> Two:
     return made
 
 
-async def test_who_is_heard_elsewhere_is_not_silent(two: Two, plane: Plane) -> None:
+async def test_who_is_heard_elsewhere_is_not_silent(two: Two, plane: ControlPlane) -> None:
     """The other one has its words, the database tells, and nobody is alarmed."""
     await two.live(1000, beats=True)
-    assert two.leader.state("acme", "v1")[0] is State.ONLINE  # type: ignore[index]
+    assert two.leader.status_of("acme", "v1")[0] is State.ONLINE  # type: ignore[index]
     assert await codes(plane) == []
 
 
-async def test_silence_elsewhere_is_judged_once(two: Two, plane: Plane) -> None:
+async def test_silence_elsewhere_is_judged_once(two: Two, plane: ControlPlane) -> None:
     """In time, neither early nor by both; and whoever hears the agent again says so, once."""
     await two.live(120, beats=True)
     await two.live(235)
-    assert (await plane.registry.get("acme", "v1")).presence is P.LATE
+    assert (await plane.agents.get_agent("acme", "v1")).presence is P.LATE
     await two.live(90)
-    assert (await plane.registry.get("acme", "v1")).presence is P.OFFLINE
-    assert two.other.counts()[State.OFFLINE] == 1
-    two.other.heard("acme", "v1")
+    assert (await plane.agents.get_agent("acme", "v1")).presence is P.OFFLINE
+    assert two.other.count_by_status()[State.OFFLINE] == 1
+    two.other.record_message("acme", "v1")
     await two.live(20)
-    assert two.leader.counts()[State.ONLINE] == 1
+    assert two.leader.count_by_status()[State.ONLINE] == 1
     assert await codes(plane, "open") == []
     assert await codes(plane, "resolved") == ["agent_offline"]
 
 
-async def test_a_follower_takes_over_where_the_leader_was(two: Two, plane: Plane) -> None:
+async def test_a_follower_takes_over_where_the_leader_was(two: Two, plane: ControlPlane) -> None:
     """It knew everything: no storm, and nobody is missed."""
     await two.live(200, beats=True)
     two.leader, two.other = two.other, two.leader
@@ -212,46 +220,48 @@ async def test_a_follower_takes_over_where_the_leader_was(two: Two, plane: Plane
     assert await codes(plane) == ["agent_offline"]
 
 
-async def test_a_judgement_on_old_knowledge_does_not_count(two: Two, plane: Plane) -> None:
+async def test_a_judgement_on_old_knowledge_does_not_count(two: Two, plane: ControlPlane) -> None:
     """Whoever was heard elsewhere, and stored, before it is stored is not offline."""
     await two.live(20, beats=True)
-    two.leader.heard("acme", "v1")
-    await two.leader.flush()
+    two.leader.record_message("acme", "v1")
+    await two.leader.store_changes()
     for world in two.worlds:
         world.advance(299)
-    await two.leader._compare()
-    two.other.heard("acme", "v1")
-    await two.other.flush()
+    await two.leader._compare_with_store()
+    two.other.record_message("acme", "v1")
+    await two.other.store_changes()
     for world in two.worlds:
         world.advance(2)
     two.leader._compared = 1e18
-    await two.leader.tick()
+    await two.leader.update()
     assert await codes(plane) == []
-    assert two.leader.state("acme", "v1")[0] is State.ONLINE  # type: ignore[index]
+    assert two.leader.status_of("acme", "v1")[0] is State.ONLINE  # type: ignore[index]
 
 
-async def test_clocks_that_disagree_make_nobody_offline(plane: Plane, world: FakeWorld) -> None:
+async def test_clocks_that_disagree_make_nobody_offline(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
     """The other process' clock is an hour behind."""
     await enrolled(plane, world, "v1")
     behind = FakeWorld(now=world.now() - 3600 * SECOND)
     two = Two(plane, world, behind)
     await two.load()
-    two.leader.heard("acme", "v1")
-    await two.leader.flush()
+    two.leader.record_message("acme", "v1")
+    await two.leader.store_changes()
     await two.live(1000, beats=True)
     assert await codes(plane) == []
     await two.live(330)
     assert await codes(plane) == ["agent_offline"]
 
 
-async def test_a_database_that_was_away_makes_nobody_offline(two: Two, plane: Plane) -> None:
+async def test_a_database_that_was_away_makes_nobody_offline(two: Two, plane: ControlPlane) -> None:
     """Nobody could tell whom it has heard: their silences begin anew."""
     await two.live(120, beats=True)
     for world in two.worlds:
         world.advance(400)
     store, two.leader._store = two.leader._store, cast("Store", Away())
     with pytest.raises(UnavailableError):
-        await two.leader._compare()
+        await two.leader._compare_with_store()
     two.leader._store = store
     await two.live(10)
     assert await codes(plane) == []
@@ -270,24 +280,26 @@ class Away:
 async def test_a_dead_process_takes_words_with_it(two: Two, world: FakeWorld) -> None:
     """What it may have heard and not stored is no silence."""
     await two.live(60, beats=True)
-    pulse = two.leader._pulses["acme", "v1"]
+    pulse = two.leader._agents["acme", "v1"]
     since = pulse.since
-    two.leader.excuse()
-    assert pulse.since == min(world.monotonic(), since + (SHARED_FLUSH + COMPARE_EVERY) / SECOND)
-    two.leader.heard("acme", "v1")
+    two.leader.restart_silence()
+    assert pulse.since == min(
+        world.monotonic(), since + (SHARED_FLUSH_INTERVAL + COMPARE_INTERVAL) / SECOND
+    )
+    two.leader.record_message("acme", "v1")
     since = pulse.since
-    two.leader.excuse()
+    two.leader.restart_silence()
     assert pulse.since == since
 
 
 async def test_who_is_locked_or_comes_elsewhere_is_known(
-    two: Two, plane: Plane, world: FakeWorld
+    two: Two, plane: ControlPlane, world: FakeWorld
 ) -> None:
     """By the next comparison."""
     await two.live(30, beats=True)
     await enrolled(plane, world, "v2")
     await two.live(10)
-    assert two.leader.state("acme", "v2") is not None
-    await plane.registry.move("acme", "v1", Life.LOCKED, "lost")
+    assert two.leader.status_of("acme", "v2") is not None
+    await plane.agents.change_life("acme", "v1", Life.LOCKED, "lost")
     await two.live(10)
-    assert two.leader.state("acme", "v1") is None
+    assert two.leader.status_of("acme", "v1") is None

@@ -3,7 +3,7 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.errors import (
     AuthenticationError,
     ConflictError,
@@ -13,19 +13,19 @@ from control.errors import (
     ValidationError,
 )
 from control.model.people import PLATFORM
-from control.services.refusals import MAX_CLIENTS, Refusals
+from control.services.refusals import MAX_CLIENTS, RefusalLog
 
 REFUSED = AuthenticationError("token_refused", "no")
 
 
-def told(refusals: Refusals, ip: str, count: int) -> int:
+def told(refusals: RefusalLog, ip: str, count: int) -> int:
     """How many of so many refusals get a record."""
-    return sum(refusals.is_told(REFUSED, ip) for _ in range(count))
+    return sum(refusals.should_record(REFUSED, ip) for _ in range(count))
 
 
-async def test_each_client_and_all_of_them(plane: Plane, world: FakeWorld) -> None:
+async def test_each_client_and_all_of_them(plane: ControlPlane, world: FakeWorld) -> None:
     """One that hammers keeps no record from the next; with an IPv6 network one has one share."""
-    refusals = Refusals(plane.trail, world, "test.refused")
+    refusals = RefusalLog(plane.audit_log, world, "test.refused")
     assert told(refusals, "192.0.2.1", 5) == 5
     assert told(refusals, "2001:db8::1", 3) == 3
     assert told(refusals, "2001:db8::2", 9) == 2  # ten at once of all
@@ -38,8 +38,8 @@ async def test_each_client_and_all_of_them(plane: Plane, world: FakeWorld) -> No
     many = sum(told(refusals, f"2001:db8:{n:x}::1", 1) for n in range(3 * MAX_CLIENTS))
     assert many == 0
     world.advance(3600)
-    await refusals.tell()
-    [event] = await plane.trail.newest(PLATFORM, 0, 9)
+    await refusals.record_suppressed()
+    [event] = await plane.audit_log.newest_events(PLATFORM, 0, 9)
     assert event.detail["count"] > 3 * MAX_CLIENTS
     assert event.detail["clients"] <= MAX_CLIENTS + 1
 
@@ -55,28 +55,28 @@ async def test_each_client_and_all_of_them(plane: Plane, world: FakeWorld) -> No
     ],
 )
 async def test_what_is_a_refusal(
-    plane: Plane, world: FakeWorld, error: ControlError, *, counts: bool
+    plane: ControlPlane, world: FakeWorld, error: ControlError, *, counts: bool
 ) -> None:
     """Noise and what is asked again later are none."""
-    refusals = Refusals(plane.trail, world, "test.refused")
-    assert refusals.is_told(error, "192.0.2.1") is counts
+    refusals = RefusalLog(plane.audit_log, world, "test.refused")
+    assert refusals.should_record(error, "192.0.2.1") is counts
 
 
 async def test_a_count_that_could_not_be_told_is_told_later(
-    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    plane: ControlPlane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what came meanwhile."""
-    refusals = Refusals(plane.trail, world, "test.refused")
+    refusals = RefusalLog(plane.audit_log, world, "test.refused")
     told(refusals, "192.0.2.1", 15)
 
     async def broken(*_: object) -> None:
         raise UnavailableError("store_unavailable", "not now")
 
     with monkeypatch.context() as patched:
-        patched.setattr(plane.trail, "record", broken)
+        patched.setattr(plane.audit_log, "record", broken)
         with pytest.raises(UnavailableError):
-            await refusals.tell()
+            await refusals.record_suppressed()
     told(refusals, "192.0.2.1", 1)
-    await refusals.tell()
-    [event] = await plane.trail.newest(PLATFORM, 0, 9)
+    await refusals.record_suppressed()
+    [event] = await plane.audit_log.newest_events(PLATFORM, 0, 9)
     assert event.detail["count"] == 6

@@ -7,15 +7,15 @@ import pytest
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
-from control.model.documents import Document, Rule
 from control.model.policies import Plan, Rollout, RolloutState, Target
+from control.model.policy_documents import Document, Rule
 from control.services import policies
-from control.services.events import Topic
-from control.services.policies import Assigned, Piece, Report
-from control.services.rollout import order
-from control.services.rollouts import LOOK_EVERY, Draft
+from control.services.event_bus import Topic
+from control.services.policies import BundleReport, RefreshBatch, RefreshResult
+from control.services.rollout_steps import rollout_order
+from control.services.rollouts import CHECK_INTERVAL, Draft
 from control.store import policies as rows
 from control.store.rows import Tx
 from tests.unit.control.fleet import enrolled
@@ -25,187 +25,189 @@ STATES: Final = {"halt": RolloutState.HALTED, "roll_back": RolloutState.ROLLED_B
 VAULTS = ("v1", "v2", "v3", "v4")
 
 
-async def ready(plane: Plane, world: FakeWorld) -> None:
+async def ready(plane: ControlPlane, world: FakeWorld) -> None:
     """Four agents, a policy in two versions for all of them."""
     await enrolled(plane, world, *VAULTS)
     for _ in range(2):
-        await plane.policies.write("acme", "p", Document(rules=(RULE,)), "", "ann")
-    await plane.policies.point("acme", "p", (Target(all=True),))
+        await plane.policies.write_version("acme", "p", Document(rules=(RULE,)), "", "ann")
+    await plane.policies.set_targets("acme", "p", (Target(all=True),))
 
 
-async def answer(plane: Plane, world: FakeWorld, *, refuse: bool = False) -> int:
+async def answer(plane: ControlPlane, world: FakeWorld, *, refuse: bool = False) -> int:
     """Every agent that waits for a bundle says what became of it; how many did."""
-    await plane.policies.catch_up()
-    waiting = [a for a in await plane.policies.status("acme") if a.outcome == "wanted"]
+    await plane.policies.refresh_due()
+    waiting = [a for a in await plane.policies.list_assignments("acme") if a.outcome == "wanted"]
     for row in waiting:
-        told = Report(row.version, not refuse, "above_ceiling" if refuse else "", world.now())
+        told = BundleReport(row.version, not refuse, "above_ceiling" if refuse else "", world.now())
         await plane.store.write(
-            lambda tx, row=row, told=told: plane.policies.report(tx, "acme", row.vault, told)
+            lambda tx, row=row, told=told: plane.policies.record_report(tx, "acme", row.vault, told)
         )
     return len(waiting)
 
 
-async def having(plane: Plane) -> dict[str, int]:
+async def having(plane: ControlPlane) -> dict[str, int]:
     """Agent to the version of `p` it should have."""
-    await plane.policies.catch_up()
-    return {a.vault: a.contents["p"] for a in await plane.policies.status("acme", "p")}
+    await plane.policies.refresh_due()
+    return {a.vault: a.contents["p"] for a in await plane.policies.list_assignments("acme", "p")}
 
 
-async def test_step_by_step_to_everybody(plane: Plane, world: FakeWorld) -> None:
+async def test_step_by_step_to_everybody(plane: ControlPlane, world: FakeWorld) -> None:
     """One, half, all; then the version is the stable one."""
     await ready(plane, world)
     plan = Plan(canary=1, percentages=(50,))
-    rollout = await plane.rollouts.start("acme", "p", 1, plan, "acme/ann")
+    rollout = await plane.rollouts.start_rollout("acme", "p", 1, plan, "acme/ann")
     sizes = []
     for _ in range(3):
         sizes.append(await answer(plane, world))
-        await plane.rollouts.tick()
+        await plane.rollouts.advance_running()
     assert sizes == [1, 1, 2]
-    done, progress = await plane.rollouts.get("acme", rollout.id)
+    done, progress = await plane.rollouts.get_rollout("acme", rollout.id)
     assert (done.state, progress.applied) == (RolloutState.DONE, 4)
-    assert (await plane.policies.get("acme", "p")).stable == 1
+    assert (await plane.policies.get_policy("acme", "p")).stable == 1
     with pytest.raises(NotFoundError):
-        await plane.rollouts.get("other", rollout.id)
+        await plane.rollouts.get_rollout("other", rollout.id)
 
 
 async def test_an_agent_that_enforces_what_was_never_issued_opens_no_gate(
-    plane: Plane, world: FakeWorld
+    plane: ControlPlane, world: FakeWorld
 ) -> None:
     """It counts as one that has not answered: by its absurd version nothing is applied."""
     await ready(plane, world)
-    await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "acme/ann")
-    await plane.policies.catch_up()
-    [row] = await plane.policies.status("acme")
+    await plane.rollouts.start_rollout("acme", "p", 1, Plan(canary=1), "acme/ann")
+    await plane.policies.refresh_due()
+    [row] = await plane.policies.list_assignments("acme")
     for applied in (True, False):
-        told = Report(2**62, applied=applied, reason="older", now=world.now())
+        told = BundleReport(2**62, applied=applied, reason="older", now=world.now())
         await plane.store.write(
-            lambda tx, told=told: plane.policies.report(tx, "acme", row.vault, told)
+            lambda tx, told=told: plane.policies.record_report(tx, "acme", row.vault, told)
         )
-    await plane.rollouts.tick()
-    [rollout] = await plane.rollouts.of_policy("acme", "p", 9)
-    _, progress = await plane.rollouts.get("acme", rollout.id)
+    await plane.rollouts.advance_running()
+    [rollout] = await plane.rollouts.list_rollouts("acme", "p", 9)
+    _, progress = await plane.rollouts.get_rollout("acme", rollout.id)
     assert (rollout.step, rollout.state) == (0, RolloutState.RUNNING)
     assert (progress.wanted, progress.applied, progress.failed) == (1, 0, 0)
-    told = Report(row.version, applied=True, reason="", now=world.now())
-    await plane.store.write(lambda tx: plane.policies.report(tx, "acme", row.vault, told))
-    await plane.rollouts.tick()
-    moved, _ = await plane.rollouts.get("acme", rollout.id)
+    told = BundleReport(row.version, applied=True, reason="", now=world.now())
+    await plane.store.write(lambda tx: plane.policies.record_report(tx, "acme", row.vault, told))
+    await plane.rollouts.advance_running()
+    moved, _ = await plane.rollouts.get_rollout("acme", rollout.id)
     assert moved.step == 1
 
 
-async def test_refusals_halt_and_a_person_rolls_back(plane: Plane, world: FakeWorld) -> None:
+async def test_refusals_halt_and_a_person_rolls_back(plane: ControlPlane, world: FakeWorld) -> None:
     """Nobody but the canary ever wanted the bad version, and its bundle only goes up."""
     await ready(plane, world)
-    await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
+    await plane.rollouts.start_rollout("acme", "p", 1, Plan(), "acme/ann")
     await answer(plane, world)
-    await plane.rollouts.tick()
-    before = {a.vault: a.version for a in await plane.policies.status("acme")}
-    rollout = await plane.rollouts.start("acme", "p", 2, Plan(canary=1), "acme/ann")
+    await plane.rollouts.advance_running()
+    before = {a.vault: a.version for a in await plane.policies.list_assignments("acme")}
+    rollout = await plane.rollouts.start_rollout("acme", "p", 2, Plan(canary=1), "acme/ann")
     await answer(plane, world, refuse=True)
-    await plane.rollouts.tick()
-    halted, _ = await plane.rollouts.get("acme", rollout.id)
+    await plane.rollouts.advance_running()
+    halted, _ = await plane.rollouts.get_rollout("acme", rollout.id)
     assert halted.state is RolloutState.HALTED
     assert sorted((await having(plane)).values()) == [1, 1, 1, 2]
-    [alert] = await plane.alerts.page("acme", vault="", before=0, limit=9)
+    [alert] = await plane.alerts.list_alerts("acme", vault="", before=0, limit=9)
     assert (alert.code, str(alert.state)) == ("rollout_halted", "firing")
-    await plane.rollouts.roll_back("acme", rollout.id, "bad")
-    [alert] = await plane.alerts.page("acme", vault="", before=0, limit=9)
+    await plane.rollouts.roll_back_rollout("acme", rollout.id, "bad")
+    [alert] = await plane.alerts.list_alerts("acme", vault="", before=0, limit=9)
     assert str(alert.state) == "resolved"
     assert set((await having(plane)).values()) == {1}
-    after = {a.vault: a.version for a in await plane.policies.status("acme")}
+    after = {a.vault: a.version for a in await plane.policies.list_assignments("acme")}
     assert sorted(after[v] - before[v] for v in VAULTS) == [0, 0, 0, 2]
 
 
-async def test_done_can_be_taken_back(plane: Plane, world: FakeWorld) -> None:
+async def test_done_can_be_taken_back(plane: ControlPlane, world: FakeWorld) -> None:
     """To what was stable before."""
     await ready(plane, world)
     for version in (1, 2):
-        rollout = await plane.rollouts.start("acme", "p", version, Plan(), "acme/ann")
+        rollout = await plane.rollouts.start_rollout("acme", "p", version, Plan(), "acme/ann")
         await answer(plane, world)
-        await plane.rollouts.tick()
-    await plane.rollouts.roll_back("acme", rollout.id, "")
+        await plane.rollouts.advance_running()
+    await plane.rollouts.roll_back_rollout("acme", rollout.id, "")
     assert set((await having(plane)).values()) == {1}
 
 
 async def test_what_is_done_is_not_taken_back_under_an_open_one(
-    plane: Plane, world: FakeWorld
+    plane: ControlPlane, world: FakeWorld
 ) -> None:
     """Else that one, taken back in its turn, would bring back the version that was taken back."""
     await ready(plane, world)
-    first = await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
+    first = await plane.rollouts.start_rollout("acme", "p", 1, Plan(), "acme/ann")
     await answer(plane, world)
-    await plane.rollouts.tick()
-    second = await plane.rollouts.start("acme", "p", 2, Plan(canary=1), "acme/ann")
+    await plane.rollouts.advance_running()
+    second = await plane.rollouts.start_rollout("acme", "p", 2, Plan(canary=1), "acme/ann")
     for _ in ("running", "halted"):
         with pytest.raises(ConflictError, match="rollout_open"):
-            await plane.rollouts.roll_back("acme", first.id, "bad")
-        await plane.rollouts.halt("acme", second.id, "wait")
-    assert (await plane.policies.get("acme", "p")).stable == 1
-    await plane.rollouts.roll_back("acme", second.id, "")
-    await plane.rollouts.roll_back("acme", first.id, "bad")
-    assert (await plane.policies.get("acme", "p")).stable == 0
+            await plane.rollouts.roll_back_rollout("acme", first.id, "bad")
+        await plane.rollouts.halt_rollout("acme", second.id, "wait")
+    assert (await plane.policies.get_policy("acme", "p")).stable == 1
+    await plane.rollouts.roll_back_rollout("acme", second.id, "")
+    await plane.rollouts.roll_back_rollout("acme", first.id, "bad")
+    assert (await plane.policies.get_policy("acme", "p")).stable == 0
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["at once", "after a failure"])
 async def test_what_is_tried_again_before_it_is_gone_is_refused(
-    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch, *, broken: bool
+    plane: ControlPlane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch, *, broken: bool
 ) -> None:
     """Else all who were not given the stable version yet would keep it, and make it stable."""
-    monkeypatch.setattr(plane.policies, "due", [].append)  # bundles are made when the test says so
+    monkeypatch.setattr(
+        plane.policies, "mark_due", [].append
+    )  # bundles are made when the test says so
     await ready(plane, world)
     for version in (1, 2):
-        rollout = await plane.rollouts.start("acme", "p", version, Plan(), "acme/ann")
-        await plane.policies.refresh("acme")
+        rollout = await plane.rollouts.start_rollout("acme", "p", version, Plan(), "acme/ann")
+        await plane.policies.refresh_bundles("acme")
         assert await answer(plane, world) == len(VAULTS)
-        await plane.rollouts.tick()
-    await plane.rollouts.roll_back("acme", rollout.id, "bad")
+        await plane.rollouts.advance_running()
+    await plane.rollouts.roll_back_rollout("acme", rollout.id, "bad")
     if broken:
         with monkeypatch.context() as patch:
             patch.setattr(plane.policies, "_assign", unavailable)
             with pytest.raises(UnavailableError):
-                await plane.policies.refresh("acme")
-    again = partial(plane.rollouts.start, "acme", "p", 2, Plan(canary=1), "ann")
+                await plane.policies.refresh_bundles("acme")
+    again = partial(plane.rollouts.start_rollout, "acme", "p", 2, Plan(canary=1), "ann")
     with pytest.raises(ConflictError, match="still_there"):
         await again()
-    await plane.policies.refresh("acme")
+    await plane.policies.refresh_bundles("acme")
     assert set((await having(plane)).values()) == {1}
     await answer(plane, world)
     second = await again()
-    await plane.policies.refresh("acme")
+    await plane.policies.refresh_bundles("acme")
     assert sorted((await having(plane)).values()) == [1, 1, 1, 2]
-    await plane.rollouts.tick()
-    running, _ = await plane.rollouts.get("acme", second.id)
+    await plane.rollouts.advance_running()
+    running, _ = await plane.rollouts.get_rollout("acme", second.id)
     assert running.state is RolloutState.RUNNING
-    assert (await plane.policies.get("acme", "p")).stable == 1
+    assert (await plane.policies.get_policy("acme", "p")).stable == 1
 
 
 async def test_a_refused_beginning_sees_to_it_that_the_version_goes(
-    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    plane: ControlPlane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who was to take it away may have died; and those who are not targeted any more count."""
     due: list[str] = []
-    monkeypatch.setattr(plane.policies, "due", due.append)
+    monkeypatch.setattr(plane.policies, "mark_due", due.append)
     await ready(plane, world)
-    rollout = await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
-    await plane.policies.refresh("acme")
-    await plane.rollouts.roll_back("acme", rollout.id, "bad")
-    await plane.policies.point("acme", "p", (Target(vault="v1"),))
+    rollout = await plane.rollouts.start_rollout("acme", "p", 1, Plan(), "acme/ann")
+    await plane.policies.refresh_bundles("acme")
+    await plane.rollouts.roll_back_rollout("acme", rollout.id, "bad")
+    await plane.policies.set_targets("acme", "p", (Target(vault="v1"),))
     due.clear()
     with pytest.raises(ConflictError, match="still_there"):
-        await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "acme/ann")
+        await plane.rollouts.start_rollout("acme", "p", 1, Plan(canary=1), "acme/ann")
     assert due == ["acme"]
 
 
 async def test_as_many_as_still_have_it_may_begin_again(
-    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    plane: ControlPlane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The canary of before is the canary again; and everybody is everybody."""
-    monkeypatch.setattr(plane.policies, "due", [].append)
+    monkeypatch.setattr(plane.policies, "mark_due", [].append)
     await ready(plane, world)
     for plan in (Plan(canary=1), Plan(canary=1), Plan(), Plan(canary=4), Plan()):
-        rollout = await plane.rollouts.start("acme", "p", 1, plan, "acme/ann")
-        await plane.policies.refresh("acme")
-        await plane.rollouts.roll_back("acme", rollout.id, "bad")
+        rollout = await plane.rollouts.start_rollout("acme", "p", 1, plan, "acme/ann")
+        await plane.policies.refresh_bundles("acme")
+        await plane.rollouts.roll_back_rollout("acme", rollout.id, "bad")
 
 
 def unavailable(*_: object) -> None:
@@ -213,96 +215,100 @@ def unavailable(*_: object) -> None:
     raise UnavailableError("store_timeout", "it is away")
 
 
-async def test_who_says_it_twice_skips_no_step(plane: Plane, world: FakeWorld) -> None:
+async def test_who_says_it_twice_skips_no_step(plane: ControlPlane, world: FakeWorld) -> None:
     """An advance is from the step that was seen, if it says so."""
     await ready(plane, world)
     plan = Plan(canary=1, percentages=(50,), automatic=False)
-    rollout = await plane.rollouts.start("acme", "p", 1, plan, "acme/ann")
-    assert (await plane.rollouts.advance("acme", rollout.id, 0, by="x")).step == 1
+    rollout = await plane.rollouts.start_rollout("acme", "p", 1, plan, "acme/ann")
+    assert (await plane.rollouts.advance_rollout("acme", rollout.id, 0, by="x")).step == 1
     for late in (0, 2):
         with pytest.raises(ConflictError, match="other_step"):
-            await plane.rollouts.advance("acme", rollout.id, late, by="x")
-    assert (await plane.rollouts.advance("acme", rollout.id, by="x")).step == 2
+            await plane.rollouts.advance_rollout("acme", rollout.id, late, by="x")
+    assert (await plane.rollouts.advance_rollout("acme", rollout.id, by="x")).step == 2
 
 
 @pytest.mark.parametrize("halted", [False, True])
 async def test_a_person_finishes_it_at_the_last_step(
-    plane: Plane, world: FakeWorld, *, halted: bool
+    plane: ControlPlane, world: FakeWorld, *, halted: bool
 ) -> None:
     """Whoever is waited for or has refused: the version is the stable one, and all should have it.
 
     Not by a word that was meant for the step before, or that does not say for which.
     """
     await ready(plane, world)
-    rollout = await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "acme/ann")
+    rollout = await plane.rollouts.start_rollout("acme", "p", 1, Plan(canary=1), "acme/ann")
     assert (
-        await plane.rollouts.advance("acme", rollout.id, 0, by="x")
+        await plane.rollouts.advance_rollout("acme", rollout.id, 0, by="x")
     ).state is RolloutState.RUNNING
     with pytest.raises(ConflictError, match="other_step"):
-        await plane.rollouts.advance("acme", rollout.id, 0, by="x")
+        await plane.rollouts.advance_rollout("acme", rollout.id, 0, by="x")
     with pytest.raises(ConflictError, match="last_step"):
-        await plane.rollouts.advance("acme", rollout.id, by="x")
+        await plane.rollouts.advance_rollout("acme", rollout.id, by="x")
     if halted:
-        await plane.rollouts.halt("acme", rollout.id, "too many refused it")
-    done = await plane.rollouts.advance("acme", rollout.id, 1, by="x")
+        await plane.rollouts.halt_rollout("acme", rollout.id, "too many refused it")
+    done = await plane.rollouts.advance_rollout("acme", rollout.id, 1, by="x")
     assert (done.state, done.step, done.reason) == (RolloutState.DONE, 1, "")
-    assert (await plane.policies.get("acme", "p")).stable == 1
+    assert (await plane.policies.get_policy("acme", "p")).stable == 1
     assert await having(plane) == dict.fromkeys(VAULTS, 1)
     with pytest.raises(ConflictError, match="rollout_over"):
-        await plane.rollouts.advance("acme", rollout.id, 1, by="x")
-    await plane.rollouts.start("acme", "p", 2, Plan(), "acme/ann")
+        await plane.rollouts.advance_rollout("acme", rollout.id, 1, by="x")
+    await plane.rollouts.start_rollout("acme", "p", 2, Plan(), "acme/ann")
 
 
-async def test_a_fleet_that_grows_moves_no_halted_roll_out(plane: Plane, world: FakeWorld) -> None:
+async def test_a_fleet_that_grows_moves_no_halted_roll_out(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
     """Newcomers get what is stable, however many; a further step counts all that there are."""
     await ready(plane, world)
-    await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
+    await plane.rollouts.start_rollout("acme", "p", 1, Plan(), "acme/ann")
     await answer(plane, world)
-    await plane.rollouts.tick()
+    await plane.rollouts.advance_running()
     plan = Plan(percentages=(25, 50), max_failures=9)
-    rollout = await plane.rollouts.start("acme", "p", 2, plan, "acme/ann")
+    rollout = await plane.rollouts.start_rollout("acme", "p", 2, plan, "acme/ann")
     [bad] = [vault for vault, version in (await having(plane)).items() if version == 2]
-    await plane.rollouts.halt("acme", rollout.id, "bad")
+    await plane.rollouts.halt_rollout("acme", rollout.id, "bad")
     await enrolled(plane, world, *(f"w{number}" for number in range(12)))
-    plane.policies.due("acme")
+    plane.policies.mark_due("acme")
     found = await having(plane)
     assert len(found) == 16
     assert [vault for vault, version in found.items() if version == 2] == [bad]
-    _, progress = await plane.rollouts.get("acme", rollout.id)
+    _, progress = await plane.rollouts.get_rollout("acme", rollout.id)
     assert (progress.wanted, progress.total) == (1, 16)
-    await plane.rollouts.advance("acme", rollout.id, by="x")
+    await plane.rollouts.advance_rollout("acme", rollout.id, by="x")
     found = await having(plane)
     assert (found[bad], sorted(found.values()).count(2)) == (2, 8)
 
 
-async def test_a_newcomer_does_not_take_the_canarys_place(plane: Plane, world: FakeWorld) -> None:
+async def test_a_newcomer_does_not_take_the_canarys_place(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
     """Whatever its place in the order: the one that tries the version first is not sent back."""
     await ready(plane, world)
-    rollout = await plane.rollouts.start(
+    rollout = await plane.rollouts.start_rollout(
         "acme", "p", 1, Plan(canary=1, automatic=False), "acme/ann"
     )
     [canary] = await having(plane)
     named = (f"w{number}" for number in range(99))
-    earlier = next(one for one in named if order(rollout.id, [one, canary])[0] == one)
+    earlier = next(one for one in named if rollout_order(rollout.id, [one, canary])[0] == one)
     await enrolled(plane, world, earlier)
-    plane.policies.due("acme")
+    plane.policies.mark_due("acme")
     assert list(await having(plane)) == [canary]
-    _, progress = await plane.rollouts.get("acme", rollout.id)
+    _, progress = await plane.rollouts.get_rollout("acme", rollout.id)
     assert (progress.wanted, progress.total) == (1, 5)
 
 
 @pytest.mark.parametrize("how", ["halt", "roll_back"])
 async def test_a_fan_out_under_way_ends_where_it_was_halted(
-    plane: Plane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch, how: str
+    plane: ControlPlane, world: FakeWorld, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """The next piece of it is not signed: nobody else gets what was halted or taken back."""
     due: list[str] = []
     monkeypatch.setattr(policies, "CHUNK", 1)
-    monkeypatch.setattr(plane.policies, "due", due.append)
+    monkeypatch.setattr(plane.policies, "mark_due", due.append)
     await ready(plane, world)
     assign, pieces = plane.policies._assign, []
 
-    def meanwhile(piece: Piece, now: int, tx: Tx) -> Assigned | None:
+    def meanwhile(piece: RefreshBatch, now: int, tx: Tx) -> RefreshResult | None:
         pieces.append(list(piece.wanted))
         if len(pieces) == 2:
             [rollout] = rows.open_rollouts(tx, piece.org)
@@ -310,186 +316,190 @@ async def test_a_fan_out_under_way_ends_where_it_was_halted(
         return assign(piece, now, tx)
 
     monkeypatch.setattr(plane.policies, "_assign", meanwhile)
-    await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
+    await plane.rollouts.start_rollout("acme", "p", 1, Plan(), "acme/ann")
     due.clear()
-    assert await plane.policies.refresh("acme") == 1
+    assert await plane.policies.refresh_bundles("acme") == 1
     assert due == ["acme"]
-    assert len(await plane.policies.status("acme")) == 1
-    await plane.policies.refresh("acme")
-    [first] = await plane.policies.status("acme")
+    assert len(await plane.policies.list_assignments("acme")) == 1
+    await plane.policies.refresh_bundles("acme")
+    [first] = await plane.policies.list_assignments("acme")
     assert ([first.vault], first.contents) == (pieces[0], {"p": 1} if how == "halt" else {})
 
 
-async def test_who_writes_a_policy_stops_no_fan_out(plane: Plane, world: FakeWorld) -> None:
+async def test_who_writes_a_policy_stops_no_fan_out(plane: ControlPlane, world: FakeWorld) -> None:
     """A version that is rolled out to nobody changes nothing of what agents should have."""
     await ready(plane, world)
-    await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
-    steering = await plane.store.read(lambda tx: rows.steering(tx, "acme"))
-    await plane.policies.write("acme", "p", Document(rules=(RULE,)), "", "ann")
-    assert await plane.store.read(lambda tx: rows.steering(tx, "acme")) == steering
-    await plane.policies.point("acme", "p", (Target(vault="v1"),))
-    assert await plane.store.read(lambda tx: rows.steering(tx, "acme")) != steering
+    await plane.rollouts.start_rollout("acme", "p", 1, Plan(), "acme/ann")
+    steering = await plane.store.read(lambda tx: rows.rollout_inputs(tx, "acme"))
+    await plane.policies.write_version("acme", "p", Document(rules=(RULE,)), "", "ann")
+    assert await plane.store.read(lambda tx: rows.rollout_inputs(tx, "acme")) == steering
+    await plane.policies.set_targets("acme", "p", (Target(vault="v1"),))
+    assert await plane.store.read(lambda tx: rows.rollout_inputs(tx, "acme")) != steering
 
 
-async def test_an_answer_does_not_wait_for_the_agents(plane: Plane, world: FakeWorld) -> None:
+async def test_an_answer_does_not_wait_for_the_agents(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
     """The roll-out is on record; bundles are signed behind it, also in the process' next life."""
     await ready(plane, world)
-    await plane.policies.catch_up()
-    with plane.bus.subscribed(Topic.POLICY) as heard:
-        await plane.rollouts.start("acme", "p", 1, Plan(), "acme/ann")
-        assert await plane.policies.status("acme") == []
-        await plane.aftermath.load()
-        await plane.policies.catch_up()
-        events, _ = await heard.take()
+    await plane.policies.refresh_due()
+    with plane.bus.subscribe(Topic.POLICY) as heard:
+        await plane.rollouts.start_rollout("acme", "p", 1, Plan(), "acme/ann")
+        assert await plane.policies.list_assignments("acme") == []
+        await plane.enrolment_hooks.mark_all_due()
+        await plane.policies.refresh_due()
+        events, _ = await heard.receive()
     assert {event.vault for event in events} == set(VAULTS)
 
 
-async def test_nothing_new_is_not_looked_at_twice(plane: Plane, world: FakeWorld) -> None:
+async def test_nothing_new_is_not_looked_at_twice(plane: ControlPlane, world: FakeWorld) -> None:
     """A tick counts; everything is looked at when counts, steps or a quarter of a minute say so."""
     await ready(plane, world)
-    await plane.rollouts.start("acme", "p", 1, Plan(canary=1), "acme/ann")
-    await plane.policies.catch_up()
+    await plane.rollouts.start_rollout("acme", "p", 1, Plan(canary=1), "acme/ann")
+    await plane.policies.refresh_due()
     looks = []
-    before = plane.rollouts._step
+    before = plane.rollouts._advance_one
 
     async def step(rollout: Rollout, now: int) -> None:
         looks.append(rollout.step)
         await before(rollout, now)
 
-    plane.rollouts._step = step  # type: ignore[method-assign]
+    plane.rollouts._advance_one = step  # type: ignore[method-assign]
     for _ in range(3):
-        await plane.rollouts.tick()
+        await plane.rollouts.advance_running()
     assert looks == [0]
-    world.advance(LOOK_EVERY)
-    await plane.rollouts.tick()
+    world.advance(CHECK_INTERVAL)
+    await plane.rollouts.advance_running()
     assert looks == [0, 0]
     await answer(plane, world)
-    await plane.rollouts.tick()
-    await plane.rollouts.tick()
+    await plane.rollouts.advance_running()
+    await plane.rollouts.advance_running()
     assert looks == [0, 0, 0, 1]
 
 
-async def test_one_at_a_time_and_only_forward(plane: Plane, world: FakeWorld) -> None:
+async def test_one_at_a_time_and_only_forward(plane: ControlPlane, world: FakeWorld) -> None:
     """A second one, or anything after its end, is a conflict."""
     await ready(plane, world)
-    rollout = await plane.rollouts.start("acme", "p", 1, Plan(automatic=False), "acme/ann")
+    rollout = await plane.rollouts.start_rollout("acme", "p", 1, Plan(automatic=False), "acme/ann")
     with pytest.raises(ConflictError, match="rollout_open"):
-        await plane.rollouts.start("acme", "p", 2, Plan(), "acme/ann")
-    await plane.rollouts.halt("acme", rollout.id, "wait")
-    await plane.rollouts.roll_back("acme", rollout.id, "")
+        await plane.rollouts.start_rollout("acme", "p", 2, Plan(), "acme/ann")
+    await plane.rollouts.halt_rollout("acme", rollout.id, "wait")
+    await plane.rollouts.roll_back_rollout("acme", rollout.id, "")
     with pytest.raises(ConflictError, match="rollout_over"):
-        await plane.rollouts.halt("acme", rollout.id, "")
-    assert [r.id for r in await plane.rollouts.of_policy("acme", "p", 9)] == [rollout.id]
+        await plane.rollouts.halt_rollout("acme", rollout.id, "")
+    assert [r.id for r in await plane.rollouts.list_rollouts("acme", "p", 9)] == [rollout.id]
 
 
 DRAFT: Final = Draft(Document(rules=(RULE,)), "why")
 V1, V2, ALL = (Target(vault="v1"),), (Target(vault="v2"),), (Target(all=True),)
 
 
-async def test_a_refused_draft_changes_nothing(plane: Plane, world: FakeWorld) -> None:
+async def test_a_refused_draft_changes_nothing(plane: ControlPlane, world: FakeWorld) -> None:
     """Neither targets nor versions nor bundles, whatever it is refused for."""
     await enrolled(plane, world, *VAULTS)
     by_hand = Plan(canary=1, automatic=False)
-    opened = await plane.rollouts.start("acme", "p", DRAFT, by_hand, "ann", targets=V1)
+    opened = await plane.rollouts.start_rollout("acme", "p", DRAFT, by_hand, "ann", targets=V1)
     await answer(plane, world)
-    before = await plane.policies.get("acme", "p"), await having(plane)
+    before = await plane.policies.get_policy("acme", "p"), await having(plane)
     for targets in (V2, ALL, None):
         with pytest.raises(ConflictError, match=opened.id):
-            await plane.rollouts.start("acme", "p", DRAFT, by_hand, "ann", targets=targets)
+            await plane.rollouts.start_rollout("acme", "p", DRAFT, by_hand, "ann", targets=targets)
     with pytest.raises(ConflictError, match="rollout_open"):
-        await plane.policies.point("acme", "p", V2)
+        await plane.policies.set_targets("acme", "p", V2)
     both = (Target(vault="v2", tag="x"),)
     for name, targets, code in (("q", both, "target_invalid"), ("q", (), "no_targets")):
         with pytest.raises(ValidationError, match=code):
-            await plane.rollouts.start("acme", name, DRAFT, Plan(), "ann", targets=targets)
-    plane.policies.due("acme")
-    assert (await plane.policies.get("acme", "p"), await having(plane)) == before
-    assert [row.version for row in await plane.policies.versions("acme", "p", 9)] == [1]
-    assert [row.name for row in await plane.policies.every("acme")] == ["p"]
+            await plane.rollouts.start_rollout("acme", name, DRAFT, Plan(), "ann", targets=targets)
+    plane.policies.mark_due("acme")
+    assert (await plane.policies.get_policy("acme", "p"), await having(plane)) == before
+    assert [row.version for row in await plane.policies.list_versions("acme", "p", 9)] == [1]
+    assert [row.name for row in await plane.policies.list_policies("acme")] == ["p"]
 
 
 async def test_new_targets_come_with_the_steps_and_old_ones_stay_until_the_end(
-    plane: Plane, world: FakeWorld
+    plane: ControlPlane, world: FakeWorld
 ) -> None:
     """One agent at first, though a stable version exists; who is left out loses it at the end."""
     await enrolled(plane, world, *VAULTS)
-    await plane.rollouts.start("acme", "p", DRAFT, Plan(), "ann", targets=V1)
+    await plane.rollouts.start_rollout("acme", "p", DRAFT, Plan(), "ann", targets=V1)
     await answer(plane, world)
-    await plane.rollouts.tick()
+    await plane.rollouts.advance_running()
     plan = Plan(canary=1, automatic=False)
     others = tuple(Target(vault=vault) for vault in VAULTS[1:])
-    rollout = await plane.rollouts.start("acme", "p", DRAFT, plan, "ann", targets=others)
+    rollout = await plane.rollouts.start_rollout("acme", "p", DRAFT, plan, "ann", targets=others)
     found = await having(plane)
     assert found.pop("v1") == 1
     assert list(found.values()) == [2]
     await answer(plane, world)
-    await plane.rollouts.advance("acme", rollout.id, 0, by="x")
+    await plane.rollouts.advance_rollout("acme", rollout.id, 0, by="x")
     assert await having(plane) == {"v1": 1, "v2": 2, "v3": 2, "v4": 2}
     await answer(plane, world)
-    await plane.rollouts.tick()
+    await plane.rollouts.advance_running()
     assert await having(plane) == {"v2": 2, "v3": 2, "v4": 2}
 
 
 @pytest.mark.parametrize("done", [False, True])
 async def test_a_roll_back_brings_the_targets_back(
-    plane: Plane, world: FakeWorld, *, done: bool
+    plane: ControlPlane, world: FakeWorld, *, done: bool
 ) -> None:
     """With the version, from the middle and from the end."""
     await enrolled(plane, world, *VAULTS)
-    await plane.rollouts.start("acme", "p", DRAFT, Plan(), "ann", targets=V1)
+    await plane.rollouts.start_rollout("acme", "p", DRAFT, Plan(), "ann", targets=V1)
     await answer(plane, world)
-    await plane.rollouts.tick()
+    await plane.rollouts.advance_running()
     plan = Plan(automatic=done)
-    rollout = await plane.rollouts.start("acme", "p", DRAFT, plan, "ann", targets=ALL)
+    rollout = await plane.rollouts.start_rollout("acme", "p", DRAFT, plan, "ann", targets=ALL)
     if done:
         await answer(plane, world)
-        await plane.rollouts.tick()
+        await plane.rollouts.advance_running()
         assert set(await having(plane)) == set(VAULTS)
-    await plane.rollouts.roll_back("acme", rollout.id, "bad")
+    await plane.rollouts.roll_back_rollout("acme", rollout.id, "bad")
     assert await having(plane) == {"v1": 1}
-    assert (await plane.policies.get("acme", "p")).targets == V1
+    assert (await plane.policies.get_policy("acme", "p")).targets == V1
 
 
 async def test_a_roll_back_leaves_targets_that_were_changed_since(
-    plane: Plane, world: FakeWorld
+    plane: ControlPlane, world: FakeWorld
 ) -> None:
     """They are somebody's later decision."""
     await enrolled(plane, world, *VAULTS)
-    rollout = await plane.rollouts.start("acme", "p", DRAFT, Plan(), "ann", targets=V1)
+    rollout = await plane.rollouts.start_rollout("acme", "p", DRAFT, Plan(), "ann", targets=V1)
     await answer(plane, world)
-    await plane.rollouts.tick()
-    await plane.policies.point("acme", "p", V2)
-    await plane.rollouts.roll_back("acme", rollout.id, "bad")
-    assert (await plane.policies.get("acme", "p")).targets == V2
+    await plane.rollouts.advance_running()
+    await plane.policies.set_targets("acme", "p", V2)
+    await plane.rollouts.roll_back_rollout("acme", rollout.id, "bad")
+    assert (await plane.policies.get_policy("acme", "p")).targets == V2
 
 
-async def test_what_no_agent_was_given_becomes_not_stable(plane: Plane, world: FakeWorld) -> None:
+async def test_what_no_agent_was_given_becomes_not_stable(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
     """It waits for the first agent that fits, which is its canary."""
     await enrolled(plane, world, *VAULTS)
     plan, us = Plan(canary=1), (Target(tag="us"),)
-    rollout = await plane.rollouts.start("acme", "p", DRAFT, plan, "ann", targets=us)
-    await plane.rollouts.tick()
-    assert (await plane.rollouts.get("acme", rollout.id))[0].state is RolloutState.RUNNING
-    assert (await plane.policies.get("acme", "p")).stable == 0
+    rollout = await plane.rollouts.start_rollout("acme", "p", DRAFT, plan, "ann", targets=us)
+    await plane.rollouts.advance_running()
+    assert (await plane.rollouts.get_rollout("acme", rollout.id))[0].state is RolloutState.RUNNING
+    assert (await plane.policies.get_policy("acme", "p")).stable == 0
     await enrolled(plane, world, "w1", "w2", tags=("us",))
-    plane.policies.due("acme")
+    plane.policies.mark_due("acme")
     for expected in (1, 2):
         assert len(await having(plane)) == expected
         await answer(plane, world)
-        await plane.rollouts.tick()
-    assert (await plane.policies.get("acme", "p")).stable == 1
+        await plane.rollouts.advance_running()
+    assert (await plane.policies.get_policy("acme", "p")).stable == 1
 
 
 async def test_a_draft_that_no_bundle_holds_is_refused_unwritten(
-    plane: Plane, world: FakeWorld
+    plane: ControlPlane, world: FakeWorld
 ) -> None:
     """Its size counts before it is stored."""
     await enrolled(plane, world, *VAULTS)
     wide = tuple(f"a/{number}/{'x' * 600}" for number in range(90))
     draft = Draft(Document(rules=(Rule(effect="allow", paths=wide, capabilities=("read",)),)))
     for name in "abc":
-        await plane.rollouts.start("acme", name, draft, Plan(), "ann", targets=ALL)
+        await plane.rollouts.start_rollout("acme", name, draft, Plan(), "ann", targets=ALL)
     with pytest.raises(ValidationError, match="bundle_too_large"):
-        await plane.rollouts.start("acme", "d", draft, Plan(), "ann", targets=ALL)
+        await plane.rollouts.start_rollout("acme", "d", draft, Plan(), "ann", targets=ALL)
     with pytest.raises(NotFoundError):
-        await plane.policies.get("acme", "d")
+        await plane.policies.get_policy("acme", "d")

@@ -4,19 +4,19 @@ import pytest
 
 from actors.testing import FakeWorld
 from control.api import usage_views as views
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.errors import NotFoundError, ValidationError
-from control.model.claims import LATEST, MOST
-from control.model.usage import Kind, Span, Which
-from control.services.metrics import FUTURE
+from control.model.reported_values import MAX_COUNT, MAX_SECONDS
+from control.model.usage import UsageKind, UsagePeriod, Which
+from control.services.agent_metrics import MAX_CLOCK_LEAD
 from control.services.usage import (
     MAX_DAY_PARTS,
     MAX_PARTS,
     PARTS_KEPT,
-    above,
-    below,
-    figures,
-    ingest,
+    count_above,
+    count_at_most,
+    ingest_usage,
+    inventory_figures,
 )
 from control.store.usage import DAY, HOUR
 from protocols.instant import SECOND
@@ -29,49 +29,49 @@ LAST = MAX_INT // 1000
 """Unix seconds; no clock says so."""
 
 
-async def tell(plane: Plane, world: FakeWorld, told: m.Usage) -> bool:
+async def tell(plane: ControlPlane, world: FakeWorld, told: m.Usage) -> bool:
     """What v1 reports."""
     now = world.now() // SECOND
-    return await plane.store.write(lambda tx: ingest(tx, "acme", "v1", told, now=now))
+    return await plane.store.write(lambda tx: ingest_usage(tx, "acme", "v1", told, now=now))
 
 
-async def test_pages_carry_on(plane: Plane, world: FakeWorld) -> None:
+async def test_pages_carry_on(plane: ControlPlane, world: FakeWorld) -> None:
     """`next` leads to the next page, and is empty at the end; another text is refused."""
     await enrolled(plane, world, "v1")
     now = world.now() // SECOND
     await tell(plane, world, report(now, now + 1, *(named(f"s{n}", 9 - n) for n in range(5))))
-    span, after, seen = Span("acme", "v1", 0, 2**40), "", []
+    span, after, seen = UsagePeriod("acme", "v1", 0, 2**40), "", []
     while True:
-        rows, after = await plane.usage.top(span, Kind.SECRET, after, 2)
+        rows, after = await plane.usage.most_used(span, UsageKind.SECRET, after, 2)
         seen += [row.count for row in rows]
         if not after:
             break
     assert seen == [9, 8, 7, 6, 5]
-    wanted = plane.usage.wanted(Which.ROTATION, days=0, factor=10)
-    rows_, after = await plane.usage.secrets(span, wanted, "", 3)
-    more, end = await plane.usage.secrets(span, wanted, after, 3)
+    wanted = plane.usage.secret_query(Which.ROTATION, days=0, factor=10)
+    rows_, after = await plane.usage.list_secrets(span, wanted, "", 3)
+    more, end = await plane.usage.list_secrets(span, wanted, after, 3)
     assert (len({row.secret for row in (*rows_, *more)}), end) == (5, "")
     for bad in ("x", "1", "1~v1", f"{10**20}~v1~x"):
         with pytest.raises(ValidationError):
-            await plane.usage.top(span, None, bad, 2)
+            await plane.usage.most_used(span, None, bad, 2)
 
 
-async def test_an_unknown_agent_is_not_found(plane: Plane) -> None:
+async def test_an_unknown_agent_is_not_found(plane: ControlPlane) -> None:
     """Whatever is asked of it."""
-    span = Span("acme", "v9", 0, 1)
-    wanted = plane.usage.wanted(Which.ALL, days=1, factor=2)
+    span = UsagePeriod("acme", "v9", 0, 1)
+    wanted = plane.usage.secret_query(Which.ALL, days=1, factor=2)
     for ask in (
-        plane.usage.looks("acme", "v9"),
-        plane.usage.operations(span),
-        plane.usage.curve(span, HOUR),
-        plane.usage.top(span, None, "", 1),
-        plane.usage.secrets(span, wanted, "", 1),
+        plane.usage.list_inventories("acme", "v9"),
+        plane.usage.list_operations(span),
+        plane.usage.usage_curve(span, HOUR),
+        plane.usage.most_used(span, None, "", 1),
+        plane.usage.list_secrets(span, wanted, "", 1),
     ):
         with pytest.raises(NotFoundError):
             await ask
 
 
-async def test_reports_of_another_time_are_not_taken(plane: Plane, world: FakeWorld) -> None:
+async def test_reports_of_another_time_are_not_taken(plane: ControlPlane, world: FakeWorld) -> None:
     """Older than what is remembered of reports, from the future, or of no one clock hour."""
     await enrolled(plane, world, "v1")
     now = world.now() // SECOND // HOUR * HOUR
@@ -79,15 +79,17 @@ async def test_reports_of_another_time_are_not_taken(plane: Plane, world: FakeWo
     old = now - PARTS_KEPT + HOUR
     assert not await tell(plane, world, report(now - PARTS_KEPT, now - PARTS_KEPT + 1))
     assert not await tell(plane, world, report(now + HOUR, now + HOUR + 1))
-    assert not await tell(plane, world, report(now, now + 1800 + FUTURE + 1))
+    assert not await tell(plane, world, report(now, now + 1800 + MAX_CLOCK_LEAD + 1))
     assert not await tell(plane, world, report(now, LAST))
     assert not await tell(plane, world, report(old, old + HOUR + 1))
     assert not await tell(plane, world, report(now + 9, now + 8))
     assert await tell(plane, world, report(old, old + HOUR))
-    assert await tell(plane, world, report(now, now + 1800 + FUTURE))
+    assert await tell(plane, world, report(now, now + 1800 + MAX_CLOCK_LEAD))
 
 
-async def test_no_time_is_believed_that_cannot_have_been(plane: Plane, world: FakeWorld) -> None:
+async def test_no_time_is_believed_that_cannot_have_been(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
     """What an agent says of a secret was until now, and can be shown."""
     await enrolled(plane, world, "v1")
     now = world.now() // SECOND
@@ -95,16 +97,18 @@ async def test_no_time_is_believed_that_cannot_have_been(plane: Plane, world: Fa
     seen = m.Secrets(at=MAX_INT, **dict.fromkeys(("total", "never_read", "expired"), MAX_INT),
                      **dict.fromkeys(("idle", "age", "expires"), (MAX_INT,) * 7))  # fmt: skip
     assert await tell(plane, world, report(now, now + 1, said, secrets=seen))
-    wanted = plane.usage.wanted(Which.ALL, days=1, factor=2)
-    [row], _ = await plane.usage.secrets(Span("acme", "", 0, 2**40), wanted, "", 9)
+    wanted = plane.usage.secret_query(Which.ALL, days=1, factor=2)
+    [row], _ = await plane.usage.list_secrets(UsagePeriod("acme", "", 0, 2**40), wanted, "", 9)
     assert (row.last_read, row.rotated_at, row.seen_at) == (now, now, now)
-    assert row.expires_at == LATEST
-    assert views.secret(row).expires_at == views.instant(LAST) == "2262-04-11T23:47:16Z"
-    [look] = await plane.usage.looks("acme", "v1")
-    assert (look.at, look.total, look.idle) == (now, MOST, (MOST,) * 7)
+    assert row.expires_at == MAX_SECONDS
+    assert (
+        views.secret_view(row).expires_at == views.bounded_instant(LAST) == "2262-04-11T23:47:16Z"
+    )
+    [look] = await plane.usage.list_inventories("acme", "v1")
+    assert (look.at, look.total, look.idle) == (now, MAX_COUNT, (MAX_COUNT,) * 7)
 
 
-async def test_an_agent_begins_few_parts_an_hour(plane: Plane, world: FakeWorld) -> None:
+async def test_an_agent_begins_few_parts_an_hour(plane: ControlPlane, world: FakeWorld) -> None:
     """One that is begun goes on; the next hour has room again, until the day is full."""
     await enrolled(plane, world, "v1")
     hour = world.now() // SECOND // DAY * DAY - 2 * DAY
@@ -121,7 +125,9 @@ async def test_an_agent_begins_few_parts_an_hour(plane: Plane, world: FakeWorld)
     assert await tell(plane, world, report(hour + DAY, hour + DAY + 1))
 
 
-async def test_looks_make_a_figure_each_ten_seconds_at_most(plane: Plane, world: FakeWorld) -> None:
+async def test_looks_make_a_figure_each_ten_seconds_at_most(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
     """However many reports an agent makes of one moment."""
     await enrolled(plane, world, "v1")
     now = world.now() // SECOND // HOUR * HOUR
@@ -131,26 +137,26 @@ async def test_looks_make_a_figure_each_ten_seconds_at_most(plane: Plane, world:
         seen = m.Secrets(at=(now + later) * 1000, total=1, never_read=1, expired=0, idle=none,
                          age=none, expires=none)  # fmt: skip
         await tell(plane, world, report(now, now + 60 + slots + later, secrets=seen))
-        found = await plane.metrics.query(
+        found = await plane.agent_metrics.query_samples(
             "acme", "v1", "secrets_never_read", resolution=0, since=0, until=2**40
         )
         assert len(found) == slots
 
 
-async def test_old_counts_go(plane: Plane, world: FakeWorld) -> None:
+async def test_old_counts_go(plane: ControlPlane, world: FakeWorld) -> None:
     """Hours become days after a week, days go after their time; sweeping again changes nothing."""
     await enrolled(plane, world, "v1")
     now = world.now() // SECOND
     await tell(plane, world, report(now, now + 1, named("a", 5)))
-    span = Span("acme", "", 0, 2**40)
+    span = UsagePeriod("acme", "", 0, 2**40)
     for days, hours, sums in ((1, 1, 1), (8, 0, 1), (8, 0, 1), (401, 0, 0)):
         world.advance(days * DAY)
-        await plane.usage.sweep()
-        assert len(await plane.usage.curve(span, HOUR)) == hours
-        assert len(await plane.usage.curve(span, DAY)) == sums
+        await plane.usage.roll_up_and_delete()
+        assert len(await plane.usage.usage_curve(span, HOUR)) == hours
+        assert len(await plane.usage.usage_curve(span, DAY)) == sums
 
 
-async def test_a_look_is_kept_as_series_too(plane: Plane, world: FakeWorld) -> None:
+async def test_a_look_is_kept_as_series_too(plane: ControlPlane, world: FakeWorld) -> None:
     """So that rotation debt can be seen to grow."""
     await enrolled(plane, world, "v1")
     now = world.now() // SECOND
@@ -159,6 +165,6 @@ async def test_a_look_is_kept_as_series_too(plane: Plane, world: FakeWorld) -> N
         age=(0, 0, 0, 0, 0, 0, 9), expires=(1, 1, 1, 1, 0, 0, 0),
     )  # fmt: skip
     await tell(plane, world, report(now, now + 1, secrets=seen))
-    assert await plane.metrics.names("acme", "v1") == sorted(figures(seen))
-    assert figures(seen)["secrets_idle_90d"] == above(seen.idle, 90) == 9
-    assert figures(seen)["secrets_expiring_30d"] == below(seen.expires, 30) == 3
+    assert await plane.agent_metrics.list_series("acme", "v1") == sorted(inventory_figures(seen))
+    assert inventory_figures(seen)["secrets_idle_90d"] == count_above(seen.idle, 90) == 9
+    assert inventory_figures(seen)["secrets_expiring_30d"] == count_at_most(seen.expires, 30) == 3

@@ -8,15 +8,19 @@ from typing import Any
 
 from actors.testing import FakeWorld
 from control.crypto import Sealer
-from control.model.notices import Channel, Delivery, Server, State, Terms, Tls, Type
+from control.model.notices import Channel, ChannelTerms, Delivery, Server, State, Tls, Type
 from control.model.records import Alert, Severity
-from control.notify.reach import Reach
-from control.notify.sender import Post
-from control.notify.smtp import Relay
+from control.notify.network_policy import NetworkPolicy
+from control.notify.sender import SenderConfig
+from control.notify.smtp import MailRelay
 from control.services.alerts import Alerts
-from control.services.channels import Draft, Held
-from control.services.events import Bus
-from control.services.telling import Means, Telling, telling
+from control.services.channels import ChannelDraft, ChannelStatus
+from control.services.event_bus import EventBus
+from control.services.notifications import (
+    NotificationConfig,
+    NotificationServices,
+    build_notifications,
+)
 from control.store.store import Store, open_store
 
 URL = "https://control.example"
@@ -30,36 +34,36 @@ class Rig:
     store: Store
     world: FakeWorld
     alerts: Alerts
-    parts: Telling
+    parts: NotificationServices
 
-    async def channel(self, url: str, name: str = "hook", **terms: Any) -> Held:
+    async def channel(self, url: str, name: str = "hook", **terms: Any) -> ChannelStatus:
         """A webhook."""
-        draft = Draft(name, Type.WEBHOOK, enabled=True, terms=Terms(**terms), url=url)
-        return (await self.parts.channels.create("acme", draft, "acme/ann"))[0]
+        draft = ChannelDraft(name, Type.WEBHOOK, enabled=True, terms=ChannelTerms(**terms), url=url)
+        return (await self.parts.channels.create_channel("acme", draft, "acme/ann"))[0]
 
     async def alert(
         self, code: str = "agent_offline", vault: str = "v", severity: Severity = Severity.CRITICAL
     ) -> Alert:
         """One, stored."""
-        made = self.alerts.make("acme", vault, code, severity, f"{vault}: {code}")
-        await self.alerts.fire(made)
+        made = self.alerts.new_alert("acme", vault, code, severity, f"{vault}: {code}")
+        await self.alerts.fire_alerts(made)
         return made
 
     async def turn(self, seconds: float = 0.0) -> None:
         """Let time pass, then the worker take its turn, and everything that it sends arrive."""
         self.world.advance(seconds)
-        await self.parts.postman.tick()
-        await self.parts.postman.settled()
+        await self.parts.worker.deliver_due()
+        await self.parts.worker.wait_idle()
 
     async def deliveries(self, state: State | None = None) -> list[Delivery]:
         """The newest first."""
-        return await self.parts.deliveries.page(
+        return await self.parts.deliveries.list_deliveries(
             "acme", channel="", state=state, before=0, limit=100
         )
 
-    async def row(self, held: Held) -> Channel:
+    async def row(self, held: ChannelStatus) -> Channel:
         """As it is stored now."""
-        return (await self.parts.channels.get("acme", held.channel.id)).channel
+        return (await self.parts.channels.get_channel("acme", held.channel.id)).channel
 
 
 def bytes_of(folder: Path) -> bytes:
@@ -67,18 +71,18 @@ def bytes_of(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.glob("control.db*"))
 
 
-def means(port: int = 0) -> Means:
+def means(port: int = 0) -> NotificationConfig:
     """May reach this machine; with a mail server of ours on that port."""
     server = Server("127.0.0.1", port, Tls.PLAIN, "", "freehold@a.example")
-    post = Post(Relay(server, trusted=True) if port else None)
-    return Means(post, Reach(development=True), URL)
+    post = SenderConfig(MailRelay(server, trusted=True) if port else None)
+    return NotificationConfig(post, NetworkPolicy(development=True), URL)
 
 
-def parts(store: Store, world: FakeWorld, alerts: Alerts, port: int = 0) -> Telling:
+def parts(store: Store, world: FakeWorld, alerts: Alerts, port: int = 0) -> NotificationServices:
     """The services of one process."""
-    secret = lambda org, identifier: SEALER.derive("fhi", "invitation", org, identifier)  # noqa: E731
-    return telling(
-        store, sealer=SEALER, means=means(port), secret=secret, alerts=alerts, world=world
+    secret = lambda org, identifier: SEALER.derive_secret("fhi", "invitation", org, identifier)  # noqa: E731
+    return build_notifications(
+        store, sealer=SEALER, config=means(port), link_secret=secret, alerts=alerts, world=world
     )
 
 
@@ -87,7 +91,7 @@ async def rig(url: str, port: int = 0) -> AsyncIterator[Rig]:
     """A process' worth of it, on the database at `url`; `port`: of our mail server."""
     world = FakeWorld()
     async with open_store(url, world) as store:
-        alerts = Alerts(store, Bus(), world)
+        alerts = Alerts(store, EventBus(), world)
         made = Rig(store, world, alerts, parts(store, world, alerts, port))
-        async with made.parts.postman.working():
+        async with made.parts.worker.running():
             yield made

@@ -43,8 +43,8 @@ def test_where_a_postgresql_is_has_nothing_of_its_password(given: str, place: st
     """It is read as the driver is given it; where a password may pass for a host it is not told."""
     engines = open_engines(f"postgresql://{given}")
     engines.close()
-    assert engines.place == place
-    assert not any(half in engines.place for half in HUNTER)
+    assert engines.location == place
+    assert not any(half in engines.location for half in HUNTER)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_sqlite_is_for_one_process_and_its_owner(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/d/control.db"
     engines = open_engines(url)
     with engines.writes.connect() as connection:
-        engines.verify(connection)
+        engines.verify_durability(connection)
         connection.exec_driver_sql("COMMIT")
         connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
         with pytest.raises(UnavailableError, match="store_unsafe"):
-            engines.verify(connection)
+            engines.verify_durability(connection)
     with pytest.raises(UnavailableError, match="store_locked"):
         open_engines(url)
     assert (tmp_path / "d" / "control.db").stat().st_mode & 0o777 == 0o600

@@ -61,7 +61,7 @@ def test_bundles_of_before_are_whole(tmp_path: Path) -> None:
         )
         connection.commit()
         migrate(connection)
-        found = policies.assignment(connection, "acme", "v")
+        found = policies.get_assignment(connection, "acme", "v")
     assert found == Assignment(
         "acme", "v", 3, {"p": 1}, b"d", Outcome.APPLIED, "", 3, 7, b"b" * 4000
     )
@@ -88,7 +88,7 @@ def test_who_was_locked_while_online_is_heard_no_more(tmp_path: Path) -> None:
             )
         connection.commit()
         migrate(connection)
-        found = agents.find(connection, "acme", AgentFilter())
+        found = agents.find_agents(connection, "acme", AgentFilter())
     assert {(each.vault, str(each.presence), each.last_seen) for each in found} == {
         ("on", "online", 7), ("lost", "unknown", 7), ("gone", "unknown", 7)
     }  # fmt: skip
@@ -144,9 +144,9 @@ def test_alerts_of_before_have_their_ends(tmp_path: Path) -> None:
         )  # fmt: skip
         connection.commit()
         migrate(connection)
-        found = {row.id: row for row in alerts.page(connection, "acme", limit=100)}
-        [notice] = notices.oldest(connection, 9)
-        [gone, *_] = agents.find(connection, "acme", AgentFilter())
+        found = {row.id: row for row in alerts.list_alerts(connection, "acme", limit=100)}
+        [notice] = notices.oldest_notices(connection, 9)
+        [gone, *_] = agents.find_agents(connection, "acme", AgentFilter())
     ends = [found[str(number)].ended_at for number in range(len(rows))]
     assert ends == [0, 30, 30, 25, 0, 6, 6, 8, 7, 0]
     assert found["4"].state is AlertState.ACKNOWLEDGED
@@ -207,9 +207,9 @@ def test_what_nothing_could_end_is_ended(tmp_path: Path) -> None:
             )  # fmt: skip
         connection.commit()
         migrate(connection)
-        found = {row.id: row.ended_at for row in alerts.page(connection, "acme", limit=100)}
-        rows = policies.rollouts_of(connection, "acme", "p", 9)
-        mine = policies.running_of(connection, "acme/ann")
+        found = {row.id: row.ended_at for row in alerts.list_alerts(connection, "acme", limit=100)}
+        rows = policies.list_rollouts(connection, "acme", "p", 9)
+        mine = policies.list_running_rollouts(connection, "acme/ann")
     assert [found[str(number)] for number in range(len(fires))] == [7, 0, 0, 7, 7, 0, 0]
     assert [row.plan for row in rows] == [Plan(canary=1)] * 2
     assert [row.targets for row in rows] == [None, (Target(tag="a"),)]

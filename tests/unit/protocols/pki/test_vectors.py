@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from control.ca.joining import fingerprint
-from control.ca.ledger import Join
+from control.ca.join_requests import join_fingerprint
+from control.ca.store import JoinRecord
 from protocols.pki.errors import PkiNameError
 from protocols.pki.names import AgentName
 from protocols.pki.pin import parse_pin, write_pin
@@ -52,5 +52,5 @@ def test_proofs_and_fingerprints(vectors: Any) -> None:
     for case in vectors["fingerprints"]:
         keys = {name: bytes.fromhex(case[name]) for name in ("key", "link_key")}
         asked = dict.fromkeys(("id", "org", "label", "source", "client", "site"), "")
-        join = Join(requested_at=0, expires_at=0, **asked, **keys)
-        assert fingerprint(join) == case["fingerprint"]
+        join = JoinRecord(requested_at=0, expires_at=0, **asked, **keys)
+        assert join_fingerprint(join) == case["fingerprint"]

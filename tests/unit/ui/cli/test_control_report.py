@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from control.compliance.seal import Report, sealed
+from control.compliance.report_file import Report, sign_report
 from control.model.compliance import Header, TrailEnd
-from control.services.heads import Head, signed_bytes
+from control.services.signed_heads import SignedHead, signed_bytes
 from tests.unit.ui.cli.conftest import Run
 
 
@@ -21,7 +21,7 @@ def key() -> Ed25519PrivateKey:
 def file(tmp_path: Path, key: Ed25519PrivateKey) -> Path:
     """A report with nothing in it."""
     public = key.public_key().public_bytes_raw()
-    head = Head("acme", 0, bytes(32), 1)
+    head = SignedHead("acme", 0, bytes(32), 1)
     end = TrailEnd(
         size=0, hash=head.hash.hex(), at=1, signature=key.sign(signed_bytes(head)).hex(),
         key=public.hex(),
@@ -30,7 +30,7 @@ def file(tmp_path: Path, key: Ed25519PrivateKey) -> Path:
         org="acme", id="r", title="T", since=1, until=2, made_at=3, made_by="a/b", frameworks={},
         counts={}, trail=end,
     )  # fmt: skip
-    body, _ = sealed(Report(header=header, evidence={}, controls=[]), key.sign, public)
+    body, _ = sign_report(Report(header=header, evidence={}, controls=[]), key.sign, public)
     path = tmp_path / "report.json"
     path.write_bytes(body)
     return path

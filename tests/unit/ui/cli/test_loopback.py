@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from control.crypto import challenge_of, mark_of
+from control.crypto import pkce_challenge, short_fingerprint
 from ui.cli import loopback as module
 from ui.cli.errors import CliError
 from ui.cli.loopback import Loopback, loopback
@@ -52,7 +52,7 @@ def test_a_browser_brings_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     brings(monkeypatch, "/favicon.ico", "/other?code=x", "/?code=fhs_1")
     with loopback() as waiting:
         query = asked(waiting)
-        assert query["challenge"] == [challenge_of(waiting.verifier)]
+        assert query["challenge"] == [pkce_challenge(waiting.verifier)]
         assert waiting.verifier not in str(query)
         assert waiting.code(waiting.address(CONTROL, "acme")) == "fhs_1"
         assert len(waiting.verifier) >= 43
@@ -65,7 +65,7 @@ def test_what_to_compare_is_shown(
     brings(monkeypatch, "/?code=fhs_1")
     with loopback() as waiting:
         waiting.code(waiting.address(CONTROL, "acme"))
-        assert mark_of(challenge_of(waiting.verifier)) in capsys.readouterr().err
+        assert short_fingerprint(pkce_challenge(waiting.verifier)) in capsys.readouterr().err
 
 
 def test_a_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

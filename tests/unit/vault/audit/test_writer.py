@@ -48,7 +48,7 @@ async def test_a_crash_costs_its_own_batch_and_no_more(tmp_path: Path, crash_at:
     async with _writer(log, crash_at, AuditConfig()) as ref:
         for number in range(6):
             try:
-                await ref.ask(make_draft(number), 5)
+                await ref.call(make_draft(number), 5)
             except CrashError:
                 continue
             done.append(f"request-{number}")
@@ -74,7 +74,7 @@ async def test_a_crash_beside_others_who_write(tmp_path: Path, crash_at: int) ->
         other = Appender(ends.view(), sink, KEYS, VAULT, world, rotation_bytes=10**9)
         for number in range(0, 12, 2):
             try:
-                await ref.ask(make_draft(number), 5)
+                await ref.call(make_draft(number), 5)
             except CrashError:
                 await trio.testing.wait_all_tasks_blocked(0.01)
                 assert not await other.append([make_draft(number)])
@@ -123,7 +123,7 @@ async def test_a_start_takes_the_log_from_others(tmp_path: Path) -> None:
     async with _writer(log, 10**9, AuditConfig(), ends.view()) as ref:
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert not ends.view().is_open
-        await ref.ask(make_draft(1), 5)
+        await ref.call(make_draft(1), 5)
         assert ends.view().is_open
     verify(log, KEYS)
 
@@ -133,11 +133,11 @@ async def test_what_a_crash_left_behind_is_on_record(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     never = 10**9
     async with _writer(log, never, AuditConfig()) as ref:
-        await ref.ask(make_draft(1), 5)
+        await ref.call(make_draft(1), 5)
     with log.open("ab") as file:
         file.write(b'{"v":1,"seq":')
     async with _writer(log, never, AuditConfig()) as ref:
-        await ref.ask(make_draft(2), 5)
+        await ref.call(make_draft(2), 5)
     repairs = [
         entry.body
         for line in log.read_bytes().split(b"\n")[:-1]

@@ -53,9 +53,9 @@ class Office:
         ca = self.ca
         match path:
             case "enrol":
-                return await ca.enrolment.enrol(decode(EnrolRequest, body))
+                return await ca.enrolment.enrol_agent(decode(EnrolRequest, body))
             case "join":
-                return await ca.joining.ask(decode(JoinRequest, body), "192.0.2.1")
+                return await ca.joining.submit_request(decode(JoinRequest, body), "192.0.2.1")
             case "renew":
                 chain = [der(c) for c in parse_pem((self.folder / "agent.crt").read_bytes())]
                 peer = verify_agent(chain, PKI.trust, ca.world.now())

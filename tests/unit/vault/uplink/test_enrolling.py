@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from control.ca.issuer import asker_of
-from control.ca.ledger import AgentState
-from control.ca.renewal import PACE
+from control.ca.issuer import verify_request
+from control.ca.renewal import MIN_RENEWAL_INTERVAL
+from control.ca.store import AgentState
 from protocols.pki.contexts import pinned_context
 from protocols.pki.errors import PinError
 from protocols.pki.messages import MAX_ANSWER, Pending
@@ -53,7 +53,7 @@ async def test_a_key_whose_certificate_never_came_does_not_keep_the_agent_out(
     held = office.held
     with office.loses_the_answer():
         await office.enroller.renew(held)
-    await office.ca.revocation.revoke(NAME, "stolen")
+    await office.ca.revocation.lock_agent(NAME, "stolen")
     await office.enroller.enrol(DOOR, await office.ca.token(replace_agent=True))
     after = office.held
     assert after.enrolment.generation == 3
@@ -87,7 +87,7 @@ async def test_every_body_is_on_the_ledger_before_it_is_sent(office: Office) -> 
 
 async def approved(office: Office, pending: Pending) -> None:
     """A person lets it in, in place of the one that was."""
-    await office.ca.joining.approve(
+    await office.ca.joining.approve_request(
         pending.id, pending.fingerprint, org=NAME.org, vault=NAME.vault, by="alice",
         replace_agent=True,
     )  # fmt: skip
@@ -98,7 +98,7 @@ async def test_a_person_lets_in(office: Office) -> None:
     pending = await office.enroller.join(DOOR, org="acme", label="host")
     assert isinstance(pending, Pending)
     assert (await office.enroller.join(DOOR, org="acme", label="host")) == pending
-    await office.ca.joining.approve(
+    await office.ca.joining.approve_request(
         pending.id, pending.fingerprint, org=NAME.org, vault=NAME.vault, by="alice"
     )
     assert await office.enroller.join(DOOR, org="acme", label="host") is None
@@ -115,13 +115,13 @@ async def test_a_left_over_key_does_not_keep_out_who_asks_a_person(office: Offic
         held = office.held
         with office.loses_the_answer():
             await office.enroller.renew(held)
-        await office.ca.revocation.revoke(NAME, "stolen")
+        await office.ca.revocation.lock_agent(NAME, "stolen")
         pending = await office.enroller.join(DOOR, org="acme", label="host")
         assert isinstance(pending, Pending)
         await approved(office, pending)
         with office.loses_the_answer():
             await office.enroller.join(DOOR)
-        await office.ca.revocation.revoke(NAME, "again")
+        await office.ca.revocation.lock_agent(NAME, "again")
         pending = await office.enroller.join(DOOR, org="acme", label="host")
         assert isinstance(pending, Pending)
         await approved(office, pending)
@@ -156,15 +156,15 @@ async def test_renewal_before_and_return_after_the_end(office: Office) -> None:
 async def test_who_is_told_to_wait_asks_again_with_the_same_key(office: Office) -> None:
     """Two renewals in a row: the second is not now, and nothing is given up for that."""
     await office.enrolled()
-    for seconds in (1, PACE // 10**9):
+    for seconds in (1, MIN_RENEWAL_INTERVAL // 10**9):
         office.ca.world.advance(seconds)
         await office.enroller.renew(office.held)
     held = office.held
     with pytest.raises(EnrolError) as told:
         await office.enroller.renew(held)
     assert (told.value.status, told.value.code) == (429, "renewed_just_now")
-    asker = asker_of(office.store.request())
-    office.ca.world.advance(PACE // 10**9)
+    asker = verify_request(office.store.request())
+    office.ca.world.advance(MIN_RENEWAL_INTERVAL // 10**9)
     await office.enroller.renew(held)
     issued = await office.ca.ledger.transact(lambda tx: tx.certificate_of(asker.hash))
     assert issued is not None

@@ -6,14 +6,14 @@ import msgspec
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
-from control.ca.ledger import Issued
-from control.model.agents import Health, Life, Presence, newcomer
+from control.api.control_plane import ControlPlane
+from control.ca.store import IssuedCertificate
+from control.model.agents import Health, Life, Presence, new_agent
 from control.model.compliance import Evidence, Result, StateProof
-from control.services.lastwords import Word, stored
+from control.services.presence_store import PresenceUpdate, store_presence
 from control.store import agents
+from control.store.ca_store import SqlCaTransaction
 from control.store.history_tables import history
-from control.store.ledger import SqlLedgerTx
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.pki.names import AgentName
@@ -30,7 +30,7 @@ async def test_nothing_is_known_without_agents(shown: Shown) -> None:
 
 
 async def test_agents_that_are_not_as_they_should_be_are_named(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """Silent, without a certificate, with the key in a file, of another release."""
     now = world.now()
@@ -40,16 +40,16 @@ async def test_agents_that_are_not_as_they_should_be_are_named(
             ("one", Presence.ONLINE, "pkcs11", "1.0"), ("two", Presence.OFFLINE, "file", "1.1"),
         ):  # fmt: skip
             facts = {"key_holder": holder, "release": release}
-            row = newcomer("acme", vault, Life.ACTIVE, now=now)
+            row = new_agent("acme", vault, Life.ACTIVE, now=now)
             agents.add_agent(tx, replace(row, presence=presence, facts=facts, last_seen=now))
-        agents.add_agent(tx, newcomer("acme", "away", Life.RETIRED, now=now))
+        agents.add_agent(tx, new_agent("acme", "away", Life.RETIRED, now=now))
         for number, (vault, revoked) in enumerate((("one", None), ("two", now - 1))):
-            issued = Issued(
+            issued = IssuedCertificate(
                 serial=f"{number:040x}", key=bytes([number]) * 32, generation=1, der=b"d",
                 name=AgentName("acme", vault), issuer="i", not_before=now - HOUR,
                 not_after=now + HOUR, revoked_at=revoked,
             )  # fmt: skip
-            SqlLedgerTx(tx).put_certificate(issued)
+            SqlCaTransaction(tx).put_certificate(issued)
 
     await plane.store.write(change)
     found = await shown()
@@ -62,11 +62,11 @@ async def test_agents_that_are_not_as_they_should_be_are_named(
 
 
 async def test_a_sealed_agent_is_heard_and_counts_as_silent(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """It is named with what it is."""
     for vault, health in (("one", Health.SERVING), ("shut", Health.SEALED)):
-        row = newcomer("acme", vault, Life.ACTIVE, now=world.now())
+        row = new_agent("acme", vault, Life.ACTIVE, now=world.now())
         row = replace(row, presence=Presence.ONLINE, last_seen=world.now(), health=health)
         await plane.store.write(lambda tx, row=row: agents.add_agent(tx, row))
     found = (await shown())["agents.presence"]
@@ -74,26 +74,26 @@ async def test_a_sealed_agent_is_heard_and_counts_as_silent(
     assert found.figures["shut"] == 1
 
 
-def word(vault: str, presence: Presence, heard: int, at: int) -> Word:
+def word(vault: str, presence: Presence, heard: int, at: int) -> PresenceUpdate:
     """As the watch has it stored."""
-    return Word("acme", vault, presence, heard, heard, f"{vault}{at}", at)
+    return PresenceUpdate("acme", vault, presence, heard, heard, f"{vault}{at}", at)
 
 
 async def test_a_silence_within_the_period_counts_though_it_is_over(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """Two days of silence a week ago: named, with its time. Half a day is none."""
     began = world.now()
     for vault in ("long", "short"):
-        row = replace(newcomer("acme", vault, Life.ACTIVE, now=began), presence=Presence.ONLINE)
+        row = replace(new_agent("acme", vault, Life.ACTIVE, now=began), presence=Presence.ONLINE)
         await plane.store.write(lambda tx, row=row: agents.add_agent(tx, row))
     for vault, hours in (("long", 48), ("short", 12)):
         last = world.now()
         silent = [word(vault, Presence.OFFLINE, 0, last + 1)]
-        await plane.store.write(lambda tx, silent=silent: stored(silent, tx))
+        await plane.store.write(lambda tx, silent=silent: store_presence(silent, tx))
         world.advance(hours * 3600)
         back = [word(vault, Presence.ONLINE, world.now(), world.now())]
-        await plane.store.write(lambda tx, back=back: stored(back, tx))
+        await plane.store.write(lambda tx, back=back: store_presence(back, tx))
     world.advance(7 * 86_400)
     item = (await shown())["agents.presence"]
     assert (item.result, item.exceptions) == (Result.PARTLY, ("long",))
@@ -105,7 +105,7 @@ async def test_a_silence_within_the_period_counts_though_it_is_over(
 
 
 async def test_certificates_are_those_of_the_period(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """One without a certificate for six hours while it was heard is named, valid again or not.
 
@@ -116,7 +116,7 @@ async def test_certificates_are_those_of_the_period(
     def issue(vault: str, generation: int, begins: int, ends: int, revoked: int = 0) -> None:
         serial = f"{vault}{generation}".encode().hex().rjust(40, "0")
         issued.append(
-            Issued(
+            IssuedCertificate(
                 serial=serial, key=serial.encode(), generation=generation, der=b"d",
                 name=AgentName("acme", vault), issuer="i", not_before=began + begins * HOUR,
                 not_after=began + ends * HOUR,
@@ -124,7 +124,7 @@ async def test_certificates_are_those_of_the_period(
             )
         )  # fmt: skip
 
-    issued: list[Issued] = []
+    issued: list[IssuedCertificate] = []
     issue("good", 1, 0, 24)
     issue("good", 1, 0, 24, revoked=16)
     issue("good", 2, 16, 40)
@@ -133,14 +133,14 @@ async def test_certificates_are_those_of_the_period(
 
     def change(tx: Tx) -> None:
         for vault in ("good", "bare"):
-            row = newcomer("acme", vault, Life.ACTIVE, now=began)
+            row = new_agent("acme", vault, Life.ACTIVE, now=began)
             agents.add_agent(tx, replace(row, presence=Presence.ONLINE))
         for one in issued:
-            SqlLedgerTx(tx).put_certificate(one)
+            SqlCaTransaction(tx).put_certificate(one)
 
     await plane.store.write(change)
     world.advance(30 * 3600)
-    assert await plane.store.write(lambda tx: SqlLedgerTx(tx).forget(world.now())) > 0
+    assert await plane.store.write(lambda tx: SqlCaTransaction(tx).delete_expired(world.now())) > 0
     found = await shown()
     item = found["agents.certificates"]
     assert (item.result, item.exceptions) == (Result.PARTLY, ("bare",))
@@ -148,11 +148,11 @@ async def test_certificates_are_those_of_the_period(
 
 
 async def test_what_began_before_anybody_wrote_it_down_is_said(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """By name and from when on it is known: not met, however well it looks since."""
     began = world.now()
-    row = newcomer("acme", "old", Life.ACTIVE, now=began)
+    row = new_agent("acme", "old", Life.ACTIVE, now=began)
     row = replace(row, presence=Presence.ONLINE, changed_at=began + 1)
 
     def change(tx: Tx) -> None:
@@ -161,7 +161,7 @@ async def test_what_began_before_anybody_wrote_it_down_is_said(
 
     await plane.store.write(change)
     world.advance(86_400)
-    await plane.history.begin()
+    await plane.state_history.record_missing()
     world.advance(86_400)
     item = (await shown())["agents.presence"]
     assert (item.result, item.figures["unknown"]) == (Result.PARTLY, 1)

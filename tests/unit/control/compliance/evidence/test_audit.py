@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.model.compliance import CheckpointProof, Evidence, Result, TrailProof
 from control.model.records import Severity
 from control.store.rows import Tx
@@ -16,7 +16,7 @@ from tests.unit.control.services.test_witness import shown as checkpoint
 Shown = Callable[[], Awaitable[dict[str, Evidence]]]
 
 
-async def test_a_broken_trail_is_a_gap(plane: Plane, shown: Shown) -> None:
+async def test_a_broken_trail_is_a_gap(plane: ControlPlane, shown: Shown) -> None:
     """And where; a whole one shows its ends."""
     for _ in range(3):
         await noted(plane, "users.create")
@@ -33,7 +33,7 @@ async def test_a_broken_trail_is_a_gap(plane: Plane, shown: Shown) -> None:
 
 
 async def test_logs_that_are_not_witnessed_are_named(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """Never, too long ago, or with a fault: a fork is a gap whatever the others are."""
     await enrolled(plane, world, "v1", "v2")
@@ -41,7 +41,7 @@ async def test_logs_that_are_not_witnessed_are_named(
 
     async def cosign(what: object) -> None:
         await plane.store.write(
-            lambda tx: plane.witness.cosign(tx, "acme", "v1", what, now=world.now())  # type: ignore[arg-type]
+            lambda tx: plane.witness.cosign_checkpoint(tx, "acme", "v1", what, now=world.now())  # type: ignore[arg-type]
         )
 
     await cosign(checkpoint(log[:5], 0))
@@ -61,13 +61,15 @@ async def test_logs_that_are_not_witnessed_are_named(
 
 
 async def test_critical_alerts_want_somebody_within_a_day(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """Others may wait, and what was over within a day needs nobody."""
     for code, severity in (("x", Severity.CRITICAL), ("y", Severity.WARNING)):
-        await plane.alerts.fire(plane.alerts.make("acme", "v1", code, severity, "m"))
-    await plane.alerts.fire(plane.alerts.make("acme", "v2", "sealed", Severity.CRITICAL, "m"))
-    await plane.alerts.resolve("acme", ["sealed"], "v2")
+        await plane.alerts.fire_alerts(plane.alerts.new_alert("acme", "v1", code, severity, "m"))
+    await plane.alerts.fire_alerts(
+        plane.alerts.new_alert("acme", "v2", "sealed", Severity.CRITICAL, "m")
+    )
+    await plane.alerts.resolve_alerts("acme", ["sealed"], "v2")
     assert (await shown())["audit.alerts"].result is Result.MET
     world.advance(2 * 86_400)
     item = (await shown())["audit.alerts"]

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
-from control.compliance.evidence.open_alerts import BEARS_ON
-from control.compliance.frameworks import frameworks, judged
+from control.api.control_plane import ControlPlane
+from control.compliance.evidence.open_alerts import CONTRADICTED_EVIDENCE
+from control.compliance.frameworks import assess_controls, load_frameworks
 from control.model.compliance import Evidence, Result
 from control.model.records import Severity
 from tests.unit.control.compliance.conftest import noted
@@ -15,14 +15,16 @@ from tests.unit.control.compliance.conftest import noted
 Shown = Callable[[], Awaitable[dict[str, Evidence]]]
 
 
-async def raised(plane: Plane, code: str, severity: Severity = Severity.CRITICAL) -> str:
+async def raised(plane: ControlPlane, code: str, severity: Severity = Severity.CRITICAL) -> str:
     """One alert of agent v1; its id."""
-    alert = plane.alerts.make("acme", "v1", code, severity, f"agent v1: {code}")
-    await plane.alerts.fire(alert)
+    alert = plane.alerts.new_alert("acme", "v1", code, severity, f"agent v1: {code}")
+    await plane.alerts.fire_alerts(alert)
     return alert.id
 
 
-async def test_an_open_critical_alert_makes_a_gap_and_is_named(plane: Plane, shown: Shown) -> None:
+async def test_an_open_critical_alert_makes_a_gap_and_is_named(
+    plane: ControlPlane, shown: Shown
+) -> None:
     """In the evidence that it bears on, and in every control that rests on it."""
     await noted(plane, "users.create")
     assert (await shown())["audit.trail"].result is Result.MET
@@ -33,37 +35,39 @@ async def test_an_open_critical_alert_makes_a_gap_and_is_named(plane: Plane, sho
     assert item.exceptions[0].startswith("agent v1: trail_broken (open since ")
     assert item.summary.startswith("1 critical alert open against this.")
     assert item.proofs[0].name == "open alert trail_broken"  # type: ignore[union-attr]  # reported
-    controls = judged(frameworks()["soc2"], found, {})
+    controls = assess_controls(load_frameworks()["soc2"], found, {})
     resting = [control for control in controls if "audit.trail" in control.evidence]
     assert resting
     assert {control.result for control in resting} == {Result.GAP}
 
 
-async def test_one_that_is_over_is_no_gap(plane: Plane, world: FakeWorld, shown: Shown) -> None:
+async def test_one_that_is_over_is_no_gap(
+    plane: ControlPlane, world: FakeWorld, shown: Shown
+) -> None:
     """Nor is one that is not critical, or about something else."""
     await noted(plane, "users.create")
     await raised(plane, "trail_broken")
-    await plane.alerts.resolve("acme", ["trail_broken"], "v1")
+    await plane.alerts.resolve_alerts("acme", ["trail_broken"], "v1")
     world.advance(3600)
     await raised(plane, "trail_broken", Severity.WARNING)
     await raised(plane, "backup_failed")
     assert (await shown())["audit.trail"].result is Result.MET
 
 
-async def test_a_condition_is_open_until_it_is_over(plane: Plane, shown: Shown) -> None:
+async def test_a_condition_is_open_until_it_is_over(plane: ControlPlane, shown: Shown) -> None:
     """To acknowledge it silences it, and changes nothing about what is so."""
     await noted(plane, "users.create")
     assert (await shown())["audit.checkpoints"].figures.get("open_alerts", 0) == 0
     id_ = await raised(plane, "audit_sink_failed")
-    await plane.alerts.acknowledge("acme", id_, "acme/ann")
+    await plane.alerts.acknowledge_alert("acme", id_, "acme/ann")
     item = (await shown())["audit.checkpoints"]
     assert (item.result, item.figures["open_alerts"]) == (Result.GAP, 1)
-    await plane.alerts.resolve("acme", ["audit_sink_failed"], "v1")
+    await plane.alerts.resolve_alerts("acme", ["audit_sink_failed"], "v1")
     assert "open_alerts" not in (await shown())["audit.checkpoints"].figures
 
 
 async def test_an_alert_is_open_however_old_it_is(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """It may have been raised before the period began."""
     await noted(plane, "users.create")
@@ -72,7 +76,7 @@ async def test_an_alert_is_open_however_old_it_is(
     assert (await shown())["audit.trail"].result is Result.GAP
 
 
-@pytest.mark.parametrize("code", sorted(BEARS_ON))
+@pytest.mark.parametrize("code", sorted(CONTRADICTED_EVIDENCE))
 async def test_each_code_bears_on_evidence_that_there_is(shown: Shown, code: str) -> None:
     """A name that is not collected would contradict nothing."""
-    assert set(BEARS_ON[code]) <= (await shown()).keys()
+    assert set(CONTRADICTED_EVIDENCE[code]) <= (await shown()).keys()

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.api.plane import Plane
+from control.api.control_plane import ControlPlane
 from control.model.compliance import Evidence, Result, StateProof
-from control.model.factors import SecondFactor
+from control.model.identity import SecondFactor
 from control.model.people import Role
-from control.store import factors, people
+from control.store import people, second_factors
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from tests.unit.control.compliance.conftest import noted
@@ -19,14 +19,14 @@ Shown = Callable[[], Awaitable[dict[str, Evidence]]]
 
 
 async def test_a_second_factor_is_met_only_when_demanded(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """Nobody has one: a gap, and who; everybody has one: partly; demanded: met."""
     item = (await shown())["people.second-factor"]
     assert (item.result, item.exceptions) == (Result.GAP, ("acme/ann",))
 
     def have(tx: Tx) -> None:
-        factors.put_factor(
+        second_factors.put_factor(
             tx, SecondFactor("acme", "ann", b"s", confirmed=True, last_step=0, created_at=1)
         )
 
@@ -37,7 +37,7 @@ async def test_a_second_factor_is_met_only_when_demanded(
     world.advance(1)
 
     def demand(tx: Tx) -> None:
-        org = people.organization(tx, "acme")
+        org = people.get_organization(tx, "acme")
         assert org is not None
         people.put_organization(tx, replace(org, second_factor=True), world.now())
 
@@ -46,12 +46,12 @@ async def test_a_second_factor_is_met_only_when_demanded(
 
 
 async def test_many_strong_roles_and_unused_accounts_are_named(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """More than five owners and admins, and more than a quarter; ninety days of silence."""
     assert (await shown())["people.roles"].result is Result.MET
     for number in range(5):
-        await plane.users.create(None, "acme", f"u{number}", Role.ADMIN, PASSWORD)
+        await plane.users.create_user(None, "acme", f"u{number}", Role.ADMIN, PASSWORD)
     item = (await shown())["people.roles"]
     assert (item.result, len(item.exceptions)) == (Result.PARTLY, 6)
     assert (await shown())["people.dormant"].result is Result.MET
@@ -59,7 +59,7 @@ async def test_many_strong_roles_and_unused_accounts_are_named(
     assert (await shown())["people.dormant"].figures == {"accounts": 6, "unused": 6}
 
 
-async def test_rules_are_told_as_they_are(plane: Plane, shown: Shown) -> None:
+async def test_rules_are_told_as_they_are(plane: ControlPlane, shown: Shown) -> None:
     """Two hours of idleness are not fifteen minutes, a quarter of an hour is not half of one."""
     await noted(plane, "sessions.login", "denied")
     found = await shown()
@@ -71,7 +71,7 @@ async def test_rules_are_told_as_they_are(plane: Plane, shown: Shown) -> None:
 
 
 async def test_a_second_factor_that_came_late_is_met_partly(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """Demanded now, and not for two hours of the period."""
     world.advance(2 * 3600)
@@ -82,14 +82,14 @@ async def test_a_second_factor_that_came_late_is_met_partly(
 
 
 async def test_a_role_of_a_day_is_told_though_it_is_gone(
-    plane: Plane, world: FakeWorld, shown: Shown
+    plane: ControlPlane, world: FakeWorld, shown: Shown
 ) -> None:
     """Six admins for a day, then none: the worst moment counts, and each is named with its time."""
     for number in range(6):
-        await plane.users.create(None, "acme", f"u{number}", Role.ADMIN, PASSWORD)
+        await plane.users.create_user(None, "acme", f"u{number}", Role.ADMIN, PASSWORD)
     world.advance(86_400)
     for number in range(6):
-        await plane.users.delete(ROOT, "acme", f"u{number}")
+        await plane.users.delete_user(ROOT, "acme", f"u{number}")
     world.advance(86_400)
     item = (await shown())["people.roles"]
     assert (item.result, item.figures["people"]) == (Result.PARTLY, 1)

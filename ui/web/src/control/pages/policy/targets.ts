@@ -1,7 +1,7 @@
 import type { Policy, RolloutRow, Target } from "../../../lib/api-types";
 import type { Agent } from "../fleet/agent-rows";
 
-/** The agents that these targets select: as `targeted` in control/services/wanting.py. */
+/** The agents that these targets select: as `targeted_agents` in control/services/desired_state.py. */
 export function targetedAgents(rows: readonly Agent[], targets: readonly Target[]): Agent[] {
   return rows.filter(
     row =>
@@ -30,7 +30,7 @@ export interface RolloutPlan {
   max_failures: number;
 }
 
-/** Number of agents after each step, of `total`: as `reach` in control/services/rollout.py. */
+/** Number of agents after each step, of `total`: as `agents_reached` in control/services/rollout_steps.py. */
 export function stepSizes({ canary, percentages }: RolloutPlan, total: number): number[] {
   const some = [...new Set(percentages.filter(percent => percent < 100))].sort((a, b) => a - b);
   const sizes = [

@@ -1,0 +1,335 @@
+"""Agents, what they measure and report, and what people did."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from control.api import views
+from control.api.endpoint import CREATED, NO_CONTENT, EndpointCall, EndpointGroup
+from control.errors import NotFoundError
+from control.model.agents import AgentFilter, Life, Presence, State
+from control.model.names import Limit, Prose, Slug, Tags
+from control.model.people import Role
+from control.model.records import Severity, WitnessedCheckpoint
+from control.services.witness import is_disputed
+from control.store import audit_records
+from control.store.alerts import AlertFilter
+from control.store.rows import Tx
+from protocols.instant import rfc3339
+from protocols.link.vocabulary import CommandName
+
+agents = EndpointGroup("agents", "The vault agents of an organization.")
+metrics = EndpointGroup("metrics", "What agents measure.")
+alerts = EndpointGroup("alerts", "What a person should know.")
+
+Seconds = Annotated[int, Meta(ge=0, le=2**33)]
+Name = Annotated[str, Meta(max_length=64, pattern="^[a-z0-9-]*$")]
+
+
+class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which agents."""
+
+    tag: Annotated[str, Meta(max_length=64, pattern="^[a-z0-9._:=/-]*$")] = ""
+    life: Life | None = None
+    presence: Presence | None = None
+    state: State | None = None
+    release: Annotated[str, Meta(max_length=32, pattern=r"^[0-9A-Za-z.+-]*$")] = ""
+    """Of Freehold, as the agent said when it connected."""
+    after: Name = ""
+    limit: Limit = 100
+
+
+class Largest(Struct, frozen=True, forbid_unknown_fields=True):
+    """So many."""
+
+    limit: Limit = 100
+
+
+class NewAgent(Struct, frozen=True, forbid_unknown_fields=True):
+    """An agent to be expected."""
+
+    vault: Slug
+    tags: Tags = ()
+
+
+class NewTags(Struct, frozen=True, forbid_unknown_fields=True):
+    """All tags there are to be."""
+
+    tags: Tags
+
+
+class Because(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why."""
+
+    reason: Prose = ""
+
+
+class NewCommand(Struct, frozen=True, forbid_unknown_fields=True):
+    """A listed word; there is no argument."""
+
+    command: Literal[
+        "send_metrics", "send_checkpoint", "send_policy_status", "renew_certificate", "rotate_kek"
+    ]
+
+
+class Assigned(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one agent, or a page of all: those whose names come after `after`."""
+
+    vault: Name = ""
+    after: Name = ""
+    limit: Limit = 100
+
+
+class Span(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which samples: Unix seconds, `until` excluded; resolution in seconds, 0 for single ones."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=128, pattern="^[a-z0-9_.:-]+$")]
+    since: Seconds = 0
+    until: Seconds = 2**33
+    resolution: Literal[0, 60, 3600] = 60
+
+
+class AlertsWanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which alerts; `before`: Unix seconds, `after`: the last one's id of the page before.
+
+    `text` is looked for in agent, code, message and note.
+    """
+
+    vault: Name = ""
+    state: Literal["firing", "acknowledged", "resolved", "open"] | None = None
+    """`open`: firing or acknowledged. What does not end by itself is over once acknowledged."""
+    severity: Severity | None = None
+    text: Annotated[str, Meta(max_length=128)] = ""
+    before: Seconds = 0
+    after: Name = ""
+    limit: Limit = 100
+
+
+class Seen(Struct, frozen=True, forbid_unknown_fields=True):
+    """What there is to say of it: why it came, what was done."""
+
+    note: Prose = ""
+
+
+class Checkpoint(Struct, frozen=True):
+    """The agent's newest cosigned checkpoint; `fault` is `fork` or `rollback` if it went wrong.
+
+    `disputed`: another history of the same log was shown for some agent.
+    """
+
+    size: int
+    root: str
+    note: str
+    cosignature: str
+    at: str
+    fault: str
+    disputed: bool
+
+
+_AGENTS = "organizations/{org}/agents"
+
+
+@agents.route(
+    "GET", "tallies", "How many agents each organization has, the most first", query=Largest,
+    returns=list[views.TallyView],
+)  # fmt: skip
+async def tallies(call: EndpointCall, *, query: Largest) -> list[views.TallyView]:
+    return [
+        views.TallyView(*row) for row in await call.control_plane.agents.count_agents(query.limit)
+    ]
+
+
+@agents.route("GET", _AGENTS, "Agents by name", query=Wanted, returns=list[views.AgentView])
+async def find(call: EndpointCall, org: str, *, query: Wanted) -> list[views.AgentView]:
+    wanted = AgentFilter(
+        tag=query.tag,
+        life=query.life,
+        presence=query.presence,
+        state=query.state,
+        release=query.release,
+        after=query.after,
+        limit=query.limit,
+    )
+    return [
+        views.agent_view(row) for row in await call.control_plane.agents.find_agents(org, wanted)
+    ]
+
+
+@agents.route(
+    "POST", _AGENTS, "Expect an agent: pending until it enrols", role=Role.OPERATOR, fresh=False,
+    body=NewAgent, status=CREATED, returns=views.AgentView, errors=(409,),
+)  # fmt: skip
+async def register(call: EndpointCall, org: str, *, body: NewAgent) -> views.AgentView:
+    return views.agent_view(
+        await call.control_plane.agents.register_agent(org, body.vault, body.tags)
+    )
+
+
+@agents.route("GET", _AGENTS + "/{vault}", "One agent", returns=views.AgentView)
+async def get(call: EndpointCall, org: str, vault: str) -> views.AgentView:
+    return views.agent_view(await call.control_plane.agents.get_agent(org, vault))
+
+
+@agents.route(
+    "PUT", _AGENTS + "/{vault}/tags", "Replace its tags; policies by tag follow",
+    role=Role.OPERATOR, fresh=True, body=NewTags, returns=views.AgentView,
+)  # fmt: skip
+async def tag(call: EndpointCall, org: str, vault: str, *, body: NewTags) -> views.AgentView:
+    tagged = await call.control_plane.agents.set_tags(org, vault, body.tags)
+    call.control_plane.policies.mark_due(org)
+    return views.agent_view(tagged)
+
+
+@agents.route(
+    "POST", _AGENTS + "/{vault}/lock", "Lock it: only a token that may replace lets it in again",
+    role=Role.OPERATOR, fresh=True, body=Because, returns=views.AgentView, errors=(409,),
+)  # fmt: skip
+async def lock(call: EndpointCall, org: str, vault: str, *, body: Because) -> views.AgentView:
+    return await _change_life(call, org, vault, Life.LOCKED, body.reason)
+
+
+@agents.route(
+    "POST", _AGENTS + "/{vault}/retire", "Retire it, for good", role=Role.ADMIN, fresh=True,
+    body=Because, returns=views.AgentView, errors=(409,),
+)  # fmt: skip
+async def retire(call: EndpointCall, org: str, vault: str, *, body: Because) -> views.AgentView:
+    return await _change_life(call, org, vault, Life.RETIRED, body.reason)
+
+
+@agents.route(
+    "GET", _AGENTS + "/{vault}/policy", "What it should have and has, and why not",
+    returns=views.AssignmentView,
+)  # fmt: skip
+async def policy(call: EndpointCall, org: str, vault: str) -> views.AssignmentView:
+    await call.control_plane.agents.get_agent(org, vault)
+    row = await call.control_plane.policies.get_assignment_state(org, vault)
+    if row is None:
+        raise NotFoundError("not_found", "this agent has no policy")
+    return views.assignment_view(row)
+
+
+@agents.route(
+    "POST", _AGENTS + "/{vault}/commands", "Ask it to do something; it may refuse",
+    role=Role.OPERATOR, fresh=False, body=NewCommand, status=CREATED, returns=views.CommandView,
+    errors=(409, 503),
+)  # fmt: skip
+async def command(
+    call: EndpointCall, org: str, vault: str, *, body: NewCommand
+) -> views.CommandView:
+    asked = await call.control_plane.commands.send_command(
+        org, vault, CommandName(body.command), call.caller.actor
+    )
+    return views.command_view(asked)
+
+
+@agents.route(
+    "GET", _AGENTS + "/{vault}/commands", "What it was asked to do, the newest first",
+    returns=list[views.CommandView],
+)  # fmt: skip
+async def commands(call: EndpointCall, org: str, vault: str) -> list[views.CommandView]:
+    await call.control_plane.agents.get_agent(org, vault)
+    return [
+        views.command_view(row)
+        for row in await call.control_plane.commands.list_commands(org, vault)
+    ]
+
+
+@agents.route(
+    "GET", "organizations/{org}/assignments", "What agents should have and have, by name",
+    query=Assigned, returns=list[views.AssignmentView],
+)  # fmt: skip
+async def assignments(
+    call: EndpointCall, org: str, *, query: Assigned
+) -> list[views.AssignmentView]:
+    if query.vault:
+        row = await call.control_plane.policies.get_assignment_state(org, query.vault)
+        return [] if row is None else [views.assignment_view(row)]
+    found = await call.control_plane.policies.list_assignments(
+        org, after=query.after, limit=query.limit
+    )
+    return [views.assignment_view(row) for row in found]
+
+
+@agents.route(
+    "GET", _AGENTS + "/{vault}/checkpoint", "Its newest cosigned audit checkpoint",
+    returns=Checkpoint,
+)  # fmt: skip
+async def checkpoint(call: EndpointCall, org: str, vault: str) -> Checkpoint:
+    await call.control_plane.agents.get_agent(org, vault)
+
+    def read(tx: Tx) -> tuple[WitnessedCheckpoint | None, bool]:
+        found = audit_records.get_checkpoint(tx, org, vault)
+        return found, is_disputed(tx, found)
+
+    seen, disputed = await call.control_plane.store.read(read)
+    if seen is None or not seen.size:
+        raise NotFoundError("not_found", "nothing of its audit log is cosigned")
+    line, at = call.control_plane.witness.cosignature_line(seen), rfc3339(seen.at)
+    return Checkpoint(seen.size, seen.root.hex(), seen.note, line, at, seen.fault, disputed)
+
+
+@agents.route(
+    "POST", _AGENTS + "/{vault}/checkpoint/accept",
+    "After a fork or rollback was looked into: witness its log anew", role=Role.ADMIN, fresh=True,
+    body=Because, status=NO_CONTENT,
+)  # fmt: skip
+async def accept_log(call: EndpointCall, org: str, vault: str, *, body: Because) -> None:  # noqa: ARG001  # recorded
+    await call.control_plane.alerts.accept_log(org, vault)
+
+
+@metrics.route("GET", _AGENTS + "/{vault}/metrics", "The names of its series", returns=list[str])
+async def names(call: EndpointCall, org: str, vault: str) -> list[str]:
+    return await call.control_plane.agent_metrics.list_series(org, vault)
+
+
+@metrics.route(
+    "GET", _AGENTS + "/{vault}/metrics/samples", "Samples of one series in time", query=Span,
+    returns=list[views.SampleView],
+)  # fmt: skip
+async def samples(
+    call: EndpointCall, org: str, vault: str, *, query: Span
+) -> list[views.SampleView]:
+    found = await call.control_plane.agent_metrics.query_samples(
+        org,
+        vault,
+        query.name,
+        resolution=query.resolution,
+        since=query.since,
+        until=query.until,
+    )
+    return views.sample_views(found)
+
+
+@alerts.route(
+    "GET", "organizations/{org}/alerts", "The newest alerts first", query=AlertsWanted,
+    returns=list[views.AlertView],
+)  # fmt: skip
+async def list_(call: EndpointCall, org: str, *, query: AlertsWanted) -> list[views.AlertView]:
+    found = await call.control_plane.alerts.list_alerts(
+        org,
+        vault=query.vault,
+        before=query.before * 10**9,
+        limit=query.limit,
+        narrow=AlertFilter(state=query.state or "", severity=query.severity or "", text=query.text),
+        after=query.after,
+    )
+    return [views.alert_view(row) for row in found]
+
+
+@alerts.route(
+    "POST", "organizations/{org}/alerts/{alert}/acknowledge", "It was seen", role=Role.OPERATOR,
+    fresh=False, body=Seen, returns=views.AlertView,
+)  # fmt: skip
+async def acknowledge(call: EndpointCall, org: str, alert: str, *, body: Seen) -> views.AlertView:
+    seen = await call.control_plane.alerts.acknowledge_alert(
+        org, alert, call.caller.actor, body.note
+    )
+    return views.alert_view(seen)
+
+
+async def _change_life(
+    call: EndpointCall, org: str, vault: str, to: Life, reason: str
+) -> views.AgentView:
+    moved = await call.control_plane.agents.change_life(org, vault, to, reason)
+    await call.control_plane.policies.refresh_bundles(org)
+    return views.agent_view(moved)

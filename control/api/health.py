@@ -1,0 +1,83 @@
+"""Health and figures, for load balancers and Prometheus: beside the API, without a credential."""
+
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from actors import World
+from control.api.control_plane import ControlPlane
+from control.errors import ControlError
+from control.metrics import CONTENT_TYPE, PrometheusMetrics
+from control.model.people import PLATFORM
+from control.store import people
+from protocols.errors import ErrorType
+from protocols.http.scope import Headers
+from protocols.instant import SECOND, rfc3339
+from protocols.openapi import ErrorBody
+
+READINESS_TIMEOUT: Final = 5.0
+JSON: Final = "application/json"
+
+
+class HealthEndpoints:
+    """An ASGI application in front of the API's."""
+
+    def __init__(self, app: Any, plane: ControlPlane, metrics: PrometheusMetrics) -> None:
+        self._app = app
+        self._control_plane = plane
+        self._metrics = metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer what is ours, and count what the API answers."""
+        path: bytes = scope["raw_path"]
+        if path == b"/health/live":
+            await _reply(send, 200, JSON, b'{"status":"live"}')
+        elif path == b"/health/ready":
+            ready = await self._is_ready()
+            body = b'{"status":"ready"}' if ready else b'{"status":"database"}'
+            await _reply(send, 200 if ready else 503, JSON, body)
+        elif path == b"/metrics":
+            await _reply(send, 200, CONTENT_TYPE, self._metrics.render())
+        else:
+            await self._app(scope, receive, self._counting(scope["method"], send))
+
+    async def _is_ready(self) -> bool:
+        """Whether the database answers."""
+        with trio.move_on_after(READINESS_TIMEOUT):
+            try:
+                await self._control_plane.store.read(
+                    lambda tx: people.get_organization(tx, PLATFORM)
+                )
+            except ControlError:
+                return False
+            return True
+        return False
+
+    def _counting(self, method: str, send: Any) -> Any:
+        async def counted(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.count_request(method, message["status"])
+            await send(message)
+
+        return counted
+
+
+def refusal_response(world: World, status: int, code: str, message: str) -> tuple[Headers, bytes]:
+    """What the server itself refuses (too large, malformed HTTP), told as the API tells it."""
+    request_id = world.new_id()
+    kind = ErrorType.UNAVAILABLE if status >= 500 else ErrorType.VALIDATION  # noqa: PLR2004
+    now = rfc3339(world.now() // SECOND * SECOND)
+    body = ErrorBody(type=kind, code=code, message=message, request_id=request_id, timestamp=now)
+    headers = [(b"content-type", JSON.encode()), (b"x-request-id", request_id.encode())]
+    return headers, msgspec.json.encode(body)
+
+
+async def _reply(send: Any, status: int, content_type: str, body: bytes) -> None:
+    headers = [
+        (b"content-type", content_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

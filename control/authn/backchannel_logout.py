@@ -1,0 +1,105 @@
+"""A provider that signs somebody out (OpenID Connect Back-Channel Logout 1.0): so do we, at once.
+
+Sessions end, wherever they act; API tokens are a program's, and stay. An account that is to be shut
+out is disabled: to be signed out keeps nobody from signing in.
+"""
+
+from typing import Any
+
+from actors import World
+from control.authn import logout_token
+from control.authn.id_token import LEEWAY, ExpectedClaims
+from control.authn.logout_token import MAX_AGE, LogoutToken
+from control.authn.oidc_provider import ProviderClient
+from control.authn.session_ends import SessionEnds
+from control.crypto import sha256
+from control.errors import AuthenticationError, NotFoundError, ValidationError
+from control.model.people import Caller, Role, Token, TokenKind
+from control.store import identities, people
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.instant import SECOND
+
+TOKEN_RETENTION = MAX_AGE + 2 * LEEWAY * SECOND  # longer than a token counts, whatever its clock
+
+
+class BackchannelLogout:
+    """Of all organizations' providers."""
+
+    def __init__(
+        self, store: Store, providers: ProviderClient, session_ends: SessionEnds, world: World
+    ) -> None:
+        self._store = store
+        self._providers = providers
+        self._ends = session_ends
+        self._world = world
+
+    async def end_sessions(self, org: str, token: str) -> Caller:
+        """End what the token of `org`'s provider names; whose that was, nobody if no account's.
+
+        Raises `ValidationError` for a token that does not count, `NotFoundError` where there is no
+        provider, `UnavailableError`.
+        """
+        provider = await self._store.read(lambda tx: identities.get_provider(tx, org))
+        if provider is None:
+            raise NotFoundError("not_found", "there is no identity provider here")
+        issuer, now = provider.issuer, self._world.now()
+        try:
+            key = await self._providers.signing_key_of(issuer, token)
+            said = logout_token.verify_logout_token(
+                token, key, ExpectedClaims(issuer, provider.client_id, "", now)
+            )
+        except AuthenticationError as error:
+            raise _refused_error(error.message) from None
+
+        def change(tx: Tx) -> tuple[Caller, list[str]]:
+            if not identities.use_logout_token(
+                tx, _scoped_digest(issuer, said.id), now, now + TOKEN_RETENTION
+            ):
+                raise _refused_error("this logout token was used")
+            gone = _sessions_meant(tx, org, issuer, said)
+            for row in gone:
+                people.delete_token(tx, row.org, row.id)
+            name = _account_of(tx, org, issuer, said) or next((row.user for row in gone), "")
+            return Caller(org, name, Role.VIEWER, ""), [row.id for row in gone]
+
+        caller, ended = await self._store.write(change)
+        self._ends.publish_ended(ended)
+        return caller
+
+
+def session_id_digest(issuer: str, claims: dict[str, Any]) -> str:
+    """What a session keeps of the provider's own; of one that names none, that it was this one."""
+    sid = claims.get("sid")
+    return _scoped_digest(issuer, sid if isinstance(sid, str) else "").hex()
+
+
+def _sessions_meant(tx: Tx, org: str, issuer: str, said: LogoutToken) -> list[Token]:
+    """The person's sessions, half ones too.
+
+    Where a session is named, those of another one stay, and those that never came of the provider.
+    """
+    name = _account_of(tx, org, issuer, said)
+    if said.subject and not name:
+        return []
+    sid, unnamed = session_id_digest(issuer, {"sid": said.sid}), session_id_digest(issuer, {})
+    # Where the provider named no session at sign-in, its word about the person has to do.
+    fitting = {sid, unnamed} if name else {sid}
+    return [
+        row
+        for row in people.list_tokens(tx, org, name)
+        if row.kind is not TokenKind.API and (not said.sid or row.sid in fitting)
+    ]
+
+
+def _account_of(tx: Tx, org: str, issuer: str, said: LogoutToken) -> str:
+    row = identities.get_identity(tx, issuer, said.subject, org) if said.subject else None
+    return "" if row is None else row.name
+
+
+def _scoped_digest(issuer: str, word: str) -> bytes:
+    return sha256(f"{len(issuer)}:{issuer}{word}".encode("utf-8", "surrogatepass"))
+
+
+def _refused_error(why: str) -> ValidationError:
+    return ValidationError("logout_token_invalid", why)

@@ -1,0 +1,271 @@
+"""Second factors: set up, shown, taken away.
+
+Codes have a lock of their own, beside that of passwords: five wrong ones, and none is looked at for
+15 minutes. An attempt is counted in the transaction that looks at it.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors import World
+from control.authn import recovery_code, totp
+from control.authn.attempts import Purpose, clear_attempts, count_attempt
+from control.authn.session_ends import SessionEnds
+from control.authn.session_opener import (
+    ENROLMENT,
+    SECOND_FACTOR,
+    SessionOpener,
+    SessionRequest,
+    account_requires_factor,
+    find_half_session,
+)
+from control.authn.sessions import invalid_credential
+from control.authn.users import check_credential_rank, require_user
+from control.crypto import Sealer
+from control.errors import AuthorizationError, ConflictError, NotFoundError
+from control.model.identity import SecondFactor
+from control.model.people import Caller, Token
+from control.store import people, second_factors
+from control.store.rows import Tx
+from control.store.store import Store
+
+ISSUER: Final = "Freehold"
+
+
+class Enrolment(Struct, frozen=True):
+    """What an authenticator app takes: by hand, as a link, or as a picture (a `data:` URL)."""
+
+    secret: str
+    uri: str
+    picture: str
+
+
+class Standing(Struct, frozen=True):
+    """Whether one has a second factor, must have one, and how many recovery codes are left."""
+
+    active: bool
+    demanded: bool
+    recovery_codes: int
+
+
+class SecondFactors:
+    """Everybody's."""
+
+    def __init__(
+        self,
+        store: Store,
+        sealer: Sealer,
+        session_opener: SessionOpener,
+        session_ends: SessionEnds,
+        world: World,
+    ) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._opening = session_opener
+        self._ends = session_ends
+        self._world = world
+
+    async def factor_status(self, caller: Caller) -> Standing:
+        """The caller's."""
+        org, name = caller.account
+
+        def query(tx: Tx) -> Standing:
+            left = second_factors.count_recovery_codes(tx, org, name)
+            return Standing(
+                second_factors.has_active_factor(tx, org, name),
+                account_requires_factor(tx, org, name),
+                left,
+            )
+
+        return await self._store.read(query)
+
+    async def active_holders(self, org: str, names: Sequence[str]) -> set[str]:
+        """Which of these accounts of `org` have one in force."""
+        return await self._store.read(lambda tx: second_factors.active_holders(tx, org, names))
+
+    async def begin_enrolment(self, org: str, name: str) -> Enrolment:
+        """A new secret, in force with `confirm_enrolment`. Raises `ConflictError` if one is."""
+        secret = totp.new_totp_secret()
+        sealed = self._sealer.seal(secret.encode(), "second-factor", org, name)
+        row = SecondFactor(org, name, sealed, False, -1, self._world.now())  # noqa: FBT003
+
+        def change(tx: Tx) -> None:
+            if second_factors.has_active_factor(tx, org, name):
+                raise ConflictError(
+                    "second_factor_exists",
+                    "one is in force: replace it (POST second-factor/replacement)",
+                )
+            second_factors.put_factor(tx, row)
+
+        await self._store.write(change)
+        return enrolment_display(secret, org, name)
+
+    async def confirm_enrolment(self, org: str, name: str, code: str) -> list[str]:
+        """Put it in force, with the first code from it; the recovery codes, shown once.
+
+        Raises `AuthorizationError` for a wrong code, `ConflictError` where nothing was begun.
+        """
+        now, codes = self._world.now(), recovery_code.new_recovery_codes()
+
+        def change(tx: Tx) -> bool:
+            row = second_factors.get_factor(tx, org, name)
+            if row is None or row.confirmed:
+                raise ConflictError("second_factor_absent", "begin to set up a second factor first")
+            if not self._code_matches(tx, row, code, Purpose.CONFIRM_CODE, now=now):
+                return False
+            second_factors.put_recovery_codes(
+                tx,
+                org,
+                name,
+                [recovery_code.recovery_code_digest(org, name, each) for each in codes],
+            )
+            return True
+
+        if not await self._store.write(change):
+            raise wrong_code_error()
+        return codes
+
+    async def renew_recovery_codes(self, caller: Caller) -> list[str]:
+        """Other recovery codes; those before are worth nothing."""
+        (org, name), codes = caller.account, recovery_code.new_recovery_codes()
+
+        def change(tx: Tx) -> None:
+            if not second_factors.has_active_factor(tx, org, name):
+                raise no_factor_error()
+            second_factors.put_recovery_codes(
+                tx,
+                org,
+                name,
+                [recovery_code.recovery_code_digest(org, name, each) for each in codes],
+            )
+
+        await self._store.write(change)
+        return codes
+
+    async def find_half_session(self, challenge: str, need: str) -> Caller:
+        """Whose half session this is. Raises `AuthenticationError`."""
+        now = self._world.now()
+        _, user = await self._store.read(lambda tx: find_half_session(tx, challenge, need, now))
+        return Caller(user.org, user.name, user.role, "")
+
+    async def complete_login(
+        self, challenge: str, code: str, way: SessionRequest
+    ) -> tuple[str, Token]:
+        """The whole session, for a code (also one for recovery). Raises `AuthenticationError`."""
+        new = self._opening.new_secrets()
+
+        def change(tx: Tx) -> tuple[Token, list[str]] | None:
+            begun, user = find_half_session(tx, challenge, SECOND_FACTOR, new.at)
+            if not self.check_code(tx, user.org, user.name, code, Purpose.SIGN_IN_CODE, now=new.at):
+                return None
+            people.delete_token(tx, begun.org, begun.id)
+            kept = {"acting": begun.acting, "sid": begun.sid}
+            wanted = replace(way, trusted=True, factor=True, **kept)
+            return self._opening.add_session(tx, user, wanted, new)
+
+        made = await self._store.write(change)
+        if made is None:
+            raise invalid_credential()
+        self._ends.publish_ended(made[1])
+        return new.credential(made[0].kind), made[0]
+
+    async def complete_enrolment(
+        self, challenge: str, code: str, way: SessionRequest
+    ) -> tuple[str, Token, list[str]]:
+        """The whole session and recovery codes, for the first code of a factor one had to have."""
+        who = await self.find_half_session(challenge, ENROLMENT)
+        codes = await self.confirm_enrolment(who.org, who.name, code)
+
+        def whole(_: Tx, begun: Token) -> SessionRequest:
+            return replace(way, acting=begun.acting, trusted=True, factor=True)
+
+        secret, token = await self._opening.exchange_half_session(challenge, ENROLMENT, whole)
+        return secret, token, codes
+
+    async def verify_code(self, caller: Caller, code: str) -> bool | None:
+        """Whether the code is the caller's; None: the caller has no second factor."""
+        (org, name), now = caller.account, self._world.now()
+
+        def change(tx: Tx) -> bool | None:
+            if not second_factors.has_active_factor(tx, org, name):
+                return None
+            return self.check_code(tx, org, name, code, Purpose.CONFIRM_CODE, now=now)
+
+        return await self._store.write(change)
+
+    async def remove_own(self, caller: Caller) -> None:
+        """Take away the caller's own. Raises `ConflictError` where it is demanded."""
+        org, name = caller.account
+
+        def change(tx: Tx) -> None:
+            if account_requires_factor(tx, org, name):
+                raise ConflictError(
+                    "second_factor_demanded",
+                    "an organization that you belong to demands one: for another authenticator"
+                    " replace it (POST second-factor/replacement)",
+                )
+            if not second_factors.delete_factor(tx, org, name):
+                raise NotFoundError("not_found", "there is no second factor")
+            people.clear_factor_proof(tx, org, name)
+
+        await self._store.write(change)
+
+    async def reset_factor(self, by: Caller, org: str, name: str) -> None:
+        """Take it from somebody who lost it; every credential of theirs ends."""
+
+        def change(tx: Tx) -> list[str]:
+            check_credential_rank(tx, by, require_user(tx, org, name))
+            if not second_factors.delete_factor(tx, org, name):
+                raise NotFoundError("not_found", "there is no second factor")
+            clear_attempts(tx, org, name)
+            return people.delete_tokens(tx, org, name)
+
+        self._ends.publish_ended(await self._store.write(change))
+
+    def check_code(
+        self, tx: Tx, org: str, name: str, code: str, purpose: Purpose, *, now: int
+    ) -> bool:
+        """Whether this code of the account counts; it is used up, or counted as an attempt."""
+        row = second_factors.get_factor(tx, org, name)
+        if row is None or not row.confirmed:
+            return False
+        return self._code_matches(tx, row, code, purpose, now=now)
+
+    def _code_matches(
+        self, tx: Tx, row: SecondFactor, code: str, purpose: Purpose, *, now: int
+    ) -> bool:
+        org, name = row.org, row.name
+        if not count_attempt(tx, org, name, purpose, now):
+            return False
+        secret = self._sealer.open(row.secret, "second-factor", org, name).decode()
+        step = totp.matching_step(secret, code, now, row.last_step)
+        if step is not None:
+            second_factors.put_factor(tx, replace(row, confirmed=True, last_step=step))
+        elif not (
+            row.confirmed
+            and second_factors.use_recovery_code(
+                tx, org, name, recovery_code.recovery_code_digest(org, name, code)
+            )
+        ):
+            return False
+        clear_attempts(tx, org, name, purpose)
+        return True
+
+
+def enrolment_display(secret: str, org: str, name: str) -> Enrolment:
+    """What shows this secret to the account's person."""
+    uri = totp.otpauth_uri(secret, f"{org}/{name}", ISSUER)
+    return Enrolment(secret, uri, totp.qr_code_svg(uri))
+
+
+def no_factor_error() -> ConflictError:
+    """For what takes one in force."""
+    return ConflictError("second_factor_absent", "there is no second factor: set one up first")
+
+
+def wrong_code_error() -> AuthorizationError:
+    """For somebody who is signed in, and stays so."""
+    return AuthorizationError("code_wrong", "this code does not count; wait for the next one")

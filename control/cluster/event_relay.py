@@ -1,0 +1,171 @@
+"""Carries events between the bus of this process and those of the others.
+
+An event only says when to look: the database is the truth, so nothing is lost with one, but time.
+Every message has its speaker's number, and there is one each second; so whoever misses one knows
+within a second, and its subscribers look at the store (`EventBus.mark_all_lost`). A process hears
+itself, too: as long as it does not, it is blind, and says so (`is_connected`).
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from actors import World
+from control.cluster.pubsub import Channel, PubSub, PubSubError
+from control.services.event_bus import Event, EventBus
+
+HEARTBEAT_SECONDS: Final = 1.0
+"""Seconds between two messages of one process."""
+SILENCE_TIMEOUT: Final = 3.0
+"""Seconds without a word of our own after which the line is given up."""
+MAX_RETRY_DELAY: Final = 1.0
+"""Seconds, at most, before the next try; by full jitter."""
+WAITING: Final = 20_000
+"""Events that may wait to be said: as many as a subscriber may have."""
+BATCH: Final = 500
+MAX_PEERS: Final = 64
+"""How many are remembered; forgetting one costs a look at the store."""
+
+log: Final = logging.getLogger("freehold.control.relay")
+
+
+class RelayMessage(Struct, frozen=True, array_like=True):
+    """One message. `number` grows by one with each, or by more where some were not said."""
+
+    speaker: bytes
+    number: int
+    events: list[Event]
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(RelayMessage).decode
+
+
+class EventRelay:
+    """One of a process."""
+
+    def __init__(self, bus: EventBus, pubsub: PubSub, channel: str, world: World) -> None:
+        self._bus = bus
+        self._wire = pubsub
+        self._channel = channel
+        self._world = world
+        self._own_id = UUID(world.new_id()).bytes
+        self._number = 0
+        self._waiting: deque[Event] = deque()
+        self._more = trio.Event()
+        self._last_numbers: dict[bytes, int] = {}
+        self._last_echo: float | None = None
+        self._trouble = ""
+        bus.forward, bus.is_connected = self._enqueue, lambda: self.is_connected
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether what others say is heard here at this moment."""
+        return self._last_echo is not None
+
+    async def run(self) -> None:
+        """Until cancelled: a line, and after its end another one."""
+        while True:
+            try:
+                async with self._wire.open_channel(self._channel) as line:
+                    await self._serve_channel(line)
+            except PubSubError as error:
+                self._log_trouble(str(error))
+            self._reset()
+            await self._world.sleep(MAX_RETRY_DELAY * self._world.jitter())
+
+    async def _serve_channel(self, line: Channel) -> None:
+        """Raises `PubSubError` when the line is over."""
+        failed = PubSubError("over")
+
+        async def guarded(task: Callable[[Channel], Awaitable[None]]) -> None:
+            nonlocal failed
+            try:
+                await task(line)
+            except PubSubError as error:
+                failed = error
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            for task in (self._send_events, self._receive_events, self._watch_silence):
+                nursery.start_soon(guarded, task)
+        raise failed
+
+    # --- speaking ---------------------------------------------------------------------------------
+
+    def _enqueue(self, events: tuple[Event, ...]) -> None:
+        if not self.is_connected or len(self._waiting) + len(events) > WAITING:
+            self._number += 1  # whoever hears the next one knows that one is missing
+            return
+        self._waiting.extend(events)
+        self._more.set()
+
+    async def _send_events(self, line: Channel) -> None:
+        while True:
+            self._more = trio.Event()
+            events = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            self._number += 1
+            await line.publish(_encode(RelayMessage(self._own_id, self._number, events)))
+            if not self._waiting:
+                with trio.move_on_after(HEARTBEAT_SECONDS):
+                    await self._more.wait()
+
+    # --- listening --------------------------------------------------------------------------------
+
+    async def _receive_events(self, line: Channel) -> None:
+        while True:
+            message = await line.receive()
+            try:
+                told = _decode(message)
+            except msgspec.MsgspecError:
+                log.warning("somebody says what is not ours on the channel %s", self._channel)
+            else:
+                self._handle_message(told)
+
+    def _handle_message(self, told: RelayMessage) -> None:
+        if told.speaker == self._own_id:  # not secret: an id of a process
+            self._mark_heard()
+            return
+        last = self._last_numbers.get(told.speaker, 0)
+        if told.number != last + 1:
+            self._bus.mark_all_lost()
+        if last == 0 and len(self._last_numbers) >= MAX_PEERS:
+            self._last_numbers.clear()
+        self._last_numbers[told.speaker] = told.number
+        self._bus.publish_locally(*told.events)
+
+    def _mark_heard(self) -> None:
+        if self._last_echo is None:
+            self._trouble = ""
+            log.info("other processes are heard")
+            self._bus.mark_all_lost()  # who knows what was said before
+        self._last_echo = self._world.monotonic()
+
+    async def _watch_silence(self, _: Channel) -> None:
+        """Give up a line on which nothing is heard: it may be half open."""
+        since = self._world.monotonic()
+        while self._world.monotonic() - (self._last_echo or since) < SILENCE_TIMEOUT:
+            await self._world.sleep(HEARTBEAT_SECONDS)
+        raise PubSubError("nothing is heard")
+
+    def _reset(self) -> None:
+        """What waits is not said any more: the others see that some is missing."""
+        if self._waiting:
+            self._waiting.clear()
+            self._number += 1
+        if self._last_echo is not None:
+            self._last_echo = None
+            self._bus.mark_all_lost()
+
+    def _log_trouble(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning(
+                "events of other processes are not heard, the database is asked: %s", trouble
+            )

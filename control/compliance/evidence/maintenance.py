@@ -1,0 +1,149 @@
+"""Upkeep, as agents report it: backups, rotations, keys."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Final
+
+from control.compliance.evidence.assessment import (
+    Period,
+    assess_share,
+    describe_unknown,
+    make_evidence,
+    plural,
+    read_timelines,
+    share_result,
+)
+from control.compliance.evidence.timeline import (
+    HOUR,
+    Timeline,
+    longest_interval,
+    state_proof,
+    union_of,
+    unknown_periods,
+)
+from control.model.agents import Life
+from control.model.compliance import Evidence, ReportedProof, Result
+from control.model.history import Aspect
+from control.model.records import Sample
+from control.model.reported_values import clamp_count
+from control.services.usage import count_above
+from control.store import compliance_queries as reads
+from control.store import usage
+from control.store.rows import Tx
+from protocols.instant import SECOND
+
+MAX_KEY_AGE: Final = 90
+"""Days after which a secret should have another version: one of the link's classes."""
+DAY: Final = 24 * HOUR
+NO_BACKUPS: Final = (
+    "No agent reported a backup in the period. Agents of this release make none: show by hand that "
+    "their databases and keys are copied, and that a copy was put back."
+)
+Series = Mapping[str, Sequence[Sample]]
+"""Vault → hours."""
+
+
+def collect_maintenance(tx: Tx, span: Period) -> list[Evidence]:
+    """All that agents report of their upkeep."""
+    active = [a.vault for a in reads.list_agents(tx, span.org) if a.life is Life.ACTIVE]
+    return [_backups(tx, span, active), _rotations(tx, span, active), _keys(tx, span, active)]
+
+
+def _backups(tx: Tx, span: Period, active: list[str]) -> Evidence:
+    made = {v: total_growth(s) for v, s in _series(tx, span, "backups").items() if v in active}
+    failed = {
+        v: total_growth(s) for v, s in _series(tx, span, "backup_failures").items() if v in active
+    }
+    fine = [v for v in made if made[v] and not failed.get(v)]
+    done, bad = sum(made.values()), sum(failed.values())
+    known = bool(done or bad)
+    return make_evidence(
+        "upkeep.backups",
+        "Backups are made",
+        share_result(len(fine), len(active)) if known else Result.NOT_EVIDENCED,
+        f"{plural(done, 'backup')} and {plural(bad, 'failure')} reported; {len(fine)} of "
+        f"{plural(len(active), 'active agent')} made some without a failure.",
+        figures={"active": len(active), "backups": done, "failures": bad},
+        wrong=[_reported_value(v, "backup_failures", n, span) for v, n in failed.items() if n],
+        fine=[_reported_value(v, "backups", made[v], span) for v in fine],
+        exceptions=[v for v in active if v not in fine] if known else (),
+        lacking="" if known else NO_BACKUPS,
+    )
+
+
+def _rotations(tx: Tx, span: Period, active: list[str]) -> Evidence:
+    looks = {
+        look.vault: look
+        for look in usage.list_inventories(tx, span.org, "")
+        if look.vault in active
+    }
+    debt = {vault: count_above(look.age, MAX_KEY_AGE) for vault, look in looks.items()}
+    owing = [vault for vault, count in debt.items() if count]
+    due, total = sum(debt.values()), sum(look.total for look in looks.values())
+    result = share_result(len(looks) - len(owing), len(active)) if looks else Result.NOT_EVIDENCED
+    return make_evidence(
+        "upkeep.rotations",
+        "Secrets are rotated",
+        result,
+        f"{due} of {plural(total, 'secret')} of {plural(len(looks), 'agent')} that told of them "
+        f"have a version in use that is older than {MAX_KEY_AGE} days, as of their newest look.",
+        figures={"secrets": total, "overdue": due, "agents": len(owing), "told": len(looks)},
+        wrong=[_reported_count(vault, looks[vault].at, debt[vault]) for vault in owing],
+        fine=[_reported_count(vault, looks[vault].at, 0) for vault in looks if vault not in owing],
+        exceptions=[*owing, *(v for v in active if looks and v not in looks)],
+        lacking="" if looks else "No agent tells how old its secrets are (share_usage).",
+    )  # fmt: skip
+
+
+def _reported_count(vault: str, at: int, count: int) -> ReportedProof:
+    name = f"secrets older than {MAX_KEY_AGE} days"
+    return ReportedProof(vault=vault, name=name, value=str(count), at=at * SECOND)
+
+
+def _keys(tx: Tx, span: Period, active: list[str]) -> Evidence:
+    lines = [line for line in read_timelines(tx, span, Aspect.KEY) if line.subject in active]
+    late = [line for line in lines if _is_late(line)]
+    changed = [line for line in lines if len({s.value for s in line.intervals}) > 1]
+    silent = sorted(set(active) - {line.subject for line in lines})
+    unsure = unknown_periods(lines)
+    fine = len(lines) - len(late)
+    return make_evidence(
+        "upkeep.keys",
+        "Keys are changed when they are due",
+        assess_share(fine, len(active), unsure) if lines else Result.NOT_EVIDENCED,
+        f"{fine} of {plural(len(active), 'active agent')} changed their key-encrypting key within "
+        f"a day of when it was due, or it was not; {len(changed)} changed it in the period. When "
+        "it is due by age or by use is for each agent to judge; it changes it by itself.",
+        figures={"active": len(active), "told": len(lines), "late": len(late),
+                 "changed": len(changed), "unknown": len(unsure)},
+        wrong=[state_proof(Aspect.KEY, line.intervals[-1]) for line in late],
+        fine=[state_proof(Aspect.KEY, s) for line in lines if line not in late
+              for s in line.intervals],
+        exceptions=[*(line.subject for line in late), *silent] if lines else (),
+        lacking=" ".join(filter(None, (
+            describe_unknown(unsure),
+            f"{plural(len(silent), 'agent')} never told of a key." if silent else "",
+        ))),
+    )  # fmt: skip
+
+
+def _is_late(line: Timeline) -> bool:
+    """Due for more than a day at a stretch: an agent looks every few minutes, and may be sealed."""
+    due = union_of((s.since, s.until) for s in line.intervals if s.detail["due"])
+    return longest_interval(due) > DAY
+
+
+def total_growth(samples: Sequence[Sample]) -> int:
+    """By how much a total grew; one that begins anew has begun at 0."""
+    steps = (b.last - a.last if b.last >= a.last else b.last for a, b in pairwise(samples))
+    first = samples[0].high - samples[0].low if samples else 0
+    return clamp_count(int(first + sum(steps)))
+
+
+def _series(tx: Tx, span: Period, name: str) -> Series:
+    return reads.sample_hours(tx, span.org, name, span.since // SECOND, span.until // SECOND)
+
+
+def _reported_value(vault: str, name: str, value: int, span: Period) -> ReportedProof:
+    at = min(span.until, span.now)
+    return ReportedProof(vault=vault, name=name, value=str(value), at=at)

@@ -1,0 +1,410 @@
+"""One connected agent: an actor whose mailbox is its wire and one wake-up call.
+
+Two tasks share the session, which never waits: one reads frames, has them applied and answers, the
+other writes whatever else is due. Most of an agent's life is pings, and a ping wakes one task so;
+what is due by time alone all connections have together (`deadlines`). A
+crash ends the connection and nothing else; the agent's own reconnecting
+is the restart, and everything durable is in the store.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, Protocol
+
+import trio
+
+from actors import World
+from control.errors import ControlError
+from control.gateway.deadlines import Deadlines
+from control.gateway.link_observer import LinkObserver
+from control.gateway.rate_limits import ConnectionRateLimits
+from control.model.agents import Health
+from control.model.conditions import WORKERS_FAILING
+from control.model.links import AgentLink
+from control.services.presence import PresenceTracker
+from protocols.link import events as e
+from protocols.link import messages as m
+from protocols.link.delivery import Batch
+from protocols.link.ends import End, Moment
+from protocols.link.errors import LinkError, OutboxRolledBackError, PipeError
+from protocols.link.messages import MessageType
+from protocols.link.pipe import Pipe
+from protocols.link.session import Session
+from protocols.link.states import SENDABLE
+from protocols.link.vocabulary import ByeReason, SkipReason, SyncPhase, WorkersState
+from protocols.link.vocabulary import Health as Words
+from protocols.pki.chain import Agent as Peer
+from protocols.pki.names import AgentName
+
+_WAITING: Final = frozenset({MessageType.COMMAND, MessageType.NOTIFICATION})
+_MILLI: Final = 10**6
+
+
+class DurableLink(Protocol):
+    """What it needs of `control.gateway.link_store.LinkStore`."""
+
+    async def claim_link(self, name: AgentName) -> AgentLink | None:
+        """See `LinkStore`."""
+        ...
+
+    async def restart_stream(self, name: AgentName) -> None:
+        """See `LinkStore`."""
+        ...
+
+    async def read_outbox(self, name: AgentName, after: int, limit: int) -> Batch:
+        """See `LinkStore`."""
+        ...
+
+    async def apply_message(
+        self, name: AgentName, stream: bytes, through: int, message: m.Message | None
+    ) -> None:
+        """See `LinkStore`."""
+        ...
+
+    async def record_lost(self, name: AgentName, stream: bytes, first: int, last: int) -> None:
+        """See `LinkStore`."""
+        ...
+
+    async def record_registration(
+        self, name: AgentName, message: m.Registration, acknowledged: int
+    ) -> None:
+        """See `LinkStore`."""
+        ...
+
+    async def record_acknowledged(self, name: AgentName, through: int) -> None:
+        """See `LinkStore`."""
+        ...
+
+    async def record_health(
+        self, name: AgentName, health: str, sync: str, codes: frozenset[str] | None
+    ) -> Health:
+        """See `LinkStore`."""
+        ...
+
+    async def record_replay_result(self, name: AgentName, told: m.ReplayResult) -> None:
+        """See `LinkStore`."""
+        ...
+
+
+class ConnectionContext(NamedTuple):
+    """What all connections share."""
+
+    link_store: DurableLink
+    presence: PresenceTracker
+    world: World
+    on_opened: Callable[["AgentConnection"], None]
+    """Called when an agent has proven itself."""
+    observer: LinkObserver
+    deadlines: Deadlines
+
+
+class AgentConnection:
+    """One connection. Attributes without a leading underscore are for reading."""
+
+    __slots__ = (
+        *(
+            "_around",
+            "_asked",
+            "_codes",
+            "_epoch",
+            "_expires",
+            "_failure",
+            "_newest",
+            "_noted",
+            "_outdone",
+            "_over",
+        ),
+        *(
+            "_owing",
+            "_paces",
+            "_pipe",
+            "_ready",
+            "_session",
+            "_wake",
+            "_watched",
+            "_workers_fail",
+            "_writing",
+        ),
+        *("acknowledged", "bundle", "health", "name", "serial", "since", "sync"),
+    )
+
+    def __init__(
+        self, peer: Peer, pipe: Pipe, link: AgentLink, end: End, context: ConnectionContext
+    ) -> None:
+        """`peer` was admitted; `link` is where its streams stand, and so is `end`."""
+        self.name = peer.name
+        self.serial = peer.leaf.serial
+        self.bundle = link.bundle
+        """Version of the bundle that it was offered last."""
+        self.health = ""
+        self.sync = ""
+        self.since = context.world.now()
+        self._pipe = pipe
+        self._around = context
+        self._expires = peer.leaf.not_after
+        self._newest = link.newest
+        self._ready: Batch | None = None
+        self.acknowledged = link.acknowledged
+        self._owing = link.newest > link.acknowledged
+        self._failure: Exception | None = None
+        self._epoch = 0
+        self._asked: set[bytes] = set()
+        self._outdone = 0
+        self._over = False
+        self._wake = trio.Event()
+        self._watched = False
+        self._writing = False
+        self._codes: frozenset[str] | None = None
+        self._workers_fail = False
+        self._noted: tuple[str, str, frozenset[str] | None] | None = None
+        self._paces = ConnectionRateLimits.unused(context.world.monotonic())
+        self._session = Session.control(end, self._now())
+
+    async def run(self) -> None:
+        """Until the connection is over.
+
+        Raises `RemoteFaultError` when the agent broke the protocol, `PipeError` when it is gone,
+        `ControlError` when the store does not work: what was acknowledged is durable either way.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._run_guarded, self._write, nursery)
+                await self._run_guarded(self._read, nursery)
+        finally:
+            self._over = True
+        if isinstance(self._failure, OutboxRolledBackError):
+            await self._around.link_store.restart_stream(self.name)
+        if self._failure is not None:
+            raise self._failure
+
+    def notify_waiting(self, newest: int, ready: Batch | None = None) -> None:
+        """Something waits for the agent, up to the id `newest`; `ready` if it is at hand."""
+        self._newest = max(self._newest, newest)
+        self._ready = ready
+        self._wake.set()
+
+    def notify_if_newer(self, newest: int) -> None:
+        """What waits by the store's word: nothing new, mostly."""
+        if newest > self._newest:
+            self.notify_waiting(newest)
+
+    @property
+    def due(self) -> float:
+        """See `TimedConnection`: when it has to be roused, while it is at rest with a session."""
+        rests = self._session.state in SENDABLE and not self._over
+        return self._next_deadline() if rests else float("inf")
+
+    def wake(self) -> None:
+        """See `TimedConnection`."""
+        self._wake.set()
+
+    def observe(self, seconds: int) -> None:
+        """Have the agent say more of itself for so long, if it can be told anything now."""
+        if self._session.state in SENDABLE:
+            self._session.send(m.Observe(seconds=seconds))
+            self._wake.set()
+
+    def send_replay(self, replay: m.PolicyReplay) -> bool:
+        """Ask it, once on this connection; False if its version has no such question.
+
+        If nothing can be sent to it now, it is to be asked again later.
+        """
+        if m.kind_of(replay).since > self._session.version:
+            return False
+        if self._session.room and replay.replay_id not in self._asked:
+            self._asked.add(replay.replay_id)
+            self._session.send(replay)
+            self._wake.set()
+        return True
+
+    def supersede(self, epoch: int) -> None:
+        """A connection of this epoch counts; this one is over if its own is an earlier one."""
+        self._outdone = max(self._outdone, epoch)
+        if self._epoch and self._outdone > self._epoch:
+            self.close(ByeReason.REPLACED)
+
+    def close(self, reason: ByeReason, spread: int = 0) -> None:
+        """End in order. `spread`: milliseconds over which the agent should spread its return."""
+        self._session.leave(reason, self._now(), spread)
+        self._wake.set()
+
+    async def _run_guarded(
+        self, task: Callable[[], Awaitable[None]], nursery: trio.Nursery
+    ) -> None:
+        try:
+            await task()
+        except (LinkError, ControlError) as error:
+            self._failure = self._failure or error
+        nursery.cancel_scope.cancel()
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        session = self._session
+        while True:
+            self._wake = trio.Event()
+            await self._send_waiting()
+            await self._send()
+            if session.ended:
+                return
+            await self._wait_idle()
+            session.tick(self._now())
+
+    async def _wait_idle(self) -> None:
+        if self._session.state in SENDABLE:
+            if not self._watched:
+                self._watched = True
+                self._around.deadlines.add_connection(self)
+            await self._wake.wait()
+        else:  # short, and a time that may come closer
+            with trio.move_on_after(
+                max(0.0, self._next_deadline() - self._around.world.monotonic())
+            ):
+                await self._wake.wait()
+        if self._around.world.wall() >= self._expires:
+            raise PipeError("expired", "the agent's certificate has expired")
+
+    def _next_deadline(self) -> float:
+        left = (self._expires - self._around.world.wall()) / 1e9
+        return min(self._session.deadline, self._around.world.monotonic() + left)
+
+    async def _send_waiting(self) -> None:
+        """Have the session send what waits, as far as there is room."""
+        session = self._session
+        while session.state in SENDABLE and session.sent < self._newest and session.room:
+            ready, self._ready = self._ready, None
+            if ready is None or ready.after != session.sent:
+                ready = await self._around.link_store.read_outbox(
+                    self.name, session.sent, session.room
+                )
+            if ready.through == session.sent or session.state not in SENDABLE:
+                return
+            self._owing = self._owing or any(x.name in _WAITING for x in ready.entries)
+            session.offer(ready)
+            await self._send()
+
+    async def _send(self) -> None:
+        """Write all that is due; nothing when the other task is at it, which then writes this."""
+        if self._writing:
+            return
+        self._writing = True
+        try:
+            while frames := self._session.frames(self._now()):
+                for frame in frames:
+                    await self._pipe.send(frame)
+        finally:
+            self._writing = False
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        while True:
+            frame = await self._pipe.receive()
+            if self._session.ended:
+                await (
+                    trio.sleep_forever()
+                )  # its last words are being written, then we are cancelled
+            for event in self._session.receive(frame, self._now()):
+                await self._handle_event(event)
+            await self._flush_reply()
+
+    async def _flush_reply(self) -> None:
+        """Write what follows, unless more waits than an answer: that is the writer's."""
+        session = self._session
+        if session.state in SENDABLE and session.sent >= self._newest:
+            await self._send()
+        else:
+            self._wake.set()
+
+    async def _handle_event(self, event: e.Event) -> None:
+        match event:
+            case e.Opened():
+                self._around.on_opened(self)
+                await self._claim_link()
+                self._wake.set()  # the time for greeting is over
+            case e.Received(id=0, message=message):
+                await self._handle_transient(message)
+            case e.Received(id=id_, message=message):
+                self._mark_heard()
+                await self._around.link_store.apply_message(
+                    self.name, self._session.peer_stream, id_, message
+                )
+                if isinstance(message, m.Alert):
+                    self._noted = None  # it may be of long ago: what is so now is told by the next
+                self._mark_applied(id_)
+                self._around.observer.on_message(*self.name, message)
+            case e.Missed(first=first, last=last, reason=reason):
+                stream = self._session.peer_stream
+                if reason is SkipReason.ACKNOWLEDGED:
+                    await self._around.link_store.record_lost(self.name, stream, first, last)
+                else:
+                    await self._around.link_store.apply_message(self.name, stream, last, None)
+                self._mark_applied(last)
+            case e.Acknowledged(through=through):
+                self.acknowledged = through
+                if self._owing:
+                    await self._around.link_store.record_acknowledged(self.name, through)
+                    self._owing = through < self._newest
+            case _:
+                pass
+
+    async def _claim_link(self) -> None:
+        link = await self._around.link_store.claim_link(self.name)
+        if link is not None:
+            self._epoch, self.bundle = link.epoch, max(self.bundle, link.bundle)
+            self.supersede(0)  # what came while we asked
+            self.notify_waiting(link.newest)
+
+    async def _handle_transient(self, message: m.Message) -> None:
+        """Raises `RemoteFaultError` (`flood`) for what no agent says as fast as this."""
+        self._mark_heard()
+        now = self._around.world.monotonic()
+        match message:
+            case m.Registration():
+                self._paces.registrations.demand(now)
+                await self._around.link_store.record_registration(
+                    self.name, message, self.acknowledged
+                )
+            case m.Conditions():
+                self._codes = frozenset(map(str, message.codes))
+            case m.Workers():
+                self._workers_fail = message.state is WorkersState.FAILING
+            case m.Heartbeat():
+                await self._report_health(str(message.health), self.sync)
+            case m.SyncState():
+                await self._report_health(self.health, str(message.phase))
+            case m.ReplayResult():
+                self._paces.replay_results.demand(now)
+                await self._around.link_store.record_replay_result(self.name, message)
+            case _:
+                pass
+        self._around.observer.on_message(*self.name, message)
+
+    async def _report_health(self, health: str, sync: str) -> None:
+        """How it says it is, on record once it is complete, and at rest unless something is wrong.
+
+        Every connection begins by syncing, which is told while it lasts and not worth a write. Nor
+        is what changes faster than its pace: what is so still is on record with a later word.
+        """
+        self.health, self.sync = health, sync
+        codes = self._codes
+        if codes is not None and self._workers_fail:
+            codes |= {WORKERS_FAILING}
+        state = (health, sync, codes)
+        if not (health and sync) or state == self._noted:
+            return
+        if sync == SyncPhase.SYNCING and health == Words.SERVING and not codes:
+            return
+        if self._paces.health_changes.take(self._around.world.monotonic()):
+            self._noted = state
+            found = await self._around.link_store.record_health(self.name, health, sync, codes)
+            self._around.presence.set_health(*self.name, found)
+
+    def _mark_applied(self, id_: int) -> None:
+        if not self._session.ended:
+            self._session.applied(id_)
+
+    def _mark_heard(self) -> None:
+        self._around.presence.record_known_message(*self.name)
+
+    def _now(self) -> Moment:
+        return Moment(self._around.world.monotonic(), self._around.world.wall() // _MILLI)

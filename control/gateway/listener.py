@@ -1,0 +1,88 @@
+"""The door: the one port where agents come, and what it leads to, for a process' length."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+
+import trio
+
+from actors import World
+from actors.periodic import Job, run_periodic_jobs
+from control.config.settings import LinkSettings
+from control.gateway.enrolment_server import EnrolmentServer
+from control.gateway.gateway import Gateway, log_connection_error
+from control.gateway.server_certificate import CHECK_INTERVAL, ServerCertificate
+from control.services.refusals import SUMMARY_INTERVAL
+from protocols.binding import binding
+from protocols.link.errors import PipeError
+from protocols.link.stream import LinkServer
+from protocols.link.stream import serve as serve_link
+from protocols.link.websocket import WebSocketPipe
+from protocols.pki.chain import read_agent
+from protocols.pki.errors import ChainError
+
+DRAIN_SECONDS: Final = 6.0
+"""Seconds for agents to say good-bye: the link's own 5, and one for the way."""
+BACKLOG: Final = 1024
+"""Connections that wait to be accepted, for a fleet that comes back at once."""
+
+
+class LinkListener(NamedTuple):
+    """What is open."""
+
+    gateway: Gateway
+    server: LinkServer
+
+    @property
+    def port(self) -> int:
+        """Where agents come."""
+        return int(self.server.ports[0])
+
+
+@asynccontextmanager
+async def open_link_listener(
+    settings: LinkSettings,
+    gateway: Gateway,
+    enrolment: EnrolmentServer,
+    certificate: ServerCertificate,
+    world: World,
+) -> AsyncIterator[LinkListener]:
+    """Let agents in for the length of the block; then tell them to come back later.
+
+    Raises `OSError` for an address that cannot be bound.
+    """
+    jobs = [
+        Job("certificate", CHECK_INTERVAL, certificate.refresh),
+        Job("refusals", SUMMARY_INTERVAL, enrolment.refusals.record_suppressed, at_end=True),
+    ]
+    async with run_periodic_jobs(jobs, world), trio.open_nursery() as nursery:
+        nursery.start_soon(gateway.run)
+
+        async def attend(pipe: WebSocketPipe) -> None:
+            try:
+                peer = read_agent(pipe.peer_certificate)
+            except ChainError:
+                raise PipeError("tls", "the certificate is not an agent's") from None
+            await gateway.serve_connection(pipe, peer, certificate.leaf_digest(pipe.context))
+
+        server = await serve_link(
+            nursery,
+            attend,
+            await _listeners(settings.address),
+            lambda: certificate.context,
+            report=log_connection_error,
+            answer=enrolment,
+        )
+        try:
+            yield LinkListener(gateway, server)
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(DRAIN_SECONDS + 1.0):
+                gateway.close_all()
+                await server.drain(DRAIN_SECONDS)
+            nursery.cancel_scope.cancel()
+
+
+async def _listeners(address: tuple[str, int]) -> Sequence[trio.SocketListener]:
+    host, port = address
+    with binding(host, port):
+        return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)

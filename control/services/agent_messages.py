@@ -1,0 +1,533 @@
+"""What an agent's messages do: each an effect inside the transaction that moves its cursor.
+
+An effect returns the events that are true once it is committed. It never fails for what an agent
+says (that would stop its stream): what makes no sense becomes an alert. Messages of many agents are
+applied together: cursors, statuses and registrations are a few statements for all of them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from operator import sub
+from typing import Final, NamedTuple, TypeAlias
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from actors import World
+from control.crypto import sha256
+from control.errors import ConflictError, UnavailableError, ValidationError
+from control.model.conditions import REPORTED, SEALED, alert_message
+from control.model.links import AgentLink
+from control.model.policies import AssignmentState, Outcome
+from control.model.records import Alert, Severity
+from control.model.reported_values import clamp_count, clamp_to_now
+from control.services import agent_metrics, agent_registry, key_rotation, outbox, usage
+from control.services.alerts import alert_event
+from control.services.event_bus import Event, Topic
+from control.services.organization_batches import run_by_organization
+from control.services.policies import BundleReport, Policies
+from control.services.witness import (
+    CheckpointHead,
+    LogFault,
+    PresentedCheckpoint,
+    StaleProofError,
+    Witness,
+    name_log,
+    parse_checkpoint,
+)
+from control.store import alerts, links, policies
+from control.store.rows import Tx
+from protocols.instant import SECOND
+from protocols.link import messages as m
+from protocols.link.vocabulary import (
+    BUCKETS_US,
+    WARNINGS,
+    AlertCode,
+    NotificationCode,
+    PolicyPhase,
+    PolicyReason,
+)
+from protocols.link.vocabulary import Severity as Word
+from protocols.pki.names import AgentName
+
+Events: TypeAlias = Sequence[Event]
+Effect: TypeAlias = Callable[[Tx, AgentLink], Events]
+
+_MILLI: Final = 10**6
+DAY: Final = 86_400 * SECOND
+MOST_ALERTS: Final = 1_000
+"""Of one agent and kind within a day, as many as secrets that it keeps in mind as expiring. Alerts
+stay until a person has seen them. By kind, so that no flood of one hides another."""
+NOT_ISSUED_ALERT: Final = "policy_not_issued"
+OTHER_ORGANIZATION: Final = "other organization"
+"""What all that is known of an agent of another organization comes to: no agent has this name."""
+OTHER_BUNDLE: Final = "other_bundle"
+"""Why a bundle counts as failed that its agent calls applied, under the hash of another one."""
+_NOTICES: Final = {
+    "fork": NotificationCode.AUDIT_FORK,
+    "rollback": NotificationCode.AUDIT_ROLLBACK,
+    "key": NotificationCode.AUDIT_FORK,
+}
+
+
+class EffectStamp(NamedTuple):
+    """When a message came, and an id for what comes of it."""
+
+    now: int
+    id: str
+
+
+class BundleStatusReport(NamedTuple):
+    """What an agent says of a bundle, as an effect that many of its kind share a statement for."""
+
+    status: m.PolicyStatus
+    now: int
+
+
+class ReceivedMessage(NamedTuple):
+    """A durable message of an agent, or an id whose message never comes: `effect` is None.
+
+    `fresh` is the stream that a link gets which is not on record.
+    """
+
+    name: AgentName
+    fresh: bytes
+    stream: bytes
+    through: int
+    effect: "Effect | BundleStatusReport | None"
+    epoch: int = 0
+    """Of the connection it came by (`outbox.require_current_epoch`)."""
+
+
+class ReceivedRegistration(NamedTuple):
+    """A registration. The agent has acknowledged all of ours up to `acknowledged`."""
+
+    name: AgentName
+    fresh: bytes
+    message: m.Registration
+    acknowledged: int
+    now: int
+    epoch: int = 0
+    """Of the connection it came by (`outbox.require_current_epoch`)."""
+
+
+class AgentMessages:
+    """Effects of agents' messages."""
+
+    def __init__(self, policies_service: Policies, witness: Witness, world: World) -> None:
+        self._policies = policies_service
+        self._witness = witness
+        self._world = world
+
+    def effect_of(self, message: m.Message) -> Effect | BundleStatusReport:
+        """What this durable message does.
+
+        To be asked for outside of the transaction, which may run more than once: time and id are
+        taken here.
+        """
+        mark = self._new_stamp()
+        match message:
+            case m.Metrics():
+                return lambda tx, link: _record_figures(tx, link, message, mark)
+            case m.Usage():
+                return lambda tx, link: _record_usage(tx, link, message, mark)
+            case m.Alert():
+                return lambda tx, link: _record_alert(tx, link, message, mark)
+            case m.AuditCheckpoint():
+                return lambda tx, link: self._record_checkpoint(tx, link, message, mark)
+            case m.PolicyStatus():
+                return BundleStatusReport(message, mark.now)
+            case m.CommandResult():
+                return lambda tx, link: _record_command_result(tx, link, message, mark.now)
+            case _:
+                raise TypeError(f"{type(message).__name__} is not a durable message of an agent")
+
+    def lost_effect(self, first: int, last: int) -> Effect:
+        """We had acknowledged these messages and do not have them: our database is an old copy."""
+        mark = self._new_stamp()
+        told = f"messages {first} to {last} were acknowledged once and are lost: a restored backup?"
+
+        def effect(tx: Tx, link: AgentLink) -> Events:
+            return _fire_alert(tx, link, mark, "link_lost", told)
+
+        return effect
+
+    def registration_of(
+        self, name: AgentName, message: m.Registration, acknowledged: int, epoch: int = 0
+    ) -> ReceivedRegistration:
+        """What an agent says when it connects, for `apply_registrations`."""
+        world = self._world
+        return ReceivedRegistration(
+            name, new_stream_id(world), message, acknowledged, world.now(), epoch
+        )
+
+    def apply_messages(self, tx: Tx, arrived: Sequence[ReceivedMessage]) -> list[Events]:
+        """Effects and cursors of many messages; nothing of one that was applied already."""
+        return run_by_organization(
+            tx,
+            [each.name for each in arrived],
+            lambda tx, org, places: self._apply_organization(
+                tx, org, [arrived[place] for place in places]
+            ),
+        )
+
+    def apply_registrations(
+        self, tx: Tx, registered: Sequence[ReceivedRegistration]
+    ) -> list[Events]:
+        """Note what agents are, and make our record and their bundles agree."""
+        return run_by_organization(
+            tx,
+            [each.name for each in registered],
+            lambda tx, org, places: self._register_organization(
+                tx, org, [registered[place] for place in places]
+            ),
+        )
+
+    def _apply_organization(
+        self, tx: Tx, org: str, arrived: Sequence[ReceivedMessage]
+    ) -> list[Events]:
+        known = outbox.ensure_links(tx, org, {each.name.vault: each.fresh for each in arrived})
+        for each in arrived:
+            outbox.require_current_epoch(known[each.name.vault], each.epoch)
+        moved = {
+            each.name.vault: replace(link, peer=each.stream, applied=each.through)
+            for each in arrived
+            if not is_already_applied(link := known[each.name.vault], each.stream, each.through)
+        }
+        links.move_cursors(tx, *moved.values())
+        said = {
+            each.name.vault: each.effect
+            for each in arrived
+            if isinstance(each.effect, BundleStatusReport) and each.name.vault in moved
+        }
+        events = self.apply_statuses(tx, org, said)
+        for each in arrived:
+            vault, effect = each.name.vault, each.effect
+            if vault in moved and effect is not None and not isinstance(effect, BundleStatusReport):
+                events[vault] = effect(tx, moved[vault])
+        return [events.get(each.name.vault, ()) for each in arrived]
+
+    def apply_statuses(
+        self, tx: Tx, org: str, said: Mapping[str, BundleStatusReport]
+    ) -> dict[str, Events]:
+        """What agents (vault → what it says) make of their bundles."""
+        rows = policies.get_assignment_states(tx, org, list(said)) if said else []
+        told = [(row, report) for row in rows if (report := _bundle_report(row, said[row.vault]))]
+        return self._apply_reports(tx, told)
+
+    def _register_organization(
+        self, tx: Tx, org: str, registered: Sequence[ReceivedRegistration]
+    ) -> list[Events]:
+        vaults = [each.name.vault for each in registered]
+        known = outbox.ensure_links(tx, org, {each.name.vault: each.fresh for each in registered})
+        for each in registered:
+            outbox.require_current_epoch(known[each.name.vault], each.epoch)
+        facts = {each.name.vault: _agent_facts(each.message, each.now) for each in registered}
+        agent_registry.record_facts(tx, org, facts, now=registered[0].now)
+        rows = {row.vault: row for row in policies.get_assignment_states(tx, org, vaults)}
+        return [
+            self._reconcile_bundle(
+                tx,
+                replace(known[each.name.vault], acknowledged=each.acknowledged),
+                rows.get(each.name.vault),
+                each,
+            )
+            for each in registered
+        ]
+
+    def _new_stamp(self) -> EffectStamp:
+        return EffectStamp(self._world.now(), self._world.new_id())
+
+    def _reconcile_bundle(
+        self, tx: Tx, link: AgentLink, row: AssignmentState | None, said: ReceivedRegistration
+    ) -> Events:
+        """Make our record and the agent's bundle agree, whatever either side has lost."""
+        told, now = said.message, said.now
+        if row is None or (not told.policy_version and row.outcome is Outcome.FAILED):
+            return ()
+        known = told.policy_hash == row.digest  # not secret: public hashes
+        if told.policy_version > row.version or (told.policy_version == row.version and not known):
+            ahead = BundleReport(
+                told.policy_version + (not known), applied=True, reason="", now=now
+            )
+            return self._apply_reports(tx, [(row, ahead)])[row.vault]
+        if told.policy_version == row.version:
+            if row.outcome is Outcome.APPLIED and row.applied == row.version:
+                return ()
+            report = BundleReport(row.version, applied=True, reason="", now=now)
+            return self._apply_reports(tx, [(row, report)])[row.vault]
+        events: list[Event] = []
+        if told.policy_version and row.outcome in {Outcome.APPLIED, Outcome.UNKNOWN}:
+            # It went back: a sealed agent, which has not read its bundle yet, says 0.
+            wanted = replace(
+                row, outcome=Outcome.WANTED, applied=told.policy_version, reason="", changed_at=now
+            )
+            policies.put_reports(tx, [wanted])
+            events += _bundle_event(wanted)
+        had = link.bundle == row.version and link.bundle_id <= link.acknowledged
+        if had and row.outcome is not Outcome.FAILED:
+            again = outbox.reoffer_bundle(tx, link)
+            events.append(Event(Topic.OUTBOX, link.org, link.vault, again.newest))
+        return events
+
+    def _apply_reports(
+        self, tx: Tx, told: Sequence[tuple[AssignmentState, BundleReport]]
+    ) -> dict[str, Events]:
+        """What these agents say of their bundles, put on record; the events of each.
+
+        An alert, one a day, for each that says it enforces what was never issued to it.
+        """
+        events: dict[str, Events] = {}
+        after = self._policies.record_reports(tx, told)
+        for new, (old, report) in zip(after, told, strict=True):
+            events[new.vault] = _bundle_event(new)
+            if new is not old and new.outcome is Outcome.UNKNOWN:
+                events[new.vault] = (*events[new.vault], *_not_issued_alert(tx, new, report.now))
+        return events
+
+    def _record_checkpoint(
+        self, tx: Tx, link: AgentLink, told: m.AuditCheckpoint, mark: EffectStamp
+    ) -> Events:
+        org, vault = link.org, link.vault
+        shown = PresentedCheckpoint(told.note, told.signer, told.old_size, told.proof)
+        try:
+            _is_same_bundle(parse_checkpoint(told.note), told)
+            seen = self._witness.cosign_checkpoint(tx, org, vault, shown, now=mark.now)
+        except ValidationError as error:
+            return _fire_alert(tx, link, mark, "checkpoint_invalid", error.message)
+        except StaleProofError as error:
+            name_log(tx, org, vault, shown, now=mark.now)
+            return _outbox_event(outbox.offer_cosignature(tx, link, error.size))
+        except ConflictError:
+            return ()  # its fault is on record already
+        if isinstance(seen, LogFault):
+            return self._record_fault(tx, link, seen, mark)
+        return _outbox_event(outbox.offer_cosignature(tx, link, seen.size))
+
+    def _record_fault(self, tx: Tx, link: AgentLink, fault: LogFault, mark: EffectStamp) -> Events:
+        """The agent's audit log went back or split: a person must look, at both ends.
+
+        And at the enrolment for which its log was cosigned, where that is another one. An
+        organization is told of another's only that it exists. Each other enrolment is a condition
+        of its own (`subject`), so that none takes the place of the one before.
+        """
+        events: list[Event] = []
+        apart = fault.org != link.org
+        other = fault.vault if fault.vault != link.vault else ""
+        numbers = f"{fault.cosigned} records were cosigned, {fault.shown} are shown"
+        told = f"the audit log of {link.vault} contradicts what was cosigned ({fault.kind}): "
+        if apart:
+            told += "for an agent that is not of this organization and has the same log and key"
+        elif other:
+            told += f"{numbers}; they were cosigned for agent {fault.vault}"
+        else:
+            told += numbers
+        if (fault.org, fault.vault) != (link.org, link.vault):
+            shower = "an agent that is not of this organization" if apart else f"agent {link.vault}"
+            also, of = (
+                AgentName(fault.org, fault.vault),
+                OTHER_ORGANIZATION if apart else link.vault,
+            )
+            warned = (
+                f"{shower} shows another history of the audit log of {fault.vault}, signed by its "
+                f"key ({fault.kind}): a copy of the machine, a restored backup, or a stolen key"
+            )
+            again = EffectStamp(mark.now, _derived_id(mark.id))
+            events += _fire_alert(tx, also, again, f"audit_{fault.kind}", warned, subject=of)
+        notice = m.Notification(
+            notification_id=bytes.fromhex(mark.id.replace("-", "")),
+            code=_NOTICES[fault.kind],
+            severity=Word.CRITICAL,
+            at=mark.now // _MILLI,
+        )
+        subject = OTHER_ORGANIZATION if apart else other
+        events += _fire_alert(tx, link, mark, f"audit_{fault.kind}", told, subject=subject)
+        with suppress(UnavailableError):  # too much waits for it already; people have the alert
+            events += _outbox_event(outbox.enqueue_message(tx, link, notice))
+        return events
+
+
+def is_already_applied(link: AgentLink, stream: bytes, through: int) -> bool:
+    """Whether what the agent sent up to there has had its effect."""
+    return link.peer == stream and through <= link.applied  # not secret: random ids
+
+
+def new_stream_id(world: World) -> bytes:
+    """16 bytes that were never used before; 122 of their bits are random."""
+    return bytes.fromhex(world.new_id().replace("-", ""))
+
+
+def _not_issued_alert(tx: Tx, row: AssignmentState, now: int) -> Events:
+    name = AgentName(row.org, row.vault)
+    if alerts.count_alerts(tx, *name, NOT_ISSUED_ALERT, now - DAY):
+        return ()
+    mark = EffectStamp(now, _derived_id(f"{row.org}/{row.vault}/{now}"))
+    told = (
+        f"agent {row.vault} says that it enforces a bundle that was never issued to it; no bundle "
+        "of this control plane can replace it: run 'freehold agent link reset-policies' there"
+    )
+    return _fire_alert(tx, name, mark, NOT_ISSUED_ALERT, told)
+
+
+def _derived_id(identifier: str) -> str:
+    """An id for what comes of the same message beside the first: always the same one."""
+    return str(UUID(bytes=sha256(identifier.encode())[:16]))
+
+
+def _bundle_report(row: AssignmentState, said: BundleStatusReport) -> BundleReport | None:
+    """What the status says of where the agent stands; None if that is nothing new."""
+    told = said.status
+    if told.phase is PolicyPhase.RECEIVED:
+        return None
+    again = told.phase is PolicyPhase.REFUSED and told.reason is PolicyReason.OLDER
+    if again and row.applied >= told.version:
+        return None  # it was sent once more to an agent that has it
+    applied = told.phase is PolicyPhase.APPLIED
+    other = told.version == row.version and told.bundle_hash != row.digest  # not secret: public
+    if applied and other:
+        return BundleReport(told.version, applied=False, reason=OTHER_BUNDLE, now=said.now)
+    return BundleReport(told.version, applied=applied, reason=str(told.reason), now=said.now)
+
+
+def _agent_facts(told: m.Registration, now: int) -> dict[str, str | int]:
+    return {
+        "release": told.release,
+        "platform": str(told.platform),
+        "backend": str(told.backend),
+        "key_holder": str(told.key_holder),
+        "started_at": clamp_to_now(told.started_at, now // _MILLI),
+    }
+
+
+def _is_same_bundle(head: CheckpointHead, told: m.AuditCheckpoint) -> None:
+    if (head.size, head.root) != (told.size, told.root):
+        raise ValidationError("checkpoint_invalid", "message and signed checkpoint disagree")
+
+
+def _record_figures(tx: Tx, link: AgentLink, told: m.Metrics, mark: EffectStamp) -> Events:
+    said = figures_of(told, link.histograms)
+    now = mark.now // SECOND
+    at = agent_metrics.accepted_time(told.until // 1000, link.measured, now)
+    if at is not None:
+        agent_metrics.ingest_figures(tx, link.org, link.vault, at, said, now=now)
+        totals = {str(each.name): tuple(each.counts) for each in told.histograms}
+        links.put_measured(tx, replace(link, measured=at, histograms=totals))
+    key_rotation.ingest_key_figures(
+        tx, link.org, link.vault, told.until * _MILLI, said, now=mark.now
+    )
+    return ()
+
+
+def _record_usage(tx: Tx, link: AgentLink, told: m.Usage, mark: EffectStamp) -> Events:
+    usage.ingest_usage(tx, link.org, link.vault, told, now=mark.now // SECOND)
+    return ()
+
+
+def figures_of(told: m.Metrics, before: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Series and their values. A histogram is its count, its sum and the bucket of its p99.
+
+    An agent tells totals since its start. `before` has those of its previous report, by histogram:
+    the p99 is of what was counted since, and left out where that is nothing, or not known.
+    """
+    found: dict[str, float] = {str(c.name): c.value for c in told.counters}
+    found |= {str(gauge.name): gauge.value for gauge in told.gauges}
+    for histogram in told.histograms:
+        found[f"{histogram.name}_count"] = sum(histogram.counts)
+        found[f"{histogram.name}_sum_us"] = histogram.sum_us
+        counts = _counts_since(before.get(str(histogram.name)), histogram.counts)
+        if any(counts):
+            found[f"{histogram.name}_p99_us"] = _percentile(counts, 99)
+    return found
+
+
+def _counts_since(before: Sequence[int] | None, counts: Sequence[int]) -> Sequence[int]:
+    """What was counted between two reports; empty if that is not known."""
+    if before is None or len(before) != len(counts):
+        return ()
+    new = tuple(map(sub, counts, before))
+    return counts if min(new) < 0 else new  # the agent was started anew: all of it is new
+
+
+def _percentile(counts: Sequence[int], percent: int) -> int:
+    """The upper bound of the bucket that holds it; of the last bound for what is above all."""
+    wanted, seen = sum(counts) * percent, 0
+    for bound, count in zip(BUCKETS_US, counts, strict=False):
+        seen += count
+        if seen * 100 >= wanted:
+            return bound
+    return BUCKETS_US[-1]
+
+
+def _record_alert(tx: Tx, link: AgentLink, told: m.Alert, mark: EffectStamp) -> Events:
+    """The agent's word for when it began counts, as far as that is over."""
+    at = max(clamp_to_now(told.raised_at * _MILLI, mark.now), mark.now - key_rotation.MAX_SILENCE)
+    if told.code is AlertCode.UNSEALED:
+        over = alerts.resolve_alerts(tx, link.org, [SEALED], [link.vault], now=mark.now, before=at)
+        return tuple(map(alert_event, over))
+    subject = told.subject.hex() if any(told.subject) else ""
+    severity = Severity(str(told.severity))
+    if told.code in REPORTED:  # as of an older agent that calls it something else
+        severity = Severity.WARNING if told.code in WARNINGS else Severity.CRITICAL
+    return _fire_alert(
+        tx,
+        link,
+        mark,
+        str(told.code),
+        alert_message(told.code, link.vault, subject),
+        severity=severity,
+        subject=subject,
+        at=at,
+        count=told.count,
+    )
+
+
+def _record_command_result(tx: Tx, link: AgentLink, told: m.CommandResult, now: int) -> Events:
+    row = links.get_command(tx, link.org, told.command_id.hex())
+    if row is not None and row.vault == link.vault and not row.outcome:
+        done_at = clamp_to_now(told.at * _MILLI, now)
+        done = replace(row, outcome=str(told.outcome), done_at=done_at)
+        links.put_command(tx, done)
+    return ()
+
+
+def _fire_alert(
+    tx: Tx,
+    agent: AgentLink | AgentName,
+    mark: EffectStamp,
+    code: str,
+    told: str,
+    *,
+    severity: Severity = Severity.CRITICAL,
+    subject: str = "",
+    at: int = 0,
+    count: int = 1,
+) -> Events:
+    org, vault = agent.org, agent.vault
+    raised = alerts.count_alerts(tx, org, vault, code, mark.now - DAY)
+    if raised >= MOST_ALERTS:
+        return ()
+    if raised == MOST_ALERTS - 1:
+        told += " (the last of these that is put on record within a day)"
+    alert = Alert(
+        id=mark.id,
+        org=org,
+        vault=vault,
+        code=code,
+        severity=severity,
+        message=told,
+        at=at or mark.now,
+        acknowledged_by="",
+        acknowledged_at=0,
+        subject=subject,
+        count=clamp_count(count),
+        last_at=mark.now,
+    )
+    return tuple(map(alert_event, alerts.fire_alerts(tx, alert)))
+
+
+def _outbox_event(link: AgentLink) -> Events:
+    return (Event(Topic.OUTBOX, link.org, link.vault, link.newest),)
+
+
+def _bundle_event(row: AssignmentState) -> Events:
+    return (Event(Topic.POLICY, row.org, row.vault, row.version),)

@@ -1,0 +1,142 @@
+"""The agents of each organization and their life."""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from actors import World
+from control.ca.issuer import deactivate_agent
+from control.ca.store import AgentState
+from control.errors import ConflictError, NotFoundError
+from control.model.agents import (
+    LIFECYCLE_TRANSITIONS,
+    Agent,
+    AgentFilter,
+    Life,
+    new_agent,
+    with_life,
+)
+from control.model.names import normalize_tags, require_slug
+from control.services.event_bus import Event, EventBus, Topic
+from control.services.presence import PresenceTracker
+from control.store import agents, alerts, people
+from control.store.ca_store import SqlCaTransaction
+from control.store.rows import Tx
+from control.store.store import Store
+from protocols.pki.names import AgentName
+
+
+class AgentRegistry:
+    """Registers, finds, tags, locks, retires."""
+
+    def __init__(
+        self, store: Store, bus: EventBus, presence: PresenceTracker, world: World
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._watch = presence
+        self._world = world
+
+    async def register_agent(self, org: str, vault: str, given: tuple[str, ...]) -> Agent:
+        """Expect an agent: it is pending until it enrols. Raises `ConflictError`."""
+        name = require_slug(vault, "vault")
+        made = new_agent(org, name, Life.PENDING, now=self._world.now(), tags=normalize_tags(given))
+
+        def change(tx: Tx) -> None:
+            if people.get_organization(tx, org) is None:
+                raise NotFoundError("not_found", "there is no such organization")
+            agents.add_agent(tx, made)
+
+        await self._store.write(change)
+        return made
+
+    async def get_agent(self, org: str, vault: str) -> Agent:
+        """As of this moment. Raises `NotFoundError`."""
+        found = await self._store.read(lambda tx: _require_agent(tx, org, vault))
+        return self._with_presence(found)
+
+    async def find_agents(self, org: str, wanted: AgentFilter) -> list[Agent]:
+        """A page, by name. The filter on presence is as of the last batch, seconds ago."""
+        found = await self._store.read(lambda tx: agents.find_agents(tx, org, wanted))
+        return [self._with_presence(agent) for agent in found]
+
+    async def count_agents(self, limit: int) -> list[tuple[str, int, int]]:
+        """Organization, its agents, and those online as of the last batch; the most first."""
+        return await self._store.read(lambda tx: agents.count_agents(tx, limit))
+
+    async def set_tags(self, org: str, vault: str, given: tuple[str, ...]) -> Agent:
+        """Replace the tags; policies by tag follow (`Policies.refresh_bundles`)."""
+        now, chosen = self._world.now(), normalize_tags(given)
+
+        def change(tx: Tx) -> Agent:
+            tagged = replace(_require_agent(tx, org, vault), tags=chosen, changed_at=now)
+            agents.put_agent(tx, tagged)
+            return tagged
+
+        return await self._store.write(change)
+
+    async def change_life(self, org: str, vault: str, to: Life, reason: str) -> Agent:
+        """Lock or retire. Raises `ConflictError` where its life does not go that way."""
+        now = self._world.now()
+        word = self._watch.status_of(org, vault)
+        heard = word[1] if word is not None else 0
+
+        def change(tx: Tx) -> Agent:
+            return change_agent_life(tx, org, vault, to, reason, now=now, heard=heard)
+
+        agent = await self._store.write(change)
+        self.publish_life(agent)
+        return agent
+
+    def publish_life(self, agent: Agent) -> None:
+        """Tell the process that an agent's life has changed, once that is stored."""
+        if agent.life is not Life.ACTIVE:
+            self._watch.forget(agent.org, agent.vault)
+        self._bus.publish(Event(Topic.LIFE, agent.org, agent.vault, str(agent.life)))
+
+    def _with_presence(self, agent: Agent) -> Agent:
+        return self._watch.with_current_presence(agent)
+
+
+def change_agent_life(
+    tx: Tx, org: str, vault: str, to: Life, reason: str, *, now: int, heard: int = 0
+) -> Agent:
+    """The step in its table; its certificates are revoked with it.
+
+    `heard`: when its last word came, as far as a process knows that the database does not.
+    """
+    agent = _require_agent(tx, org, vault)
+    if to not in LIFECYCLE_TRANSITIONS[agent.life]:
+        raise ConflictError("life_conflict", f"an agent that is {agent.life} cannot become {to}")
+    if to is Life.ACTIVE:
+        raise ConflictError("not_enrolled", "an agent becomes active by enrolling")
+    changed = with_life(agent, to, reason, now=now)
+    changed = replace(changed, last_seen=max(changed.last_seen, heard))
+    agents.put_agent(tx, changed)
+    alerts.follow_life(tx, org, vault, to, now)
+    ledger = SqlCaTransaction(tx)
+    enrolled = ledger.agent(AgentName(org, vault))
+    if enrolled is not None:
+        deactivate_agent(ledger, enrolled, AgentState(to.value), reason, now=now)
+    return changed
+
+
+def record_facts(
+    tx: Tx, org: str, said: Mapping[str, dict[str, str | int]], *, now: int
+) -> list[Agent]:
+    """Note what agents (vault → facts) say of themselves; those of whom that is new."""
+    known = agents.get_agents(tx, org, list(said))
+    changed = [
+        replace(agent, facts=agent.facts | said[agent.vault], changed_at=now)
+        for agent in known
+        if not said[agent.vault].items() <= agent.facts.items()
+    ]
+    agents.put_facts(tx, *changed)
+    return changed
+
+
+def _require_agent(tx: Tx, org: str, vault: str) -> Agent:
+    agent = agents.get_agent(tx, org, vault)
+    if agent is None:
+        raise NotFoundError("not_found", "there is no such agent")
+    return agent

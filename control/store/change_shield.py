@@ -1,0 +1,42 @@
+"""A change is not cut in two: from its first write on, a request goes on though its client left.
+
+Until then nothing has happened, and a client that leaves gives its place in every queue to others.
+It is a context variable, since the write is many calls below the request that it is for.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+import trio
+
+_current: Final[ContextVar[trio.CancelScope | None]] = ContextVar("uncut", default=None)
+
+
+@contextmanager
+def shield_change(*, started: bool) -> Iterator[None]:
+    """Shield the block from cancellation, at once if `started`, else from `start_shielding`."""
+    with trio.CancelScope(shield=started) as scope:
+        token = _current.set(scope)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+
+def start_shielding() -> None:
+    """The running request begins to change something."""
+    scope = _current.get()
+    if scope is not None:
+        scope.shield = True
+
+
+def stop_shielding() -> None:
+    """What the running request has changed so far stands by itself: it may end here.
+
+    Until it changes something else.
+    """
+    scope = _current.get()
+    if scope is not None:
+        scope.shield = False

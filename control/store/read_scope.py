@@ -1,0 +1,53 @@
+"""For whom the store is read: what shares the readers among organizations and sessions.
+
+It is a context variable, since a read is many calls below the request that it is for. Whatever
+says nothing reads for the control plane itself.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, NamedTuple
+
+from protocols.client import client_of, site_of
+
+ORGANIZATION_PREFIX: Final = "org:"
+SITE_PREFIX: Final = "site:"
+
+
+class ReadScope(NamedTuple):
+    """A key of the readers' `FairLimiter`. `bounded`: it is refused when too many reads wait."""
+
+    group: str
+    member: str
+    bounded: bool = True
+
+
+INTERNAL_SCOPE: Final = ReadScope("", "", bounded=False)
+"""Jobs and agents' links: their number has a bound of its own."""
+_current: Final = ContextVar("reader", default=INTERNAL_SCOPE)
+
+
+def current_scope() -> ReadScope:
+    """For whom the running task reads."""
+    return _current.get()
+
+
+def anonymous_scope(ip: str) -> ReadScope:
+    """Somebody who is not signed in: the clients of one site share its turns."""
+    return ReadScope(SITE_PREFIX + site_of(ip), client_of(ip))
+
+
+def session_scope(org: str, session: str) -> ReadScope:
+    """The sessions of an organization share its turns."""
+    return ReadScope(ORGANIZATION_PREFIX + org, session)
+
+
+@contextmanager
+def use_read_scope(scope: ReadScope) -> Iterator[None]:
+    """Reads of this task, and of those that it starts, are for this reader within the block."""
+    token = _current.set(scope)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,239 @@
+"""A second factor: set up, asked for, taken once, and lost."""
+
+from contextlib import suppress
+
+import pyotp
+import pytest
+import trio
+
+from actors.testing import FakeWorld
+from control.api.control_plane import ControlPlane
+from control.authn import recovery_code
+from control.authn.lockout import MAX_FAILURES
+from control.authn.session_opener import ENROLMENT, MAX_TOKENS, SECOND_FACTOR, SessionRequest
+from control.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    ConflictError,
+    NotFoundError,
+    UnavailableError,
+)
+from control.model.operation import BrowserCredentials
+from control.model.people import Caller, Role, TokenKind
+from control.store import second_factors
+from protocols.http.session_key import parts_of
+from protocols.instant import SECOND
+from tests.unit.control.conftest import PASSWORD, ROOT
+
+ANN = Caller("acme", "ann", Role.OWNER, "t")
+WAY = SessionRequest(TokenKind.BROWSER)
+
+
+def code(secret: str, world: FakeWorld) -> str:
+    """What the authenticator shows."""
+    return pyotp.TOTP(secret).at(world.now() // SECOND)
+
+
+async def armed(plane: ControlPlane, world: FakeWorld) -> tuple[str, list[str]]:
+    """Ann's secret and recovery codes, the factor in force, the next code not used yet."""
+    begun = await plane.second_factors.begin_enrolment("acme", "ann")
+    codes = await plane.second_factors.confirm_enrolment("acme", "ann", code(begun.secret, world))
+    world.advance(30)
+    return begun.secret, codes
+
+
+async def half(plane: ControlPlane) -> str:
+    """The challenge, after the password."""
+    challenge, token = await plane.accounts.login("acme", "ann", PASSWORD, WAY)
+    assert (token.kind, token.label) == (TokenKind.HALF, SECOND_FACTOR)
+    return challenge
+
+
+async def test_it_is_not_in_force_before_its_first_code(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
+    """So that nobody is locked out by a picture that was never scanned."""
+    begun = await plane.second_factors.begin_enrolment("acme", "ann")
+    again = await plane.second_factors.begin_enrolment("acme", "ann")
+    assert await plane.second_factors.active_holders("acme", ["ann", "nobody"]) == set()
+    _, token = await plane.accounts.login("acme", "ann", PASSWORD)
+    assert token.kind is TokenKind.SESSION
+    with pytest.raises(AuthorizationError, match="code_wrong"):
+        await plane.second_factors.confirm_enrolment("acme", "ann", code(begun.secret, world))
+    await plane.second_factors.confirm_enrolment("acme", "ann", code(again.secret, world))
+    standing = await plane.second_factors.factor_status(ANN)
+    assert (standing.active, standing.demanded, standing.recovery_codes) == (True, False, 10)
+    assert await plane.second_factors.active_holders("acme", ["ann", "nobody"]) == {"ann"}
+    assert await plane.second_factors.active_holders("globex", ["ann"]) == set()
+    for call in (
+        plane.second_factors.begin_enrolment("acme", "ann"),
+        plane.second_factors.confirm_enrolment("acme", "ann", "1"),
+    ):
+        with pytest.raises(ConflictError):
+            await call
+
+
+async def test_no_recovery_code_puts_one_in_force(plane: ControlPlane) -> None:
+    """Only the new authenticator does, even if codes of another were left."""
+    await plane.second_factors.begin_enrolment("acme", "ann")
+    left = recovery_code.recovery_code_digest("acme", "ann", "abcd")
+    await plane.store.write(lambda tx: second_factors.put_recovery_codes(tx, "acme", "ann", [left]))
+    with pytest.raises(AuthorizationError, match="code_wrong"):
+        await plane.second_factors.confirm_enrolment("acme", "ann", "abcd")
+    assert await plane.second_factors.active_holders("acme", ["ann"]) == set()
+
+
+async def test_a_half_session_is_good_for_the_code_alone(
+    plane: ControlPlane, world: FakeWorld
+) -> None:
+    """Neither as a bearer nor as a cookie; for five minutes; and once."""
+    secret, _ = await armed(plane, world)
+    challenge = await half(plane)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.authenticate(challenge)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(challenge)))
+    with pytest.raises(AuthenticationError):
+        await plane.second_factors.find_half_session(
+            challenge, ENROLMENT
+        )  # another one would stand beside it
+    with pytest.raises(AuthenticationError):
+        await plane.second_factors.complete_enrolment(challenge, code(secret, world), WAY)
+    cookie, token = await plane.second_factors.complete_login(challenge, code(secret, world), WAY)
+    assert token.kind is TokenKind.BROWSER
+    assert (
+        await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(cookie)))
+    ).caller.actor == "acme/ann"
+    world.advance(30)
+    with pytest.raises(AuthenticationError):
+        await plane.second_factors.complete_login(challenge, code(secret, world), WAY)
+    challenge = await half(plane)
+    world.advance(300)
+    with pytest.raises(AuthenticationError):
+        await plane.second_factors.complete_login(challenge, code(secret, world), WAY)
+
+
+async def test_a_hundred_uses_at_once_are_one(plane: ControlPlane, world: FakeWorld) -> None:
+    """A code that somebody looked over a shoulder for is worth nothing (CVE-2025-6014)."""
+    secret, _ = await armed(plane, world)
+    challenges = [await half(plane) for _ in range(20)]
+    shown, done = code(secret, world), []
+
+    async def use(challenge: str) -> None:
+        with suppress(AuthenticationError):
+            done.append(await plane.second_factors.complete_login(challenge, shown, WAY))
+
+    async with trio.open_nursery() as nursery:
+        for challenge in challenges * 5:
+            nursery.start_soon(use, challenge)
+    assert len(done) == 1
+
+
+async def test_five_wrong_codes_lock(plane: ControlPlane, world: FakeWorld) -> None:
+    """Across challenges; the password does not free it, and the right code does not either."""
+    secret, recovery = await armed(plane, world)
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(AuthenticationError):
+            await plane.second_factors.complete_login(await half(plane), "000000", WAY)
+    for right in (code(secret, world), recovery[0]):
+        with pytest.raises(AuthenticationError):
+            await plane.second_factors.complete_login(await half(plane), right, WAY)
+    world.advance(15 * 60)
+    await plane.second_factors.complete_login(await half(plane), code(secret, world), WAY)
+
+
+async def test_recovery_codes_are_good_once(plane: ControlPlane, world: FakeWorld) -> None:
+    """Any of them, however it is typed; new ones end the old ones."""
+    _, recovery = await armed(plane, world)
+    await plane.second_factors.complete_login(
+        await half(plane), recovery[3].upper().replace("-", " "), WAY
+    )
+    with pytest.raises(AuthenticationError):
+        await plane.second_factors.complete_login(await half(plane), recovery[3], WAY)
+    assert (await plane.second_factors.factor_status(ANN)).recovery_codes == 9
+    fresh = await plane.second_factors.renew_recovery_codes(ANN)
+    with pytest.raises(AuthenticationError):
+        await plane.second_factors.complete_login(await half(plane), recovery[4], WAY)
+    await plane.second_factors.complete_login(await half(plane), fresh[4], WAY)
+
+
+async def test_an_organization_may_demand_it(plane: ControlPlane, world: FakeWorld) -> None:
+    """Whoever has none is signed out, and gets in by setting one up; it cannot be removed."""
+    session, _ = await plane.accounts.login("acme", "ann", PASSWORD)
+    await plane.users.change_organization("acme", title=None, second_factor=True)
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.authenticate(session)
+    challenge, token = await plane.accounts.login("acme", "ann", PASSWORD)
+    assert (token.kind, token.label) == (TokenKind.HALF, ENROLMENT)
+    with pytest.raises(AuthenticationError):
+        await plane.second_factors.complete_login(challenge, "000000", WAY)
+    who = await plane.second_factors.find_half_session(challenge, ENROLMENT)
+    begun = await plane.second_factors.begin_enrolment(who.org, who.name)
+    with pytest.raises(AuthorizationError, match="code_wrong"):
+        await plane.second_factors.complete_enrolment(challenge, "000000", WAY)
+    shown = code(begun.secret, world)
+    cookie, _, recovery = await plane.second_factors.complete_enrolment(challenge, shown, WAY)
+    assert len(recovery) == 10
+    caller = (
+        await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(cookie)))
+    ).caller
+    with pytest.raises(ConflictError, match="second_factor_demanded"):
+        await plane.second_factors.remove_own(caller)
+
+
+async def test_who_lost_it_is_helped(plane: ControlPlane, world: FakeWorld) -> None:
+    """By an admin who is not below; every credential ends, so a thief's does."""
+    await armed(plane, world)
+    secret, _ = await plane.accounts.create_token(ANN, "ci", Role.VIEWER, 600)
+    admin = Caller("acme", "adm", Role.ADMIN, "t")
+    with pytest.raises(AuthorizationError, match="role_above_own"):
+        await plane.second_factors.reset_factor(admin, "acme", "ann")
+    await plane.second_factors.reset_factor(ROOT, "acme", "ann")
+    with pytest.raises(AuthenticationError):
+        await plane.sessions.authenticate(secret)
+    with pytest.raises(NotFoundError):
+        await plane.second_factors.reset_factor(ROOT, "acme", "ann")
+    _, token = await plane.accounts.login("acme", "ann", PASSWORD)
+    assert token.kind is TokenKind.SESSION
+
+
+async def test_one_proves_and_removes_ones_own(plane: ControlPlane, world: FakeWorld) -> None:
+    """A code proves once; who has no factor is told so, to give the password."""
+    assert await plane.second_factors.verify_code(ANN, "000000") is None
+    secret, _ = await armed(plane, world)
+    shown = code(secret, world)
+    assert await plane.second_factors.verify_code(ANN, shown)
+    assert not await plane.second_factors.verify_code(ANN, shown)
+    await plane.second_factors.remove_own(ANN)
+    with pytest.raises(NotFoundError):
+        await plane.second_factors.remove_own(ANN)
+    with pytest.raises(ConflictError):
+        await plane.second_factors.renew_recovery_codes(ANN)
+
+
+async def test_the_secret_is_sealed_to_its_account(plane: ControlPlane, world: FakeWorld) -> None:
+    """It is not in the database in clear, and a row that is moved to somebody else fails."""
+    secret, _ = await armed(plane, world)
+    row = await plane.store.read(lambda tx: second_factors.get_factor(tx, "acme", "ann"))
+    assert row is not None
+    assert secret.encode() not in row.secret
+    await plane.users.create_user(None, "acme", "bob", Role.ADMIN, PASSWORD)
+    moved = type(row)("acme", "bob", row.secret, row.confirmed, 0, row.created_at)
+    await plane.store.write(lambda tx: second_factors.put_factor(tx, moved))
+    with pytest.raises(UnavailableError, match="sealed_value"):
+        await plane.second_factors.verify_code(
+            Caller("acme", "bob", Role.ADMIN, "t"), code(secret, world)
+        )
+
+
+async def test_a_password_alone_ends_nobodys_session(plane: ControlPlane, world: FakeWorld) -> None:
+    """Who begins to sign in a hundred times, without the code, pushes out their own beginnings."""
+    secret, _ = await armed(plane, world)
+    cookie, _ = await plane.second_factors.complete_login(
+        await half(plane), code(secret, world), WAY
+    )
+    for _ in range(MAX_TOKENS + 5):
+        await half(plane)
+    assert (
+        await plane.sessions.authenticate_browser(BrowserCredentials(*parts_of(cookie)))
+    ).caller.actor == "acme/ann"
