@@ -24,7 +24,7 @@ HIDDEN = (
     "policies_validate", "replays_start",  # tried, and not kept
     "rules.[]", "document.description",  # of versions that another followed
     "channels_create name", "reports_ask", "report-schedules_add", "terms.scopes", "client_id",
-    "agents_lock", "rollouts_halt", "holds_lift",
+    "agents_accept_log", "agents_lock", "rollouts_halt", "holds_lift",
     "server.username", "control-notes",  # in a dialog, below a control: tests of these pages
 )  # fmt: skip
 """What these pages do not say: it is a secret, another value came after it, or one has to ask."""

@@ -103,7 +103,7 @@ function PolicyDetails({
             <Button onClick={() => setDialog("point")}>Edit targets…</Button>
             <Button
               kind="primary"
-              disabled={!!open || reloading}
+              disabled={!!open || reloading || !policy.targets.length}
               onClick={() => setDialog("start")}
             >
               Roll out…
