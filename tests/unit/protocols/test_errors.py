@@ -16,6 +16,7 @@ STATUS = {
     errors.ConflictError: (ErrorType.CONFLICT, 409),
     errors.RateLimitError: (ErrorType.RATE_LIMIT, 429),
     errors.InternalError: (ErrorType.INTERNAL, 500),
+    errors.SetupError: (ErrorType.INTERNAL, 500),
     errors.UnavailableError: (ErrorType.UNAVAILABLE, 503),
     errors.TamperedError: (ErrorType.UNAVAILABLE, 503),
 }

@@ -139,7 +139,7 @@ def test_every_operation_of_the_agent_has_its_word():
     end the session for a word that it does not know.
     """
     later = {
-        *("policy.replay", "secret.metadata.diff", "policy.validate"),
+        *("policy.replay", "secret.metadata.diff", "policy.validate", "policy.check"),
         *("fleet.bundle", "fleet.reset", "sys.retire_keys"),
         *(f"sys.generate_root.{step}" for step in ("read", "begin", "offer", "cancel")),
         *(f"sys.rekey.{step}" for step in ("read", "begin", "offer", "commit", "cancel")),

@@ -40,6 +40,8 @@ def served(monkeypatch: pytest.MonkeyPatch, protected: list[None]) -> Served:
         more["listening"](4321, STATUS.pop() if STATUS else OPEN)
 
     monkeypatch.setattr(vault.app, "serve", serve)
+    # It would make ready every struct of this process, other tests' too, that nothing can read.
+    monkeypatch.setattr(vault.app.shapes, "complete", lambda: None)
     return calls
 
 
