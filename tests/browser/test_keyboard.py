@@ -88,6 +88,8 @@ def test_every_dialog_holds_the_focus_and_gives_it_back(visit: Visiting, estate:
         plane.want(200, "PATCH", f"organizations/{ORG}/users/barred", {"disabled": True})
         body = {"document": DOCUMENT}
         plane.want(201, "POST", f"organizations/{ORG}/policies/idle/versions", body)
+        body = {"targets": [{"tag": "nobody-has-it"}]}  # without any there is no rollout to start
+        plane.want(200, "PUT", f"organizations/{ORG}/policies/idle/targets", body)
         until(lambda: is_made(plane, found["report"]), "a report")
         with visit(role="owner") as window:
             done = dialogs(window, PAGES)

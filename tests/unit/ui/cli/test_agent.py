@@ -1,6 +1,6 @@
 import gc
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def protected(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch, protected: list[None]) -> Served:
+def served(monkeypatch: pytest.MonkeyPatch, protected: list[None]) -> Iterator[Served]:
     """What the agent was to run with; it ends at once."""
     calls: Served = []
 
@@ -42,7 +42,8 @@ def served(monkeypatch: pytest.MonkeyPatch, protected: list[None]) -> Served:
     monkeypatch.setattr(vault.app, "serve", serve)
     # It would make ready every struct of this process, other tests' too, that nothing can read.
     monkeypatch.setattr(vault.app.shapes, "complete", lambda: None)
-    return calls
+    yield calls
+    gc.unfreeze()  # other tests look for what is left of theirs
 
 
 def failing(error: BaseException) -> Callable[..., Coroutine[Any, Any, None]]:
