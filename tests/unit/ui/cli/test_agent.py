@@ -38,6 +38,8 @@ def served(monkeypatch: pytest.MonkeyPatch, protected: list[None]) -> Iterator[S
             {"settings": settings, "collects": gc.isenabled(), "protected": len(protected), **more}
         )
         more["listening"](4321, STATUS.pop() if STATUS else OPEN)
+        if (zygote := more.get("zygote")) is not None:
+            zygote.close()
 
     monkeypatch.setattr(vault.app, "serve", serve)
     # It would make ready every struct of this process, other tests' too, that nothing can read.
