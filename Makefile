@@ -110,6 +110,10 @@ pictures: setup ## the README's pictures, taken anew of a seeded fleet and a rea
 durability: setup ## kill -9, power cuts and failing system calls, and what must hold (ROUNDS=200; QUICK=1: short): docs/benchmarks
 	@$(PY) -m loadtests.durability --rounds $(if $(QUICK),3 --story write --most 2,$(ROUNDS) --out docs/benchmarks)
 
+.PHONY: mutants
+mutants: setup ## plant 100 careless changes and report those that no test notices (ONLY=audit, ALSO=tests/…)
+	@$(PY) -m tools.mutants $(if $(ONLY),--only $(ONLY)) $(if $(ALSO),--also $(ALSO))
+
 .PHONY: simulate
 simulate: setup ## a fleet under a seeded scheduler, clock, network and faults (SEEDS=100; MINUTES=…): docs/simulation.md
 	@$(PY) -m tests.simulation --seeds $(SEEDS) --minutes $(MINUTES)

@@ -51,7 +51,11 @@ def test_who_may_what() -> None:
         authorize(operation(role=Role.OPERATOR), viewer)
     with pytest.raises(AuthorizationError):
         authorize(operation(org=""), viewer)
-    for stranger in (Caller("other", "o", Role.OWNER, "t"), Caller(PLATFORM, "a", Role.ADMIN, "t")):
+    for stranger in (
+        Caller("other", "o", Role.OWNER, "t"),
+        Caller("acme-2", "o", Role.OWNER, "t"),
+        Caller(PLATFORM, "a", Role.ADMIN, "t"),
+    ):
         with pytest.raises(NotFoundError):
             authorize(operation(), stranger)
 

@@ -7,6 +7,7 @@ from control.ca.revocation import REPLACED
 from control.ca.store import AgentState
 from control.errors import (
     AuthenticationError,
+    AuthorizationError,
     ConflictError,
     ControlError,
     NotFoundError,
@@ -98,6 +99,8 @@ async def test_a_name_is_taken_over_only_when_a_person_said_so() -> None:
     assert await ca.enrolment.enrol_agent(anew.enrol(token)) == grant
     assert len(ca.ended) == 1
     assert await ca.revocation.revoked_serials() == {before.shown().leaf.serial}
+    with pytest.raises(AuthorizationError, match="does not count"):
+        await ca.revocation.admit_peer(before.shown())
     await ca.revocation.retire_agent(NAME, "done")
     with pytest.raises(ConflictError, match="retired"):
         await ca.token(replace_agent=True)

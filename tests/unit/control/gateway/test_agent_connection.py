@@ -34,6 +34,8 @@ async def test_nothing_is_acknowledged_that_is_not_stored(
     one = await hub.enrolled("one")
 
     async def broken(*_: object) -> None:
+        (await hub.live("one")).wake()  # what is due is written while the store is asked
+        await trio.testing.wait_all_tasks_blocked()
         raise UnavailableError("store_unavailable", "not now")
 
     with monkeypatch.context() as patched:

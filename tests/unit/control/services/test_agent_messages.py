@@ -544,6 +544,10 @@ async def test_a_result_of_nobodys_command_is_nothing(
     """An agent cannot answer for another one, or for what was never asked."""
     told = m.CommandResult(command_id=b"c" * 16, outcome=words.CommandOutcome.DONE, at=1)
     assert await take(plane, intake.effect_of(told)) == []
+    row = AgentCommand("acme", told.command_id.hex(), "v2", "send_metrics", "ann", 1, 2**62, "", 0)
+    await plane.store.write(lambda tx: links.put_command(tx, row))
+    assert await take(plane, intake.effect_of(told)) == []
+    assert await plane.store.read(lambda tx: links.get_command(tx, "acme", row.id)) == row
 
 
 async def test_an_agent_chooses_no_moments_for_its_figures(

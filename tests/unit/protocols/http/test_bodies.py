@@ -31,6 +31,8 @@ def test_small_bodies_are_bounded_too() -> None:
     assert taken == TOTAL // SHARE
     assert bodies.take(0, TOTAL - TOTAL // SHARE)
     assert bodies.held == TOTAL
+    bodies.give(SMALL)
+    assert bodies.take(0, SMALL)  # in the part that it was given back to
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 3 * SMALL))))

@@ -78,6 +78,8 @@ def test_a_torn_batch_is_dropped(log: Path) -> None:
         found = _recover(log)
         assert found.position.chain.size == size
         assert (found.adopted, found.dropped) == (0, keep)
+    _put(log, lines, batch.replace(b"alice", b"\0\0\0\0\0", 1))  # its end was on the disk first
+    assert _recover(log).dropped == len(batch)
 
 
 def test_a_whole_batch_behind_the_head_is_adopted(log: Path) -> None:

@@ -1,10 +1,13 @@
 """The rules by which a line continues a log."""
 
+import dataclasses
+
 import msgspec
 import pytest
 
 from vault.audit import record, replay
 from vault.audit.chain import Chain
+from vault.audit.checkpoint import Head
 from vault.audit.ledger import Batch, Ledger, Position
 from vault.audit.testing import NOW, VAULT, make_draft, make_keys
 from vault.crypto.digest import sha256
@@ -95,6 +98,17 @@ def test_a_snapshot_that_is_not_the_chains_is_refused() -> None:
     chain.extend(b"one more")
     with pytest.raises(ValueError, match="signed"):
         replay.check_snapshot(chain, entry, KEYS, KEYS.public)
+
+
+@pytest.mark.parametrize("what", ["root", "head"])
+def test_a_signed_state_is_the_chains_in_both_commitments(what: str) -> None:
+    """The tree's root and the chain's head: either one alone is not enough."""
+    chain = Chain(sha256)
+    chain.extend(b"a line")
+    head = Head("origin", 1, chain.tree.root(), chain.head, "2027-01-15T08:00:00Z")
+    replay.check_head(chain, head)
+    with pytest.raises(ValueError, match="not those that were signed"):
+        replay.check_head(chain, dataclasses.replace(head, **{what: bytes(32)}))
 
 
 def test_the_public_key_of_a_header() -> None:

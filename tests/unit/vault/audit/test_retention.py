@@ -35,6 +35,16 @@ def test_a_week_after_it_was_announced() -> None:
     assert looked(retention, world).released == OLD
 
 
+def test_nothing_goes_that_was_not_announced() -> None:
+    """What has become old since then waits for a notice of its own."""
+    world = FakeWorld()
+    retention = made(world)
+    looked(retention, world)
+    world.advance(8 * DAY_SECONDS)
+    more = Released(through=5, first=200)
+    assert retention.look(lambda _before: more, world.new_id).released == OLD
+
+
 def test_no_step_of_the_clock_shortens_the_notice() -> None:
     """Each begins it anew, however often somebody confirms a later time."""
     world = FakeWorld()

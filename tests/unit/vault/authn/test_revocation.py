@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import trio
 
+from actors.slewed_clock import SlewedClock
 from vault.authn import revocation as module
 from vault.authn.tokens import NewToken
 from vault.errors import AuthenticationError, UnavailableError
@@ -85,6 +86,9 @@ async def test_sweep(desk: Any) -> None:
     desk.world.time += HOUR - 1
     assert await desk.revoker.sweep(desk.clock) == 0
     desk.world.time += 1
+    now = desk.world.time
+    ahead = SlewedClock(now, lambda: now + 8 * 24 * HOUR, desk.world.uptime)
+    assert await desk.revoker.sweep(ahead) == 0  # what was removed would not come back
     assert await desk.revoker.sweep(desk.clock) == 4
     assert await desk.who(alive)
     assert len(await desk.tokens.accessors()) == 3

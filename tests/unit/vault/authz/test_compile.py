@@ -44,6 +44,13 @@ def test_disabled_counts_for_nothing() -> None:
     assert compile_policies([_policy("a", "deny", **tags)]).needs_facts
 
 
+def test_of_policies_that_bind_only_the_denials_count() -> None:
+    """What a credential came from denies it something, and allows it nothing."""
+    policies = [_policy("a", "allow", "deny"), _policy("b", "allow", "deny")]
+    compiled = compile_policies(policies, denied_by={"a"})
+    assert [rule.label for rule in compiled.rules] == ["a/rules[1]", "b/rules[1]", "b/rules[0]"]
+
+
 def test_star_is_every_capability() -> None:
     """`*` stands for every capability there is."""
     policy = validate(

@@ -7,11 +7,18 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from vault.edge.dialect import MAX_UNKNOWN_BODY, RETRY_AFTER, UNMATCHED, Dialect
+from vault.edge.dialect import (
+    MAX_UNKNOWN_BODY,
+    RETRY_AFTER,
+    UNMATCHED,
+    Dialect,
+    refuse_cross_site,
+)
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import (
+    AuthorizationError,
     NotFoundError,
     RateLimitError,
     TamperedError,
@@ -99,6 +106,18 @@ class Wire:
             return {"type": "http.request", "body": body}
 
         return await self.dialect.answer(scope, receive)
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
+def test_only_pages_of_ours_change_anything_without_a_credential(site: str) -> None:
+    """Another host of the same domain is another site."""
+    request = Request(
+        id="r", method="PUT", headers={b"sec-fetch-site": site.encode()}, origin=Origin(ip="")
+    )
+    with pytest.raises(AuthorizationError, match="another site"):
+        refuse_cross_site(request)
+    request.headers = {b"sec-fetch-site": b"same-origin"}
+    refuse_cross_site(request)
 
 
 @pytest.fixture

@@ -74,6 +74,8 @@ async def test_no_such_version(house: House, version: int) -> None:
 
 async def test_cas(house: House) -> None:
     """Check-and-set: 0 means that none may exist, any other number the current version."""
+    with pytest.raises(ConflictError, match="cas_mismatch"):
+        await house.write(APP, cas=1)
     await house.write(APP, cas=0)
     with pytest.raises(ConflictError, match="cas_mismatch"):
         await house.write(APP, cas=0)
