@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from actors import World
-from control.api.control_plane import ControlPlane
 from control.authn.passwords import check_length
 from control.ca.directory import STATE_FILE, CaDirectory
 from control.config.settings import Settings
-from control.core import open_control_plane
+from control.core import Core, open_control_plane
 from control.crypto import new_bearer_secret
 from control.errors import ConflictError, UnavailableError, ValidationError
 from control.model.names import require_slug
@@ -27,14 +26,14 @@ LOCAL_SOURCE: Final = "local"
 """Where the record of it says that it came from."""
 
 
-async def is_initialized(plane: ControlPlane) -> bool:
+async def is_initialized(core: Core) -> bool:
     """Whether somebody can sign in."""
-    return bool(await plane.store.read(lambda tx: people.count_owners(tx, PLATFORM)))
+    return bool(await core.store.read(lambda tx: people.count_owners(tx, PLATFORM)))
 
 
-async def require_uninitialized(plane: ControlPlane) -> None:
+async def require_uninitialized(core: Core) -> None:
     """Raise `ConflictError` where somebody can sign in."""
-    if await is_initialized(plane):
+    if await is_initialized(core):
         raise _initialized()
 
 
@@ -46,32 +45,32 @@ def _initialized() -> ConflictError:
     )
 
 
-async def create_admin(plane: ControlPlane, password: str) -> None:
+async def create_admin(core: Core, password: str) -> None:
     """The super-admin `platform/admin`, with its record. Raises `ValidationError`."""
-    made = Organization(PLATFORM, "The control plane", plane.world.now())
+    made = Organization(PLATFORM, "The control plane", core.world.now())
 
     def change(tx: Tx) -> None:
         if people.get_organization(tx, PLATFORM) is None:
             people.add_organization(tx, made)
 
-    await plane.store.write(change)
-    await plane.users.create_user(None, PLATFORM, ADMIN, Role.OWNER, password)
-    await _record_created(plane, "users.create_user", PLATFORM, ADMIN)
+    await core.store.write(change)
+    await core.people.users.create_user(None, PLATFORM, ADMIN, Role.OWNER, password)
+    await _record_created(core, "users.create_user", PLATFORM, ADMIN)
 
 
-async def create_organization(plane: ControlPlane, org: str, title: str) -> None:
+async def create_organization(core: Core, org: str, title: str) -> None:
     """A first tenant, with its record. Raises `ConflictError`, `ValidationError`."""
-    await plane.users.create_organization(org, title or org)
-    await _record_created(plane, "organizations.create", org, org)
+    await core.people.users.create_organization(org, title or org)
+    await _record_created(core, "organizations.create", org, org)
 
 
-async def _record_created(plane: ControlPlane, name: str, org: str, target: str) -> None:
-    request = plane.world.new_id()
+async def _record_created(core: Core, name: str, org: str, target: str) -> None:
+    request = core.world.new_id()
     op = Operation(
         name=name, request_id=request, credential=None, origin=Origin(ip=LOCAL_SOURCE), org=org,
         target=target,
     )  # fmt: skip
-    await plane.audit_log.record(op, None, "outcome", "ok")
+    await core.audit.log.record(op, None, "outcome", "ok")
 
 
 def needs_authority(settings: Settings) -> bool:
@@ -152,11 +151,11 @@ async def initialize(
     chosen = check_length(await world.run_sync(password))
     pin = await world.run_sync(create_authority, settings, root, organization, world.now())
     settings = settings.model_copy(update={"redis": None})  # alone on the database
-    async with open_control_plane(settings, world) as plane:
-        await require_uninitialized(plane)
+    async with open_control_plane(settings, world) as core:
+        await require_uninitialized(core)
         with suppress(ConflictError):  # an attempt before this one has made it
-            await create_organization(plane, organization, title)
-        await create_admin(plane, chosen)
+            await create_organization(core, organization, title)
+        await create_admin(core, chosen)
     return pin
 
 

@@ -6,11 +6,11 @@ import msgspec
 import trio
 
 from actors import World
-from control.api.control_plane import ControlPlane
 from control.errors import ControlError
 from control.metrics import CONTENT_TYPE, PrometheusMetrics
 from control.model.people import PLATFORM
 from control.store import people
+from control.store.store import StoreReader
 from protocols.errors import ErrorType
 from protocols.http.scope import Headers
 from protocols.instant import SECOND, rfc3339
@@ -23,9 +23,9 @@ JSON: Final = "application/json"
 class HealthEndpoints:
     """An ASGI application in front of the API's."""
 
-    def __init__(self, app: Any, plane: ControlPlane, metrics: PrometheusMetrics) -> None:
+    def __init__(self, app: Any, store: StoreReader, metrics: PrometheusMetrics) -> None:
         self._app = app
-        self._control_plane = plane
+        self._store = store
         self._metrics = metrics
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -46,9 +46,7 @@ class HealthEndpoints:
         """Whether the database answers."""
         with trio.move_on_after(READINESS_TIMEOUT):
             try:
-                await self._control_plane.store.read(
-                    lambda tx: people.get_organization(tx, PLATFORM)
-                )
+                await self._store.read(lambda tx: people.get_organization(tx, PLATFORM))
             except ControlError:
                 return False
             return True

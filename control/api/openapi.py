@@ -54,6 +54,6 @@ def endpoint_extensions(endpoint: Endpoint) -> Schema:
     return more
 
 
-def encode_document(resources: Sequence[EndpointGroup]) -> bytes:
+def encode_document(resources: Sequence[EndpointGroup[Any]]) -> bytes:
     """The document as it is served."""
     return msgspec.json.encode(document(resources, ABOUT, endpoint_extensions))

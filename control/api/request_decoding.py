@@ -1,6 +1,6 @@
 """From a request's bytes to what an endpoint declares, or to one error that names the field."""
 
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -29,9 +29,9 @@ def bearer_credential(header: str) -> str | None:
 
 def decode_request(
     endpoint: Endpoint, body: bytes, query: bytes, content_type: str
-) -> dict[str, Any]:
+) -> dict[str, Struct]:
     """The keyword arguments of the endpoint's function. Raises `ValidationError`."""
-    found: dict[str, Any] = {}
+    found: dict[str, Struct] = {}
     asked = _decode_query(query)
     if endpoint.query is not Nothing:
         found["query"] = _convert(asked, endpoint.query, "query")
@@ -49,7 +49,7 @@ def is_valid_path(values: dict[str, str]) -> bool:
     return all(is_slug(value) for value in values.values())
 
 
-def _decode_body(endpoint: Endpoint, body: bytes, content_type: str) -> Any:
+def _decode_body(endpoint: Endpoint, body: bytes, content_type: str) -> Struct:
     if not body and endpoint.needs_body:
         raise ValidationError("body_missing", "this request needs a body")
     if endpoint.media_type == FORM_MEDIA_TYPE:
@@ -61,11 +61,12 @@ def _decode_body(endpoint: Endpoint, body: bytes, content_type: str) -> Any:
     if body.count(b"[") + body.count(b"{") > MAX_BRACKETS or rb"\u0000" in body:
         raise ValidationError("body_invalid", "the body is nested too much or holds a NUL")
     try:
-        return json_text.decode(body or b"{}", type=endpoint.body)
+        decoded: Struct = json_text.decode(body or b"{}", type=endpoint.body)
     except msgspec.ValidationError as error:
         raise _validation_error(str(error), endpoint.body, "body") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise ValidationError("body_invalid", "the body is not JSON") from None
+    return decoded
 
 
 def _decode_query(query: bytes) -> dict[str, str]:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from control.api import usage_views as views
 from control.api.endpoint import EndpointCall, EndpointGroup, FileResponse
+from control.api.services import UsageServices
 from control.api.usage_views import (
     ForecastView,
     KeysPage,
@@ -28,8 +29,12 @@ from control.store.usage import DAY
 from protocols.instant import SECOND
 from protocols.link.vocabulary import SYSTEM_OPERATIONS
 
-usage = EndpointGroup("usage", "What is used, as agents count it; secrets by opaque ids.")
-capacity = EndpointGroup("capacity", "What it will take.")
+Call = EndpointCall[UsageServices]
+
+usage = EndpointGroup[UsageServices](
+    "usage", "What is used, as agents count it; secrets by opaque ids."
+)
+capacity = EndpointGroup[UsageServices]("capacity", "What it will take.")
 
 Seconds = Annotated[int, Meta(ge=0, le=2**33)]
 Vault = Annotated[str, Meta(max_length=64, pattern="^[a-z0-9-]*$")]
@@ -124,13 +129,13 @@ class Horizon(Struct, frozen=True, forbid_unknown_fields=True):
 _ALL: Final = "organizations/{org}/usage"
 
 
-@usage.route("GET", _ALL, "Operations and secrets, added up", query=Overview, returns=UsageView)
-async def overview(call: EndpointCall, org: str, *, query: Overview) -> UsageView:
+@usage.route("GET", _ALL, "Operations and secrets, added up")
+async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
     span = _usage_span(call, org, query)
-    every = await call.control_plane.usage.list_operations(span)
+    every = await call.services.usage.list_operations(span)
     rows = [row for row in every if row.subject not in SYSTEM_OPERATIONS]
     system = [row for row in every if row.subject in SYSTEM_OPERATIONS]
-    looks = await call.control_plane.usage.list_inventories(org, query.vault)
+    looks = await call.services.usage.list_inventories(org, query.vault)
     return UsageView(
         since=views.bounded_instant(span.since),
         until=views.bounded_instant(span.until),
@@ -151,51 +156,46 @@ async def overview(call: EndpointCall, org: str, *, query: Overview) -> UsageVie
     )
 
 
-@usage.route(
-    "GET", _ALL + "/curve", "Operations in time", query=Curve, returns=list[PointView],
-)  # fmt: skip
-async def curve(call: EndpointCall, org: str, *, query: Curve) -> list[PointView]:
+@usage.route("GET", _ALL + "/curve", "Operations in time")
+async def curve(call: Call, org: str, *, query: Curve) -> list[PointView]:
     return [views.point_view(point) for point in await _curve_points(call, org, query)]
 
 
-@usage.route("GET", _ALL + "/top", "The most used first", query=Top, returns=TopView)
-async def top(call: EndpointCall, org: str, *, query: Top) -> TopView:
+@usage.route("GET", _ALL + "/top", "The most used first")
+async def top(call: Call, org: str, *, query: Top) -> TopView:
     found, onward = await _top_rows(call, org, query, query.of, query.limit)
     return TopView(tuple(found), onward)
 
 
-@usage.route(
-    "GET", _ALL + "/secrets", "Secrets that need a look: unused, over-used, expiring, old",
-    query=Secrets, returns=SecretsPage,
-)  # fmt: skip
-async def secrets(call: EndpointCall, org: str, *, query: Secrets) -> SecretsPage:
+@usage.route("GET", _ALL + "/secrets", "Secrets that need a look: unused, over-used, expiring, old")
+async def secrets(call: Call, org: str, *, query: Secrets) -> SecretsPage:
     found, onward = await _secret_rows(call, org, query, query.which, query.limit)
     return SecretsPage(tuple(map(views.secret_view, found)), onward)
 
 
-@usage.route(
-    "GET", _ALL + "/keys", "Key-encryption keys of agents, and who owes a change",
-    query=OfKeys, returns=KeysPage,
-)  # fmt: skip
-async def keys(call: EndpointCall, org: str, *, query: OfKeys) -> KeysPage:
-    every = await call.control_plane.key_rotation.list_key_states(org, query.vault)
+@usage.route("GET", _ALL + "/keys", "Key-encryption keys of agents, and who owes a change")
+async def keys(call: Call, org: str, *, query: OfKeys) -> KeysPage:
+    every = await call.services.key_rotation.list_key_states(org, query.vault)
     due = [row for row in every if row.due_since]
     found, onward = _page_of(due if query.due else every, query.after, query.limit)
     return KeysPage(tuple(map(views.key_view, found)), onward, len(every), len(due))
 
 
 @usage.route(
-    "GET", _ALL + "/export", "A table of any of these, as CSV or JSON", query=Export,
-    returns=list[dict[str, Any]], documents=("text/csv",),
-)  # fmt: skip
-async def export(call: EndpointCall, org: str, *, query: Export) -> FileResponse:
+    "GET",
+    _ALL + "/export",
+    "A table of any of these, as CSV or JSON",
+    returns=list[dict[str, Any]],
+    documents=("text/csv",),
+)
+async def export(call: Call, org: str, *, query: Export) -> FileResponse:
     if query.of == "curve":
         points = [views.point_view(point) for point in await _curve_points(call, org, query)]
         return _export_file(
             org, query, _ExportTable(PointView, query.format).append_rows(points), ""
         )
     if query.of == "keys":
-        every = await call.control_plane.key_rotation.list_key_states(org, query.vault)
+        every = await call.services.key_rotation.list_key_states(org, query.vault)
         page, onward = _page_of(every, query.after, MAX_EXPORT_ROWS)
         table = _ExportTable(KeyView, query.format).append_rows(
             [views.key_view(row) for row in page]
@@ -217,39 +217,38 @@ async def export(call: EndpointCall, org: str, *, query: Export) -> FileResponse
 
 
 @capacity.route(
-    "GET", "organizations/{org}/capacity", "Forecasts of storage and load, with their bands",
-    query=Horizon, returns=list[ForecastView],
-)  # fmt: skip
-async def forecasts(call: EndpointCall, org: str, *, query: Horizon) -> list[ForecastView]:
-    found = await call.control_plane.capacity.list_forecasts(org, query.vault, query.days)
+    "GET", "organizations/{org}/capacity", "Forecasts of storage and load, with their bands"
+)
+async def forecasts(call: Call, org: str, *, query: Horizon) -> list[ForecastView]:
+    found = await call.services.capacity.list_forecasts(org, query.vault, query.days)
     return [views.forecast_view(one) for one in found]
 
 
-def _usage_span(call: EndpointCall, org: str, asked: Asked) -> UsagePeriod:
-    until = asked.until or call.control_plane.world.now() // SECOND + 1
+def _usage_span(call: Call, org: str, asked: Asked) -> UsagePeriod:
+    until = asked.until or call.world.now() // SECOND + 1
     return UsagePeriod(org, asked.vault, asked.since or max(until - MONTH, 0), until)
 
 
-async def _curve_points(call: EndpointCall, org: str, query: Curve | Export) -> list[UsagePoint]:
+async def _curve_points(call: Call, org: str, query: Curve | Export) -> list[UsagePoint]:
     span = replace(_usage_span(call, org, query), system=query.system or bool(query.operation))
-    return await call.control_plane.usage.usage_curve(span, query.resolution, query.operation)
+    return await call.services.usage.usage_curve(span, query.resolution, query.operation)
 
 
 async def _top_rows(
-    call: EndpointCall, org: str, query: Top | Export, of: str, limit: int
+    call: Call, org: str, query: Top | Export, of: str, limit: int
 ) -> tuple[list[Ranked], str]:
     kind = None if of == "agent" else UsageKind(of)
     span = replace(_usage_span(call, org, query), system=query.system)
-    return await call.control_plane.usage.most_used(span, kind, query.after, limit)
+    return await call.services.usage.most_used(span, kind, query.after, limit)
 
 
 async def _secret_rows(
-    call: EndpointCall, org: str, query: Secrets | Export, which: Which, limit: int
+    call: Call, org: str, query: Secrets | Export, which: Which, limit: int
 ) -> tuple[list[SecretRow], str]:
     days = query.days or DEFAULTS.get(which, _DAYS)
-    wanted = call.control_plane.usage.secret_query(which, days=days, factor=query.factor)
+    wanted = call.services.usage.secret_query(which, days=days, factor=query.factor)
     span = _usage_span(call, org, query)
-    return await call.control_plane.usage.list_secrets(span, wanted, query.after, limit)
+    return await call.services.usage.list_secrets(span, wanted, query.after, limit)
 
 
 def _page_of(rows: list[KeyState], after: str, limit: int) -> tuple[list[KeyState], str]:

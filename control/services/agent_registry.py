@@ -1,6 +1,7 @@
 """The agents of each organization and their life."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -17,24 +18,40 @@ from control.model.agents import (
     with_life,
 )
 from control.model.names import normalize_tags, require_slug
+from control.model.records import WitnessedCheckpoint
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.presence import PresenceTracker
-from control.store import agents, alerts, people
+from control.services.witness import Witness, is_disputed
+from control.store import agents, alerts, audit_records, people
 from control.store.ca_store import SqlCaTransaction
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.pki.names import AgentName
 
 
+class CosignedCheckpoint(NamedTuple):
+    """An agent's newest checkpoint with our cosignature. `disputed`: see `is_disputed`."""
+
+    seen: WitnessedCheckpoint
+    cosignature: str
+    disputed: bool
+
+
 class AgentRegistry:
     """Registers, finds, tags, locks, retires."""
 
     def __init__(
-        self, store: Store, bus: EventBus, presence: PresenceTracker, world: World
+        self,
+        store: Store,
+        bus: EventBus,
+        presence: PresenceTracker,
+        witness: Witness,
+        world: World,
     ) -> None:
         self._store = store
         self._bus = bus
         self._watch = presence
+        self._witness = witness
         self._world = world
 
     async def register_agent(self, org: str, vault: str, given: tuple[str, ...]) -> Agent:
@@ -87,6 +104,19 @@ class AgentRegistry:
         agent = await self._store.write(change)
         self.publish_life(agent)
         return agent
+
+    async def get_checkpoint(self, org: str, vault: str) -> CosignedCheckpoint:
+        """Its newest cosigned checkpoint. Raises `NotFoundError`."""
+
+        def read(tx: Tx) -> tuple[WitnessedCheckpoint | None, bool]:
+            _require_agent(tx, org, vault)
+            found = audit_records.get_checkpoint(tx, org, vault)
+            return found, is_disputed(tx, found)
+
+        seen, disputed = await self._store.read(read)
+        if seen is None or not seen.size:
+            raise NotFoundError("not_found", "nothing of its audit log is cosigned")
+        return CosignedCheckpoint(seen, self._witness.cosignature_line(seen), disputed)
 
     def publish_life(self, agent: Agent) -> None:
         """Tell the process that an agent's life has changed, once that is stored."""

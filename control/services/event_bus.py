@@ -30,7 +30,6 @@ class Topic(StrEnum):
     OUTBOX = "outbox"
     TRAIL = "trail"
     OWNER = "owner"
-    INVITATION = "invitation"
     REPLAY = "replay"
 
 
@@ -39,7 +38,6 @@ class Event(Struct, frozen=True):
 
     Of a life also `replaced` (`control.ca.revocation`): a connection is to end, but one by a
     certificate of `generation` or a later one. 0, as of a process that is older: every one.
-    Of an invitation: its id; `Invitations.link_secret` is what its link ends with.
     Of the trail: the operation; `vault` is then its target, whatever that names.
     Of a replay: its id; the agent is to be asked.
     Of an owner: the epoch of the connection that counts from now on.

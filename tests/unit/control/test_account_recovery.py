@@ -5,8 +5,8 @@ from argon2 import PasswordHasher
 
 from actors.testing import FakeWorld
 from control.account_recovery import restore_account
-from control.api.control_plane import ControlPlane
 from control.authn.passwords import Passwords
+from control.core import Core
 from control.errors import AuthenticationError, NotFoundError, ValidationError
 from control.model.people import TokenKind
 from tests.unit.control.authn.test_second_factors import armed
@@ -15,31 +15,31 @@ from tests.unit.control.conftest import PASSWORD, ROOT
 NEW = "another long password"
 
 
-async def test_it_is_let_in_again(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_it_is_let_in_again(core: Core, world: FakeWorld) -> None:
     """Locked, disabled, its authenticator lost: the new password is enough, the old ends."""
-    await armed(plane, world)
-    await plane.users.create_user(None, "acme", "other", ROOT.role, PASSWORD)
+    await armed(core, world)
+    await core.people.users.create_user(None, "acme", "other", ROOT.role, PASSWORD)
     for _ in range(6):
         with pytest.raises(AuthenticationError):
-            await plane.accounts.login("acme", "ann", "wrong")
-    await plane.users.change_user(ROOT, "acme", "ann", role=None, disabled=True)
+            await core.people.accounts.login("acme", "ann", "wrong")
+    await core.people.users.change_user(ROOT, "acme", "ann", role=None, disabled=True)
     cheap = Passwords(world, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    await restore_account(plane.store, cheap, "acme", "ann", NEW)
+    await restore_account(core.store, cheap, "acme", "ann", NEW)
     with pytest.raises(AuthenticationError):
-        await plane.accounts.login("acme", "ann", PASSWORD)
-    _, token = await plane.accounts.login("acme", "ann", NEW)
+        await core.people.accounts.login("acme", "ann", PASSWORD)
+    _, token = await core.people.accounts.login("acme", "ann", NEW)
     assert token.kind is TokenKind.SESSION
-    [event] = await plane.audit_log.newest_events("acme", 0, 1)
+    [event] = await core.audit.log.newest_events("acme", 0, 1)
     assert (event.operation, event.target, event.ip, event.actor) == (
         "users.rescue", "ann", "local", "",
     )  # fmt: skip
 
 
-async def test_nothing_happens_else(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_nothing_happens_else(core: Core, world: FakeWorld) -> None:
     """Nobody of the name; a password that would not do."""
     cheap = Passwords(world, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     with pytest.raises(NotFoundError):
-        await restore_account(plane.store, cheap, "acme", "nobody", NEW)
+        await restore_account(core.store, cheap, "acme", "nobody", NEW)
     with pytest.raises(ValidationError):
-        await restore_account(plane.store, cheap, "acme", "ann", "short")
-    assert await plane.audit_log.newest_events("acme", 0, 1) == []
+        await restore_account(core.store, cheap, "acme", "ann", "short")
+    assert await core.audit.log.newest_events("acme", 0, 1) == []

@@ -1,5 +1,7 @@
 """A request that is not of its shape is told by field and rule, and by nothing that was sent."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -66,7 +68,7 @@ def test_a_wrong_value_is_not_repeated() -> None:
     assert found == ("presence", "is not one of unknown, online, late, offline")
 
 
-def _endpoint(where: EndpointGroup, method: str, path: str) -> Endpoint:
+def _endpoint(where: EndpointGroup[Any], method: str, path: str) -> Endpoint:
     return next(e for e in where.all if e.method == method and e.template.endswith(path))
 
 

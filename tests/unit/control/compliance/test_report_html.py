@@ -6,9 +6,9 @@ from base64 import b64encode
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
 from control.compliance import report_csv, report_html
 from control.compliance.report_file import parse_report_file
+from control.core import Core
 from control.crypto import sha256
 from control.model.compliance import CertificateProof, CheckpointProof, PolicyProof, ReportedProof
 from tests.unit.control.compliance.conftest import DAY, noted
@@ -18,19 +18,19 @@ from tests.unit.control.fleet import enrolled
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=y>"
 
 
-async def test_nothing_is_taken_as_markup(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_nothing_is_taken_as_markup(core: Core, world: FakeWorld) -> None:
     """Titles, targets of the trail, notes; its policy lets in its own style sheet alone."""
-    await enrolled(plane, world, "one")
-    await noted(plane, "users.create", target=HOSTILE)
+    await enrolled(core, world, "one")
+    await noted(core, "users.create", target=HOSTILE)
     note = ("soc2", "CC1.4"), HOSTILE, ("", b"")
-    await plane.notes.add_note("acme", *note, caller=ROOT, request_id="r")
+    await core.compliance.notes.add_note("acme", *note, caller=ROOT, request_id="r")
     now = world.now() + 1
     world.advance(1e-9)
-    row = await plane.reports.request_report(
+    row = await core.compliance.reports.request_report(
         "acme", HOSTILE, ["soc2"], period=(now - DAY, now), by="acme/ann"
     )
-    await plane.reports.make_waiting()
-    report = parse_report_file(await plane.reports.read_report("acme", row.id))
+    await core.compliance.reports.make_waiting()
+    report = parse_report_file(await core.compliance.reports.read_report("acme", row.id))
     text = report_html.render_html(report, "d").decode()
     assert HOSTILE not in text
     assert text.count("&lt;script&gt;") >= 3

@@ -77,7 +77,7 @@ async def test_health_and_phase_are_on_record_at_rest(hub: Hub) -> None:
     serving = replace(BEAT, health=words.Health.SERVING)
 
     async def told() -> tuple[object, object]:
-        agent = await hub.plane.agents.get_agent("acme", "one")
+        agent = await hub.core.agents.registry.get_agent("acme", "one")
         return agent.health, agent.facts.get("sync")
 
     async with hub.connected(one) as talk:
@@ -111,7 +111,7 @@ async def test_workers_that_fail_are_an_alert_until_they_are_steady(hub: Hub) ->
         await talk.say(serving)
         await talk.say(alert())
         await talk.delivered()
-        found = await hub.plane.alerts.list_alerts("acme", vault="one", before=0, limit=9)
+        found = await hub.core.agents.alerts.list_alerts("acme", vault="one", before=0, limit=9)
         return {row.code for row in found if not row.ended_at} - {"disk_low"}
 
     failing, steady = words.WorkersState.FAILING, words.WorkersState.STEADY
@@ -128,7 +128,9 @@ async def test_an_agent_that_knows_more_than_we_gave_gets_a_new_stream(hub: Hub)
     one = await hub.enrolled("one")
     link = await hub.ends.open_link(AgentName("acme", "one"))
     one.inbox.stream, one.inbox.through = link.stream, 40
-    await hub.plane.commands.send_command("acme", "one", words.CommandName.SEND_METRICS, "ann")
+    await hub.core.agents.commands.send_command(
+        "acme", "one", words.CommandName.SEND_METRICS, "ann"
+    )
     async with hub.connected(one) as talk:
         await talk.until(lambda: talk.ended)
     async with hub.connected(one) as talk:
@@ -257,8 +259,8 @@ async def test_the_last_words_of_one_that_was_ended_count_not(hub: Hub) -> None:
     async with hub.connected(one) as talk:
         await talk.say(alert())
         await talk.delivered()
-        assert hub.plane.presence.status_of("acme", "one") is not None
-        hub.plane.presence.forget("acme", "one")  # as it is locked, before its connection is cut
+        assert hub.core.presence.status_of("acme", "one") is not None
+        hub.core.presence.forget("acme", "one")  # as it is locked, before its connection is cut
         await talk.say(alert())
         await talk.delivered()
-    assert hub.plane.presence.status_of("acme", "one") is None
+    assert hub.core.presence.status_of("acme", "one") is None

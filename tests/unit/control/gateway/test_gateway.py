@@ -27,7 +27,7 @@ RULE = Rule(effect="allow", paths=("secret/*",), capabilities=("read",))
 
 async def pushed(hub: Hub, text: str) -> str:
     """The next version of a policy for everybody, rolled out at once; the roll-out's id."""
-    policies, rollouts = hub.plane.policies, hub.plane.rollouts
+    policies, rollouts = hub.core.policies.policies, hub.core.policies.rollouts
     made = await policies.write_version(
         "acme", "p", Document(description=text, rules=(RULE,)), "", "x"
     )
@@ -40,7 +40,7 @@ async def pushed(hub: Hub, text: str) -> str:
 
 async def outcome(hub: Hub, vault: str) -> tuple[Outcome, int]:
     """What is on record of the agent's bundle."""
-    row = await hub.plane.policies.get_assignment("acme", vault)
+    row = await hub.core.policies.policies.get_assignment("acme", vault)
     assert row is not None
     return row.outcome, row.applied
 
@@ -74,21 +74,21 @@ async def test_a_policy_reaches_every_live_agent_and_is_shown_as_applied(hub: Hu
         await second.delivered()
         for vault in ("one", "two"):
             assert await outcome(hub, vault) == (Outcome.APPLIED, 1)
-        await hub.plane.rollouts.advance_running()
-        assert [p.stable for p in await hub.plane.policies.list_policies("acme")] == [1]
+        await hub.core.policies.rollouts.advance_running()
+        assert [p.stable for p in await hub.core.policies.policies.list_policies("acme")] == [1]
 
 
 async def test_an_agent_that_was_away_gets_the_newest_alone(hub: Hub) -> None:
     """What was superseded meanwhile is skipped, not sent."""
     one = await hub.enrolled("one")
     await pushed(hub, "v1")
-    await hub.plane.rollouts.advance_running()
+    await hub.core.policies.rollouts.advance_running()
     async with hub.connected(one) as talk:
         await talk.until(lambda: one.bundles == [1])
         await talk.delivered()
-    await hub.plane.rollouts.advance_running()
-    await hub.plane.rollouts.roll_back_rollout("acme", await pushed(hub, "v2"), "no")
-    await hub.plane.policies.refresh_due()
+    await hub.core.policies.rollouts.advance_running()
+    await hub.core.policies.rollouts.roll_back_rollout("acme", await pushed(hub, "v2"), "no")
+    await hub.core.policies.policies.refresh_due()
     async with hub.connected(one) as talk:
         await talk.until(lambda: one.bundles == [1, 3])
         await talk.delivered()
@@ -102,11 +102,11 @@ async def test_a_refusal_is_that_agents_failure(hub: Hub) -> None:
     async with hub.connected(one) as talk:
         await pushed(hub, "v1")
         await talk.until(lambda: one.outbox.newest and not one.outbox.entries)
-        row = await hub.plane.policies.get_assignment("acme", "one")
+        row = await hub.core.policies.policies.get_assignment("acme", "one")
         assert row is not None
         assert (row.outcome, row.reason) == (Outcome.FAILED, "above_ceiling")
-        await hub.plane.rollouts.advance_running()
-        [rollout] = await hub.plane.rollouts.list_rollouts("acme", "p", 5)
+        await hub.core.policies.rollouts.advance_running()
+        [rollout] = await hub.core.policies.rollouts.list_rollouts("acme", "p", 5)
         assert rollout.state == "halted"
 
 
@@ -126,7 +126,7 @@ async def test_a_word_makes_an_agent_online(hub: Hub) -> None:
     """From the moment that it has proven itself."""
     one = await hub.enrolled("one")
     async with hub.connected(one):
-        found = await hub.plane.agents.get_agent("acme", "one")
+        found = await hub.core.agents.registry.get_agent("acme", "one")
         assert found.presence is Presence.ONLINE
 
 
@@ -134,7 +134,7 @@ async def test_a_locked_agent_is_cut_at_once_and_stays_out(hub: Hub) -> None:
     """By a person's lock, which revokes its certificates."""
     one = await hub.enrolled("one")
     async with hub.connected(one) as talk:
-        await hub.plane.agents.change_life("acme", "one", Life.LOCKED, "lost")
+        await hub.core.agents.registry.change_life("acme", "one", Life.LOCKED, "lost")
         await talk.until(lambda: talk.ended)
     async with hub.connected(one) as talk:
         await talk.until(lambda: talk.ended)
@@ -168,22 +168,22 @@ async def test_who_was_replaced_is_cut_at_once_and_stays_out(hub: Hub) -> None:
 
 async def test_late_word_of_who_was_replaced_spares_the_new_one(hub: Hub) -> None:
     """It is connected already when another process' word arrives; the old one would be cut."""
-    with hub.plane.bus.subscribe(Topic.LIFE) as lives:
+    with hub.core.bus.subscribe(Topic.LIFE) as lives:
         await hub.enrolled("one")
         new = await hub.enrolled("one")
         (word,), _ = await lives.receive()
     await trio.testing.wait_all_tasks_blocked()  # the gateway has had it, too
     async with hub.connected(new) as talk:
         await hub.live("one")
-        hub.plane.bus.publish(word)
+        hub.core.bus.publish(word)
         await trio.testing.wait_all_tasks_blocked()
         assert not talk.ended
         async with hub.connected(await hub.renewed(new)) as later:
             await talk.until(lambda: talk.ended)
-            hub.plane.bus.publish(word)
+            hub.core.bus.publish(word)
             await trio.testing.wait_all_tasks_blocked()
             assert not later.ended
-            hub.plane.bus.publish(replace(word, generation=0))
+            hub.core.bus.publish(replace(word, generation=0))
             await later.until(lambda: later.ended)
 
 
@@ -193,7 +193,7 @@ async def test_who_is_locked_while_it_connects_is_not_missed(hub: Hub) -> None:
 
     async def locked(name: AgentName) -> AgentLink:
         link = await begin(name)
-        await hub.plane.store.write(
+        await hub.core.store.write(
             lambda tx: change_agent_life(tx, "acme", "one", Life.LOCKED, "", now=hub.world.now())
         )
         return link
@@ -201,17 +201,17 @@ async def test_who_is_locked_while_it_connects_is_not_missed(hub: Hub) -> None:
     hub.ends.open_link = locked  # type: ignore[method-assign]
     async with hub.connected(one) as talk:
         await hub.live("one")
-        assert hub.plane.presence.status_of("acme", "one") is not None
+        assert hub.core.presence.status_of("acme", "one") is not None
         await hub.gateway.disconnect_inactive()
         await talk.until(lambda: talk.ended)
-    assert hub.plane.presence.status_of("acme", "one") is None
+    assert hub.core.presence.status_of("acme", "one") is None
 
 
 async def test_who_was_replaced_elsewhere_is_found(hub: Hub, world: FakeWorld) -> None:
     """Without an event, by the certificate that was revoked; the one enrolled instead stays."""
     old, two = await hub.enrolled("one"), await hub.enrolled("two")
     async with hub.connected(old) as stolen, hub.connected(two) as other:
-        hub.plane.bus.publish = lambda *_: None  # type: ignore[method-assign]
+        hub.core.bus.publish = lambda *_: None  # type: ignore[method-assign]
         new = await hub.enrolled("one")
         await trio.testing.wait_all_tasks_blocked()
         assert not stolen.ended
@@ -229,8 +229,8 @@ async def test_what_another_process_has_changed_is_found(hub: Hub, world: FakeWo
     """Without an event: a lock and a bundle are seen at the next look around."""
     one, two = await hub.enrolled("one"), await hub.enrolled("two")
     async with hub.connected(one) as first, hub.connected(two) as second:
-        hub.plane.bus.publish = lambda *_: None  # type: ignore[method-assign]
-        await hub.plane.agents.change_life("acme", "one", Life.LOCKED, "")
+        hub.core.bus.publish = lambda *_: None  # type: ignore[method-assign]
+        await hub.core.agents.registry.change_life("acme", "one", Life.LOCKED, "")
         await pushed(hub, "v1")
         await trio.testing.wait_all_tasks_blocked()
         assert not first.ended
@@ -299,7 +299,7 @@ async def test_a_forged_frame_ends_the_connection(hub: Hub) -> None:
         await talk.until(lambda: talk.ended)
         assert hub.gateway.faults == 1
         with trio.fail_after(30):  # it is cut off first
-            while not (found := await hub.plane.alerts.list_alerts("acme", **NEW)):  # noqa: ASYNC110
+            while not (found := await hub.core.agents.alerts.list_alerts("acme", **NEW)):  # noqa: ASYNC110
                 await trio.sleep(0.01)
     assert [row.code for row in found] == ["link_fault"]
 
@@ -307,7 +307,7 @@ async def test_a_forged_frame_ends_the_connection(hub: Hub) -> None:
 async def test_a_command_waits_for_the_agent_and_its_result_is_on_record(hub: Hub) -> None:
     """Once, across connections."""
     one = await hub.enrolled("one")
-    asked = await hub.plane.commands.send_command(
+    asked = await hub.core.agents.commands.send_command(
         "acme", "one", words.CommandName.RUN_BACKUP, "ann"
     )
     async with hub.connected(one) as talk:
@@ -320,7 +320,7 @@ async def test_a_command_waits_for_the_agent_and_its_result_is_on_record(hub: Hu
     async with hub.connected(one):
         pass
     assert len([x for x in one.heard if isinstance(x, m.Command)]) == 1
-    [row] = await hub.plane.commands.list_commands("acme", "one")
+    [row] = await hub.core.agents.commands.list_commands("acme", "one")
     assert (row.outcome, row.done_at) == ("done", 5 * 10**6)
 
 

@@ -18,7 +18,7 @@ async def test_the_desk_answers_who_knows_the_pin(hub: Hub, tmp_path: Path) -> N
     """Over TLS, without a certificate; afterwards nobody listens."""
     settings = LinkSettings(listen="127.0.0.1:0", hosts=("127.0.0.1",), authority=tmp_path / "ca")
     desk = EnrolmentServer(
-        hub.office, hub.plane.audit_log, hub.world, lambda _: None, hub.plane.alerts
+        hub.office, hub.core.audit.log, hub.world, lambda _: None, hub.core.agents.alerts
     )
     certificate = ServerCertificate(hub.office, ["127.0.0.1"], hub.world)
     async with open_link_listener(settings, hub.gateway, desk, certificate, hub.world) as door:
@@ -36,7 +36,7 @@ async def test_an_address_that_is_taken_is_named(hub: Hub, tmp_path: Path) -> No
     address = f"127.0.0.1:{taken.socket.getsockname()[1]}"
     settings = LinkSettings(listen=address, hosts=("127.0.0.1",), authority=tmp_path / "ca")
     desk = EnrolmentServer(
-        hub.office, hub.plane.audit_log, hub.world, lambda _: None, hub.plane.alerts
+        hub.office, hub.core.audit.log, hub.world, lambda _: None, hub.core.agents.alerts
     )
     certificate = ServerCertificate(hub.office, ["127.0.0.1"], hub.world)
     async with taken:

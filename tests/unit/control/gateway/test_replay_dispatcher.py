@@ -17,13 +17,13 @@ DRAFT = ReplayRequest(document=Document(), targets=(Target(all=True),))
 
 async def begun(hub: Hub) -> str:
     """A replay for everybody."""
-    return (await hub.plane.replays.start_replay("acme", "p", DRAFT, "acme/ann")).id
+    return (await hub.core.policies.replays.start_replay("acme", "p", DRAFT, "acme/ann")).id
 
 
 async def becomes(hub: Hub, id_: str, **wanted: State) -> None:
     """Wait until the agents are so far."""
     with trio.fail_after(20):
-        while await states(hub.plane, id_) != wanted:
+        while await states(hub.core, id_) != wanted:
             await trio.testing.wait_all_tasks_blocked()
 
 

@@ -1,6 +1,6 @@
 """What control.live.changes promises."""
 
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.live.changes import MAX_NEWEST
 from control.model.operation import Operation
 from control.model.people import Caller, Origin, Role
@@ -17,12 +17,12 @@ def operation(name: str, org: str = "acme", **detail: str) -> Operation:
     )  # fmt: skip
 
 
-async def test_what_people_do_is_seen_at_once(plane: ControlPlane, page: Page) -> None:
+async def test_what_people_do_is_seen_at_once(core: Core, page: Page) -> None:
     """Who, what, how it went: no detail, no token, nothing of another organization."""
     page.watch(1, "changes")
     await page.until(lambda: 1 in page.rows)
-    await plane.audit_log.record(operation("agents.lock", "platform"), ANN, "outcome", "ok")
-    await plane.audit_log.record(
+    await core.audit.log.record(operation("agents.lock", "platform"), ANN, "outcome", "ok")
+    await core.audit.log.record(
         operation("agents.lock", why="hush"), ANN, "outcome", "denied", "no"
     )
     await page.until(lambda: bool(page.rows[1]))
@@ -34,13 +34,13 @@ async def test_what_people_do_is_seen_at_once(plane: ControlPlane, page: Page) -
     }  # fmt: skip
 
 
-async def test_only_the_newest_are_kept(plane: ControlPlane, page: Page) -> None:
+async def test_only_the_newest_are_kept(core: Core, page: Page) -> None:
     """The oldest goes as a new one comes."""
     for _ in range(MAX_NEWEST):
-        await plane.audit_log.record(operation("agents.lock"), ANN, "outcome", "ok")
+        await core.audit.log.record(operation("agents.lock"), ANN, "outcome", "ok")
     page.watch(1, "changes")
     await page.until(lambda: len(page.rows.get(1, {})) == MAX_NEWEST)
     first = min(page.rows[1], key=int)
-    await plane.audit_log.record(operation("agents.lock"), ANN, "outcome", "ok")
+    await core.audit.log.record(operation("agents.lock"), ANN, "outcome", "ok")
     await page.until(lambda: first not in page.rows[1])
     assert len(page.rows[1]) == MAX_NEWEST

@@ -10,7 +10,7 @@ import trio
 import trio_websocket as ws
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core, live_services
 from control.live.endpoint import LiveEndpoint
 from control.live.hub import LiveHub
 from control.model.people import Caller, Role
@@ -22,15 +22,15 @@ from tests.unit.control.live.serving import Site
 
 
 @pytest.fixture
-async def site(plane: ControlPlane, world: FakeWorld, hub: LiveHub, nursery: trio.Nursery) -> Site:
+async def site(core: Core, world: FakeWorld, hub: LiveHub, nursery: trio.Nursery) -> Site:
     """Served, with an agent, a viewer of its organization, and another organization with one."""
-    await enrolled(plane, world, "v1")
-    await plane.users.create_user(None, "acme", "vic", Role.VIEWER, PASSWORD)
-    await plane.users.create_organization("other", "")
-    door = LiveEndpoint(plane, hub)
+    await enrolled(core, world, "v1")
+    await core.people.users.create_user(None, "acme", "vic", Role.VIEWER, PASSWORD)
+    await core.people.users.create_organization("other", "")
+    door = LiveEndpoint(live_services(core), hub)
     run = partial(serve, door, host="127.0.0.1", port=0, tls=None, limits=Limits(), websockets=True)
     handle = await nursery.start(run)
-    return Site(plane, door, handle.port)
+    return Site(core, door, handle.port)
 
 
 async def test_snapshot_then_changes(site: Site, hub: LiveHub) -> None:
@@ -85,7 +85,7 @@ async def test_reaching_too_far_is_on_the_own_trail(site: Site, request_: dict[s
     async with site.open(await site.session("vic")) as talk:
         await talk.say(watch=1, **request_)
         await talk.next()
-    row = (await site.plane.audit_log.newest_events("acme", 0, 1))[0]
+    row = (await site.core.audit.log.newest_events("acme", 0, 1))[0]
     assert (row.actor, row.operation, row.result) == ("acme/vic", "live.watch", "denied")
     assert request_["topic"] in row.target
 
@@ -93,36 +93,40 @@ async def test_reaching_too_far_is_on_the_own_trail(site: Site, request_: dict[s
 @pytest.mark.parametrize("how", ["logout", "role", "disabled", "password", "deleted"])
 async def test_the_end_of_a_session_is_the_end_of_its_feed_at_once(site: Site, how: str) -> None:
     """4401, however it ended."""
-    plane = site.plane
+    core = site.core
     session = await site.session("vic")
     async with site.open(session) as talk, site.open() as other:
         await talk.say(watch=1, topic="fleet", org="acme")
         await talk.next()
         with trio.fail_after(3):
-            await end(plane, how)
+            await end(core, how)
             assert await talk.code() == 4401
         await other.say(watch=1, topic="alerts", org="acme")
         assert "snapshot" in await other.next()
     assert await site.refusal(session) == (401, "unauthenticated")
 
 
-async def end(plane: ControlPlane, how: str) -> None:
+async def end(core: Core, how: str) -> None:
     """Have vic's session end."""
     by = ROOT
     match how:
         case "logout":
             token = (
-                await plane.accounts.list_tokens(Caller("acme", "vic", Role.VIEWER, "-"), "acme")
+                await core.people.accounts.list_tokens(
+                    Caller("acme", "vic", Role.VIEWER, "-"), "acme"
+                )
             )[0]
-            await plane.sessions.logout(Caller("acme", "vic", Role.VIEWER, token.id))
+            await core.people.sessions.logout(Caller("acme", "vic", Role.VIEWER, token.id))
         case "role":
-            await plane.users.change_user(by, "acme", "vic", role=Role.OPERATOR, disabled=None)
+            await core.people.users.change_user(
+                by, "acme", "vic", role=Role.OPERATOR, disabled=None
+            )
         case "disabled":
-            await plane.users.change_user(by, "acme", "vic", role=None, disabled=True)
+            await core.people.users.change_user(by, "acme", "vic", role=None, disabled=True)
         case "password":
-            await plane.users.set_password(by, "acme", "vic", "another horse battery")
+            await core.people.users.set_password(by, "acme", "vic", "another horse battery")
         case "deleted":
-            await plane.users.delete_user(by, "acme", "vic")
+            await core.people.users.delete_user(by, "acme", "vic")
 
 
 @pytest.mark.parametrize(

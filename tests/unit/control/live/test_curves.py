@@ -1,18 +1,18 @@
 """What control.live.curves promises."""
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.live.hub import MAX_POINTS, LiveHub
 from tests.unit.control.fleet import enrolled
 from tests.unit.control.live.conftest import Page, metrics
 
 
 async def test_points_are_told_as_they_are_made(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """By their second; those made before anybody looked are in the snapshot."""
-    await enrolled(plane, world, "v1")
-    plane.presence.record_message("acme", "v1")
+    await enrolled(core, world, "v1")
+    core.presence.record_message("acme", "v1")
     hub.on_message("acme", "v1", metrics(100, 0))
     hub.add_points()
     page.watch(1, "curves")

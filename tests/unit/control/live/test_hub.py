@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.live.hub import LiveHub, ViewKey
 from control.model.agents import Life
 from protocols.live.requests import RequestError
@@ -13,12 +13,12 @@ from tests.unit.control.live.conftest import Link, Page, metrics
 
 
 async def test_browsers_share_a_projection(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, monkeypatch: pytest.MonkeyPatch
+    core: Core, world: FakeWorld, hub: LiveHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What happens is read once, whoever looks, and told to all."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     reads = 0
-    read = plane.store.read
+    read = core.store.read
 
     async def counted(query: object) -> object:
         nonlocal reads
@@ -31,22 +31,22 @@ async def test_browsers_share_a_projection(
         await page.until(lambda page=page: "v1" in page.rows.get(3, {}))
     assert hub.view_count == 1
     monkeypatch.setattr(hub._around.store, "read", counted)
-    await plane.agents.change_life("acme", "v1", Life.LOCKED, "")
+    await core.agents.registry.change_life("acme", "v1", Life.LOCKED, "")
     for page in pages:
         await page.until(lambda page=page: page.rows[3]["v1"]["life"] == "locked")
     assert reads <= 4  # the fleet's own, and those of the plane's jobs meanwhile
 
 
 async def test_nothing_of_another_organization_reaches_a_page(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """Its events, words and links are not this one's."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     page.watch(1, "fleet", org="platform")
     await page.until(lambda: 1 in page.rows)
     hub.on_linked("acme", "v1", Link())
     hub.on_message("acme", "v1", metrics(100, 0))
-    await plane.agents.change_life("acme", "v1", Life.LOCKED, "")
+    await core.agents.registry.change_life("acme", "v1", Life.LOCKED, "")
     await trio.sleep(0.3)
     page.take()
     assert page.rows == {1: {}}
@@ -54,22 +54,22 @@ async def test_nothing_of_another_organization_reaches_a_page(
 
 
 async def test_whoever_lost_events_reads_everything(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """A change that no event has told is found then."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     page.watch(1, "fleet")
     await page.until(lambda: "v1" in page.rows.get(1, {}))
-    await plane.agents.set_tags("acme", "v1", ("silent",))
-    plane.bus.mark_all_lost()
+    await core.agents.registry.set_tags("acme", "v1", ("silent",))
+    core.bus.mark_all_lost()
     await page.until(lambda: page.rows[1]["v1"]["tags"] == ["silent"])
 
 
 async def test_a_page_that_leaves_is_told_nothing_more(
-    plane: ControlPlane, world: FakeWorld, hub: LiveHub, page: Page
+    core: Core, world: FakeWorld, hub: LiveHub, page: Page
 ) -> None:
     """And leaving twice is once."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     page.watch(1, "fleet")
     await page.until(lambda: "v1" in page.rows.get(1, {}))
     for _ in range(2):
@@ -89,7 +89,7 @@ async def test_one_watch_too_many_is_refused(hub: LiveHub, page: Page) -> None:
 
 
 async def test_a_view_is_forgotten_when_it_was_left(
-    plane: ControlPlane, hub: LiveHub, page: Page, autojump_clock: object
+    core: Core, hub: LiveHub, page: Page, autojump_clock: object
 ) -> None:
     """So that looking at thousands of agents one after the other leaves nothing behind."""
     page.watch(1, "alerts")

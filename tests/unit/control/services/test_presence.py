@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.errors import UnavailableError
 from control.model.agents import Life, Presence, State
 from control.services.presence import (
@@ -43,36 +43,38 @@ def test_the_rule(before: Presence, silence: int, after: Presence) -> None:
     assert judge_presence(RULE, before, silence * SECOND) is after
 
 
-async def codes(plane: ControlPlane, state: str = "") -> list[str]:
+async def codes(core: Core, state: str = "") -> list[str]:
     """Alerts of acme, oldest first."""
     narrow = AlertFilter(state=state)
-    found = await plane.alerts.list_alerts("acme", vault="", before=0, limit=99, narrow=narrow)
+    found = await core.agents.alerts.list_alerts(
+        "acme", vault="", before=0, limit=99, narrow=narrow
+    )
     return [alert.code for alert in reversed(found)]
 
 
-async def test_one_alert_from_offline_to_online(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_one_alert_from_offline_to_online(core: Core, world: FakeWorld) -> None:
     """It fires when the agent goes and is over when it is back; being late is none."""
-    await enrolled(plane, world, "v1")
-    watch = PresenceTracker(plane.store, plane.bus, RULE, world)
+    await enrolled(core, world, "v1")
+    watch = PresenceTracker(core.store, core.bus, RULE, world)
     await watch.load()
     watch.record_message("acme", "v1")
     await watch.update()
     for _ in range(4):
         world.advance(100)
         await watch.update()
-    assert await codes(plane) == ["agent_offline"]
+    assert await codes(core) == ["agent_offline"]
     watch.record_message("acme", "v1")
     await watch.update()
     world.advance(1)
     await watch.update()
-    assert await codes(plane, "open") == []
-    assert await codes(plane, "resolved") == ["agent_offline"]
+    assert await codes(core, "open") == []
+    assert await codes(core, "resolved") == ["agent_offline"]
 
 
-async def test_presence_survives_a_restart(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_presence_survives_a_restart(core: Core, world: FakeWorld) -> None:
     """Who was offline is so still, without a second alert; who was online has its time anew."""
-    await enrolled(plane, world, "gone", "here")
-    first = PresenceTracker(plane.store, plane.bus, RULE, world)
+    await enrolled(core, world, "gone", "here")
+    first = PresenceTracker(core.store, core.bus, RULE, world)
     await first.load()
     first.record_message("acme", "gone")
     world.advance(301)
@@ -80,7 +82,7 @@ async def test_presence_survives_a_restart(plane: ControlPlane, world: FakeWorld
     await first.update()
     await first.store_changes()
     world.advance(10_000)  # the control plane was away
-    second = PresenceTracker(plane.store, plane.bus, RULE, world)
+    second = PresenceTracker(core.store, core.bus, RULE, world)
     await second.load()
     await second.update()
     assert second.status_of("acme", "gone")[0] is State.OFFLINE  # type: ignore[index]
@@ -88,44 +90,44 @@ async def test_presence_survives_a_restart(plane: ControlPlane, world: FakeWorld
     world.advance(300)
     await second.update()
     assert second.count_by_status()[State.OFFLINE] == 2
-    assert await codes(plane) == ["agent_offline", "agent_offline"]
+    assert await codes(core) == ["agent_offline", "agent_offline"]
 
 
-async def test_heartbeats_are_no_writes(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_heartbeats_are_no_writes(core: Core, world: FakeWorld) -> None:
     """Many words cost one row in one batch, half a minute later at most."""
-    await enrolled(plane, world, "v1")
-    watch = PresenceTracker(plane.store, plane.bus, RULE, world)
+    await enrolled(core, world, "v1")
+    watch = PresenceTracker(core.store, core.bus, RULE, world)
     await watch.load()
     watch.record_message("acme", "v1")
     await watch.update()
-    stored = (await plane.agents.get_agent("acme", "v1")).last_seen
+    stored = (await core.agents.registry.get_agent("acme", "v1")).last_seen
     world.advance(5)
     watch.record_message("acme", "v1")
     await watch.update()
-    assert (await plane.agents.get_agent("acme", "v1")).last_seen == stored
+    assert (await core.agents.registry.get_agent("acme", "v1")).last_seen == stored
     world.advance(30)
     await watch.update()
-    assert (await plane.agents.get_agent("acme", "v1")).last_seen == stored + 5 * SECOND
+    assert (await core.agents.registry.get_agent("acme", "v1")).last_seen == stored + 5 * SECOND
 
 
-async def test_a_locked_agent_is_not_missed(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_a_locked_agent_is_not_missed(core: Core, world: FakeWorld) -> None:
     """Nobody is told that it went offline."""
-    await enrolled(plane, world, "v1")
-    watch = PresenceTracker(plane.store, plane.bus, RULE, world)
+    await enrolled(core, world, "v1")
+    watch = PresenceTracker(core.store, core.bus, RULE, world)
     await watch.load()
     watch.record_message("acme", "v1")
     watch.forget("acme", "v1")
     watch.record_known_message("acme", "v1")
     world.advance(1000)
     await watch.update()
-    assert await codes(plane) == []
+    assert await codes(core) == []
     assert not any(watch.count_by_status().values())
 
 
-async def test_setting_the_clock_is_no_silence(plane: ControlPlane, world: FakeWorld) -> None:
+async def test_setting_the_clock_is_no_silence(core: Core, world: FakeWorld) -> None:
     """A day forward makes nobody offline; a day back keeps nobody online who has fallen silent."""
-    await enrolled(plane, world, "v1")
-    watch = PresenceTracker(plane.store, plane.bus, RULE, world)
+    await enrolled(core, world, "v1")
+    watch = PresenceTracker(core.store, core.bus, RULE, world)
     await watch.load()
     watch.record_message("acme", "v1")
     world.step_wall(86_400)
@@ -152,13 +154,11 @@ class Place:
 class Two:
     """Two processes on one database: `leader` judges, agents are linked to `other`."""
 
-    def __init__(
-        self, plane: ControlPlane, world: FakeWorld, clock: FakeWorld | None = None
-    ) -> None:
+    def __init__(self, core: Core, world: FakeWorld, clock: FakeWorld | None = None) -> None:
         self.worlds = {world, clock or world}
-        self.leader = PresenceTracker(plane.store, plane.bus, RULE, world, Place(leads=True))
+        self.leader = PresenceTracker(core.store, core.bus, RULE, world, Place(leads=True))
         self.place = Place(leads=False)
-        self.other = PresenceTracker(plane.store, plane.bus, RULE, clock or world, self.place)
+        self.other = PresenceTracker(core.store, core.bus, RULE, clock or world, self.place)
 
     async def load(self) -> None:
         """Both."""
@@ -179,48 +179,48 @@ class Two:
 
 
 @pytest.fixture
-async def two(plane: ControlPlane, world: FakeWorld) -> Two:
+async def two(core: Core, world: FakeWorld) -> Two:
     """With one agent that is known to both."""
-    await enrolled(plane, world, "v1")
-    made = Two(plane, world)
+    await enrolled(core, world, "v1")
+    made = Two(core, world)
     await made.load()
     return made
 
 
-async def test_who_is_heard_elsewhere_is_not_silent(two: Two, plane: ControlPlane) -> None:
+async def test_who_is_heard_elsewhere_is_not_silent(two: Two, core: Core) -> None:
     """The other one has its words, the database tells, and nobody is alarmed."""
     await two.live(1000, beats=True)
     assert two.leader.status_of("acme", "v1")[0] is State.ONLINE  # type: ignore[index]
-    assert await codes(plane) == []
+    assert await codes(core) == []
 
 
-async def test_silence_elsewhere_is_judged_once(two: Two, plane: ControlPlane) -> None:
+async def test_silence_elsewhere_is_judged_once(two: Two, core: Core) -> None:
     """In time, neither early nor by both; and whoever hears the agent again says so, once."""
     await two.live(120, beats=True)
     await two.live(235)
-    assert (await plane.agents.get_agent("acme", "v1")).presence is P.LATE
+    assert (await core.agents.registry.get_agent("acme", "v1")).presence is P.LATE
     await two.live(90)
-    assert (await plane.agents.get_agent("acme", "v1")).presence is P.OFFLINE
+    assert (await core.agents.registry.get_agent("acme", "v1")).presence is P.OFFLINE
     assert two.other.count_by_status()[State.OFFLINE] == 1
     two.other.record_message("acme", "v1")
     await two.live(20)
     assert two.leader.count_by_status()[State.ONLINE] == 1
-    assert await codes(plane, "open") == []
-    assert await codes(plane, "resolved") == ["agent_offline"]
+    assert await codes(core, "open") == []
+    assert await codes(core, "resolved") == ["agent_offline"]
 
 
-async def test_a_follower_takes_over_where_the_leader_was(two: Two, plane: ControlPlane) -> None:
+async def test_a_follower_takes_over_where_the_leader_was(two: Two, core: Core) -> None:
     """It knew everything: no storm, and nobody is missed."""
     await two.live(200, beats=True)
     two.leader, two.other = two.other, two.leader
     two.place.leads = True
     await two.live(250, other=False)
-    assert await codes(plane) == []
+    assert await codes(core) == []
     await two.live(100, other=False)
-    assert await codes(plane) == ["agent_offline"]
+    assert await codes(core) == ["agent_offline"]
 
 
-async def test_a_judgement_on_old_knowledge_does_not_count(two: Two, plane: ControlPlane) -> None:
+async def test_a_judgement_on_old_knowledge_does_not_count(two: Two, core: Core) -> None:
     """Whoever was heard elsewhere, and stored, before it is stored is not offline."""
     await two.live(20, beats=True)
     two.leader.record_message("acme", "v1")
@@ -234,27 +234,25 @@ async def test_a_judgement_on_old_knowledge_does_not_count(two: Two, plane: Cont
         world.advance(2)
     two.leader._compared = 1e18
     await two.leader.update()
-    assert await codes(plane) == []
+    assert await codes(core) == []
     assert two.leader.status_of("acme", "v1")[0] is State.ONLINE  # type: ignore[index]
 
 
-async def test_clocks_that_disagree_make_nobody_offline(
-    plane: ControlPlane, world: FakeWorld
-) -> None:
+async def test_clocks_that_disagree_make_nobody_offline(core: Core, world: FakeWorld) -> None:
     """The other process' clock is an hour behind."""
-    await enrolled(plane, world, "v1")
+    await enrolled(core, world, "v1")
     behind = FakeWorld(now=world.now() - 3600 * SECOND)
-    two = Two(plane, world, behind)
+    two = Two(core, world, behind)
     await two.load()
     two.leader.record_message("acme", "v1")
     await two.leader.store_changes()
     await two.live(1000, beats=True)
-    assert await codes(plane) == []
+    assert await codes(core) == []
     await two.live(330)
-    assert await codes(plane) == ["agent_offline"]
+    assert await codes(core) == ["agent_offline"]
 
 
-async def test_a_database_that_was_away_makes_nobody_offline(two: Two, plane: ControlPlane) -> None:
+async def test_a_database_that_was_away_makes_nobody_offline(two: Two, core: Core) -> None:
     """Nobody could tell whom it has heard: their silences begin anew."""
     await two.live(120, beats=True)
     for world in two.worlds:
@@ -264,9 +262,9 @@ async def test_a_database_that_was_away_makes_nobody_offline(two: Two, plane: Co
         await two.leader._compare_with_store()
     two.leader._store = store
     await two.live(10)
-    assert await codes(plane) == []
+    assert await codes(core) == []
     await two.live(300)
-    assert await codes(plane) == ["agent_offline"]
+    assert await codes(core) == ["agent_offline"]
 
 
 class Away:
@@ -293,13 +291,13 @@ async def test_a_dead_process_takes_words_with_it(two: Two, world: FakeWorld) ->
 
 
 async def test_who_is_locked_or_comes_elsewhere_is_known(
-    two: Two, plane: ControlPlane, world: FakeWorld
+    two: Two, core: Core, world: FakeWorld
 ) -> None:
     """By the next comparison."""
     await two.live(30, beats=True)
-    await enrolled(plane, world, "v2")
+    await enrolled(core, world, "v2")
     await two.live(10)
     assert two.leader.status_of("acme", "v2") is not None
-    await plane.agents.change_life("acme", "v1", Life.LOCKED, "lost")
+    await core.agents.registry.change_life("acme", "v1", Life.LOCKED, "lost")
     await two.live(10)
     assert two.leader.status_of("acme", "v1") is None
