@@ -30,14 +30,13 @@ from control.api.services import (
     UsageServices,
 )
 from control.authn.accounts import Accounts
-from control.authn.factor_replacement import FactorReplacement
 from control.authn.federation import Federation
 from control.authn.invitations import Invitations
 from control.authn.members import Members
 from control.authn.oidc_provider import ProviderClient, ProviderHosts
 from control.authn.passwords import Passwords
 from control.authn.provisioning import AccountProvisioner
-from control.authn.second_factors import SecondFactors
+from control.authn.second_factors import FactorReplacement, SecondFactors
 from control.authn.session_ends import SessionEnds
 from control.authn.session_opener import SessionOpener
 from control.authn.sessions import SessionLimits, Sessions
@@ -47,7 +46,7 @@ from control.ca.clock_guard import ClockGuard
 from control.ca.directory import CaDirectory
 from control.ca.issuer import ControlKeys
 from control.ca.revocation import AgentEndedHandler
-from control.cluster.membership import join_cluster
+from control.cluster.event_relay import join_cluster
 from control.cluster.pubsub import PubSub
 from control.compliance.collector import Collector
 from control.compliance.notes import ControlNotes
@@ -81,7 +80,6 @@ from control.services.agent_messages import AgentMessages
 from control.services.agent_metrics import AgentMetrics, MetricsRetention
 from control.services.agent_registry import AgentRegistry
 from control.services.alerts import Alerts
-from control.services.anonymous_refusals import AnonymousRefusalLog
 from control.services.audit_log import AuditLog
 from control.services.capacity import CapacityForecasts
 from control.services.channels import Channels
@@ -98,7 +96,7 @@ from control.services.leader_jobs import LeaderJobs
 from control.services.policies import Policies
 from control.services.policy_bundles import BundleTerms
 from control.services.presence import PresenceRule, PresenceTracker
-from control.services.refusals import SUMMARY_INTERVAL, CallerRefusalLog
+from control.services.refusals import SUMMARY_INTERVAL, AnonymousRefusalLog, CallerRefusalLog
 from control.services.replays import Replays
 from control.services.rollouts import Rollouts
 from control.services.signed_heads import SignedHeads
@@ -108,7 +106,7 @@ from control.services.witness import Witness
 from control.store import audit_records
 from control.store.ca_store import SqlCaStore
 from control.store.store import Store, open_store
-from protocols.instant import SECOND
+from protocols.instant import DAY, SECOND
 from protocols.link.bundle import PolicyKey
 from protocols.link.signing import LinkKey
 from protocols.pki.issuing import Host
@@ -126,7 +124,7 @@ REPORT_INTERVAL: Final = 1.0
 SCHEDULE_INTERVAL: Final = 15.0  # seconds; how late a scheduled report begins
 CAPACITY_INTERVAL: Final = 900.0  # seconds; how soon after midnight yesterday is added up
 SIGNED_HEADS_INTERVAL: Final = 60.0  # seconds; how much of a trail could be written anew unseen
-ENROLMENT_RETENTION: Final = 86_400 * SECOND  # what has expired can be looked at for a day
+ENROLMENT_RETENTION: Final = DAY  # what has expired can be looked at for a day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +203,7 @@ async def open_gateway(
     hosts = [parse_host(host) for host in settings.link.hosts]
     name = f"server-{gethostname()}-{settings.link.address[1]}" if settings.redis else "server"
     certificate = await world.run_sync(ServerCertificate, office, hosts, world, name)
-    async with open_link_listener(settings.link, gateway, desk, certificate, world) as door:
+    async with open_link_listener(settings.link.address, gateway, desk, certificate, world) as door:
         yield door
 
 
@@ -368,11 +366,11 @@ def _retention_limits(settings: Settings) -> RetentionLimits:
     """Days after which the settings have everything of a kind deleted."""
     kept = settings.retention
     return {
-        Kind.METRICS: kept.metrics_hours // (86_400 * SECOND),
-        Kind.ALERTS: kept.alerts // (86_400 * SECOND),
-        Kind.USAGE: kept.usage_days // (86_400 * SECOND),
-        Kind.HISTORY: kept.history // (86_400 * SECOND),
-        Kind.DELIVERIES: SENT_RETENTION // (86_400 * SECOND),
+        Kind.METRICS: kept.metrics_hours // DAY,
+        Kind.ALERTS: kept.alerts // DAY,
+        Kind.USAGE: kept.usage_days // DAY,
+        Kind.HISTORY: kept.history // DAY,
+        Kind.DELIVERIES: SENT_RETENTION // DAY,
     }
 
 
@@ -431,7 +429,7 @@ def parse_host(text: str) -> Host:
 
 
 def _background_jobs(core: Core, settings: Settings) -> list[Job]:
-    days = settings.retention.alerts // (86_400 * SECOND)
+    days = settings.retention.alerts // DAY
     duty = LeaderJobs(core.store.lease, core.presence, core.enrolment_hooks)
     guarded = core.deletion_guard.guard
     sweeps: dict[str, Callable[[], Awaitable[object]]] = {

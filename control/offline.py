@@ -9,20 +9,58 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors import World
-from control.account_recovery import restore_account
 from control.api.views import EventView, audit_event_view
+from control.authn.attempts import clear_attempts
 from control.authn.passwords import Passwords
+from control.authn.users import require_user
 from control.config.settings import Settings
 from control.errors import NotFoundError
 from control.key_files import public_bytes, read_signing_key
-from control.services.audit_log import GENESIS_HASH, AuditLogReader
+from control.model.operation import Operation, Origin
+from control.services.audit_log import GENESIS_HASH, AuditLogReader, append_event, new_audit_event
 from control.services.deletion_guard import confirm
 from control.services.signed_heads import HEADS_FILE, MAX_FILE_BYTES, SignedHead, decode_heads
-from control.store import audit_records, people
+from control.store import audit_records, people, second_factors
+from control.store.rows import Tx
 from control.store.store import Store, StoreReader, open_reader, open_store
 from protocols.pki import files
+
+LOCAL_SOURCE: Final = "local"
+"""Where its record says that it came from."""
+
+
+async def restore_account(
+    store: Store, passwords: Passwords, org: str, name: str, password: str
+) -> None:
+    """A new password, no second factor, no other credential; with its record, or not at all.
+
+    Raises `ValidationError` for the password, `NotFoundError`.
+    """
+    hashed, world = await passwords.hash_password(password), passwords.world
+    now = world.now()
+    op = Operation(
+        name="users.rescue",
+        request_id=world.new_id(),
+        credential=None,
+        origin=Origin(ip=LOCAL_SOURCE),
+        org=org,
+        target=name,
+    )
+
+    def change(tx: Tx) -> None:
+        user = require_user(tx, org, name)
+        changed_at = max(now, user.changed_at + 1)
+        people.put_user(tx, replace(user, password=hashed, disabled=False, changed_at=changed_at))
+        clear_attempts(tx, org, name)
+        second_factors.delete_factor(tx, org, name)
+        people.delete_tokens(tx, org, name)
+        append_event(tx, new_audit_event(op, None, "outcome", "ok", now=now))
+
+    await store.write(change)
+
 
 EXPORT_PAGE: Final = 1000
 

@@ -27,9 +27,8 @@ from control.errors import (
 )
 from control.model.operation import Operation
 from control.model.people import Caller, Role
-from control.services.anonymous_refusals import AnonymousRefusalLog
 from control.services.audit_log import AuditLog
-from control.services.refusals import CallerRefusalLog
+from control.services.refusals import AnonymousRefusalLog, CallerRefusalLog
 from control.store.change_shield import shield_change, start_shielding
 from control.store.read_scope import anonymous_scope, session_scope, use_read_scope
 from protocols.errors import where

@@ -15,7 +15,7 @@ from control.api.endpoint import (
     FileResponse,
 )
 from control.api.services import ComplianceServices
-from control.compliance import report_csv, report_file, report_html
+from control.compliance import report_file, report_rendering
 from control.compliance.frameworks import load_frameworks as every_framework
 from control.model.compliance import MAX_ATTACHMENT, MAX_FRAMEWORKS, PeriodDays
 from control.model.names import LINE, Limit, Slug
@@ -298,8 +298,8 @@ async def document(call: Call, org: str, note: str) -> FileResponse:
 
 
 def _html(data: bytes, digest: str) -> bytes:
-    return report_html.render_html(report_file.parse_report_file(data), digest)
+    return report_rendering.render_html(report_file.parse_report_file(data), digest)
 
 
 def _csv(data: bytes) -> bytes:
-    return report_csv.render_csv(report_file.parse_report_file(data))
+    return report_rendering.render_csv(report_file.parse_report_file(data))

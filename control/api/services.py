@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 from actors import World
 from control.authn.accounts import Accounts
-from control.authn.factor_replacement import FactorReplacement
 from control.authn.federation import Federation
 from control.authn.invitations import Invitations
 from control.authn.members import Members
-from control.authn.second_factors import SecondFactors
+from control.authn.second_factors import FactorReplacement, SecondFactors
 from control.authn.sessions import Sessions
 from control.authn.users import Users
 from control.ca.certificate_authority import CertificateAuthority

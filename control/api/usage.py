@@ -8,26 +8,25 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from control.api import usage_views as views
 from control.api.endpoint import EndpointCall, EndpointGroup, FileResponse
 from control.api.services import UsageServices
-from control.api.usage_views import (
-    ForecastView,
-    KeysPage,
-    KeyView,
-    OperationView,
-    PointView,
-    SecretsPage,
-    SecretView,
-    TopView,
-    UsageView,
+from control.model.reported_values import MAX_SECONDS
+from control.model.usage import (
+    Ranked,
+    SecretInventory,
+    SecretRow,
+    UsageKind,
+    UsagePeriod,
+    UsagePoint,
+    Which,
 )
-from control.model.usage import Ranked, SecretRow, UsageKind, UsagePeriod, UsagePoint, Which
+from control.services import usage as services
+from control.services.capacity import FigureForecast
 from control.services.csv_tables import csv_rows
 from control.services.key_rotation import KeyState
 from control.store.usage import DAY
-from protocols.instant import SECOND
-from protocols.link.vocabulary import SYSTEM_OPERATIONS
+from protocols.instant import SECOND, rfc3339, rfc3339_or_none
+from protocols.link.vocabulary import SYSTEM_OPERATIONS, USAGE_DAYS
 
 Call = EndpointCall[UsageServices]
 
@@ -126,6 +125,142 @@ class Horizon(Struct, frozen=True, forbid_unknown_fields=True):
     days: Annotated[int, Meta(ge=1, le=730)] = 90
 
 
+class OperationView(Struct, frozen=True):
+    """An operation, how often; `failed` are refusals and failures among them."""
+
+    operation: str
+    count: int
+    failed: int
+
+
+class ClassView(Struct, frozen=True):
+    """How many for at most so many days (and more than the class before); null: for longer."""
+
+    days: int | None
+    count: int
+
+
+class SecretsView(Struct, frozen=True):
+    """All secrets of all agents that told of them."""
+
+    total: int
+    never_read: int
+    unused: int
+    expiring: int
+    expired: int
+    rotation_due: int
+    idle: tuple[ClassView, ...]
+    age: tuple[ClassView, ...]
+    expires: tuple[ClassView, ...]
+
+
+class UsageView(Struct, frozen=True):
+    """The overview. `agents` told of their secrets, `opaque_agents` of them by opaque ids.
+
+    `system_…` are of the program itself and of its pages: not part of `count` and `operations`.
+    """
+
+    since: str
+    until: str
+    count: int
+    failed: int
+    agents: int
+    opaque_agents: int
+    operations: tuple[OperationView, ...]
+    system_count: int
+    system_failed: int
+    system_operations: tuple[OperationView, ...]
+    secrets: SecretsView
+
+
+class PointView(Struct, frozen=True):
+    """Of a curve."""
+
+    at: str
+    count: int
+    failed: int
+
+
+class TopView(Struct, frozen=True):
+    """A page; `next` is empty on the last."""
+
+    rows: tuple[Ranked, ...]
+    next: str
+
+
+class SecretView(Struct, frozen=True):
+    """A secret by its opaque id, with its reads in the time asked for."""
+
+    vault: str
+    secret: str
+    reads: int
+    last_read: str | None
+    rotated_at: str | None
+    expires_at: str | None
+    seen_at: str | None
+
+
+class SecretsPage(Struct, frozen=True):
+    """A page; `next` is empty on the last."""
+
+    rows: tuple[SecretView, ...]
+    next: str
+
+
+class KeyView(Struct, frozen=True):
+    """An agent's key-encryption key. `exact`: in use since `since`; else since then or longer.
+
+    `due_since`: from when on a change of it is owed; null while none is.
+    """
+
+    vault: str
+    generation: int
+    since: str
+    exact: bool
+    due_since: str | None
+
+
+class KeysPage(Struct, frozen=True):
+    """A page; `next` is empty on the last. `due`: how many of all owe a change."""
+
+    rows: tuple[KeyView, ...]
+    next: str
+    told: int
+    due: int
+
+
+class ValueView(Struct, frozen=True):
+    """A day's mean."""
+
+    at: str
+    value: float
+
+
+class AheadView(Struct, frozen=True):
+    """What is expected, and the 90 % band."""
+
+    at: str
+    expected: float
+    low: float
+    high: float
+
+
+class ForecastView(Struct, frozen=True):
+    """A figure and where it is going; `enough` false: too little is known to say (`reason`)."""
+
+    name: str
+    unit: str
+    vault: str
+    enough: bool
+    reason: str
+    points: int
+    weekly: bool
+    per_day: float
+    history: tuple[ValueView, ...]
+    band: tuple[AheadView, ...]
+    full_at: str | None
+
+
 _ALL: Final = "organizations/{org}/usage"
 
 
@@ -137,8 +272,8 @@ async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
     system = [row for row in every if row.subject in SYSTEM_OPERATIONS]
     looks = await call.services.usage.list_inventories(org, query.vault)
     return UsageView(
-        since=views.bounded_instant(span.since),
-        until=views.bounded_instant(span.until),
+        since=bounded_instant(span.since),
+        until=bounded_instant(span.until),
         count=sum(row.count for row in rows),
         failed=sum(row.failed for row in rows),
         agents=len(looks),
@@ -147,7 +282,7 @@ async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
         system_count=sum(row.count for row in system),
         system_failed=sum(row.failed for row in system),
         system_operations=tuple(OperationView(r.subject, r.count, r.failed) for r in system),
-        secrets=views.secrets_view(
+        secrets=secrets_view(
             looks,
             unused=query.unused_days,
             rotation=query.rotation_days,
@@ -158,7 +293,7 @@ async def overview(call: Call, org: str, *, query: Overview) -> UsageView:
 
 @usage.route("GET", _ALL + "/curve", "Operations in time")
 async def curve(call: Call, org: str, *, query: Curve) -> list[PointView]:
-    return [views.point_view(point) for point in await _curve_points(call, org, query)]
+    return [point_view(point) for point in await _curve_points(call, org, query)]
 
 
 @usage.route("GET", _ALL + "/top", "The most used first")
@@ -170,7 +305,7 @@ async def top(call: Call, org: str, *, query: Top) -> TopView:
 @usage.route("GET", _ALL + "/secrets", "Secrets that need a look: unused, over-used, expiring, old")
 async def secrets(call: Call, org: str, *, query: Secrets) -> SecretsPage:
     found, onward = await _secret_rows(call, org, query, query.which, query.limit)
-    return SecretsPage(tuple(map(views.secret_view, found)), onward)
+    return SecretsPage(tuple(map(secret_view, found)), onward)
 
 
 @usage.route("GET", _ALL + "/keys", "Key-encryption keys of agents, and who owes a change")
@@ -178,7 +313,7 @@ async def keys(call: Call, org: str, *, query: OfKeys) -> KeysPage:
     every = await call.services.key_rotation.list_key_states(org, query.vault)
     due = [row for row in every if row.due_since]
     found, onward = _page_of(due if query.due else every, query.after, query.limit)
-    return KeysPage(tuple(map(views.key_view, found)), onward, len(every), len(due))
+    return KeysPage(tuple(map(key_view, found)), onward, len(every), len(due))
 
 
 @usage.route(
@@ -190,16 +325,14 @@ async def keys(call: Call, org: str, *, query: OfKeys) -> KeysPage:
 )
 async def export(call: Call, org: str, *, query: Export) -> FileResponse:
     if query.of == "curve":
-        points = [views.point_view(point) for point in await _curve_points(call, org, query)]
+        points = [point_view(point) for point in await _curve_points(call, org, query)]
         return _export_file(
             org, query, _ExportTable(PointView, query.format).append_rows(points), ""
         )
     if query.of == "keys":
         every = await call.services.key_rotation.list_key_states(org, query.vault)
         page, onward = _page_of(every, query.after, MAX_EXPORT_ROWS)
-        table = _ExportTable(KeyView, query.format).append_rows(
-            [views.key_view(row) for row in page]
-        )
+        table = _ExportTable(KeyView, query.format).append_rows([key_view(row) for row in page])
         return _export_file(org, query, table, onward)
     ranks = query.of in ("agent", "operation", "secret", "identity")
     table, after = _ExportTable(Ranked if ranks else SecretView, query.format), query.after
@@ -210,7 +343,7 @@ async def export(call: Call, org: str, *, query: Export) -> FileResponse:
             table.append_rows(ranked)
         else:
             found, after = await _secret_rows(call, org, asked, Which(query.of), EXPORT_PAGE)
-            table.append_rows([views.secret_view(row) for row in found])
+            table.append_rows([secret_view(row) for row in found])
         if not after:
             break
     return _export_file(org, query, table, after)
@@ -221,7 +354,7 @@ async def export(call: Call, org: str, *, query: Export) -> FileResponse:
 )
 async def forecasts(call: Call, org: str, *, query: Horizon) -> list[ForecastView]:
     found = await call.services.capacity.list_forecasts(org, query.vault, query.days)
-    return [views.forecast_view(one) for one in found]
+    return [forecast_view(one) for one in found]
 
 
 def _usage_span(call: Call, org: str, asked: Asked) -> UsagePeriod:
@@ -286,3 +419,69 @@ def _export_file(org: str, query: Export, table: _ExportTable, onward: str) -> F
         more = f"/api/v1/organizations/{org}/usage/export?{urlencode(asked)}"
     kind = "text/csv; charset=utf-8" if query.format == "csv" else "application/json"
     return FileResponse(table.encoded_body(), kind, f"usage-{query.of}.{query.format}", more)
+
+
+def secrets_view(
+    summaries: list[SecretInventory], *, unused: int, rotation: int, expiring: int
+) -> SecretsView:
+    """All agents' looks added up; the three are days, of `USAGE_DAYS`."""
+    idle, age, soon = (
+        tuple(map(sum, zip(*(getattr(look, name) for look in summaries), strict=True)))
+        or (0,) * (len(USAGE_DAYS) + 1)
+        for name in ("idle", "age", "expires")
+    )
+    return SecretsView(
+        total=sum(look.total for look in summaries),
+        never_read=sum(look.never_read for look in summaries),
+        unused=services.count_above(idle, unused),
+        expiring=services.count_at_most(soon, expiring),
+        expired=sum(look.expired for look in summaries),
+        rotation_due=services.count_above(age, rotation),
+        idle=_class_views(idle),
+        age=_class_views(age),
+        expires=_class_views(soon),
+    )
+
+
+def point_view(point: UsagePoint) -> PointView:
+    return PointView(bounded_instant(point.at), point.count, point.failed)
+
+
+def secret_view(row: SecretRow) -> SecretView:
+    times = (row.last_read, row.rotated_at, row.expires_at, row.seen_at)
+    return SecretView(
+        row.vault, row.secret, row.reads, *(bounded_instant(at) if at else None for at in times)
+    )
+
+
+def key_view(row: KeyState) -> KeyView:
+    due = rfc3339_or_none(row.due_since)
+    return KeyView(row.vault, row.generation, rfc3339(row.since), row.exact, due)
+
+
+def forecast_view(one: FigureForecast) -> ForecastView:
+    return ForecastView(
+        name=one.name,
+        unit=one.unit,
+        vault=one.vault,
+        enough=not one.reason,
+        reason=one.reason,
+        points=len(one.history),
+        weekly=one.weekly,
+        per_day=one.per_day,
+        history=tuple(ValueView(bounded_instant(at), value) for at, value in one.history),
+        band=tuple(
+            AheadView(bounded_instant(p.day * DAY), p.expected, p.low, p.high) for p in one.band
+        ),
+        full_at=bounded_instant(one.full_at) if one.full_at else None,
+    )
+
+
+def _class_views(counts: tuple[int, ...]) -> tuple[ClassView, ...]:
+    bounds = (*USAGE_DAYS, None)
+    return tuple(ClassView(days, count) for days, count in zip(bounds, counts, strict=True))
+
+
+def bounded_instant(seconds: int) -> str:
+    """The last one that there is for what an agent said of a later one."""
+    return rfc3339(min(seconds, MAX_SECONDS) * SECOND)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from actors import World
-from control.authn import lockout
+from control.authn import attempts
 from control.authn.attempts import Purpose, clear_attempts, count_attempt
 from control.authn.passwords import Passwords
 from control.authn.session_ends import SessionEnds
@@ -21,9 +21,9 @@ from control.model.people import Caller, Role, Token, TokenKind, User
 from control.store import people
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY, SECOND
 
-MAX_TOKEN: Final = 366 * 86_400 * SECOND
+MAX_TOKEN: Final = 366 * DAY
 TOKEN_PREFIX: Final = "fhu"
 
 
@@ -148,7 +148,7 @@ class Accounts:
         now = self._world.now()
         await self._store.write(lambda tx: people.delete_expired_tokens(tx, now))
         await self._store.write(
-            lambda tx: people.delete_older_failures(tx, now - lockout.LOCKOUT_DURATION)
+            lambda tx: people.delete_older_failures(tx, now - attempts.LOCKOUT_DURATION)
         )
 
 

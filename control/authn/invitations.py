@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from actors.slewed_clock import is_early
+from actors.slewed_clock import has_expired
 from control.authn.passwords import Passwords
 from control.authn.session_opener import SessionOpener, SessionRequest
 from control.authn.users import check_rank
@@ -25,9 +25,9 @@ from control.store import invitations, members, notices, people
 from control.store.authority import role_in
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
-INVITATION_LIFETIME: Final = 7 * 86_400 * SECOND
+INVITATION_LIFETIME: Final = 7 * DAY
 MAX_OPEN: Final = 1000  # of one organization
 
 
@@ -177,7 +177,7 @@ class Invitations:
 def require_invitation(tx: Tx, secret: str, now: int) -> Invitation:
     """The invitation of this link. Raises `NotFoundError`, whatever is wrong with it."""
     row = invitations.get_invitation_by_digest(tx, secret_digest(secret))
-    over = row is None or row.used_at or row.expires_at <= now or is_early(row.created_at, now)
+    over = row is None or row.used_at or has_expired(row.created_at, row.expires_at, now)
     if row is None or over or not is_inviter_authorized(tx, row):
         raise _not_found()
     return row

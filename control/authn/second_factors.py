@@ -1,9 +1,13 @@
-"""Second factors: set up, shown, taken away.
+"""Second factors: enrolment, login, recovery codes, replacement, reset.
 
-Codes have a lock of their own, beside that of passwords: five wrong ones, and none is looked at for
-15 minutes. An attempt is counted in the transaction that looks at it.
+Codes have a lock of their own beside that of passwords (`attempts`). A recovery code is 80 random
+bits and good once; with that many bits a fast digest is enough, as for bearer secrets
+(`control.crypto`). A replacement counts from the first code of the new authenticator on, and the
+old one counts until then: an organization may demand a second factor, and nobody has to be without
+one in between.
 """
 
+import base64
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,7 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from control.authn import recovery_code, totp
+from actors.slewed_clock import has_expired
+from control.authn import totp
 from control.authn.attempts import Purpose, clear_attempts, count_attempt
 from control.authn.session_ends import SessionEnds
 from control.authn.session_opener import (
@@ -24,13 +29,37 @@ from control.authn.session_opener import (
 )
 from control.authn.sessions import invalid_credential
 from control.authn.users import check_credential_rank, require_user
-from control.crypto import Sealer
+from control.crypto import Sealer, random_bytes, secret_digest
 from control.errors import AuthorizationError, ConflictError, NotFoundError
-from control.model.identity import SecondFactor
-from control.model.people import Caller, Token
+from control.model.identity import NextFactor, SecondFactor
+from control.model.people import Caller, Token, TokenKind
 from control.store import people, second_factors
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.instant import SECOND
+
+CODE_COUNT: Final = 10
+_BYTES: Final = 10
+_GROUP: Final = 4
+
+
+def new_recovery_codes() -> list[str]:
+    """To be shown once: `abcd-efgh-ijkl-mnop`."""
+    return [
+        _group_code(base64.b32encode(random_bytes(_BYTES)).decode().lower())
+        for _ in range(CODE_COUNT)
+    ]
+
+
+def recovery_code_digest(org: str, name: str, code: str) -> bytes:
+    """What is stored of the account's code, however a person types it."""
+    typed = "".join(c for c in code.lower() if c not in " -")
+    return secret_digest(f"recovery/{org}/{name}/{typed}")
+
+
+def _group_code(code: str) -> str:
+    return "-".join(code[at : at + _GROUP] for at in range(0, len(code), _GROUP))
+
 
 ISSUER: Final = "Freehold"
 
@@ -108,7 +137,7 @@ class SecondFactors:
 
         Raises `AuthorizationError` for a wrong code, `ConflictError` where nothing was begun.
         """
-        now, codes = self._world.now(), recovery_code.new_recovery_codes()
+        now, codes = self._world.now(), new_recovery_codes()
 
         def change(tx: Tx) -> bool:
             row = second_factors.get_factor(tx, org, name)
@@ -120,7 +149,7 @@ class SecondFactors:
                 tx,
                 org,
                 name,
-                [recovery_code.recovery_code_digest(org, name, each) for each in codes],
+                [recovery_code_digest(org, name, each) for each in codes],
             )
             return True
 
@@ -130,7 +159,7 @@ class SecondFactors:
 
     async def renew_recovery_codes(self, caller: Caller) -> list[str]:
         """Other recovery codes; those before are worth nothing."""
-        (org, name), codes = caller.account, recovery_code.new_recovery_codes()
+        (org, name), codes = caller.account, new_recovery_codes()
 
         def change(tx: Tx) -> None:
             if not second_factors.has_active_factor(tx, org, name):
@@ -139,7 +168,7 @@ class SecondFactors:
                 tx,
                 org,
                 name,
-                [recovery_code.recovery_code_digest(org, name, each) for each in codes],
+                [recovery_code_digest(org, name, each) for each in codes],
             )
 
         await self._store.write(change)
@@ -247,7 +276,7 @@ class SecondFactors:
         elif not (
             row.confirmed
             and second_factors.use_recovery_code(
-                tx, org, name, recovery_code.recovery_code_digest(org, name, code)
+                tx, org, name, recovery_code_digest(org, name, code)
             )
         ):
             return False
@@ -269,3 +298,114 @@ def no_factor_error() -> ConflictError:
 def wrong_code_error() -> AuthorizationError:
     """For somebody who is signed in, and stays so."""
     return AuthorizationError("code_wrong", "this code does not count; wait for the next one")
+
+
+REPLACEMENT_LIFETIME: Final = 600 * SECOND
+_NEXT: Final = "next-second-factor"
+
+
+class FactorReplacement:
+    """Everybody's own."""
+
+    def __init__(
+        self,
+        store: Store,
+        second_factors: SecondFactors,
+        sealer: Sealer,
+        session_ends: SessionEnds,
+        world: World,
+    ) -> None:
+        self._store = store
+        self._factors = second_factors
+        self._sealer = sealer
+        self._ends = session_ends
+        self._world = world
+
+    async def begin_replacement(self, caller: Caller, code: str) -> Enrolment:
+        """The next secret, for ten minutes and this credential; `code`: of what is in force.
+
+        Raises `AuthorizationError` for a wrong code, `ConflictError` where nothing is in force.
+        """
+        (org, name), now = caller.account, self._world.now()
+        secret = totp.new_totp_secret()
+        sealed = self._sealer.seal(secret.encode(), _NEXT, org, name)
+        row = NextFactor(org, name, sealed, caller.token, now + REPLACEMENT_LIFETIME)
+
+        def change(tx: Tx) -> bool:
+            if not second_factors.has_active_factor(tx, org, name):
+                raise no_factor_error()
+            if not self._factors.check_code(tx, org, name, code, Purpose.CONFIRM_CODE, now=now):
+                return False
+            second_factors.put_next_factor(tx, row)
+            return True
+
+        if not await self._store.write(change):
+            raise wrong_code_error()
+        return enrolment_display(secret, org, name)
+
+    async def confirm_replacement(self, caller: Caller, code: str) -> list[str]:
+        """Change over, with the new one's first code; the recovery codes, shown once.
+
+        In one transaction: the old one counts until then and not after. The account's other
+        sessions end; its API tokens, which show no code, stay. Raises `AuthorizationError` for a
+        wrong code, `ConflictError` where this credential has begun nothing lately.
+        """
+        (org, name), now = caller.account, self._world.now()
+        codes = new_recovery_codes()
+
+        def change(tx: Tx) -> list[str] | None:
+            row = second_factors.get_next_factor(tx, org, name)
+            own = row is not None and row.token == caller.token  # not secret: its id
+            if (
+                row is None
+                or not own
+                or has_expired(row.expires_at - REPLACEMENT_LIFETIME, row.expires_at, now)
+            ):
+                raise ConflictError(
+                    "replacement_absent",
+                    "begin anew: ten minutes are over, or another session began it",
+                )
+            changed = self._change_over(tx, row, code, now)
+            if changed is None:
+                return None
+            second_factors.put_factor(tx, changed)
+            second_factors.put_recovery_codes(
+                tx,
+                org,
+                name,
+                [recovery_code_digest(org, name, each) for each in codes],
+            )
+            second_factors.delete_next_factor(tx, org, name)
+            return _end_others(tx, caller)
+
+        ended = await self._store.write(change)
+        if ended is None:
+            raise wrong_code_error()
+        self._ends.publish_ended(ended)
+        return codes
+
+    def _change_over(self, tx: Tx, row: NextFactor, code: str, now: int) -> SecondFactor | None:
+        """The next one in force, if the code is its own; the attempt counts."""
+        org, name = row.org, row.name
+        if not count_attempt(tx, org, name, Purpose.CONFIRM_CODE, now):
+            return None
+        secret = self._sealer.open(row.secret, _NEXT, org, name)
+        step = totp.matching_step(secret.decode(), code, now, -1)
+        if step is None:
+            return None
+        clear_attempts(tx, org, name, Purpose.CONFIRM_CODE)
+        sealed = self._sealer.seal(secret, "second-factor", org, name)
+        return SecondFactor(org, name, sealed, confirmed=True, last_step=step, created_at=now)
+
+
+def _end_others(tx: Tx, caller: Caller) -> list[str]:
+    """End what the account is signed in with elsewhere; the ids."""
+    org, name = caller.account
+    gone = [
+        token.id
+        for token in people.list_tokens(tx, org, name)
+        if token.kind is not TokenKind.API and token.id != caller.token
+    ]
+    for token_id in gone:
+        people.delete_token(tx, org, token_id)
+    return gone

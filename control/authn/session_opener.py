@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors import World
-from actors.slewed_clock import is_early
+from actors.slewed_clock import has_expired
 from control.authn.attempts import Purpose, clear_attempts
 from control.authn.session_ends import SessionEnds
 from control.authn.sessions import SessionLimits, invalid_credential
@@ -167,13 +167,9 @@ def find_half_session(tx: Tx, challenge: str, need: str, now: int) -> tuple[Toke
     if token is None or token.kind is not TokenKind.HALF or token.label != need:
         raise invalid_credential()
     user = people.get_user(tx, token.org, token.user)
-    if user is None or user.disabled or _is_over(token, now):
+    if user is None or user.disabled or has_expired(token.created_at, token.expires_at, now):
         raise invalid_credential()
     return token, user
-
-
-def _is_over(token: Token, now: int) -> bool:
-    return token.expires_at <= now or is_early(token.created_at, now)
 
 
 def evict_oldest_session(tx: Tx, user: User) -> list[str]:

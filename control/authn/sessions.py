@@ -22,9 +22,9 @@ from control.store import members, people
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.http.session_key import HEADER
-from protocols.instant import SECOND
+from protocols.instant import HOUR, MINUTE, SECOND
 
-TOUCH_INTERVAL: Final = 60 * SECOND  # how exact the last use is: not each request is a write
+TOUCH_INTERVAL: Final = MINUTE  # how exact the last use is: not each request is a write
 RECHECK_INTERVAL: Final = 15 * SECOND  # how soon it is known here what another process ended
 STEP_UP_LIFETIME: Final = 600 * SECOND  # how long a person has shown "lately" who it is
 NEVER_OLD: Final = 2**63 - 1  # a program cannot be asked; to make it a token, its owner was
@@ -36,8 +36,8 @@ _BROWSERS: Final = frozenset({TokenKind.BROWSER})
 class SessionLimits(Struct, frozen=True):
     """How long a session lasts at most, and one in a browser without use; nanoseconds."""
 
-    absolute: int = 12 * 3600 * SECOND
-    idle: int = 2 * 3600 * SECOND
+    absolute: int = 12 * HOUR
+    idle: int = 2 * HOUR
 
 
 class ActiveSession(Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from actors.slewed_clock import is_early
+from actors.slewed_clock import has_expired
 from actors.world import World
 from control.ca.issuer import CertificateRequester, EnrolmentResult, Issuer, verify_request
 from control.ca.revocation import AgentEndedHandler, complete_enrolment
@@ -133,7 +133,7 @@ class Enrolment:
                 return EnrolmentResult(
                     _repeat_grant(tx, token, asker, request.link_key, now), replaced=False
                 )
-            if token.expires_at <= now or is_early(token.created_at, now):
+            if has_expired(token.created_at, token.expires_at, now):
                 raise AuthenticationError("token_refused", _REFUSED)
             check_name_free(tx.agent(token.name), replace_agent=token.replace)
             entry = self._issuer.enrol(tx, token.name, asker, request.link_key, now)

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from actors.slewed_clock import is_early
+from actors.slewed_clock import has_expired
 from actors.world import World
 from control.ca.enrolment import (
     agent_name,
@@ -25,10 +25,10 @@ from control.ca.store import CaStore, CaTransaction, IssuedCertificate, JoinReco
 from control.crypto import sha256
 from control.errors import AuthorizationError, ConflictError, NotFoundError, RateLimitError
 from protocols.client import client_of, site_of
+from protocols.instant import DAY, MINUTE
 from protocols.pki.messages import Grant, JoinRequest, Pending
 
-SECOND: Final = 1_000_000_000
-REQUEST_LIFETIME: Final = 24 * 3600 * SECOND
+REQUEST_LIFETIME: Final = DAY
 """Of a request, and of an approval that is not collected."""
 MAX_PENDING: Final = 10_000
 MAX_FOR_ORG: Final = 1_000
@@ -38,7 +38,6 @@ MAX_OF_SITE: Final = 64
 """Of one client: a site behind one gateway brings up its agents together; and of an IPv6 /48."""
 MAX_PER_MINUTE: Final = 600
 MAX_PER_MINUTE_FOR_ORG: Final = 60
-MINUTE: Final = 60 * SECOND
 RETRY_AFTER: Final = 10
 """Seconds between two questions of an agent that waits."""
 
@@ -217,7 +216,7 @@ def _new_request(
 
 
 def _is_over(join: JoinRecord, now: int) -> bool:
-    return join.expires_at <= now or is_early(join.decided_at or join.requested_at, now)
+    return has_expired(join.decided_at or join.requested_at, join.expires_at, now)
 
 
 def _require_pending(tx: CaTransaction, join_id: str, now: int) -> JoinRecord:

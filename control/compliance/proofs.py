@@ -22,7 +22,7 @@ from control.model.records import AuditEvent, WitnessedCheckpoint
 from control.services.audit_log import extends_chain
 from control.services.signed_heads import SignedHead, is_valid_head
 from control.services.witness import has_cosignature, verified_checkpoint
-from control.store.consistency_proofs import ConsistencyProof
+from control.store.audit_records import ConsistencyProof
 from control.store.rows import to_columns
 from protocols.merkle import verify_consistency
 

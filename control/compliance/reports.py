@@ -38,7 +38,7 @@ from control.store.audit_records import EventFilter
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.errors import where
-from protocols.instant import SECOND
+from protocols.instant import DAY, SECOND
 
 MOST: Final = 200  # reports of an organization; the oldest makes room
 MAX_WAITING: Final = 5  # of an organization
@@ -74,7 +74,7 @@ class Reports:
     ) -> ReportRow:
         """Have one made. Raises `ValidationError`, `ConflictError`."""
         now, (since, until) = self._world.now(), period
-        if not 0 < until - since <= MAX_DAYS * 86_400 * SECOND or until > now + SECOND:
+        if not 0 < until - since <= MAX_DAYS * DAY or until > now + SECOND:
             raise ValidationError(
                 "period_invalid",
                 f"give a period that is over and has at most {MAX_DAYS} days",

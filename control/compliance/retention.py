@@ -23,14 +23,13 @@ from control.model.retention import (
 from control.services.audit_log import GENESIS_HASH, append_event, extends_chain, new_audit_event
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.signed_heads import SignedHead, SignedHeads, contains_head
-from control.store import audit_bases, audit_records, people, retention, shared_values
+from control.store import audit_records, people, retention, shared_values
 from control.store import legal_holds as held
-from control.store.audit_bases import AuditLogBase
+from control.store.audit_records import AuditLogBase
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
-DAY: Final = 86_400 * SECOND
 SWEEP_INTERVAL: Final = DAY
 """Between two runs for an organization; a run that has more to do goes on at the next turn."""
 BATCH: Final = 5000  # rows of one transaction
@@ -217,7 +216,7 @@ class RecordRetention:
             last = audit_records.list_events(tx, org, after=row.size - 1, limit=1)
             if not last or last[0].at >= _deletable_until(since, before):
                 return 0  # a hold came meanwhile, or another process was here
-            return audit_bases.truncate_to_base(tx, row)
+            return audit_records.truncate_to_base(tx, row)
 
         return await self._store.write(change)
 
@@ -227,7 +226,7 @@ class RecordRetention:
         """Number and hash of the last record that may go; None for nothing."""
         if kept is None or not contains_head(tx, kept, self._heads.public):
             return None
-        base = audit_bases.get_base(tx, org)
+        base = audit_records.get_base(tx, org)
         size, head = (0, GENESIS_HASH) if base is None else (base.size, base.hash)
         limit, found = _deletable_until(held.held_since(tx, org), before), None
         for event in audit_records.list_events(tx, org, after=size, limit=BATCH):

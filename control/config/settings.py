@@ -6,14 +6,11 @@ from typing import Final, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from control.model.notices import Tls as MailTls
-from protocols.instant import SECOND
+from protocols.instant import DAY, HOUR, MINUTE, SECOND
 from protocols.settings.proxies import Proxied
 from protocols.settings.telemetry import Telemetry
 from protocols.settings.units import Duration, FilePath, Section
 
-MINUTE: Final = 60 * SECOND
-HOUR: Final = 60 * MINUTE
-DAY: Final = 24 * HOUR
 MAX_PORT: Final = 65_535
 
 
@@ -121,7 +118,7 @@ class RedisSettings(Section):
 class PresenceSettings(Section):
     """When an agent counts as late (two heartbeats missed) and as offline."""
 
-    heartbeat: Duration = 60 * SECOND
+    heartbeat: Duration = MINUTE
     offline_after: Duration = 300 * SECOND
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ is the restart, and everything durable is in the store.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, Self
 
 import trio
 
@@ -16,7 +16,6 @@ from actors import World
 from control.errors import ControlError
 from control.gateway.deadlines import Deadlines
 from control.gateway.link_observer import LinkObserver
-from control.gateway.rate_limits import ConnectionRateLimits
 from control.model.agents import Health
 from control.model.conditions import WORKERS_FAILING
 from control.model.links import AgentLink
@@ -27,6 +26,7 @@ from protocols.link.delivery import Batch
 from protocols.link.ends import End, Moment
 from protocols.link.errors import LinkError, OutboxRolledBackError, PipeError
 from protocols.link.messages import MessageType
+from protocols.link.pace import Pace
 from protocols.link.pipe import Pipe
 from protocols.link.session import Session
 from protocols.link.states import SENDABLE
@@ -37,6 +37,28 @@ from protocols.pki.names import AgentName
 
 _WAITING: Final = frozenset({MessageType.COMMAND, MessageType.NOTIFICATION})
 _MILLI: Final = 10**6
+REGISTRATIONS_PER_MINUTE: Final = 1
+"""Agents register once in a session. With it goes the bundle anew, if the agent has lost it."""
+HEALTH_CHANGES_PER_MINUTE: Final = 10
+"""Changes of health and phase that are put on record. Those beyond are told with a later heartbeat,
+if they last: of the shortest 1 s, most commonly of a minute."""
+REPLAY_RESULTS_PER_MINUTE: Final = 80
+"""And as many at once. An agent ends a session with more than 60 questions at once and 60 a minute,
+and works on 8 more from before."""
+
+
+class ConnectionRateLimits(NamedTuple):
+    """Of one connection; the next one begins with all of them unused."""
+
+    registrations: Pace
+    health_changes: Pace
+    replay_results: Pace
+
+    @classmethod
+    def unused(cls, now: float) -> Self:
+        """All of them unused."""
+        a_minute = (REGISTRATIONS_PER_MINUTE, HEALTH_CHANGES_PER_MINUTE, REPLAY_RESULTS_PER_MINUTE)
+        return cls(*(Pace(each, each, now) for each in a_minute))
 
 
 class DurableLink(Protocol):

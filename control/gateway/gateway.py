@@ -5,26 +5,27 @@ transaction for a chunk. An event only says when to look; losing one costs time,
 """
 
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn, Protocol
 
 import trio
+from msgspec.structs import replace
 
 from actors import World
 from control.ca.revocation import Revocation
 from control.errors import AuthorizationError, ControlError
 from control.gateway.agent_connection import AgentConnection, ConnectionContext
-from control.gateway.connections import Connections, ConnectionSlot
 from control.gateway.deadlines import Deadlines
-from control.gateway.link_key_proof import is_link_key_proven
 from control.gateway.link_observer import LinkObserver, NullLinkObserver
 from control.gateway.link_store import LinkStore, inbox_cursor, outbox_state
-from control.gateway.protocol_alerts import ProtocolAlerts
-from control.gateway.replay_dispatcher import ReplayDispatcher
 from control.model.agents import Life
-from control.services import outbox
+from control.model.records import Severity
+from control.model.replays import State
+from control.services import outbox, replays
 from control.services.agent_messages import new_stream_id
 from control.services.alerts import Alerts
 from control.services.event_bus import Event, EventBus, Topic
@@ -35,11 +36,14 @@ from control.store.rows import Tx
 from control.store.store import Store
 from protocols.errors import where
 from protocols.link.delivery import Batch
-from protocols.link.ends import End
-from protocols.link.errors import OutboxRolledBackError, PipeError, RemoteFaultError
+from protocols.link.ends import End, Moment
+from protocols.link.errors import Fault, OutboxRolledBackError, PipeError, RemoteFaultError
+from protocols.link.events import Opened
 from protocols.link.handshake import Channel
-from protocols.link.limits import DEAD_SECONDS
+from protocols.link.limits import DEAD_SECONDS, HELLO_SECONDS
+from protocols.link.messages import PolicyReplay
 from protocols.link.pipe import REFUSED, Pipe
+from protocols.link.session import Session
 from protocols.link.signing import Signer, Verifier, sha256
 from protocols.link.vocabulary import ByeReason
 from protocols.pki.chain import Agent as Peer
@@ -55,6 +59,219 @@ RECONNECTS_PER_SECOND: Final = 500
 """How many agents we ask to come back in a second when we end."""
 
 log: Final = logging.getLogger("freehold.control.gateway")
+ALERT_INTERVAL: Final = 3600.0  # seconds
+REMEMBERED: Final = 20_000
+"""Agents and kinds; what was told of longest ago is forgotten first."""
+MAX_CONNECTIONS_PER_AGENT: Final = 4
+"""Connections of one agent: one that counts, one that ends, and two that greet."""
+REPLAYS_PER_TRANSACTION: Final = 50
+"""Agents whose replay requests are read at once; one has up to 192 KiB of rules."""
+
+
+class ReplayTarget(Protocol):
+    """What it needs of `control.gateway.agent_connection.AgentConnection`."""
+
+    name: AgentName
+
+    def send_replay(self, replay: PolicyReplay) -> bool:
+        """See `AgentConnection`."""
+        ...
+
+
+class _Dispatched(NamedTuple):
+    """A question that was asked, or that the agent is too old for."""
+
+    vault: str
+    id: str
+    state: State
+
+
+class ReplayDispatcher:
+    """Of one process."""
+
+    def __init__(self, store: Store, world: World) -> None:
+        self._store = store
+        self._world = world
+
+    async def dispatch(self, linked: Iterable[ReplayTarget]) -> None:
+        """Ask these agents what is to be asked of them. A database that is away is tried again."""
+        by_org = sorted({agent.name: agent for agent in linked}.items())
+        for org, group in groupby(by_org, key=lambda item: item[0].org):
+            named = {name.vault: agent for name, agent in group}
+            vaults = list(named)
+            for start in range(0, len(vaults), REPLAYS_PER_TRANSACTION):
+                try:
+                    await self._dispatch_some(
+                        org, vaults[start : start + REPLAYS_PER_TRANSACTION], named
+                    )
+                except ControlError as error:
+                    log.warning("questions wait for the database: %s", error.code)
+
+    async def _dispatch_some(
+        self, org: str, vaults: list[str], named: dict[str, ReplayTarget]
+    ) -> None:
+        now = self._world.now()
+        if not await self._store.read(partial(_has_pending, org, vaults, now)):
+            return
+        asked = await self._store.write(lambda tx: replays.pending_replays(tx, org, vaults, now))
+        said = [
+            _Dispatched(
+                vault,
+                question.replay_id.hex(),
+                State.ASKED if named[vault].send_replay(question) else State.TOO_OLD,
+            )
+            for vault, question in asked
+        ]
+        await self._store.write(partial(_record_dispatched, org, said, now))
+
+
+def _has_pending(org: str, vaults: Sequence[str], now: int, tx: Tx) -> bool:
+    return replays.has_pending(tx, org, vaults, now)
+
+
+def _record_dispatched(org: str, said: Sequence[_Dispatched], now: int, tx: Tx) -> None:
+    for one in said:
+        replays.record_state(tx, (org, one.id, one.vault), one.state, now)
+
+
+class ConnectionSlot:
+    """A connection's place. `generation`: of the certificate that it was admitted by, then."""
+
+    def __init__(self, scope: trio.CancelScope) -> None:
+        self.scope = scope
+        self.generation = 0
+
+
+class Connections:
+    """In memory, for this process."""
+
+    def __init__(self) -> None:
+        self._seats: dict[AgentName, list[ConnectionSlot]] = {}
+        self._live: dict[AgentName, AgentConnection] = {}
+
+    @contextmanager
+    def register(self, name: AgentName) -> Iterator[ConnectionSlot]:
+        """A connection of this agent, for the length of the block; `disconnect` ends the block.
+
+        To be taken before it is asked whether the agent counts: then one that is locked meanwhile
+        is found here. Raises `PipeError` (`crowded`) when the agent has too many.
+        """
+        seats = self._seats.setdefault(name, [])
+        if len(seats) >= MAX_CONNECTIONS_PER_AGENT:
+            raise PipeError("crowded", "this agent has too many connections")
+        with trio.CancelScope() as scope:
+            seat = ConnectionSlot(scope)
+            seats.append(seat)
+            try:
+                yield seat
+            finally:
+                seats.remove(seat)
+                if not seats:
+                    del self._seats[name]
+
+    def set_active(self, agent: AgentConnection) -> None:
+        """This connection has proven itself: it counts from now on, and the one before ends."""
+        before = self._live.get(agent.name)
+        self._live[agent.name] = agent
+        if before is not None and before is not agent:
+            before.close(ByeReason.REPLACED)
+
+    def remove_active(self, agent: AgentConnection) -> None:
+        """This connection is over."""
+        if self._live.get(agent.name) is agent:
+            del self._live[agent.name]
+
+    def disconnect(self, name: AgentName, since: int = 0) -> None:
+        """End all connections of this agent now; those by a certificate of `since` or later stay.
+
+        0 spares none. Who was not admitted yet is not spared either: it may come by an older one.
+        """
+        for seat in self._seats.get(name, ()):
+            if not 0 < since <= seat.generation:
+                seat.scope.cancel()
+
+    def active_connection(self, org: str, vault: str) -> AgentConnection | None:
+        """The connection that counts."""
+        return self._live.get(AgentName(org, vault))
+
+    def active_connections(self) -> list[AgentConnection]:
+        """Those that count, as of now."""
+        return list(self._live.values())
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+
+class _LastAlert(NamedTuple):
+    at: float
+    """On the monotonic clock."""
+    since: int
+    """Times that were not told yet."""
+
+
+class ProtocolAlerts:
+    """Of one process."""
+
+    def __init__(self, alerts: Alerts, world: World) -> None:
+        self._alerts = alerts
+        self._world = world
+        self._told: OrderedDict[tuple[AgentName, str], _LastAlert] = OrderedDict()
+
+    async def report_fault(self, name: AgentName, fault: Fault) -> None:
+        """Its connection has ended by this. Silence is no fault of protocol: presence tells it.
+
+        Raises what the store raises.
+        """
+        if fault is Fault.TIMEOUT:
+            return
+        text = f"{name.vault} broke the link's protocol ({fault}) and was cut off"
+        await self._fire(name, "link_fault", Severity.WARNING, text)
+
+    async def report_rollback(self, name: AgentName) -> None:
+        """It has applied messages that our outbox never gave: our database is an old copy.
+
+        Raises what the store raises.
+        """
+        text = (
+            f"{name.vault} has applied messages that were never given by what is stored here: "
+            "a restored backup? What was not told to it since is told anew"
+        )
+        await self._fire(name, "link_lost", Severity.CRITICAL, text)
+
+    async def _fire(self, name: AgentName, code: str, severity: Severity, text: str) -> None:
+        key = name, code
+        now, told = self._world.monotonic(), self._told.get(key)
+        if told is not None and now - told.at < ALERT_INTERVAL:
+            self._told[key] = told._replace(since=told.since + 1)
+            return
+        before = told.since if told is not None else 0
+        self._told[key] = _LastAlert(now, 0)
+        self._told.move_to_end(key)
+        if len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        made = self._alerts.new_alert(*name, code, severity, text)
+        await self._alerts.fire_alerts(replace(made, count=before + 1))
+
+
+async def is_link_key_proven(pipe: Pipe, end: End, world: World) -> bool:
+    """Whether the peer opens a session in time. Nothing that it says beyond that is taken.
+
+    Raises `RemoteFaultError` for what is no proof, `PipeError` when it is gone.
+    """
+    session = Session.control(end, _now(world))
+    with trio.move_on_after(HELLO_SECONDS):
+        while True:
+            frame = await pipe.receive()
+            events = session.receive(frame, _now(world))
+            if any(isinstance(event, Opened) for event in events):
+                return True
+            for answer in session.frames(_now(world)):
+                await pipe.send(answer)
+    return False
+
+
+def _now(world: World) -> Moment:
+    return Moment(world.monotonic(), world.wall() // 10**6)
 
 
 class Gateway:

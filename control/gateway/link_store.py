@@ -14,7 +14,6 @@ from actors import World
 from control.model.agents import Health
 from control.model.links import AgentLink
 from control.services import outbox, replays
-from control.services.agent_health import health_report, record_health
 from control.services.agent_messages import (
     AgentMessages,
     BundleStatusReport,
@@ -24,6 +23,7 @@ from control.services.agent_messages import (
 )
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.organization_batches import run_by_organization
+from control.services.presence import health_report, record_health
 from control.services.witness import Witness
 from control.store import links
 from control.store.grouped_change import GroupedChange

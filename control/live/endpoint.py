@@ -36,7 +36,7 @@ from control.services.audit_log import AuditLog
 from control.store.read_scope import anonymous_scope, session_scope, use_read_scope
 from protocols.http.scope import Receive, Scope, Send
 from protocols.http.session_key import SUBPROTOCOL
-from protocols.instant import SECOND, rfc3339
+from protocols.instant import MINUTE, SECOND, rfc3339
 from protocols.live.limits import Bounds
 from protocols.live.requests import Unwatch, Watch
 from protocols.live_talk import LATER, SESSION_OVER, Talk
@@ -180,7 +180,7 @@ class LiveEndpoint:
         await send({"type": "websocket.http.response.body", "body": msgspec.json.encode(body)})
 
     async def _record_refusal(self, op: Operation, error: ControlError) -> None:
-        minute = self._world.now() // (60 * SECOND)
+        minute = self._world.now() // MINUTE
         if minute != self._minute:
             self._minute, self._recorded = minute, 0
         self._recorded += 1

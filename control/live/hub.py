@@ -3,26 +3,29 @@
 Three ways in: the bus (what is stored), agents' words for the moment, and their links.
 """
 
+import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 import trio
 
 from actors import World
+from control.errors import ControlError
 from control.gateway.link_observer import ObservedLink
-from control.live.projection import ProjectionContext
-from control.live.projection_worker import ProjectionWorker
+from control.live.projection import Projection, ProjectionContext
 from control.live.rates import RequestRates
 from control.live.topics import TOPICS
 from control.model.agents import SERVING
 from control.services.event_bus import EventBus, Topic
 from control.services.presence import PresenceTracker
 from control.store.store import Store
+from protocols.errors import where
 from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.live.feed import Feed
+from protocols.live.limits import MERGE_SECONDS
 
 POINT_INTERVAL: Final = 10
 """Seconds from one point of the curves to the next."""
@@ -30,6 +33,92 @@ MAX_POINTS: Final = 360
 """Of an organization: an hour."""
 
 CurvePoint = tuple[int, dict[str, Any]]
+RETRY_SECONDS: Final = 1.0
+"""Seconds until a database that did not answer is asked again."""
+MAX_BUSY_SHARE: Final = 4.0
+"""A projection rests at least so many times as long as it worked: a fifth of the loop at most."""
+LINGER_SECONDS: Final = 30.0
+"""Seconds for which it is kept when the last browser has left: pages come back."""
+
+log: Final = logging.getLogger("freehold.control.live")
+
+
+class ProjectionWorker:
+    """One projection, its followers and its task."""
+
+    def __init__(self, projection: Projection, world: World) -> None:
+        self.projection = projection
+        self._world = world
+        self._followers: dict[tuple[Feed, int], None] = {}
+        self._stirred = trio.Event()
+        self._reload = True
+        self._left = world.monotonic()  # when one left
+
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether anybody follows."""
+        return bool(self._followers)
+
+    def subscribe(self, feed: Feed, number: int) -> None:
+        """From now on this browser is told, under its number."""
+        self._followers[feed, number] = None
+        self._stirred.set()
+
+    def unsubscribe(self, feed: Feed, number: int) -> None:
+        """No longer."""
+        self._followers.pop((feed, number), None)
+        self._left = self._world.monotonic()
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._stirred.set()
+
+    def request_reload(self) -> None:
+        """Something may have been missed."""
+        self._reload = True
+        self._stirred.set()
+
+    async def run(self, over: Callable[["ProjectionWorker"], bool]) -> None:
+        """Until nobody has followed for a while, and `over` agrees."""
+        looked = began = self._world.monotonic()
+        while True:
+            self._stirred = trio.Event()
+            if began - looked >= self.projection.reload_interval:
+                looked, self._reload = began, True
+                if began - self._left >= LINGER_SECONDS and over(self):
+                    return
+            if self._followers and await self._refresh():
+                self._send_changes()
+            now = self._world.monotonic()
+            if not (self._followers and self.projection.has_more):
+                with trio.move_on_after(max(0.0, looked + self.projection.reload_interval - now)):
+                    await self._stirred.wait()
+            await self._world.sleep(max(MERGE_SECONDS, MAX_BUSY_SHARE * (now - began)))
+            began = self._world.monotonic()
+
+    async def _refresh(self) -> bool:
+        """Bring the projection up to date; whether that went well."""
+        reload, self._reload = self._reload, False
+        try:
+            await (self.projection.load() if reload else self.projection.refresh())
+        except ControlError as error:
+            log.warning("a live view waits for the database: %s", error.code)
+        except Exception as error:  # noqa: BLE001  # told; the others go on
+            log.error("a live view failed: %s", where(error))  # noqa: TRY400  # its text could hold anything
+        else:
+            return True
+        self._reload = True
+        self._stirred.set()
+        await self._world.sleep(RETRY_SECONDS)
+        return False
+
+    def _send_changes(self) -> None:
+        body = self.projection.collection.take()
+        for feed, number in self._followers:
+            if body is not None:
+                feed.offer(number, body)
+            else:
+                feed.wake()
 
 
 class ViewKey(NamedTuple):

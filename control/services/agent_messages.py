@@ -37,7 +37,7 @@ from control.services.witness import (
 )
 from control.store import alerts, links, policies
 from control.store.rows import Tx
-from protocols.instant import SECOND
+from protocols.instant import DAY, SECOND
 from protocols.link import messages as m
 from protocols.link.vocabulary import (
     BUCKETS_US,
@@ -54,7 +54,6 @@ Events: TypeAlias = Sequence[Event]
 Effect: TypeAlias = Callable[[Tx, AgentLink], Events]
 
 _MILLI: Final = 10**6
-DAY: Final = 86_400 * SECOND
 MOST_ALERTS: Final = 1_000
 """Of one agent and kind within a day, as many as secrets that it keeps in mind as expiring. Alerts
 stay until a person has seen them. By kind, so that no flood of one hides another."""

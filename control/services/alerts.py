@@ -15,7 +15,7 @@ from control.store import agents, alerts, audit_records, notices
 from control.store.alerts import ANY_ALERT, AlertFilter
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
 
 class Alerts:
@@ -149,7 +149,7 @@ class Alerts:
 
     async def delete_older(self, days: int) -> None:
         """Remove alerts that were over so many days ago."""
-        before = self._world.now() - days * 86_400 * SECOND
+        before = self._world.now() - days * DAY
         await self._store.write(lambda tx: alerts.delete_older_alerts(tx, before))
 
 

@@ -19,7 +19,7 @@ from control.model.people import PLATFORM, Caller
 from control.model.records import AuditEvent
 from control.services.event_bus import Event, EventBus, Topic
 from control.services.signed_heads import is_valid_base
-from control.store import audit_bases, audit_records, people
+from control.store import audit_records, people
 from control.store.audit_records import ALL_EVENTS, EventFilter
 from control.store.rows import Tx, to_columns
 from control.store.store import Store, StoreReader
@@ -72,7 +72,7 @@ class AuditLogReader:
         `known`: a size and hash from elsewhere, which the chain has to have been at; one that is
         shorter, or was otherwise there, is broken behind the last record that may be believed.
         """
-        base = await self._store.read(lambda tx: audit_bases.get_base(tx, org))
+        base = await self._store.read(lambda tx: audit_records.get_base(tx, org))
         if base is not None and not is_valid_base(base, self._key):
             return ChainVerification(0, GENESIS_HASH, 1)
         size, head = begin = (0, GENESIS_HASH) if base is None else (base.size, base.hash)

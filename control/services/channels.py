@@ -36,10 +36,10 @@ from control.services.delegated_authority import review_suspensions
 from control.store import alerts, channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
 MAX_CHANNELS: Final = 50  # of one organization
-KEY_OVERLAP: Final = 86_400 * SECOND  # for which a signing key signs on beside the next
+KEY_OVERLAP: Final = DAY  # for which a signing key signs on beside the next
 TESTS_PER_HOUR: Final = 60
 
 

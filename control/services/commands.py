@@ -12,13 +12,13 @@ from control.services.event_bus import Event, EventBus, Topic
 from control.store import agents, links
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 from protocols.link import messages as m
 from protocols.link.vocabulary import CommandName
 
-COMMAND_LIFETIME: Final = 24 * 3600 * SECOND
+COMMAND_LIFETIME: Final = DAY
 """An agent that comes back later does not do it any more."""
-COMMAND_RETENTION: Final = 30 * 24 * 3600 * SECOND
+COMMAND_RETENTION: Final = 30 * DAY
 PAGE: Final = 100
 _MILLI: Final = 10**6
 

@@ -13,13 +13,13 @@ from actors import World
 from control.store.rows import Tx
 from control.store.shared_values import get_shared_value, put_shared_value
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY, HOUR, MINUTE, SECOND
 
 log: Final = logging.getLogger("freehold.control")
 CLOCK_NAME: Final = "deletion-clock"
 CONFIRMED: Final = "confirmed-clock"
-JUMP: Final = 3600 * SECOND
-CHECK_INTERVAL: Final = 60 * SECOND  # between two notes of how far it has come
+JUMP: Final = HOUR
+CHECK_INTERVAL: Final = MINUTE  # between two notes of how far it has come
 
 
 class DeletionGuard:
@@ -72,7 +72,7 @@ class DeletionGuard:
             log.error(
                 "nothing is deleted by age: the machine's clock is %d days ahead of the time that "
                 "is known to have passed. Put it right, or run `freehold control confirm-clock`",
-                clock.lag // (86_400 * SECOND),
+                clock.lag // DAY,
             )
 
 

@@ -11,9 +11,8 @@ from control.services.channels import require_channel
 from control.store import channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
-DAY: Final = 86_400 * SECOND
 SENT_RETENTION: Final = 30 * DAY  # how long what was sent can be looked at
 DEAD_RETENTION: Final = 90 * DAY
 LAST_NOTICE_RETENTION: Final = 2 * DAY  # a window is a day at most

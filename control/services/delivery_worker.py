@@ -26,10 +26,15 @@ from control.notify.sender import NotificationSender
 from control.notify.token_bucket import TokenBucket
 from control.services.alerts import Alerts
 from control.services.channels import Channels
-from control.services.delivery_outcomes import DeliveryAttempt, record_delivered, record_undelivered
 from control.services.invitation_mail import InvitationMailer
-from control.services.notification_batches import make_batch
-from control.services.notification_fan_out import NOTICES_PER_TRANSACTION, fan_out_notices
+from control.services.notification_queue import (
+    NOTICES_PER_TRANSACTION,
+    DeliveryAttempt,
+    fan_out_notices,
+    make_batch,
+    record_delivered,
+    record_undelivered,
+)
 from control.store import channels, notices
 from control.store.rows import Tx
 from control.store.store import Store

@@ -17,13 +17,13 @@ from control.model.history import UNKNOWN, Aspect, StateChange
 from control.store import agents, history
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY
 from protocols.link.vocabulary import CounterName, GaugeName
 
-MAX_SILENCE: Final = 90 * 86_400 * SECOND
+MAX_SILENCE: Final = 90 * DAY
 """Who was away for longer is not let in without a person (`return_within`), so that no agent can
 put on record a key for each hour since 1970."""
-RESTART_WINDOW: Final = 86_400 * SECOND
+RESTART_WINDOW: Final = DAY
 """Until a generation below the last one is heard."""
 _CHANGED: Final = str(CounterName.ROTATIONS)
 _DUE: Final = str(GaugeName.ROTATIONS_DUE)

@@ -35,13 +35,13 @@ from control.store import agents, alerts, policies, shared_bodies, shared_values
 from control.store.policies import RefusalBounds
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import MINUTE, SECOND
 from protocols.link.vocabulary import PolicyReason
 
 TIME_REASONS: Final = (str(PolicyReason.NOT_YET_VALID), str(PolicyReason.EXPIRED))
 ANSWER_TIMEOUT: Final = 300 * SECOND
 """Until a bundle that was refused for its time is signed anew."""
-RENEWAL_INTERVAL: Final = 60 * SECOND
+RENEWAL_INTERVAL: Final = MINUTE
 """Between two bundles that are signed because an agent says that it has a newer one: each costs a
 signature, a turn of history and up to 192 KiB on its way. What it says is kept for
 `renew_refused`."""

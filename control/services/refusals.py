@@ -129,3 +129,26 @@ class CallerRefusalLog:
                 _, more = self._suppressed.get(key, (caller, 0))
                 self._suppressed[key] = caller, count + more
                 raise
+
+
+class AnonymousRefusalLog:
+    """Of one process."""
+
+    def __init__(self, audit_log: AuditLog, world: World) -> None:
+        self._audit_log = audit_log
+        self._world = world
+        self._logs: dict[str, RefusalLog] = {}
+
+    def try_reserve(self, operation: str, source: str) -> bool:
+        """Whether one more refusal of this client gets a record; else it is counted.
+
+        `operation`: one that is declared, never what a client says.
+        """
+        if operation not in self._logs:
+            self._logs[operation] = RefusalLog(self._audit_log, self._world, operation)
+        return self._logs[operation].try_reserve(source)
+
+    async def record_suppressed(self) -> None:
+        """Put on the trail how many were only counted, if any. Raises `UnavailableError`."""
+        for each in list(self._logs.values()):  # one may come while another is told
+            await each.record_suppressed()

@@ -34,7 +34,7 @@ from control.services.policy_bundles import BundleDocuments
 from control.store import agents, policies, replays
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.instant import SECOND
+from protocols.instant import DAY, HOUR, SECOND
 from protocols.link import messages as m
 from protocols.link.limits import MAX_BUNDLE, MAX_RULES
 from protocols.link.vocabulary import ReplayOutcome
@@ -50,8 +50,7 @@ MAX_ROWS: Final = 25_000
 """Agents of those together, up to 8 KiB each; `MAX_LIVE` times `MAX_AGENTS` can be live."""
 MAX_OF_ALL: Final = 250_000
 """The same of all organizations, looked at by `delete_older`."""
-REPLAY_RETENTION: Final = 30 * 86_400 * SECOND
-HOUR: Final = 3600 * SECOND
+REPLAY_RETENTION: Final = 30 * DAY
 PAGE: Final = 50
 _MILLI: Final = 10**6
 

@@ -27,8 +27,8 @@ from control.model.conditions import TRAIL_BROKEN
 from control.model.people import PLATFORM
 from control.model.records import Severity
 from control.services.alerts import Alerts
-from control.store import alerts, audit_bases, audit_records
-from control.store.audit_bases import AuditLogBase
+from control.store import alerts, audit_records
+from control.store.audit_records import AuditLogBase
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols import json_text
@@ -216,7 +216,7 @@ def _compare_heads(
 
 def contains_head(tx: Tx, head: SignedHead, public: bytes) -> bool:
     """Whether the trail has this head, or a signed base that took its place."""
-    base = audit_bases.get_base(tx, head.org)
+    base = audit_records.get_base(tx, head.org)
     if base is not None and base.size >= head.size and is_valid_base(base, public):
         same = base.hash == head.hash  # not secret: a public chain
         return base.size > head.size or same

@@ -25,7 +25,7 @@ from control.crypto import is_valid_signature, sha256
 from control.errors import ConflictError, ValidationError
 from control.model.records import WitnessedCheckpoint, WitnessedLog
 from control.store import audit_records
-from control.store.consistency_proofs import ConsistencyProof, put_consistency_proof
+from control.store.audit_records import ConsistencyProof, put_consistency_proof
 from control.store.rows import Tx
 from protocols.instant import SECOND
 from protocols.merkle import verify_consistency

@@ -6,7 +6,6 @@ import sqlalchemy as sa
 
 from control.model.notices import Channel, Delivery, State
 from control.store.legal_holds import is_held
-from control.store.notice_tables import channels, deliveries
 from control.store.rows import (
     Tx,
     fetch_all,
@@ -15,6 +14,7 @@ from control.store.rows import (
     insert_row,
     select_by_key,
 )
+from control.store.tables import channels, deliveries
 
 _CHANNEL: Final = select_by_key(channels)
 _DELIVERY: Final = select_by_key(deliveries)

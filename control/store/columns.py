@@ -70,3 +70,9 @@ def optional_integer_column(title: str) -> sa.Column[int | None]:
 def optional_bytes_column(title: str) -> sa.Column[bytes | None]:
     """Bytes, or nothing."""
     return sa.Column(title, sa.LargeBinary(), nullable=True)
+
+
+def index_of(title: str, *columns: str, where: str) -> sa.Index:
+    """Of those rows for which the condition is true; used by queries that have it, too."""
+    condition = sa.text(where)
+    return sa.Index(title, *columns, sqlite_where=condition, postgresql_where=condition)

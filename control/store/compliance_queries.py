@@ -28,12 +28,12 @@ from control.store.tables import (
     users,
     witnessed,
 )
+from control.store.usage import HOUR
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.pki.names import AgentName
 
 MAX_ROWS: Final = 10_000
 """Rows of a kind that one report looks at: alerts, commands, versions, roll-outs."""
-HOUR: Final = 3600
 
 
 class PersonRow(Struct, frozen=True):

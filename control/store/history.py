@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from control.model.history import AGENT_ASPECTS, Aspect, StateChange
-from control.store.history_tables import history
 from control.store.legal_holds import is_held
 from control.store.rows import (
     Tx,
@@ -25,9 +24,9 @@ from control.store.rows import (
     is_one_of,
     to_struct,
 )
-from protocols.instant import SECOND
+from control.store.tables import history
+from protocols.instant import HOUR
 
-HOUR: Final = 3600 * SECOND
 MAX_PER_HOUR: Final = {Aspect.POLICY: 64, Aspect.KEY: 8}
 """Turns of a subject, of what agents say and are given. A bundle that is brought and applied makes
 two, a key that becomes due and is changed makes two."""

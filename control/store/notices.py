@@ -7,9 +7,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from control.model.notices import LastNotice, Notice, QueuedNotice
-from control.store.notice_tables import entries, notices, told
 from control.store.rows import Tx, delete_statement, fetch_all, insert_or_replace, is_one_of
-from control.store.tables import alerts
+from control.store.tables import alerts, entries, notices, told
 
 
 class PendingNotice(Struct, frozen=True):

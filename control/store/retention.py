@@ -10,14 +10,22 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from control.model.retention import Kind
-from control.store.compliance_tables import control_notes, holds, reports, retention_rules
 from control.store.history import IS_HELD, is_superseded
-from control.store.history_tables import history
 from control.store.legal_holds import is_held, is_sample_held
-from control.store.notice_tables import deliveries
 from control.store.rows import Tx, upsert_statement
-from control.store.tables import alerts, samples, series
-from control.store.usage_tables import usage_counts, usage_secrets
+from control.store.tables import (
+    alerts,
+    control_notes,
+    deliveries,
+    history,
+    holds,
+    reports,
+    retention_rules,
+    samples,
+    series,
+    usage_counts,
+    usage_secrets,
+)
 from protocols.instant import SECOND
 
 Rows = Callable[[str, int], sa.ColumnElement[bool]]

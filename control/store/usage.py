@@ -28,7 +28,7 @@ from control.store.rows import (
     insert_row,
     upsert_statement,
 )
-from control.store.usage_tables import usage_counts, usage_looks, usage_parts, usage_secrets
+from control.store.tables import usage_counts, usage_looks, usage_parts, usage_secrets
 from protocols.instant import SECOND
 from protocols.link.vocabulary import SYSTEM_OPERATIONS
 

@@ -5,11 +5,12 @@ from typing import Any, Final
 from msgspec import Struct
 
 from control.compliance.evidence.assessment import Period, read_timelines
-from control.compliance.evidence.timeline import HOUR, Intervals, Timeline
+from control.compliance.evidence.timeline import Intervals, Timeline
 from control.model.agents import Life
 from control.model.compliance import CertificateProof
 from control.model.history import Aspect
 from control.store.rows import Tx
+from protocols.instant import HOUR
 
 MAX_CERTIFICATE_LIFE: Final = 48 * HOUR
 """Of a certificate; agents get them for a day."""

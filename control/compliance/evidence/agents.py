@@ -13,7 +13,6 @@ from control.compliance.evidence.assessment import (
     plural,
 )
 from control.compliance.evidence.timeline import (
-    HOUR,
     Intervals,
     Timeline,
     TimelineInterval,
@@ -30,9 +29,9 @@ from control.model.compliance import Evidence, Proof, ReportedProof, Result
 from control.model.history import HEARD, SILENT, Aspect
 from control.store import compliance_queries as reads
 from control.store.rows import Tx
+from protocols.instant import DAY, HOUR
 from protocols.link.vocabulary import KeyHolder
 
-DAY: Final = 24 * HOUR
 HEARTBEAT_SLACK: Final = HOUR // 4
 """Of a link without a certificate in force: an agent is heard until its silence is noticed."""
 EXTERNAL_KEY_HOLDERS: Final = frozenset({KeyHolder.SHAMIR, KeyHolder.PKCS11, KeyHolder.CLOUD})

@@ -17,13 +17,12 @@ from control.services.audit_log import ChainVerification
 from control.services.witness import Witness
 from control.store import audit_records
 from control.store import compliance_queries as reads
-from control.store.audit_records import EventFilter
-from control.store.consistency_proofs import list_consistency_proofs
+from control.store.audit_records import EventFilter, list_consistency_proofs
 from control.store.rows import Tx
-from protocols.instant import SECOND
+from protocols.instant import DAY
 
-MAX_CHECKPOINT_AGE: Final = 24 * 3600 * SECOND
-MAX_ACKNOWLEDGE_TIME: Final = 24 * 3600 * SECOND
+MAX_CHECKPOINT_AGE: Final = DAY
+MAX_ACKNOWLEDGE_TIME: Final = DAY
 """Within which a critical alert should be acknowledged, or its condition over."""
 
 

@@ -14,7 +14,6 @@ from control.compliance.evidence.assessment import (
     share_result,
 )
 from control.compliance.evidence.timeline import (
-    HOUR,
     Timeline,
     longest_interval,
     state_proof,
@@ -30,11 +29,10 @@ from control.services.usage import count_above
 from control.store import compliance_queries as reads
 from control.store import usage
 from control.store.rows import Tx
-from protocols.instant import SECOND
+from protocols.instant import DAY, SECOND
 
 MAX_KEY_AGE: Final = 90
 """Days after which a secret should have another version: one of the link's classes."""
-DAY: Final = 24 * HOUR
 NO_BACKUPS: Final = (
     "No agent reported a backup in the period. Agents of this release make none: show by hand that "
     "their databases and keys are copied, and that a copy was put back."

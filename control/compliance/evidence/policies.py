@@ -16,7 +16,6 @@ from control.compliance.evidence.assessment import (
     share_result,
 )
 from control.compliance.evidence.timeline import (
-    HOUR,
     Timeline,
     TimelineInterval,
     intersection_of,
@@ -30,8 +29,8 @@ from control.model.policies import Outcome, PolicyVersion
 from control.store import compliance_queries as reads
 from control.store import policies
 from control.store.rows import Tx
+from protocols.instant import DAY
 
-DAY: Final = 24 * HOUR
 _WIDE: Final = frozenset({"*", "**", "secret/*", "secret/**", "+/*"})
 _STRONG: Final = frozenset({"*", "sudo", "root"})
 

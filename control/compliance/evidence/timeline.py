@@ -1,7 +1,7 @@
 """How something stood over a period: stretches between turns, and the time in them. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -9,7 +9,6 @@ from control.model.compliance import StateProof
 from control.model.history import Aspect, StateChange
 from protocols.instant import SECOND, rfc3339
 
-HOUR: Final = 3600 * SECOND
 Intervals: TypeAlias = list[tuple[int, int]]
 """Spans of time, in order and apart; the end is not in them."""
 

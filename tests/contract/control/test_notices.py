@@ -22,8 +22,7 @@ from control.model.records import Severity
 from control.services.alerts import Alerts
 from control.services.channels import ChannelDraft
 from control.services.event_bus import EventBus
-from control.services.notification_batches import make_batch
-from control.services.notification_fan_out import fan_out_notices
+from control.services.notification_queue import fan_out_notices, make_batch
 from control.store import alerts as alert_rows
 from control.store import channels, notices
 from control.store.rows import Tx

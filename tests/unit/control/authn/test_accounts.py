@@ -8,7 +8,7 @@ from argon2 import PasswordHasher
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.authn.lockout import MAX_FAILURES
+from control.authn.attempts import MAX_FAILURES
 from control.authn.session_opener import MAX_TOKENS
 from control.core import Core
 from control.errors import AuthenticationError, AuthorizationError, NotFoundError, ValidationError

@@ -7,8 +7,13 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from control.authn import recovery_code
-from control.authn.lockout import MAX_FAILURES
+from control.authn.attempts import MAX_FAILURES
+from control.authn.second_factors import (
+    CODE_COUNT,
+    REPLACEMENT_LIFETIME,
+    new_recovery_codes,
+    recovery_code_digest,
+)
 from control.authn.session_opener import ENROLMENT, MAX_TOKENS, SECOND_FACTOR, SessionRequest
 from control.core import Core
 from control.errors import (
@@ -76,7 +81,7 @@ async def test_it_is_not_in_force_before_its_first_code(core: Core, world: FakeW
 async def test_no_recovery_code_puts_one_in_force(core: Core) -> None:
     """Only the new authenticator does, even if codes of another were left."""
     await core.people.second_factors.begin_enrolment("acme", "ann")
-    left = recovery_code.recovery_code_digest("acme", "ann", "abcd")
+    left = recovery_code_digest("acme", "ann", "abcd")
     await core.store.write(lambda tx: second_factors.put_recovery_codes(tx, "acme", "ann", [left]))
     with pytest.raises(AuthorizationError, match="code_wrong"):
         await core.people.second_factors.confirm_enrolment("acme", "ann", "abcd")
@@ -237,3 +242,147 @@ async def test_a_password_alone_ends_nobodys_session(core: Core, world: FakeWorl
     assert (
         await core.people.sessions.authenticate_browser(BrowserCredentials(*parts_of(cookie)))
     ).caller.actor == "acme/ann"
+
+
+def test_they_are_many_and_long() -> None:
+    """80 bits each, none twice."""
+    codes = new_recovery_codes()
+    assert len(set(codes)) == CODE_COUNT
+    assert all(len(code.replace("-", "")) == 16 for code in codes)
+
+
+def test_typing_does_not_matter_and_the_account_does() -> None:
+    """Case, spaces and hyphens are for people; a code of another account is another one."""
+    assert recovery_code_digest("acme", "ann", "ABCD efgh-ijkl mnop") == recovery_code_digest(
+        "acme", "ann", "abcdefghijklmnop"
+    )
+    assert recovery_code_digest("acme", "ann", "x") != recovery_code_digest("acme", "bob", "x")
+
+
+async def test_it_takes_the_old_ones_place_at_once(core: Core, world: FakeWorld) -> None:
+    """Also where one is demanded: the old one counts until the new one's first code, not after."""
+    old, recovery = await armed(core, world)
+    await core.people.users.change_organization("acme", title=None, second_factor=True)
+    begun = await core.people.factor_replacement.begin_replacement(ANN, code(old, world))
+    world.advance(30)
+    assert await core.people.second_factors.verify_code(ANN, code(old, world))  # still in force
+    assert not await core.people.second_factors.verify_code(ANN, code(begun.secret, world))
+    made = await core.people.factor_replacement.confirm_replacement(ANN, code(begun.secret, world))
+    world.advance(30)
+    assert not await core.people.second_factors.verify_code(ANN, code(old, world))
+    assert not await core.people.second_factors.verify_code(ANN, recovery[0])
+    assert await core.people.second_factors.verify_code(ANN, code(begun.secret, world))
+    assert await core.people.second_factors.verify_code(ANN, made[0])
+    standing = await core.people.second_factors.factor_status(ANN)
+    assert (standing.active, standing.recovery_codes) == (True, 9)
+
+
+async def test_the_old_one_is_shown_first(core: Core, world: FakeWorld) -> None:
+    """By a code or a recovery code, used up by it; a session that was stolen begins nothing."""
+    old, recovery = await armed(core, world)
+    for wrong in ("000000", "abcd-abcd-abcd-abcd", ""):
+        with pytest.raises(AuthorizationError, match="code_wrong"):
+            await core.people.factor_replacement.begin_replacement(ANN, wrong)
+    shown = code(old, world)
+    await core.people.factor_replacement.begin_replacement(ANN, shown)
+    with pytest.raises(AuthorizationError, match="code_wrong"):
+        await core.people.factor_replacement.begin_replacement(ANN, shown)
+    begun = await core.people.factor_replacement.begin_replacement(ANN, recovery[0])
+    with pytest.raises(AuthorizationError, match="code_wrong"):
+        await core.people.factor_replacement.begin_replacement(ANN, recovery[0])
+    await core.people.factor_replacement.confirm_replacement(ANN, code(begun.secret, world))
+
+
+async def test_nothing_to_replace(core: Core, world: FakeWorld) -> None:
+    """Without one in force, one sets one up; without a beginning nothing is confirmed."""
+    with pytest.raises(ConflictError, match="second_factor_absent"):
+        await core.people.factor_replacement.begin_replacement(ANN, "000000")
+    await armed(core, world)
+    with pytest.raises(ConflictError, match="replacement_absent"):
+        await core.people.factor_replacement.confirm_replacement(ANN, "000000")
+
+
+async def test_the_beginning_is_of_one_session_and_ten_minutes(
+    core: Core, world: FakeWorld
+) -> None:
+    """Another session of the account does not end it; later it has to be begun anew; once."""
+    _, recovery = await armed(core, world)
+    begun = await core.people.factor_replacement.begin_replacement(ANN, recovery[0])
+    other = Caller("acme", "ann", Role.OWNER, "t2")
+    with pytest.raises(ConflictError, match="replacement_absent"):
+        await core.people.factor_replacement.confirm_replacement(other, code(begun.secret, world))
+    world.advance(REPLACEMENT_LIFETIME // SECOND)
+    with pytest.raises(ConflictError, match="replacement_absent"):
+        await core.people.factor_replacement.confirm_replacement(ANN, code(begun.secret, world))
+    begun = await core.people.factor_replacement.begin_replacement(ANN, recovery[1])
+    await core.people.factor_replacement.confirm_replacement(ANN, code(begun.secret, world))
+    world.advance(30)
+    with pytest.raises(ConflictError, match="replacement_absent"):
+        await core.people.factor_replacement.confirm_replacement(ANN, code(begun.secret, world))
+
+
+async def test_wrong_codes_of_the_new_one_lock(core: Core, world: FakeWorld) -> None:
+    """It is not guessed: five, and no code of the account is looked at for 15 minutes."""
+    old, recovery = await armed(core, world)
+    begun = await core.people.factor_replacement.begin_replacement(ANN, recovery[0])
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(AuthorizationError, match="code_wrong"):
+            await core.people.factor_replacement.confirm_replacement(ANN, "000000")
+    with pytest.raises(AuthorizationError, match="code_wrong"):
+        await core.people.factor_replacement.confirm_replacement(ANN, code(begun.secret, world))
+    assert not await core.people.second_factors.verify_code(ANN, code(old, world))
+
+
+async def test_the_first_code_is_not_taken_again(core: Core, world: FakeWorld) -> None:
+    """Nor does it sign in whoever saw it."""
+    _, recovery = await armed(core, world)
+    begun = await core.people.factor_replacement.begin_replacement(ANN, recovery[0])
+    shown = code(begun.secret, world)
+    await core.people.factor_replacement.confirm_replacement(ANN, shown)
+    with pytest.raises(AuthenticationError):
+        await core.people.second_factors.complete_login(await half(core), shown, WAY)
+
+
+async def test_other_sessions_end(core: Core, world: FakeWorld) -> None:
+    """What a thief of the old one signed in with is over; this session and API tokens stay."""
+    await core.people.users.create_user(None, "acme", "bob", Role.ADMIN, PASSWORD)
+    stays, _ = await core.people.accounts.login("acme", "bob", PASSWORD)
+    sessions = [await core.people.accounts.login("acme", "ann", PASSWORD, WAY) for _ in range(2)]
+    program, _ = await core.people.accounts.login("acme", "ann", PASSWORD)
+    token, _ = await core.people.accounts.create_token(ANN, "ci", Role.VIEWER, 3600)
+    (mine, _), (thiefs, _) = sessions
+    caller = (
+        await core.people.sessions.authenticate_browser(BrowserCredentials(*parts_of(mine)))
+    ).caller
+    _, recovery = await armed(core, world)
+    begun = await core.people.factor_replacement.begin_replacement(caller, recovery[0])
+    await core.people.factor_replacement.confirm_replacement(caller, code(begun.secret, world))
+    await core.people.sessions.authenticate_browser(BrowserCredentials(*parts_of(mine)))
+    await core.people.sessions.authenticate(token)
+    await core.people.sessions.authenticate(stays)
+    with pytest.raises(AuthenticationError):
+        await core.people.sessions.authenticate_browser(BrowserCredentials(*parts_of(thiefs)))
+    with pytest.raises(AuthenticationError):
+        await core.people.sessions.authenticate(program)
+
+
+async def test_what_is_to_follow_is_sealed_apart(core: Core, world: FakeWorld) -> None:
+    """Who moves it in the database puts nothing in force; a reset takes it away too."""
+    _, recovery = await armed(core, world)
+    begun = await core.people.factor_replacement.begin_replacement(ANN, recovery[0])
+    row, following = await core.store.read(
+        lambda tx: (
+            second_factors.get_factor(tx, "acme", "ann"),
+            second_factors.get_next_factor(tx, "acme", "ann"),
+        )
+    )
+    assert row is not None
+    assert following is not None
+    assert begun.secret.encode() not in following.secret
+    moved = type(row)("acme", "ann", following.secret, row.confirmed, 0, row.created_at)
+    await core.store.write(lambda tx: second_factors.put_factor(tx, moved))
+    with pytest.raises(UnavailableError, match="sealed_value"):
+        await core.people.second_factors.verify_code(ANN, code(begun.secret, world))
+    await core.people.second_factors.reset_factor(ROOT, "acme", "ann")
+    gone = await core.store.read(lambda tx: second_factors.get_next_factor(tx, "acme", "ann"))
+    assert gone is None

@@ -17,7 +17,7 @@ from control.model.compliance import (
     TrailProof,
 )
 from control.model.records import WitnessedCheckpoint
-from control.store.consistency_proofs import get_consistency_proof
+from control.store.audit_records import get_consistency_proof
 from tests.unit.control.compliance.conftest import made, noted
 from tests.unit.control.services.test_witness import leaves, shown
 

@@ -11,9 +11,9 @@ from control.core import Core
 from control.errors import ConflictError, NotFoundError, ValidationError
 from control.model.compliance import State
 from control.model.people import PLATFORM
-from control.store.compliance_tables import reports as table
 from control.store.rows import Tx
 from control.store.tables import audit
+from control.store.tables import reports as table
 from tests.unit.control.compliance.conftest import DAY, asked, made, noted
 from tests.unit.control.fleet import enrolled
 

@@ -12,9 +12,8 @@ from control.errors import ConflictError, NotFoundError, ValidationError
 from control.model.records import AuditEvent, Severity
 from control.model.retention import Kind
 from control.services.signed_heads import SignedHeads
-from control.store.compliance_tables import trail_bases
 from control.store.rows import Tx
-from control.store.tables import audit
+from control.store.tables import audit, trail_bases
 from tests.unit.control.compliance.conftest import DAY, noted
 
 YEAR = 365 * 86_400.0

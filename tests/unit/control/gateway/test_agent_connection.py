@@ -5,7 +5,12 @@ import trio
 from msgspec.structs import replace
 
 from control.errors import UnavailableError
-from control.gateway.rate_limits import HEALTH_CHANGES_PER_MINUTE, REPLAY_RESULTS_PER_MINUTE
+from control.gateway.agent_connection import (
+    HEALTH_CHANGES_PER_MINUTE,
+    REGISTRATIONS_PER_MINUTE,
+    REPLAY_RESULTS_PER_MINUTE,
+    ConnectionRateLimits,
+)
 from control.model.agents import Health
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
@@ -15,6 +20,8 @@ from protocols.pki.profile import AGENT_LIFE, SECOND
 from tests.unit.control.gateway.test_link_store import alert, alerts
 from tests.unit.control.gateway.wired import Hub, Talk, registration
 from tests.unit.control.services.test_replays import told
+from vault.uplink.intake import QUESTIONS_A_MINUTE
+from vault.uplink.replays import MAX_WAITING
 
 BEAT = m.Heartbeat(
     health=words.Health.SEALED,
@@ -264,3 +271,20 @@ async def test_the_last_words_of_one_that_was_ended_count_not(hub: Hub) -> None:
         await talk.say(alert())
         await talk.delivered()
     assert hub.core.presence.status_of("acme", "one") is None
+
+
+def test_each_has_its_own() -> None:
+    """So much at once, and as much a minute from then on; one does not use up another's."""
+    paces = ConnectionRateLimits.unused(5.0)
+    for now in (5.0, 65.0):
+        taken = [sum(pace.take(now) for _ in range(200)) for pace in paces]
+        assert taken == [
+            REGISTRATIONS_PER_MINUTE,
+            HEALTH_CHANGES_PER_MINUTE,
+            REPLAY_RESULTS_PER_MINUTE,
+        ]
+
+
+def test_no_honest_agent_answers_as_fast() -> None:
+    """As many as it takes questions, and those that it was at before."""
+    assert REPLAY_RESULTS_PER_MINUTE > QUESTIONS_A_MINUTE + MAX_WAITING

@@ -1,28 +1,61 @@
 """Agents are admitted, brought what is theirs, and cut when they no longer count."""
 
+import hashlib
+import os
+from contextlib import ExitStack
 from typing import Any, Final
 
 import pytest
 import trio
+import trio.testing
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
-from control.gateway.gateway import RESYNC_INTERVAL
+from control.gateway import gateway
+from control.gateway.gateway import (
+    ALERT_INTERVAL,
+    MAX_CONNECTIONS_PER_AGENT,
+    RESYNC_INTERVAL,
+    Connections,
+    ProtocolAlerts,
+    is_link_key_proven,
+)
 from control.model.agents import Life, Presence
 from control.model.links import AgentLink
 from control.model.policies import Outcome, Plan, Target
 from control.model.policy_documents import Document, Rule
+from control.model.replays import State
 from control.services.agent_registry import change_agent_life
 from control.services.event_bus import Topic
+from control.services.replays import ReplayRequest
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.errors import PipeError
+from protocols.link.ends import End, Moment
+from protocols.link.errors import Fault, PipeError, RemoteFaultError
+from protocols.link.handshake import Channel
 from protocols.link.limits import VERSIONS
+from protocols.link.memory import MemoryOutbox, MemoryPipe, pipe_pair
+from protocols.link.messages import Cursor
+from protocols.link.session import Session
+from protocols.link.signing import LinkKey, Verifier
+from protocols.pki.keys import new_signing_key
 from protocols.pki.names import AgentName
 from tests.unit.control.gateway.wired import Hub
+from tests.unit.control.services.test_replays import states, told
 
 NEW: Final[dict[str, Any]] = {"vault": "one", "before": 0, "limit": 9}
 RULE = Rule(effect="allow", paths=("secret/*",), capabilities=("read",))
+CHANNEL = Channel(
+    org="acme",
+    vault="one",
+    agent_certificate=hashlib.sha256(b"agent").digest(),
+    control_certificate=hashlib.sha256(b"control").digest(),
+)
+AGENT, CONTROL = LinkKey(new_signing_key()), LinkKey(new_signing_key())
+NOW = Moment(0.0, 0)
+ONE, TWO = AgentName("acme", "one"), AgentName("acme", "two")
+ONE, TWO = AgentName("acme", "one"), AgentName("acme", "two")
+DRAFT = ReplayRequest(document=Document(), targets=(Target(all=True),))
 
 
 async def pushed(hub: Hub, text: str) -> str:
@@ -348,3 +381,252 @@ async def test_an_agent_that_knows_ids_we_never_gave_is_an_alert(hub: Hub) -> No
             await trio.sleep(0.01)
     async with hub.connected(one) as talk:
         assert talk.opened
+
+
+async def end(signer: LinkKey, peer: LinkKey) -> End:
+    """Of one side."""
+    return End(
+        channel=CHANNEL,
+        signer=signer,
+        verifier=Verifier([peer.public]),
+        nonce=os.urandom(16),
+        outbox=await MemoryOutbox(os.urandom(16)).state(),
+        cursor=Cursor(stream=bytes(16), applied=0),
+    )
+
+
+async def said(pipe: MemoryPipe, key: LinkKey) -> list[bytes]:
+    """All that an agent with this key says to prove itself."""
+    session = Session.agent(await end(key, CONTROL), NOW)
+    frames = session.frames(NOW)
+    await pipe.send(frames[0])
+    session.receive(await pipe.receive(), NOW)
+    frames += session.frames(NOW)
+    await pipe.send(frames[-1])
+    return frames
+
+
+async def asked(theirs: MemoryPipe) -> bool:
+    """What comes of it."""
+    world = FakeWorld(0)
+    return await is_link_key_proven(theirs, await end(CONTROL, AGENT), world)
+
+
+async def test_the_link_key_proves_itself_once() -> None:
+    """And nothing of that can be said again: our nonce is another one each time."""
+    ours, theirs = pipe_pair(b"agent", b"control")
+    frames: list[bytes] = []
+
+    async def once() -> None:
+        frames.extend(await said(ours, AGENT))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(once)
+        assert await asked(theirs)
+    ours, theirs = pipe_pair(b"agent", b"control")
+    for frame in frames:
+        await ours.send(frame)
+    with pytest.raises(RemoteFaultError):
+        await asked(theirs)
+
+
+async def test_another_key_proves_nothing() -> None:
+    """A stolen certificate without its agent's link key."""
+    ours, theirs = pipe_pair(b"agent", b"control")
+    stranger = Session.agent(await end(CONTROL, CONTROL), NOW)
+    await ours.send(stranger.frames(NOW)[0])
+    with pytest.raises(RemoteFaultError):
+        await asked(theirs)
+
+
+@pytest.mark.parametrize("greets", [False, True])
+async def test_silence_proves_nothing(greets: bool, autojump_clock: trio.testing.MockClock) -> None:
+    """Whoever holds back what was said, or never had more than the beginning; it has an end."""
+    ours, theirs = pipe_pair(b"agent", b"control")
+    if greets:
+        await ours.send(Session.agent(await end(AGENT, CONTROL), NOW).frames(NOW)[0])
+    assert not await asked(theirs)
+    assert 0 < autojump_clock.current_time() < 60
+
+
+async def reported(hub: Hub) -> list[tuple[str, str, int, str]]:
+    """Oldest first."""
+    page = hub.core.agents.alerts.list_alerts("acme", vault="", before=0, limit=100)
+    return [(row.vault, row.code, row.count, row.message) for row in reversed(await page)]
+
+
+async def test_each_agent_once_an_hour(hub: Hub) -> None:
+    """However often it comes back with the same; then with how often that was."""
+    made = ProtocolAlerts(hub.core.agents.alerts, hub.world)
+    for _ in range(50):
+        await made.report_fault(ONE, Fault.SIGNATURE)
+    hub.world.advance(1)
+    await made.report_fault(TWO, Fault.SEQUENCE)
+    assert [row[:3] for row in await reported(hub)] == [
+        ("one", "link_fault", 1),
+        ("two", "link_fault", 1),
+    ]
+    hub.world.advance(ALERT_INTERVAL)
+    await made.report_fault(ONE, Fault.GAP)
+    one, _ = await reported(hub)
+    assert one[:3] == ("one", "link_fault", 51)
+    assert "(gap)" in one[3]
+
+
+async def test_an_agent_that_is_ahead_of_us_is_told_beside_its_faults(hub: Hub) -> None:
+    """Another kind, with an hour of its own."""
+    made = ProtocolAlerts(hub.core.agents.alerts, hub.world)
+    await made.report_fault(ONE, Fault.GAP)
+    for _ in range(3):
+        hub.world.advance(1)
+        await made.report_rollback(ONE)
+    assert [code for _, code, *_ in await reported(hub)] == ["link_fault", "link_lost"]
+
+
+async def test_silence_is_presence_and_no_fault(hub: Hub) -> None:
+    """That an agent is gone is told by its presence."""
+    await ProtocolAlerts(hub.core.agents.alerts, hub.world).report_fault(ONE, Fault.TIMEOUT)
+    assert await reported(hub) == []
+
+
+async def test_what_is_remembered_is_bounded(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was told of longest ago is forgotten, and told of anew."""
+    monkeypatch.setattr(gateway, "REMEMBERED", 1)
+    made = ProtocolAlerts(hub.core.agents.alerts, hub.world)
+    for name in (ONE, TWO, ONE):
+        await made.report_fault(name, Fault.SIGNATURE)
+        hub.world.advance(1)
+    assert [row[:3] for row in await reported(hub)] == [
+        ("one", "link_fault", 2),
+        ("two", "link_fault", 1),
+    ]
+
+
+async def test_one_agent_cannot_take_all_seats() -> None:
+    """Beyond its few it is turned away; others are not."""
+    roster = Connections()
+    with ExitStack() as seats:
+        for _ in range(MAX_CONNECTIONS_PER_AGENT):
+            seats.enter_context(roster.register(ONE))
+        with pytest.raises(PipeError, match="crowded"), roster.register(ONE):
+            pass
+        with roster.register(TWO):
+            pass
+    with roster.register(ONE):
+        pass
+
+
+async def test_a_cut_ends_every_connection_of_that_agent() -> None:
+    """And nobody else's, whether or not it has proven itself."""
+    roster, ended = Connections(), []
+
+    async def hold(name: AgentName) -> None:
+        with roster.register(name):
+            await trio.sleep_forever()
+        ended.append(name)
+
+    async with trio.open_nursery() as nursery:
+        for name in (ONE, ONE, TWO):
+            nursery.start_soon(hold, name)
+        await trio.testing.wait_all_tasks_blocked()
+        roster.disconnect(ONE)
+        await trio.testing.wait_all_tasks_blocked()
+        assert ended == [ONE, ONE]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_cut_spares_who_came_by_a_newer_certificate() -> None:
+    """Not who has not shown one yet; without a generation it spares nobody."""
+    roster, ended = Connections(), []
+
+    async def hold(generation: int) -> None:
+        with roster.register(ONE) as seat:
+            seat.generation = generation
+            await trio.sleep_forever()
+        ended.append(generation)
+
+    async with trio.open_nursery() as nursery:
+        for generation in (0, 1, 2, 3):
+            nursery.start_soon(hold, generation)
+        await trio.testing.wait_all_tasks_blocked()
+        roster.disconnect(ONE, 2)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(ended) == [0, 1]
+        roster.disconnect(ONE)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(ended) == [0, 1, 2, 3]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_cut_of_nobody_is_nothing() -> None:
+    """An agent may have gone a moment before."""
+    Connections().disconnect(ONE)
+
+
+async def begun(hub: Hub) -> str:
+    """A replay for everybody."""
+    return (await hub.core.policies.replays.start_replay("acme", "p", DRAFT, "acme/ann")).id
+
+
+async def becomes(hub: Hub, id_: str, **wanted: State) -> None:
+    """Wait until the agents are so far."""
+    with trio.fail_after(20):
+        while await states(hub.core, id_) != wanted:
+            await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_who_is_linked_is_asked_at_once_and_answers(hub: Hub) -> None:
+    """The answer is one of the moment; what it says is stored."""
+    vault = await hub.enrolled("one")
+    async with hub.connected(vault) as talk:
+        await hub.live("one")
+        id_ = await begun(hub)
+        await talk.until(lambda: any(isinstance(x, m.PolicyReplay) for x in vault.heard))
+        await becomes(hub, id_, one=State.ASKED)
+        await talk.say(told(id_))
+        await becomes(hub, id_, one=State.DONE)
+
+
+async def test_who_comes_later_is_asked_then_and_nobody_twice(hub: Hub) -> None:
+    """By the gateway's own look; a connection is asked once, the next one again."""
+    vault = await hub.enrolled("one")
+    id_ = await begun(hub)
+    for _ in range(2):
+        vault.heard.clear()
+        async with hub.connected(vault) as talk:
+            await hub.live("one")
+            await hub.gateway.resync_all()
+            await hub.gateway.resync_all()
+            await talk.until(lambda: vault.heard)
+            await becomes(hub, id_, one=State.ASKED)
+            assert len([x for x in vault.heard if isinstance(x, m.PolicyReplay)]) == 1
+
+
+async def test_what_finds_no_room_is_asked_later(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More questions than an agent's session queues harm neither it nor whoever brings them."""
+    monkeypatch.setattr("protocols.link.session.MAX_QUEUED", 2)
+    vault = await hub.enrolled("one")
+    ids = [await begun(hub) for _ in range(7)]
+    async with hub.connected(vault) as talk:
+        await hub.live("one")
+        for _ in ids:
+            await hub.gateway.resync_all()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        await talk.until(lambda: len(vault.heard) == len(ids))
+        assert [x.replay_id.hex() for x in vault.heard if isinstance(x, m.PolicyReplay)] == ids
+
+
+async def test_an_older_agent_keeps_its_session(hub: Hub) -> None:
+    """It is told as too old, and never hears the question."""
+    vault = await hub.enrolled("one")
+    async with trio.open_nursery() as nursery:
+        talk = hub.dial(vault, nursery)
+        talk.versions = (1,)
+        nursery.start_soon(talk.run)
+        await talk.until(lambda: talk.opened)
+        await hub.live("one")
+        id_ = await begun(hub)
+        await becomes(hub, id_, one=State.TOO_OLD)
+        assert not talk.ended
+        assert vault.heard == []
+        nursery.cancel_scope.cancel()

@@ -1,15 +1,21 @@
 """What control.live.hub promises."""
 
+from typing import Any
+
 import pytest
 import trio
 
 from actors.testing import FakeWorld
 from control.core import Core
-from control.live.hub import LiveHub, ViewKey
+from control.errors import UnavailableError
+from control.live.hub import LINGER_SECONDS, LiveHub, ProjectionWorker, ViewKey
+from control.live.projection import Projection
 from control.model.agents import Life
+from protocols.live.feed import Feed
+from protocols.live.limits import Bounds
 from protocols.live.requests import RequestError
 from tests.unit.control.fleet import enrolled
-from tests.unit.control.live.conftest import Link, Page, metrics
+from tests.unit.control.live.conftest import Link, Page, TrioWorld, metrics
 
 
 async def test_browsers_share_a_projection(
@@ -99,3 +105,172 @@ async def test_a_view_is_forgotten_when_it_was_left(
     await trio.sleep(70)
     assert hub.view_count == 0
     assert not hub._by_org
+
+
+class Counted(Projection):
+    """One row that says how often it was loaded and refreshed."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "acme", "")  # type: ignore[arg-type]  # it asks nobody
+        self.loads = self.refreshes = 0
+        self.failures: list[Exception] = []
+        self.takes = 0.0
+        self.parts = 0
+
+    @property
+    def has_more(self) -> bool:
+        """See `Projection`."""
+        return self.parts > 0
+
+    async def load(self) -> None:
+        """See `Projection`."""
+        await trio.lowlevel.checkpoint()
+        if self.failures:
+            raise self.failures.pop(0)
+        self.loads += 1
+        self._set()
+
+    async def refresh(self) -> None:
+        """See `Projection`."""
+        await trio.sleep(self.takes)
+        self.parts = max(0, self.parts - 1)
+        self.refreshes += 1
+        self._set()
+
+    def _set(self) -> None:
+        row: dict[str, Any] = {"loads": self.loads, "refreshes": self.refreshes}
+        self.collection.replace({"row": row})
+
+
+@pytest.fixture
+def projection() -> Counted:
+    """Of nothing."""
+    return Counted()
+
+
+@pytest.fixture
+async def keeper(
+    projection: Counted, nursery: trio.Nursery, autojump_clock: object
+) -> ProjectionWorker:
+    """That runs."""
+    made = ProjectionWorker(projection, TrioWorld())
+    nursery.start_soon(made.run, lambda keeper: not keeper.has_subscribers)
+    return made
+
+
+def feed_of(keeper: ProjectionWorker) -> Feed:
+    """One that follows."""
+    feed = Feed(Bounds(), lambda: None)
+    feed.watch(1, keeper.projection.collection)
+    keeper.subscribe(feed, 1)
+    return feed
+
+
+async def test_nothing_is_read_before_somebody_follows(
+    keeper: ProjectionWorker, projection: Counted, autojump_clock: object
+) -> None:
+    """Then at once."""
+    await trio.sleep(5)
+    assert projection.loads == 0
+    feed = feed_of(keeper)
+    await trio.sleep(0.1)
+    assert projection.loads == 1
+    assert feed.next() == '{"id":1,"seq":1,"snapshot":{"row":{"loads":1,"refreshes":0}}}'
+
+
+async def test_what_happens_within_a_moment_is_one_message(
+    keeper: ProjectionWorker, projection: Counted, autojump_clock: object
+) -> None:
+    """Told within 100 ms of the first of it."""
+    feed = feed_of(keeper)
+    await trio.sleep(1)
+    feed.next()
+    for _ in range(5):
+        keeper.wake()
+        await trio.sleep(0.005)
+    await trio.sleep(0.07)
+    assert projection.refreshes == 1
+    assert feed.next() == '{"id":1,"seq":2,"rows":{"row":{"refreshes":1}}}'
+
+
+async def test_everything_is_read_anew_now_and_then_however_busy_it_is(
+    keeper: ProjectionWorker, projection: Counted, autojump_clock: object
+) -> None:
+    """What no event has told is found so."""
+    feed_of(keeper)
+    for _ in range(700):
+        keeper.wake()
+        await trio.sleep(0.1)
+    assert projection.loads == 3
+    assert projection.refreshes > 100
+
+
+async def test_a_slow_projection_leaves_time_for_others(
+    keeper: ProjectionWorker, projection: Counted, autojump_clock: object
+) -> None:
+    """It works a fifth of the time at most."""
+    feed_of(keeper)
+    await trio.sleep(1)
+    projection.takes = 1.0
+    for _ in range(200):
+        keeper.wake()
+        await trio.sleep(0.1)
+    assert projection.refreshes <= 5
+
+
+async def test_what_is_done_in_parts_goes_on_by_itself(
+    keeper: ProjectionWorker, projection: Counted, autojump_clock: object
+) -> None:
+    """Each part is told, with a rest between two of them; without a follower it waits."""
+    feed = feed_of(keeper)
+    await trio.sleep(1)
+    feed.next()
+    projection.parts = 20
+    keeper.wake()
+    await trio.sleep(0.5)
+    assert 5 <= projection.refreshes < 20
+    assert feed.next() == '{"id":1,"seq":2,"rows":{"row":{"refreshes":1}}}'
+    keeper.unsubscribe(feed, 1)
+    await trio.sleep(1)
+    assert projection.parts
+    keeper.subscribe(feed, 1)
+    await trio.sleep(2)
+    assert (projection.parts, projection.refreshes) == (0, 20)
+
+
+@pytest.mark.parametrize("error", [UnavailableError("store_down", "away"), ValueError("a bug")])
+async def test_a_failure_is_tried_again(
+    keeper: ProjectionWorker, projection: Counted, autojump_clock: object, error: Exception
+) -> None:
+    """The others never know; what was missed is read with everything."""
+    projection.failures = [error, error]
+    feed = feed_of(keeper)
+    await trio.sleep(0.5)
+    assert feed.next() is None
+    await trio.sleep(20)
+    assert projection.loads == 1
+    assert feed.next() is not None
+
+
+async def test_it_ends_when_nobody_has_followed_for_a_while(
+    projection: Counted, autojump_clock: object
+) -> None:
+    """Not at once: pages come back."""
+    keeper = ProjectionWorker(projection, TrioWorld())
+    ended = trio.Event()
+
+    async def run() -> None:
+        await keeper.run(lambda keeper: not keeper.has_subscribers)
+        ended.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        feed = feed_of(keeper)
+        await trio.sleep(100)
+        assert keeper.has_subscribers
+        assert not ended.is_set()
+        keeper.unsubscribe(feed, 1)
+        await trio.sleep(LINGER_SECONDS / 2)
+        assert not ended.is_set()
+        with trio.fail_after(3 * LINGER_SECONDS):
+            await ended.wait()

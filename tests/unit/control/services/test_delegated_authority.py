@@ -21,8 +21,7 @@ from control.model.records import Alert, AlertState, AuditEvent, Severity
 from control.services.audit_log import AuditLog
 from control.services.channels import ChannelDraft
 from control.services.event_bus import Topic
-from control.services.notification_batches import make_batch
-from control.services.notification_fan_out import fan_out_notices
+from control.services.notification_queue import fan_out_notices, make_batch
 from control.store import channels, identities, members, notices, people
 from tests.unit.control.ca.harness import Asking
 from tests.unit.control.conftest import PASSWORD, ROOT

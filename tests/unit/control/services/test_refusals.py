@@ -13,7 +13,7 @@ from control.errors import (
     ValidationError,
 )
 from control.model.people import PLATFORM
-from control.services.refusals import MAX_CLIENTS, RefusalLog
+from control.services.refusals import MAX_CLIENTS, AnonymousRefusalLog, RefusalLog
 
 REFUSED = AuthenticationError("token_refused", "no")
 
@@ -80,3 +80,17 @@ async def test_a_count_that_could_not_be_told_is_told_later(
     await refusals.record_suppressed()
     [event] = await core.audit.log.newest_events(PLATFORM, 0, 9)
     assert event.detail["count"] == 6
+
+
+async def test_a_flood_of_one_hides_no_other(core: Core, world: FakeWorld) -> None:
+    """And what is beyond is told under the name of what it was."""
+    strangers = AnonymousRefusalLog(core.audit.log, world)
+    told = [strangers.try_reserve("oidc.callback", "192.0.2.1") for _ in range(30)]
+    assert told == [True] * 10 + [False] * 20
+    assert strangers.try_reserve("sessions.login", "192.0.2.1")
+    await strangers.record_suppressed()
+    [event] = await core.audit.log.newest_events(PLATFORM, 0, 9)
+    assert (event.operation, event.code) == ("oidc.callback", "too_many_refusals")
+    assert event.detail == {"count": 20, "clients": 1, "most": 20}
+    await strangers.record_suppressed()
+    assert len(await core.audit.log.newest_events(PLATFORM, 0, 9)) == 1

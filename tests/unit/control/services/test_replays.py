@@ -14,15 +14,9 @@ from control.model.replays import MAX_AGENTS, ReplayNumbers, State
 from control.model.reported_values import MAX_COUNT
 from control.services import replays
 from control.services.event_bus import Topic
-from control.services.replays import (
-    HOUR,
-    MAX_LIVE,
-    REPLAY_LIFETIME,
-    REPLAY_RETENTION,
-    ReplayRequest,
-)
+from control.services.replays import MAX_LIVE, REPLAY_LIFETIME, REPLAY_RETENTION, ReplayRequest
 from control.store import replays as store
-from protocols.instant import SECOND
+from protocols.instant import HOUR, SECOND
 from protocols.link import messages as m
 from protocols.link.vocabulary import ReplayOutcome, UndecidedReason
 from tests.unit.control.fleet import enrolled

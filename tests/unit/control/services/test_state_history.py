@@ -14,9 +14,9 @@ from control.model.policies import Plan, Target
 from control.model.policy_documents import Document
 from control.services.policies import BundleReport
 from control.store import agents, history, members
-from control.store.history_tables import history as table
 from control.store.rows import Tx
 from control.store.tables import bundle_bodies
+from control.store.tables import history as table
 from protocols.instant import SECOND
 from tests.unit.control.conftest import PASSWORD, ROOT
 from tests.unit.control.fleet import enrolled

@@ -3,7 +3,7 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api import usage_views as views
+from control.api.usage import bounded_instant, secret_view
 from control.core import Core
 from control.errors import NotFoundError, ValidationError
 from control.model.reported_values import MAX_COUNT, MAX_SECONDS
@@ -99,9 +99,7 @@ async def test_no_time_is_believed_that_cannot_have_been(core: Core, world: Fake
     [row], _ = await core.usage.usage.list_secrets(UsagePeriod("acme", "", 0, 2**40), wanted, "", 9)
     assert (row.last_read, row.rotated_at, row.seen_at) == (now, now, now)
     assert row.expires_at == MAX_SECONDS
-    assert (
-        views.secret_view(row).expires_at == views.bounded_instant(LAST) == "2262-04-11T23:47:16Z"
-    )
+    assert secret_view(row).expires_at == bounded_instant(LAST) == "2262-04-11T23:47:16Z"
     [look] = await core.usage.usage.list_inventories("acme", "v1")
     assert (look.at, look.total, look.idle) == (now, MAX_COUNT, (MAX_COUNT,) * 7)
 

@@ -13,8 +13,8 @@ from control.model.compliance import Evidence, Result, StateProof
 from control.services.presence_store import PresenceUpdate, store_presence
 from control.store import agents
 from control.store.ca_store import SqlCaTransaction
-from control.store.history_tables import history
 from control.store.rows import Tx
+from control.store.tables import history
 from protocols.instant import SECOND
 from protocols.pki.names import AgentName
 

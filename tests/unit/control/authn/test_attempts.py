@@ -1,6 +1,6 @@
 """Five failures, fifteen minutes."""
 
-from control.authn.lockout import LOCKOUT_DURATION, MAX_FAILURES, next_count
+from control.authn.attempts import LOCKOUT_DURATION, MAX_FAILURES, next_count
 
 
 def test_the_sixth_does_not_count_until_the_time_is_over() -> None:

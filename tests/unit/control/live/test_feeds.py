@@ -1,4 +1,4 @@
-"""What control.live.connection promises, over a real websocket."""
+"""What a live feed promises, over a real websocket."""
 
 import json
 from contextlib import suppress

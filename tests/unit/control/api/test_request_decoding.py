@@ -8,8 +8,7 @@ import pytest
 from control.api.agents import Wanted, agents
 from control.api.endpoint import Endpoint, EndpointGroup
 from control.api.policies import NewRollout, NewVersion, policies
-from control.api.request_decoding import decode_request
-from control.api.validation_errors import describe_error
+from control.api.request_decoding import decode_request, describe_error
 from control.errors import ValidationError
 
 

@@ -4,11 +4,11 @@ import pytest
 from argon2 import PasswordHasher
 
 from actors.testing import FakeWorld
-from control.account_recovery import restore_account
 from control.authn.passwords import Passwords
 from control.core import Core
 from control.errors import AuthenticationError, NotFoundError, ValidationError
 from control.model.people import TokenKind
+from control.offline import restore_account
 from tests.unit.control.authn.test_second_factors import armed
 from tests.unit.control.conftest import PASSWORD, ROOT
 

@@ -10,7 +10,7 @@ from control.cluster.pubsub import PubSubError
 
 
 class MemoryChannel:
-    """See `Line`."""
+    """See `Channel`."""
 
     def __init__(self, pubsub: "MemoryPubSub", channel: str) -> None:
         self.channel = channel
@@ -18,7 +18,7 @@ class MemoryChannel:
         self.messages, self._arriving = trio.open_memory_channel[bytes](math.inf)
 
     async def publish(self, message: bytes) -> None:
-        """See `Line`."""
+        """See `Channel`."""
         await trio.lowlevel.checkpoint()
         if self not in self._wire.channels:
             raise PubSubError("cut")
@@ -27,7 +27,7 @@ class MemoryChannel:
                 line.messages.send_nowait(message)
 
     async def receive(self) -> bytes:
-        """See `Line`."""
+        """See `Channel`."""
         try:
             return await self._arriving.receive()
         except trio.EndOfChannel:
