@@ -244,7 +244,7 @@ def _build_services(
     witness = Witness(settings.keys.witness_name, public_bytes(keys.witness), keys.witness.sign)
     authority = DelegatedAuthority(store, alerts, bus, world)
 
-    ends = SessionEnds(authority.withdraw_authority)
+    ends = SessionEnds(authority.withdraw_authority, authority.withdraw_pending)
     session_limits = SessionLimits(settings.sessions.absolute, settings.sessions.idle)
     sessions = Sessions(store, ends, session_limits, world)
     opener = SessionOpener(store, ends, session_limits, world)

@@ -20,8 +20,11 @@ from control.config.settings import Settings
 from control.errors import NotFoundError
 from control.key_files import public_bytes, read_signing_key
 from control.model.operation import Operation, Origin
+from control.services.alerts import Alerts
 from control.services.audit_log import GENESIS_HASH, AuditLogReader, append_event, new_audit_event
+from control.services.delegated_authority import DelegatedAuthority, Delegations
 from control.services.deletion_guard import confirm
+from control.services.event_bus import EventBus
 from control.services.signed_heads import HEADS_FILE, MAX_FILE_BYTES, SignedHead, decode_heads
 from control.store import audit_records, people, second_factors
 from control.store.rows import Tx
@@ -34,12 +37,15 @@ LOCAL_SOURCE: Final = "local"
 
 async def restore_account(
     store: Store, passwords: Passwords, org: str, name: str, password: str
-) -> None:
+) -> Delegations:
     """A new password, no second factor, no other credential; with its record, or not at all.
 
-    Raises `ValidationError` for the password, `NotFoundError`.
+    Returns what the account has set up, to be reviewed, and what of it was withdrawn. Raises
+    `ValidationError` for the password, `NotFoundError`.
     """
     hashed, world = await passwords.hash_password(password), passwords.world
+    alerts = Alerts(store, EventBus(), world)
+    authority = DelegatedAuthority(store, alerts, EventBus(), world)
     now = world.now()
     op = Operation(
         name="users.rescue",
@@ -50,7 +56,7 @@ async def restore_account(
         target=name,
     )
 
-    def change(tx: Tx) -> None:
+    def change(tx: Tx) -> Delegations:
         user = require_user(tx, org, name)
         changed_at = max(now, user.changed_at + 1)
         people.put_user(tx, replace(user, password=hashed, disabled=False, changed_at=changed_at))
@@ -58,8 +64,9 @@ async def restore_account(
         second_factors.delete_factor(tx, org, name)
         people.delete_tokens(tx, org, name)
         append_event(tx, new_audit_event(op, None, "outcome", "ok", now=now))
+        return authority.review_account(tx, f"{org}/{name}")[0]
 
-    await store.write(change)
+    return await store.write(change)
 
 
 EXPORT_PAGE: Final = 1000
@@ -118,10 +125,10 @@ async def export_audit_log(
 
 async def recover_account(
     settings: Settings, world: World, org: str, name: str, password: str
-) -> None:
-    """Let somebody in again (`rescue`). Raises as `verify_audit_logs`."""
+) -> Delegations:
+    """As `restore_account`, on the database of the settings. Raises as `verify_audit_logs`, too."""
     async with _open_for_writing(settings, world) as store:
-        await restore_account(store, Passwords(world), org, name, password)
+        return await restore_account(store, Passwords(world), org, name, password)
 
 
 def _open_for_reading(settings: Settings, world: World) -> AbstractAsyncContextManager[StoreReader]:

@@ -18,7 +18,7 @@ from actors import World
 from actors.slewed_clock import has_expired
 from control.authn import totp
 from control.authn.attempts import Purpose, clear_attempts, count_attempt
-from control.authn.session_ends import SessionEnds
+from control.authn.session_ends import PublishChanges, SessionEnds
 from control.authn.session_opener import (
     ENROLMENT,
     SECOND_FACTOR,
@@ -243,16 +243,22 @@ class SecondFactors:
         await self._store.write(change)
 
     async def reset_factor(self, by: Caller, org: str, name: str) -> None:
-        """Take it from somebody who lost it; every credential of theirs ends."""
+        """Take it from somebody who lost it; every credential of theirs ends.
 
-        def change(tx: Tx) -> list[str]:
+        What the account has issued and nobody has used is withdrawn.
+        """
+
+        def change(tx: Tx) -> tuple[list[str], PublishChanges]:
             check_credential_rank(tx, by, require_user(tx, org, name))
             if not second_factors.delete_factor(tx, org, name):
                 raise NotFoundError("not_found", "there is no second factor")
             clear_attempts(tx, org, name)
-            return people.delete_tokens(tx, org, name)
+            ended = people.delete_tokens(tx, org, name)
+            return ended, self._ends.withdraw_pending(tx, org, name)
 
-        self._ends.publish_ended(await self._store.write(change))
+        ended, publish = await self._store.write(change)
+        self._ends.publish_ended(ended)
+        publish()
 
     def check_code(
         self, tx: Tx, org: str, name: str, code: str, purpose: Purpose, *, now: int

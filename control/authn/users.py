@@ -127,22 +127,29 @@ class Users:
     async def set_password(self, by: Caller | None, org: str, name: str, password: str) -> None:
         """Another password; every credential of the user ends, so that a thief's does too.
 
-        `by` None: the user, who has shown the old one.
+        `by` None: the user, who has shown the old one. Where somebody else sets it, the account
+        may have been in wrong hands: what it has issued and nobody has used is withdrawn
+        (`SessionEnds.withdraw_pending`).
         """
         await self._store.read(
             lambda tx: check_credential_rank(tx, by, require_user(tx, org, name))
         )
         hashed, now = await self._passwords.hash_password(password), self._world.now()
 
-        def change(tx: Tx) -> list[str]:
+        def change(tx: Tx) -> tuple[list[str], PublishChanges]:
             user = require_user(tx, org, name)
             check_credential_rank(tx, by, user)
             changed_at = max(now, user.changed_at + 1)
             people.put_user(tx, replace(user, password=hashed, changed_at=changed_at))
             clear_attempts(tx, org, name, Purpose.SIGN_IN, Purpose.CONFIRM)
-            return people.delete_tokens(tx, org, name)
+            ended = people.delete_tokens(tx, org, name)
+            if by is None or by.account == (org, name):
+                return ended, _publish_nothing
+            return ended, self._ends.withdraw_pending(tx, org, name)
 
-        self._ends.publish_ended(await self._store.write(change))
+        ended, publish = await self._store.write(change)
+        self._ends.publish_ended(ended)
+        publish()
 
     async def delete_user(self, by: Caller, org: str, name: str) -> None:
         """Remove the account with its credentials; its name stays in the audit trail."""
@@ -157,6 +164,10 @@ class Users:
         ended, publish = await self._store.write(change)
         self._ends.publish_ended(ended)
         publish()
+
+
+def _publish_nothing() -> None:
+    """Nothing was withdrawn."""
 
 
 def require_user(tx: Tx, org: str, name: str) -> User:

@@ -23,6 +23,8 @@ OWNER_GONE: Final = "owner_gone"
 """Channels or schedules are suspended; the alert's subject is the account whose they were."""
 CRITICAL_UNDELIVERED: Final = "critical_undelivered"
 """No channel is left that sends critical alerts, since others are suspended."""
+CREDENTIALS_RESET: Final = "credentials_reset"
+"""An event: the subject's credentials were reset, and what it set up goes on or was withdrawn."""
 REPORTED: Final = frozenset(
     str(code)
     for code in (

@@ -1,19 +1,28 @@
 """What acts by a person's authority ends with it, in the transaction in which that is lost.
 
 An account loses authority when it is removed, disabled, or given a lower role, at home or as a
-guest. Its channels and schedules are then suspended until somebody takes them over, its roll-outs
-that run are halted, and what it let in and has not come yet waits for a decision again.
+guest. Its channels and schedules are then suspended until somebody takes them over, its running
+roll-outs are halted, and its approvals that no agent has used are open again (decision 0077).
+
+An account whose credentials somebody else resets may have been in wrong hands. It keeps its
+authority; what it has issued and nobody has used is withdrawn, and what it has set up is listed
+(decision 0082).
 """
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from actors import World
-from control.ca.store import JoinState
-from control.model.conditions import CRITICAL_UNDELIVERED, OWNER_GONE, ROLLOUT_HALTED
+from control.ca.store import JoinRecord, JoinState
+from control.model.conditions import (
+    CREDENTIALS_RESET,
+    CRITICAL_UNDELIVERED,
+    OWNER_GONE,
+    ROLLOUT_HALTED,
+)
 from control.model.operation import Operation, Origin
 from control.model.people import Role
 from control.model.policies import RolloutState
@@ -21,16 +30,34 @@ from control.model.records import Alert, Severity
 from control.services.alerts import Alerts
 from control.services.audit_log import append_event, new_audit_event
 from control.services.event_bus import Event, EventBus, Topic
-from control.store import alerts, channels, compliance, members, people, policies
+from control.store import alerts, channels, compliance, invitations, members, people, policies
 from control.store.authority import accounts_relied_on, role_in
-from control.store.ca_store import SqlCaTransaction, unused_approvals
+from control.store.ca_store import SqlCaTransaction, delete_unused_tokens, unused_approvals
 from control.store.rows import Tx
 from control.store.store import Store
+from protocols.pki.names import AgentName
 
 OWNER_ROLE: Final = Role.ADMIN
 """What the owner of a channel or of a schedule has to be."""
 APPROVER_ROLE: Final = Role.OPERATOR
 """What whoever approves a request to join, or rolls out, has to be."""
+MAX_LISTED: Final = 10
+"""How many of a kind an alert names."""
+
+
+class Delegations(NamedTuple):
+    """What an account has set up, by organization. `withdrawn` is gone, `active` goes on.
+
+    Each is a phrase: `channel ops (hooks.example)`.
+    """
+
+    withdrawn: dict[str, list[str]]
+    active: dict[str, list[str]]
+
+    @property
+    def organizations(self) -> list[str]:
+        """Where there is any."""
+        return sorted({*self.withdrawn, *self.active})
 
 
 class DelegatedAuthority:
@@ -60,6 +87,25 @@ class DelegatedAuthority:
             self._bus.publish(*lost.events)
 
         return publish
+
+    def withdraw_pending(self, tx: Tx, account: str) -> Callable[[], None]:
+        """Withdraw what `account` has issued and nobody has used; list what it has set up.
+
+        To be called after its credentials were reset, in the same transaction. Returns as
+        `withdraw_authority`.
+        """
+        return self.review_account(tx, account)[1]
+
+    def review_account(self, tx: Tx, account: str) -> tuple[Delegations, Callable[[], None]]:
+        """As `withdraw_pending`, with what was found."""
+        review = _Withdrawal(tx, account, self._alerts, self._world)
+        found = review.withdraw_pending()
+
+        def publish() -> None:
+            self._alerts.publish_alerts(*review.alerts)
+            self._bus.publish(*review.events)
+
+        return found, publish
 
     def record(
         self, tx: Tx, name: str, org: str, target: str, detail: dict[str, Any]
@@ -132,19 +178,55 @@ class _Withdrawal:
 
     def reopen_joins(self) -> None:
         """An approval that no agent has used counts no longer: somebody else decides."""
-        ledger = SqlCaTransaction(self._tx)
         for row in unused_approvals(self._tx, self._account):
-            if row.name is None or self._has(row.name.org, APPROVER_ROLE):
-                continue
-            pending = replace(
-                row, state=JoinState.PENDING, name=None, replace=False, decided_by="",
-                decided_at=None,
-            )  # fmt: skip
-            ledger.put_join(pending)
-            org = row.name.org
-            self._record(
-                "joins.reopen", org, row.id, {"vault": row.name.vault, "why": self._why(org)}
+            if row.name is not None and not self._has(row.name.org, APPROVER_ROLE):
+                self._reopen_join(row, row.name, self._why(row.name.org))
+
+    def withdraw_pending(self) -> Delegations:
+        """Withdraw what was issued and not used. Fires an alert where there is anything to review.
+
+        Channels, schedules and roll-outs go on: most resets are of forgotten passwords, and a
+        suspended channel loses alerts.
+        """
+        tx, account, why = self._tx, self._account, f"the credentials of {self._account} were reset"
+        gone: dict[str, list[str]] = {}
+        left: dict[str, list[str]] = {}
+        for invited in invitations.open_invitations_of(tx, account, self._world.now()):
+            invitations.delete_invitation(tx, invited.org, invited.id)
+            detail = {"email": invited.email, "why": why}
+            self._record("invitations.revoke", invited.org, invited.id, detail)
+            gone.setdefault(invited.org, []).append(f"invitation of {invited.email}")
+        for token in delete_unused_tokens(tx, account):
+            org, vault = token.name.org, token.name.vault
+            self._record("enrolment.withdraw", org, token.id, {"vault": vault, "why": why})
+            gone.setdefault(org, []).append(f"enrolment token for {vault}")
+        for join in unused_approvals(tx, account):
+            if join.name is not None:
+                self._reopen_join(join, join.name, why)
+                gone.setdefault(join.name.org, []).append(f"approval of {join.name.vault}")
+        for channel in channels.channels_owned(tx, account):
+            to = ", ".join(channel.terms.to) or channel.host
+            left.setdefault(channel.org, []).append(f"channel {channel.name} ({to})")
+        for schedule in compliance.schedules_owned(tx, account):
+            left.setdefault(schedule.org, []).append(f"report schedule {schedule.title}")
+        for rollout in policies.list_running_rollouts(tx, account):
+            named = f"roll-out of policy {rollout.policy} version {rollout.version}"
+            left.setdefault(rollout.org, []).append(named)
+        found = Delegations(gone, left)
+        for org in found.organizations:
+            message = f"{why}: {_review_text(gone.get(org, []), left.get(org, []))}"
+            alert = self._make(
+                org, "", CREDENTIALS_RESET, Severity.WARNING, message, subject=account
             )
+            self.alerts += alerts.fire_alerts(tx, alert)
+        return found
+
+    def _reopen_join(self, row: JoinRecord, name: AgentName, why: str) -> None:
+        pending = replace(
+            row, state=JoinState.PENDING, name=None, replace=False, decided_by="", decided_at=None
+        )
+        SqlCaTransaction(self._tx).put_join(pending)
+        self._record("joins.reopen", name.org, row.id, {"vault": name.vault, "why": why})
 
     def fire(self) -> None:
         """Say what was suspended to those who are left."""
@@ -187,6 +269,16 @@ class _Withdrawal:
         """On the trail of its organization. The account may be removed by another one's people."""
         op = _own(self._world, name, org, target, detail)
         self.events.append(_recorded(self._tx, op, self._world.now()))
+
+
+def _review_text(withdrawn: list[str], active: list[str]) -> str:
+    """`withdrawn: …; still active, review: …`, shortened to `MAX_LISTED` of each."""
+    parts = []
+    for said, names in (("withdrawn", withdrawn), ("still active, review", active)):
+        shown = ", ".join(names[:MAX_LISTED])
+        more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+        parts += [f"{said}: {shown}{more}"] if names else []
+    return "; ".join(parts)
 
 
 def _own(world: World, name: str, org: str, target: str, detail: dict[str, Any]) -> Operation:

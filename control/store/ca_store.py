@@ -68,6 +68,15 @@ def unused_approvals(tx: Tx, account: str) -> list[JoinRecord]:
     return [_join(row) for row in tx.execute(chosen.order_by(j.id)).mappings()]
 
 
+def delete_unused_tokens(tx: Tx, account: str) -> list[EnrolmentToken]:
+    """Remove the enrolment tokens that an account has made and no agent has used; these."""
+    t = ca_tokens.c
+    mine = t.created_by == account, t.used_at.is_(None)
+    rows = tx.execute(sa.select(ca_tokens).where(*mine).order_by(t.org, t.id)).mappings().all()
+    tx.execute(ca_tokens.delete().where(*mine))
+    return [_struct_of(EnrolmentToken, row) for row in rows]
+
+
 class SqlCaTransaction:
     """One transaction; also for steps that change more than the CA's own tables."""
 

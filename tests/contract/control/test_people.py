@@ -46,7 +46,7 @@ class People:
         self.store, self.world, ends = (
             store,
             SystemWorld(),
-            SessionEnds(lambda _tx, _account: lambda: None),
+            SessionEnds(*[lambda _tx, _account: lambda: None] * 2),
         )
         cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         passwords, sealer = Passwords(self.world, cheap), Sealer(bytes(32))

@@ -7,8 +7,11 @@ from actors.testing import FakeWorld
 from control.authn.passwords import Passwords
 from control.core import Core
 from control.errors import AuthenticationError, NotFoundError, ValidationError
-from control.model.people import TokenKind
+from control.model.conditions import CREDENTIALS_RESET
+from control.model.notices import ChannelTerms, Type
+from control.model.people import Caller, Role, TokenKind
 from control.offline import restore_account
+from control.services.channels import ChannelDraft
 from tests.unit.control.authn.test_second_factors import armed
 from tests.unit.control.conftest import PASSWORD, ROOT
 
@@ -33,6 +36,24 @@ async def test_it_is_let_in_again(core: Core, world: FakeWorld) -> None:
     assert (event.operation, event.target, event.ip, event.actor) == (
         "users.rescue", "ann", "local", "",
     )  # fmt: skip
+
+
+async def test_what_the_account_set_up_is_listed(core: Core, world: FakeWorld) -> None:
+    """To whoever recovers it; invitations that nobody has used are withdrawn."""
+    ann = Caller("acme", "ann", Role.OWNER, "t")
+    await core.invitations.invitations.create_invitation(ann, "acme", "m@b.example", Role.OWNER)
+    draft = ChannelDraft(
+        "hook", Type.WEBHOOK, enabled=True, terms=ChannelTerms(), url="https://h.example/x"
+    )
+    await core.notifications.channels.create_channel("acme", draft, "acme/ann")
+    cheap = Passwords(world, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    found = await restore_account(core.store, cheap, "acme", "ann", NEW)
+    assert found.organizations == ["acme"]
+    assert found.withdrawn == {"acme": ["invitation of m@b.example"]}
+    assert found.active == {"acme": ["channel hook (h.example)"]}
+    assert await core.invitations.invitations.list_invitations("acme") == []
+    [alert] = await core.agents.alerts.list_alerts("acme", vault="", before=0, limit=9)
+    assert alert.code == CREDENTIALS_RESET
 
 
 async def test_nothing_happens_else(core: Core, world: FakeWorld) -> None:

@@ -11,8 +11,13 @@ from control.ca.join_requests import join_fingerprint
 from control.ca.store import JoinState
 from control.core import Core
 from control.errors import AuthorizationError, ConflictError
-from control.model.conditions import CRITICAL_UNDELIVERED, OWNER_GONE, ROLLOUT_HALTED
-from control.model.identity import IdentityProvider, LinkedIdentity, Terms
+from control.model.conditions import (
+    CREDENTIALS_RESET,
+    CRITICAL_UNDELIVERED,
+    OWNER_GONE,
+    ROLLOUT_HALTED,
+)
+from control.model.identity import IdentityProvider, LinkedIdentity, SecondFactor, Terms
 from control.model.notices import ChannelTerms, Kind, Type
 from control.model.people import PLATFORM, Caller, Membership, Role, User
 from control.model.policies import Plan, RolloutState, Target
@@ -22,7 +27,7 @@ from control.services.audit_log import AuditLog
 from control.services.channels import ChannelDraft
 from control.services.event_bus import Topic
 from control.services.notification_queue import fan_out_notices, make_batch
-from control.store import channels, identities, members, notices, people
+from control.store import channels, identities, members, notices, people, second_factors
 from tests.unit.control.ca.harness import Asking
 from tests.unit.control.conftest import PASSWORD, ROOT
 
@@ -417,3 +422,82 @@ async def test_what_slipped_through_is_found(core: Core) -> None:
     count = len(await recorded(core.audit.log))
     await core.authority.withdraw_lost()
     assert len(await recorded(core.audit.log)) == count == 2
+
+
+async def issued(core: Core) -> str:
+    """Eve's invitation, token and approval that nobody has used; the id of the request to join."""
+    eve = Caller("acme", "eve", Role.ADMIN, "t")
+    office = core.enrolment.ca
+    assert office is not None
+    await core.invitations.invitations.create_invitation(eve, "acme", "m@b.example", Role.ADMIN)
+    await office.enrolment.create_token("acme", "mallory", EVE)
+    asking = await office.join_requests.submit_request(Asking().join(), "192.0.2.1")
+    row = await office.join_requests.get_request(asking.id)
+    await office.join_requests.approve_request(
+        asking.id, join_fingerprint(row), org="acme", vault="late", by=EVE
+    )
+    return asking.id
+
+
+RESETS: dict[str, Callable[[Core], Awaitable[object]]] = {
+    "password": lambda core: core.people.users.set_password(ANN, "acme", "eve", "another password"),
+    "second factor": lambda core: core.people.second_factors.reset_factor(ANN, "acme", "eve"),
+}
+
+
+@pytest.mark.parametrize("how", RESETS)
+async def test_a_reset_withdraws_what_nobody_has_used(eve: Core, how: str) -> None:
+    """It may have been issued by a thief. What acts goes on, and everybody there is told."""
+    office = eve.enrolment.ca
+    assert office is not None
+    factor = SecondFactor("acme", "eve", b"s", confirmed=True, created_at=1, last_step=0)
+    await eve.store.write(lambda tx: second_factors.put_factor(tx, factor))
+    hook, join = await channel(eve), await issued(eve)
+    await schedule(eve)
+    rollout = await rolling(eve)
+    by_ann = Caller("acme", "ann", Role.OWNER, "t")
+    await eve.invitations.invitations.create_invitation(by_ann, "acme", "g@b.example", Role.VIEWER)
+    await RESETS[how](eve)
+    rows = await eve.invitations.invitations.list_invitations("acme")
+    assert [row.email for row in rows] == ["g@b.example"]
+    assert await office.enrolment.list_tokens("acme") == []
+    assert (await office.join_requests.get_request(join)).state is JoinState.PENDING
+    assert not (await eve.notifications.channels.get_channel("acme", hook)).channel.suspended
+    running = (await eve.policies.rollouts.get_rollout("acme", rollout))[0]
+    assert running.state is RolloutState.RUNNING
+    assert [name for name, _ in await recorded(eve.audit.log)] == [
+        "invitations.revoke", "enrolment.withdraw", "joins.reopen",
+    ]  # fmt: skip
+    alert = (await firing(eve))[CREDENTIALS_RESET]
+    assert (alert.severity, alert.subject) == (Severity.WARNING, EVE)
+    assert alert.message == (
+        "the credentials of acme/eve were reset: withdrawn: invitation of m@b.example, enrolment "
+        "token for mallory, approval of late; still active, review: channel hook (hook.example), "
+        "report schedule Weekly, roll-out of policy app version 1"
+    )
+
+
+async def test_a_reset_is_told_wherever_the_account_was(eve: Core) -> None:
+    """A guest's channel elsewhere is that organization's to review."""
+    await guest(eve)
+    await eve.people.users.set_password(ROOT, "acme", "eve", "another password")
+    assert set(await firing(eve, "beta")) == {CREDENTIALS_RESET}
+    assert await firing(eve) == {}
+
+
+async def test_many_things_are_counted(eve: Core) -> None:
+    """The alert stays short."""
+    for number in range(12):
+        await channel(eve, name=f"hook{number}")
+    await eve.people.users.set_password(ANN, "acme", "eve", "another password")
+    assert (await firing(eve))[CREDENTIALS_RESET].message.endswith(" and 2 more")
+
+
+async def test_ones_own_new_password_withdraws_nothing(eve: Core) -> None:
+    """Whoever knows the old one is the owner; nor is there an alert of an account without any."""
+    await issued(eve)
+    await eve.people.users.set_password(None, "acme", "eve", "another password")
+    assert len(await eve.invitations.invitations.list_invitations("acme")) == 1
+    await eve.people.users.create_user(ANN, "acme", "vic", Role.VIEWER, PASSWORD)
+    await eve.people.users.set_password(ANN, "acme", "vic", "another password")
+    assert await firing(eve) == {}
