@@ -50,11 +50,11 @@ log: Final = logging.getLogger("freehold.control")
 async def serve(
     settings: Settings, announce: Callable[[str], None], *, password_file: Path | None = None
 ) -> None:
-    """Run until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT.
 
-    `announce`: where it serves, once it does. `password_file`: development, which makes the first
-    account with the password there. Raises `ControlError`, `PkiKeyError` or `OSError` when it
-    cannot run.
+    `announce` is called with the ports once they are open. `password_file` is for development: the
+    first account is made with the password there. Raises `ControlError`, `PkiKeyError` or `OSError`
+    when the control plane cannot run.
     """
     shapes.complete()
     world, metrics = SystemWorld(), PrometheusMetrics()
@@ -107,7 +107,7 @@ def _with_tracing(app: App, tracing: "Tracing | None") -> App:
 
 
 def _route_by_scope(http: App, live: App) -> App:
-    """Websockets are the feed's, everything else the API's and the pages'."""
+    """Send WebSockets to the live feeds and everything else to the API and the pages."""
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
         await (live if scope["type"] == "websocket" else http)(scope, receive, send)
@@ -116,7 +116,7 @@ def _route_by_scope(http: App, live: App) -> App:
 
 
 def with_pages(app: Any, files: Mapping[str, File]) -> Any:
-    """The dashboard in front of the API. Without it agents and programs are served all the same."""
+    """Serve the dashboard in front of the API; without a built dashboard the API alone."""
     if DASHBOARD not in files:
         log.warning("the web interface is not built (make setup builds it): the API alone")
         return app
@@ -156,7 +156,7 @@ def _agents_by_state(core: Core) -> dict[str, int]:
 
 
 def _link_gauges(door: LinkListener | None) -> dict[str, Callable[[], float]]:
-    """Agents that are linked, and what was turned away since the start."""
+    """Linked agents, and connections that were refused since the start."""
     if door is None:
         return {}
     gateway, link = door.gateway, door.server
@@ -169,7 +169,7 @@ def _link_gauges(door: LinkListener | None) -> dict[str, Callable[[], float]]:
 
 
 def _cluster_gauges(core: Core) -> dict[str, Callable[[], float]]:
-    """This process among the others of its control plane."""
+    """This process among the other processes of its control plane."""
     lease = core.store.lease
     return {
         "processes": lambda: float(len(lease.peers)),
@@ -179,7 +179,7 @@ def _cluster_gauges(core: Core) -> dict[str, Callable[[], float]]:
 
 
 def _notification_gauges(postman: DeliveryWorker) -> dict[str, Callable[[], float]]:
-    """What people were told: totals of this process, and what waits as its leader saw it last."""
+    """Messages: totals of this process, and the queue as its leader saw it last."""
     figures = postman.counters
     return {
         "messages_sent": lambda: float(figures.sent),
@@ -198,7 +198,7 @@ def _describe_ports(handle: ServerHandle, door: LinkListener | None) -> str:
 
 
 async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: str) -> None:
-    """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
+    """Notify systemd; reload certificates at SIGHUP, drain at SIGTERM or SIGINT."""
     service = Service.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         service.ready(ports)
@@ -215,7 +215,7 @@ async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: s
 
 
 async def _watchdog(service: Service) -> None:
-    """Tell systemd that the event loop turns, at half of what it waits for."""
+    """Notify systemd that the event loop runs, twice in each watchdog interval."""
     while service.watchdog:
         service.alive()
         await trio.sleep(service.watchdog / 2)

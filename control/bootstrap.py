@@ -1,4 +1,4 @@
-"""The first start: authority, organizations, and the one account that can make all others."""
+"""The first start: certificate authority, organizations, and the first account."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -46,7 +46,7 @@ def _initialized() -> ConflictError:
 
 
 async def create_admin(core: Core, password: str) -> None:
-    """The super-admin `platform/admin`, with its record. Raises `ValidationError`."""
+    """Make the super-admin `platform/admin`, with an audit record. Raises `ValidationError`."""
     made = Organization(PLATFORM, "The control plane", core.world.now())
 
     def change(tx: Tx) -> None:
@@ -59,7 +59,7 @@ async def create_admin(core: Core, password: str) -> None:
 
 
 async def create_organization(core: Core, org: str, title: str) -> None:
-    """A first tenant, with its record. Raises `ConflictError`, `ValidationError`."""
+    """Make the first tenant, with an audit record. Raises `ConflictError`, `ValidationError`."""
     await core.people.users.create_organization(org, title or org)
     await _record_created(core, "organizations.create", org, org)
 
@@ -74,14 +74,14 @@ async def _record_created(core: Core, name: str, org: str, target: str) -> None:
 
 
 def needs_authority(settings: Settings) -> bool:
-    """Whether agents have a port and there is no authority yet that lets them in."""
+    """Whether the settings have a link and there is no authority yet."""
     return settings.link is not None and not (settings.link.authority / STATE_FILE).exists()
 
 
 async def need_authority(settings: Settings, world: World) -> None:
-    """Raise `UnavailableError` where agents have a port and there is no authority.
+    """Raise `UnavailableError` where the settings have a link and there is no authority.
 
-    `ca_missing` where somebody can sign in: then that is all that is missing.
+    `ca_missing` where somebody can sign in: then nothing else is missing.
     """
     if settings.link is None or not needs_authority(settings):
         return
@@ -115,9 +115,10 @@ def _root_missing(settings: Settings) -> ValidationError:
 
 
 def create_authority(settings: Settings, root: Path | None, label: str, now: int) -> str:
-    """The authority that `link.authority` names, unless it is there; the pin that agents need.
+    """Make the authority of `link.authority` unless it exists; the pin that agents need.
 
-    The root's key is kept in `root` alone. Empty without a link. Raises `PkiError`, `ControlError`.
+    The root's key is kept in `root` alone. Returns the empty string without a link. Raises
+    `PkiError`, `ControlError`.
     """
     if settings.link is None:
         return ""
@@ -138,11 +139,11 @@ async def initialize(
     root: Path | None,
     password: Callable[[], str],
 ) -> str:
-    """Authority, first organization, first login; the pin that agents need, empty without a link.
+    """Make the authority, the first organization and the first account; the pin for agents.
 
-    What is given is checked before anything is made, and `password` asked for only where there are
-    no accounts. What an attempt that failed later has made stays and is used. Raises
-    `ControlError`, `PkiError`, `OSError`.
+    The arguments are checked before anything is made, and `password` is called only where there are
+    no accounts. Parts that a failed attempt has made stay and are used. Returns the empty string
+    without a link. Raises `ControlError`, `PkiError`, `OSError`.
     """
     require_slug(organization, "organization")
     if root is None and needs_authority(settings):
@@ -160,7 +161,7 @@ async def initialize(
 
 
 async def _need_fresh_database(settings: Settings, world: World) -> None:
-    """Raise `ConflictError` where somebody can sign in; a database that is none yet is fresh."""
+    """Raise `ConflictError` where somebody can sign in; no database is fine."""
     if await _has_accounts(settings, world):
         raise _initialized()
 
@@ -174,7 +175,7 @@ async def _has_accounts(settings: Settings, world: World) -> bool:
 
 
 def read_or_create_password(file: Path) -> str:
-    """The password in the file, which is made with a random one if it is not there.
+    """The password in the file; without the file, one is made there at random.
 
     Raises `PkiKeyError` for a file that cannot be written or that others may read.
     """
@@ -184,7 +185,7 @@ def read_or_create_password(file: Path) -> str:
 
 
 def create_dev_authority(folder: Path, now: int) -> None:
-    """An authority in `folder/ca`, its root in `folder/root`, unless there is one.
+    """Make an authority in `folder/ca`, its root in `folder/root`, unless it exists.
 
     Raises `PkiError`.
     """

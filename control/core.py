@@ -123,7 +123,9 @@ AUTHORITY_EVERY: Final = 60.0
 REPORT_INTERVAL: Final = 1.0
 SCHEDULE_INTERVAL: Final = 15.0  # seconds; how late a scheduled report begins
 CAPACITY_INTERVAL: Final = 900.0  # seconds; how soon after midnight yesterday is added up
-SIGNED_HEADS_INTERVAL: Final = 60.0  # seconds; how much of a trail could be written anew unseen
+SIGNED_HEADS_INTERVAL: Final = (
+    60.0  # seconds; how much of an audit log could be written anew unseen
+)
 ENROLMENT_RETENTION: Final = DAY  # what has expired can be looked at for a day
 
 
@@ -146,7 +148,7 @@ class Core(RestServices):
 async def open_control_plane(
     settings: Settings, world: World, hasher: PasswordHasher | None = None
 ) -> AsyncIterator[Core]:
-    """Everything, for the length of the block. Raises what `open_store` raises, `PkiKeyError`."""
+    """Everything, for the length of the block. Raises as `open_store`, and `PkiKeyError`."""
     folder = settings.keys.folder
     keys = await world.run_sync(read_signing_keys, folder)
     url = settings.database.url.get_secret_value()
@@ -176,7 +178,7 @@ async def open_control_plane(
 async def open_gateway(
     core: Core, settings: Settings, observer: LinkObserver | None = None
 ) -> AsyncIterator[LinkListener | None]:
-    """Let agents in for the length of the block, if the settings say where.
+    """Open the port for agents for the length of the block, if the settings have a link.
 
     Raises `OSError`, `PkiError`, `ControlError`.
     """
@@ -208,7 +210,7 @@ async def open_gateway(
 
 
 def live_services(core: Core) -> LiveServices:
-    """What live feeds use of it."""
+    """The services for live feeds."""
     return LiveServices(
         world=core.world,
         public_url=core.public_url,
@@ -363,7 +365,7 @@ def _usage_retention(settings: Settings) -> UsageRetention:
 
 
 def _retention_limits(settings: Settings) -> RetentionLimits:
-    """Days after which the settings have everything of a kind deleted."""
+    """Days after which the settings delete everything of a kind."""
     kept = settings.retention
     return {
         Kind.METRICS: kept.metrics_hours // DAY,
@@ -396,7 +398,7 @@ def _federation(
 def _notification_sender(
     settings: Settings, world: World
 ) -> tuple[NotificationSender, NetworkPolicy]:
-    """Raises `OSError` for certificates of authorities that cannot be read."""
+    """The sender and its network policy. Raises `OSError` for unreadable authorities."""
     notify = settings.notify
     relay = None
     if notify.mail is not None:
@@ -421,7 +423,7 @@ def _certificate_authority(
 
 
 def parse_host(text: str) -> Host:
-    """A name, or an address, for a certificate."""
+    """An IP address or a name, for a certificate."""
     try:
         return ip_address(text)
     except ValueError:
@@ -489,5 +491,5 @@ def _background_jobs(core: Core, settings: Settings) -> list[Job]:
 
 
 async def _purge_enrolments(office: CertificateAuthority, world: World) -> None:
-    """Let go of tokens, requests and certificates that nobody can use any more."""
+    """Delete tokens, requests and certificates that nobody can use any more."""
     await office.enrolment.delete_expired(world.now() - ENROLMENT_RETENTION)

@@ -1,7 +1,7 @@
-"""What is done where the database and the keys are, without the control plane's process.
+"""Commands on the machine of the database and the keys, without the control plane's process.
 
-Reading is done beside a control plane that runs. SQLite takes one process that writes: to change
-something in it the control plane has to be stopped.
+Reading works beside a running control plane. SQLite takes one process that writes: to change
+something in it, stop the control plane first.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -38,10 +38,11 @@ LOCAL_SOURCE: Final = "local"
 async def restore_account(
     store: Store, passwords: Passwords, org: str, name: str, password: str
 ) -> Delegations:
-    """A new password, no second factor, no other credential; with its record, or not at all.
+    """Set a new password, remove the second factor and all other credentials.
 
-    Returns what the account has set up, to be reviewed, and what of it was withdrawn. Raises
-    `ValidationError` for the password, `NotFoundError`.
+    The audit record is written in the same transaction. Returns what the account has set up, to be
+    reviewed, and what of it was withdrawn. Raises `ValidationError` for the password,
+    `NotFoundError`.
     """
     hashed, world = await passwords.hash_password(password), passwords.world
     alerts = Alerts(store, EventBus(), world)
@@ -73,9 +74,10 @@ EXPORT_PAGE: Final = 1000
 
 
 class AuditLogVerification(Struct, frozen=True):
-    """An organization's trail: `kept` records are in the signed head beside the keys.
+    """The verdict on one organization's audit log.
 
-    `broken_at`: the first record that is not as it was, 0 when all are.
+    `kept`: how many records the signed head beside the keys covers. `broken_at`: the first record
+    that was changed, 0 for none.
     """
 
     organization: str
@@ -86,7 +88,7 @@ class AuditLogVerification(Struct, frozen=True):
 
 
 async def verify_audit_logs(settings: Settings, world: World) -> list[AuditLogVerification]:
-    """Every organization's chain, held against its signed head.
+    """Verify every organization's chain against its signed head.
 
     Raises `ControlError`, `PkiKeyError`, `OSError`.
     """
@@ -94,16 +96,17 @@ async def verify_audit_logs(settings: Settings, world: World) -> list[AuditLogVe
     async with _open_for_reading(settings, world) as store:
         trail = AuditLogReader(store, await world.run_sync(read_witness_key, settings))
         known = [org for org, _, _ in await store.read(audit_records.chain_ends)]
-        names = sorted({*known, *kept})  # a trail that is gone whole has a head all the same
+        names = sorted({*known, *kept})  # an audit log that is gone whole has a head all the same
         return [await _verify_one(trail, org, kept.get(org)) for org in names]
 
 
 async def export_audit_log(
     settings: Settings, world: World, org: str, write_record: Callable[[EventView], None]
 ) -> None:
-    """Every record of an organization, the oldest first.
+    """Write every record of an organization, the oldest first.
 
-    Raises as `verify_audit_logs`, and `NotFoundError` for one that there is not and never was.
+    Raises as `verify_audit_logs`, and `NotFoundError` for an organization that does not and did not
+    exist.
     """
     async with _open_for_reading(settings, world) as store:
         known = {name for name, _, _ in await store.read(audit_records.chain_ends)}
@@ -136,9 +139,9 @@ def _open_for_reading(settings: Settings, world: World) -> AbstractAsyncContextM
 
 
 async def confirm_clock(settings: Settings, world: World) -> None:
-    """Say that the machine's clock is right, so that old rows are deleted again (`deletions`).
+    """Confirm that the machine's clock is right, so that old rows are deleted again.
 
-    Raises as `verify_audit_logs`.
+    See `control.services.deletion_guard`. Raises as `verify_audit_logs`.
     """
     async with _open_for_writing(settings, world) as store:
         await store.write(lambda tx: confirm(tx, world.wall()))
@@ -146,7 +149,7 @@ async def confirm_clock(settings: Settings, world: World) -> None:
 
 @asynccontextmanager
 async def _open_for_writing(settings: Settings, world: World) -> AsyncIterator[Store]:
-    """The store to change, of a control plane that does not run; it has to be there."""
+    """The store of a control plane that is stopped; the database has to exist."""
     url = settings.database.url.get_secret_value()
     async with _open_for_reading(settings, world):
         pass
@@ -163,7 +166,7 @@ async def _verify_one(
 
 
 def read_witness_key(settings: Settings) -> bytes:
-    """The public key that reports and bases are signed with; empty where there is none yet."""
+    """The public key that signs reports and bases; empty where it was not made yet."""
     folder = settings.keys.folder
     if not (folder / "witness.pem").exists():
         return b""

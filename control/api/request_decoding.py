@@ -1,4 +1,8 @@
-"""From a request's bytes to what an endpoint declares, or to one error that names the field."""
+"""Decode a request for its endpoint, or raise one error that names the faulty field.
+
+Msgspec names field and fault, but quotes what was sent where it is none of an enum's values. Texts
+are made from the declared type, never from the request, except for a field's name.
+"""
 
 import re
 from functools import cache
@@ -25,7 +29,7 @@ _WRONG: Final = "Invalid"
 
 
 def describe_error(message: str, shape: type) -> tuple[str, str]:
-    """Field (`rules[1].effect`, empty for the whole) and what is wrong with it, from msgspec's."""
+    """The field (`rules[1].effect`, empty for the whole) and its fault, from msgspec's message."""
     placed = _PLACED.match(message)
     what, place = (placed["what"], placed["place"]) if placed else (message, "")
     kind = _type_at(_schema_of(shape), place)
@@ -50,7 +54,7 @@ def _schema_of(shape: type) -> inspect.Type:
 
 
 def _type_at(kind: inspect.Type | None, place: str) -> inspect.Type | None:
-    """What the shape has at this place; None for a place that it has not."""
+    """The type at this place of the declared type; None where it has no such place."""
     steps = _STEP.findall(place)
     if "".join(steps) != place:
         return None
@@ -62,7 +66,7 @@ def _type_at(kind: inspect.Type | None, place: str) -> inspect.Type | None:
 
 
 def _member_types(kind: inspect.Type | None) -> list[inspect.Type]:
-    """The kinds that a value may be of."""
+    """The types of a union."""
     if isinstance(kind, inspect.Metadata):
         return _member_types(kind.type)
     if isinstance(kind, inspect.UnionType):
@@ -124,7 +128,7 @@ def decode_request(
 
 
 def is_valid_path(values: dict[str, str]) -> bool:
-    """Whether each part of the path could name something: all names are slugs, ids too."""
+    """Whether each part of the path could be a name: all names and ids are slugs."""
     return all(is_slug(value) for value in values.values())
 
 

@@ -1,4 +1,4 @@
-"""The Quart-Trio application: every endpoint behind the pipeline, every error as the seed's.
+"""The Quart-Trio application: every endpoint behind the pipeline, every error in one form.
 
 It is served by `protocols.http`, which bounds requests before Quart sees them and keeps one
 connection's fault from the others (`docs/decisions/0013-control-plane.md`).
@@ -154,7 +154,10 @@ async def _finish_response(response: Response) -> Response:
 async def _handle_request(
     rest: RestServices, services: object, endpoint: Endpoint, **values: str
 ) -> Response:
-    """Decode, go through the pipeline, encode. What is malformed is told after who may ask."""
+    """Decode, run through the pipeline, encode.
+
+    A malformed request gets its error after authentication and authorization.
+    """
     arguments: dict[str, Struct] = {}
     visited = request_context(rest.public_url)
     malformed: ControlError | None = None
@@ -198,7 +201,7 @@ async def _handle_request(
 async def _require_known_caller(
     rest: RestServices, endpoint: Endpoint, values: dict[str, str], visited: RequestContext
 ) -> None:
-    """Refuse a large body of a caller who is not known, before it is decoded.
+    """Refuse a large body of an unknown caller before it is decoded.
 
     Raises `TooLargeError` where no credential is needed, else `AuthenticationError`.
     """
@@ -212,7 +215,7 @@ async def _require_known_caller(
 
 
 async def _reserve_memory(size: int) -> None:
-    """Wait until an answer of so many bytes may be made. Raises `UnavailableError`."""
+    """Wait until an answer of this size may be made. Raises `UnavailableError`."""
     reservation: Reservation | None = cast("Any", request).scope.get(RESERVATION)
     if reservation is not None and not await reservation.take(size):
         raise UnavailableError(
@@ -276,7 +279,7 @@ def _to_control_error(error: ValidationError) -> ControlError:
 
 
 async def _http_error(world: World, error: HTTPException) -> Response:
-    """What Quart itself refuses, in our form. It knows only the path: who asks is not yet known."""
+    """An error of Quart itself, in the form of the API. The caller is not known yet."""
     status = error.code or 500
     told: ControlError = InternalError("internal", "internal error")
     if status == 413:  # noqa: PLR2004

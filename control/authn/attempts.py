@@ -29,7 +29,7 @@ def next_count(count: int, last_at: int, now: int) -> int | None:
 
 
 class Purpose(Enum):
-    """What is tried; the value ends the counter's name, which is no name of a user."""
+    """What the attempt is for. The value ends the counter's name; no user name contains `#`."""
 
     SIGN_IN = ""
     SIGN_IN_CODE = "#code"
@@ -38,7 +38,7 @@ class Purpose(Enum):
 
 
 def count_attempt(tx: Tx, org: str, name: str, purpose: Purpose, now: int) -> bool:
-    """Count an attempt; False while they are locked."""
+    """Count an attempt; False while the account is locked for this purpose."""
     counter = name + purpose.value
     count, last_at = people.get_failures(tx, org, counter)
     counted = next_count(count, last_at, now)
@@ -48,6 +48,6 @@ def count_attempt(tx: Tx, org: str, name: str, purpose: Purpose, now: int) -> bo
 
 
 def clear_attempts(tx: Tx, org: str, name: str, *purposes: Purpose) -> None:
-    """An attempt was right, or nothing of it counts any more; without purposes all of them."""
+    """Reset the counters of these purposes, or of all, after an attempt that succeeded."""
     for purpose in purposes or Purpose:
         people.clear_failures(tx, org, name + purpose.value)

@@ -1,7 +1,10 @@
-"""A provider that signs somebody out (OpenID Connect Back-Channel Logout 1.0): so do we, at once.
+"""OpenID Connect Back-Channel Logout 1.0: a provider ends sessions here.
 
-Sessions end, wherever they act; API tokens are a program's, and stay. An account that is to be shut
-out is disabled: to be signed out keeps nobody from signing in.
+Sessions end in every organization; API tokens belong to programs and stay. A logout does not keep
+anybody from signing in again: to shut an account out, disable it.
+
+A logout token has the signature, issuer, audience and times of an ID token. Its claim `events` says
+what it is, and it has no nonce, so that neither of the two passes for the other.
 """
 
 from typing import Any, Final
@@ -38,7 +41,7 @@ _TYPES: Final = frozenset({"", "jwt", "logout+jwt", "application/logout+jwt"})
 
 
 class LogoutToken(Struct, frozen=True):
-    """Whose sessions end: all of `subject`, or those that came of the provider's session `sid`."""
+    """The sessions to end: all of `subject`, or those of the provider's session `sid`."""
 
     id: str
     subject: str
@@ -46,9 +49,9 @@ class LogoutToken(Struct, frozen=True):
 
 
 def verify_logout_token(token: str, key: jwt.PyJWK, expected: ExpectedClaims) -> LogoutToken:
-    """What it says, each claim that matters checked. Raises `AuthenticationError`.
+    """Check every claim that matters (sections 2.4 to 2.6). Raises `AuthenticationError`.
 
-    `expected.nonce` is not looked at.
+    `expected.nonce` is ignored.
     """
     claims, now = verified_payload(token, key), expected.now // SECOND
     kind = jwt.get_unverified_header(token).get("typ", "")
@@ -73,7 +76,7 @@ def verify_logout_token(token: str, key: jwt.PyJWK, expected: ExpectedClaims) ->
 
 
 def _text_claim(claims: Claims, name: str, most: int) -> str:
-    """The claim; empty where there is none."""
+    """The claim, or the empty string."""
     value: Any = claims.get(name, "")
     if not isinstance(value, str) or len(value) > most or "\0" in value:
         raise token_error(name)
@@ -86,7 +89,7 @@ TOKEN_RETENTION = MAX_AGE + 2 * LEEWAY * SECOND  # longer than a token counts, w
 
 
 class BackchannelLogout:
-    """Of all organizations' providers."""
+    """Handles logout tokens of all organizations' providers."""
 
     def __init__(
         self, store: Store, providers: ProviderClient, session_ends: SessionEnds, world: World
@@ -97,10 +100,10 @@ class BackchannelLogout:
         self._world = world
 
     async def end_sessions(self, org: str, token: str) -> Caller:
-        """End what the token of `org`'s provider names; whose that was, nobody if no account's.
+        """End the sessions that a token of `org`'s provider names; the account, if there is one.
 
-        Raises `ValidationError` for a token that does not count, `NotFoundError` where there is no
-        provider, `UnavailableError`.
+        Raises `ValidationError` for an invalid token, `NotFoundError` without a provider,
+        `UnavailableError`.
         """
         provider = await self._store.read(lambda tx: identities.get_provider(tx, org))
         if provider is None:
@@ -131,7 +134,7 @@ class BackchannelLogout:
 
 
 def session_id_digest(issuer: str, claims: dict[str, Any]) -> str:
-    """What a session keeps of the provider's own; of one that names none, that it was this one."""
+    """What a session stores of the provider's session; for none, that it has none."""
     sid = claims.get("sid")
     return _scoped_digest(issuer, sid if isinstance(sid, str) else "").hex()
 
@@ -139,7 +142,8 @@ def session_id_digest(issuer: str, claims: dict[str, Any]) -> str:
 def _sessions_meant(tx: Tx, org: str, issuer: str, said: LogoutToken) -> list[Token]:
     """The person's sessions, half ones too.
 
-    Where a session is named, those of another one stay, and those that never came of the provider.
+    If the token names a session, sessions of another one stay, and those that came from no
+    provider.
     """
     name = _account_of(tx, org, issuer, said)
     if said.subject and not name:

@@ -44,7 +44,7 @@ _GROUP: Final = 4
 
 
 def new_recovery_codes() -> list[str]:
-    """To be shown once: `abcd-efgh-ijkl-mnop`."""
+    """New codes, to be shown once: `abcd-efgh-ijkl-mnop`."""
     return [
         _group_code(base64.b32encode(random_bytes(_BYTES)).decode().lower())
         for _ in range(CODE_COUNT)
@@ -81,7 +81,7 @@ class Standing(Struct, frozen=True):
 
 
 class SecondFactors:
-    """Everybody's."""
+    """Second factors of all accounts."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class SecondFactors:
         self._world = world
 
     async def factor_status(self, caller: Caller) -> Standing:
-        """The caller's."""
+        """The caller's second factor."""
         org, name = caller.account
 
         def query(tx: Tx) -> Standing:
@@ -112,11 +112,11 @@ class SecondFactors:
         return await self._store.read(query)
 
     async def active_holders(self, org: str, names: Sequence[str]) -> set[str]:
-        """Which of these accounts of `org` have one in force."""
+        """Those of these accounts of `org` that have a second factor in force."""
         return await self._store.read(lambda tx: second_factors.active_holders(tx, org, names))
 
     async def begin_enrolment(self, org: str, name: str) -> Enrolment:
-        """A new secret, in force with `confirm_enrolment`. Raises `ConflictError` if one is."""
+        """Make a secret; `confirm_enrolment` puts it in force. Raises `ConflictError` if one is."""
         secret = totp.new_totp_secret()
         sealed = self._sealer.seal(secret.encode(), "second-factor", org, name)
         row = SecondFactor(org, name, sealed, False, -1, self._world.now())  # noqa: FBT003
@@ -133,7 +133,7 @@ class SecondFactors:
         return enrolment_display(secret, org, name)
 
     async def confirm_enrolment(self, org: str, name: str, code: str) -> list[str]:
-        """Put it in force, with the first code from it; the recovery codes, shown once.
+        """Put the secret in force with its first code; the recovery codes, shown once.
 
         Raises `AuthorizationError` for a wrong code, `ConflictError` where nothing was begun.
         """
@@ -158,7 +158,7 @@ class SecondFactors:
         return codes
 
     async def renew_recovery_codes(self, caller: Caller) -> list[str]:
-        """Other recovery codes; those before are worth nothing."""
+        """Make new recovery codes; the old ones end."""
         (org, name), codes = caller.account, new_recovery_codes()
 
         def change(tx: Tx) -> None:
@@ -175,7 +175,7 @@ class SecondFactors:
         return codes
 
     async def find_half_session(self, challenge: str, need: str) -> Caller:
-        """Whose half session this is. Raises `AuthenticationError`."""
+        """The account of a half session. Raises `AuthenticationError`."""
         now = self._world.now()
         _, user = await self._store.read(lambda tx: find_half_session(tx, challenge, need, now))
         return Caller(user.org, user.name, user.role, "")
@@ -183,7 +183,7 @@ class SecondFactors:
     async def complete_login(
         self, challenge: str, code: str, way: SessionRequest
     ) -> tuple[str, Token]:
-        """The whole session, for a code (also one for recovery). Raises `AuthenticationError`."""
+        """The whole session, for a code or a recovery code. Raises `AuthenticationError`."""
         new = self._opening.new_secrets()
 
         def change(tx: Tx) -> tuple[Token, list[str]] | None:
@@ -204,7 +204,7 @@ class SecondFactors:
     async def complete_enrolment(
         self, challenge: str, code: str, way: SessionRequest
     ) -> tuple[str, Token, list[str]]:
-        """The whole session and recovery codes, for the first code of a factor one had to have."""
+        """The whole session and recovery codes, for the first code of a required factor."""
         who = await self.find_half_session(challenge, ENROLMENT)
         codes = await self.confirm_enrolment(who.org, who.name, code)
 
@@ -215,7 +215,7 @@ class SecondFactors:
         return secret, token, codes
 
     async def verify_code(self, caller: Caller, code: str) -> bool | None:
-        """Whether the code is the caller's; None: the caller has no second factor."""
+        """Whether the code is right; None: the caller has no second factor."""
         (org, name), now = caller.account, self._world.now()
 
         def change(tx: Tx) -> bool | None:
@@ -226,7 +226,7 @@ class SecondFactors:
         return await self._store.write(change)
 
     async def remove_own(self, caller: Caller) -> None:
-        """Take away the caller's own. Raises `ConflictError` where it is demanded."""
+        """Remove the caller's own. Raises `ConflictError` where an organization requires it."""
         org, name = caller.account
 
         def change(tx: Tx) -> None:
@@ -243,7 +243,7 @@ class SecondFactors:
         await self._store.write(change)
 
     async def reset_factor(self, by: Caller, org: str, name: str) -> None:
-        """Take it from somebody who lost it; every credential of theirs ends.
+        """Remove another account's second factor; its credentials end.
 
         What the account has issued and nobody has used is withdrawn.
         """
@@ -263,7 +263,7 @@ class SecondFactors:
     def check_code(
         self, tx: Tx, org: str, name: str, code: str, purpose: Purpose, *, now: int
     ) -> bool:
-        """Whether this code of the account counts; it is used up, or counted as an attempt."""
+        """Whether this code of the account is right; it is used up, or counted as an attempt."""
         row = second_factors.get_factor(tx, org, name)
         if row is None or not row.confirmed:
             return False
@@ -291,18 +291,18 @@ class SecondFactors:
 
 
 def enrolment_display(secret: str, org: str, name: str) -> Enrolment:
-    """What shows this secret to the account's person."""
+    """The secret as an app or person can take it."""
     uri = totp.otpauth_uri(secret, f"{org}/{name}", ISSUER)
     return Enrolment(secret, uri, totp.qr_code_svg(uri))
 
 
 def no_factor_error() -> ConflictError:
-    """For what takes one in force."""
+    """The account has no second factor in force."""
     return ConflictError("second_factor_absent", "there is no second factor: set one up first")
 
 
 def wrong_code_error() -> AuthorizationError:
-    """For somebody who is signed in, and stays so."""
+    """A wrong code of a signed-in person, who stays signed in."""
     return AuthorizationError("code_wrong", "this code does not count; wait for the next one")
 
 
@@ -311,7 +311,7 @@ _NEXT: Final = "next-second-factor"
 
 
 class FactorReplacement:
-    """Everybody's own."""
+    """Replaces the authenticator of an account by another one of the same account."""
 
     def __init__(
         self,
@@ -328,7 +328,7 @@ class FactorReplacement:
         self._world = world
 
     async def begin_replacement(self, caller: Caller, code: str) -> Enrolment:
-        """The next secret, for ten minutes and this credential; `code`: of what is in force.
+        """Make the next secret, for ten minutes and this session; `code`: of the one in force.
 
         Raises `AuthorizationError` for a wrong code, `ConflictError` where nothing is in force.
         """
@@ -350,11 +350,11 @@ class FactorReplacement:
         return enrolment_display(secret, org, name)
 
     async def confirm_replacement(self, caller: Caller, code: str) -> list[str]:
-        """Change over, with the new one's first code; the recovery codes, shown once.
+        """Put the next one in force with its first code; the recovery codes, shown once.
 
         In one transaction: the old one counts until then and not after. The account's other
         sessions end; its API tokens, which show no code, stay. Raises `AuthorizationError` for a
-        wrong code, `ConflictError` where this credential has begun nothing lately.
+        wrong code, `ConflictError` where this session has begun nothing lately.
         """
         (org, name), now = caller.account, self._world.now()
         codes = new_recovery_codes()
@@ -391,7 +391,7 @@ class FactorReplacement:
         return codes
 
     def _change_over(self, tx: Tx, row: NextFactor, code: str, now: int) -> SecondFactor | None:
-        """The next one in force, if the code is its own; the attempt counts."""
+        """Put the next one in force if the code is right; the attempt is counted."""
         org, name = row.org, row.name
         if not count_attempt(tx, org, name, Purpose.CONFIRM_CODE, now):
             return None
@@ -405,7 +405,7 @@ class FactorReplacement:
 
 
 def _end_others(tx: Tx, caller: Caller) -> list[str]:
-    """End what the account is signed in with elsewhere; the ids."""
+    """End the account's other sessions; their ids."""
     org, name = caller.account
     gone = [
         token.id

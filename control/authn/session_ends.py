@@ -1,4 +1,4 @@
-"""What ends with a session, or with the authority of its account.
+"""Notifications of ended sessions, and the hooks that withdraw an account's authority.
 
 A task that waits for the end of a session is woken at once if this process ended it. What another
 process ended is found by reading the store (`Sessions.wait_ended`).

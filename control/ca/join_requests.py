@@ -1,8 +1,8 @@
-"""Discovery: an agent that has an address and a pin, and no token, asks; a person decides.
+"""Join requests: an agent with an address and a pin, and no token, asks; a person decides.
 
-What is approved is the pair of keys that asked, which the person compares by fingerprint. The agent
-asks again with the same request until there is an answer, and only then is it certified: its day
-begins when it collects the certificate.
+The person approves the pair of keys that asked, by their fingerprint. The agent repeats its request
+until there is an answer, and is certified only then: the certificate's life begins when the agent
+collects it.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ RETRY_AFTER: Final = 10
 
 
 class JoinRequests:
-    """Takes requests, shows them, and lets in what a person approved."""
+    """Takes requests, lists them, and admits those that a person approved."""
 
     def __init__(
         self, store: CaStore, issuer: Issuer, on_ended: AgentEndedHandler, world: World
@@ -55,11 +55,11 @@ class JoinRequests:
         self._world = world
 
     async def submit_request(self, request: JoinRequest, source: str) -> Grant | Pending:
-        """Take a request, or answer one that was decided.
+        """Store a request, or answer one that was decided.
 
         Raises `ValidationError` for a faulty request, `RateLimitError` when too many are pending,
         `AuthorizationError` when it was refused, `ConflictError` when its name is taken meanwhile,
-        or (`key_used`) when its key has had a certificate that is over: with another key it may.
+        or (`key_used`) when its key has had a certificate that has ended: another key is needed.
         """
         asker = verify_request(request.csr)
         check_binding(request.link_key, request.csr, request.proof)
@@ -85,7 +85,7 @@ class JoinRequests:
         )
 
     async def list_pending(self, org: str | None, limit: int) -> Sequence[JoinRecord]:
-        """Those that wait for a decision, oldest first; `org` as in `CaTransaction.joins`."""
+        """Pending requests, the oldest first; `org` as in `CaTransaction.joins`."""
         now = self._world.wall()
         return await self._ledger.transact(
             lambda tx: tx.joins(org, JoinState.PENDING, now, min(limit, MAX_FOR_ORG))
@@ -101,10 +101,10 @@ class JoinRequests:
         by: str,
         replace_agent: bool = False,
     ) -> JoinRecord:
-        """Let the request in under this name; `shown` is the fingerprint that the person compared.
+        """Approve a request for this name; `shown` is the fingerprint that the person compared.
 
-        Raises `NotFoundError` for a request or an organization that is not there, `ConflictError`
-        when it was decided already, the fingerprint is another one or the name is taken.
+        Raises `NotFoundError` for an unknown request or organization, `ConflictError` when it was
+        decided already, the fingerprint is another one or the name is taken.
         """
         name, now = agent_name(org, vault), self._world.wall()
 
@@ -125,7 +125,7 @@ class JoinRequests:
         return await self._ledger.transact(step)
 
     async def refuse_request(self, join_id: str, by: str) -> JoinRecord:
-        """Turn it away; its key stays refused for a day. Raises as `approve_request`."""
+        """Refuse a request; its key stays refused for a day. Raises as `approve_request`."""
         now = self._world.wall()
 
         def step(tx: CaTransaction) -> JoinRecord:
@@ -159,7 +159,7 @@ class JoinRequests:
 
 
 def join_fingerprint(join: JoinRecord) -> str:
-    """What a person compares: 80 bits over both keys, as five groups of four hex digits.
+    """The fingerprint that a person compares: 80 bits over both keys, in five groups of hex digits.
 
     An attacker would have to find a second pair with the same 80 bits while a person waits.
     """
@@ -173,7 +173,7 @@ def _is_in_force(tx: CaTransaction, issued: IssuedCertificate, now: int) -> bool
 
 
 def _key_used() -> ConflictError:
-    """For a key whose certificate is over; one that lives is left to its agent's renewal."""
+    """The error for a key whose certificate has ended; a valid one is renewed by its agent."""
     return ConflictError(
         "key_used", "this key has had a certificate that does not count any more; make a new key"
     )

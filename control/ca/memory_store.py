@@ -1,4 +1,4 @@
-"""A ledger in memory: for simulations and tests, held to the store's promises by its contract."""
+"""A ledger in memory for simulations and tests, held to the store's contract."""
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from hmac import compare_digest

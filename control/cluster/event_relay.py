@@ -1,9 +1,9 @@
-"""Carries events between the bus of this process and those of the others.
+"""Joins the processes of one control plane, and relays events between their buses.
 
-An event only says when to look: the database is the truth, so nothing is lost with one, but time.
-Every message has its speaker's number, and there is one each second; so whoever misses one knows
-within a second, and its subscribers look at the store (`EventBus.mark_all_lost`). A process hears
-itself, too: as long as it does not, it is blind, and says so (`is_connected`).
+An event only says when to read the store, which is the truth: a lost event costs time and nothing
+else. Messages are numbered, and there is one each second. A process that misses one finds out
+within a second, and its subscribers read the store (`EventBus.mark_all_lost`). A process receives
+its own messages, too: without them it is disconnected (`is_connected`).
 """
 
 import logging
@@ -44,7 +44,7 @@ CLUSTER_NAME: Final = "cluster"
 
 
 class RelayMessage(Struct, frozen=True, array_like=True):
-    """One message. `number` grows by one with each, or by more where some were not said."""
+    """One message. `number` grows by one with each, or by more where some were not sent."""
 
     speaker: bytes
     number: int
@@ -56,7 +56,7 @@ _decode: Final = msgspec.msgpack.Decoder(RelayMessage).decode
 
 
 class EventRelay:
-    """One of a process."""
+    """The relay of one process."""
 
     def __init__(self, bus: EventBus, pubsub: PubSub, channel: str, world: World) -> None:
         self._bus = bus
@@ -74,11 +74,11 @@ class EventRelay:
 
     @property
     def is_connected(self) -> bool:
-        """Whether what others say is heard here at this moment."""
+        """Whether messages of other processes arrive at this moment."""
         return self._last_echo is not None
 
     async def run(self) -> None:
-        """Until cancelled: a line, and after its end another one."""
+        """Keep a channel open, and open another one after its end, until cancelled."""
         while True:
             try:
                 async with self._wire.open_channel(self._channel) as line:
@@ -89,7 +89,7 @@ class EventRelay:
             await self._world.sleep(MAX_RETRY_DELAY * self._world.jitter())
 
     async def _serve_channel(self, line: Channel) -> None:
-        """Raises `PubSubError` when the line is over."""
+        """Send and receive on one channel. Raises `PubSubError` at its end."""
         failed = PubSubError("over")
 
         async def guarded(task: Callable[[Channel], Awaitable[None]]) -> None:
@@ -156,14 +156,14 @@ class EventRelay:
         self._last_echo = self._world.monotonic()
 
     async def _watch_silence(self, _: Channel) -> None:
-        """Give up a line on which nothing is heard: it may be half open."""
+        """Close a channel on which nothing arrives: it may be half open."""
         since = self._world.monotonic()
         while self._world.monotonic() - (self._last_echo or since) < SILENCE_TIMEOUT:
             await self._world.sleep(HEARTBEAT_SECONDS)
         raise PubSubError("nothing is heard")
 
     def _reset(self) -> None:
-        """What waits is not said any more: the others see that some is missing."""
+        """Drop what waits to be sent: the others see that some is missing."""
         if self._waiting:
             self._waiting.clear()
             self._number += 1
@@ -183,10 +183,10 @@ class EventRelay:
 async def join_cluster(
     store: Store, bus: EventBus, pubsub: PubSub | None, keys: str, world: World
 ) -> AsyncIterator[None]:
-    """Keep the place and hear the others, for the length of the block; no `wire`: there are none.
+    """Hold a lease and relay events, for the length of the block. No `pubsub`: alone.
 
-    `keys` tells this process' signing keys from others. Raises `UnavailableError` (`keys_differ`)
-    where the others have other ones, and (`database_taken`) once the place is lost.
+    `keys` is a fingerprint of this process' signing keys. Raises `UnavailableError` (`keys_differ`)
+    where other processes have other keys, and (`database_taken`) once the lease is lost.
     """
     cluster = await store.write(partial(agree_on_cluster, keys, world.new_id())) if pubsub else ""
     async with trio.open_nursery() as nursery:
@@ -198,9 +198,9 @@ async def join_cluster(
 
 
 def agree_on_cluster(keys: str, fresh: str, tx: Tx) -> str:
-    """The name of all processes on this database, whose keys must be these.
+    """The name of the cluster of this database, whose processes must have the same keys.
 
-    Agents take what is signed by the keys that they were enrolled with, wherever they are linked.
+    Agents accept what is signed by the keys that they were enrolled with, wherever they are linked.
     """
     if shared_values.get_or_set_shared_value(tx, KEYS_NAME, keys) != keys:
         raise UnavailableError(

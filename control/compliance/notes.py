@@ -34,7 +34,7 @@ class ControlNotes:
         caller: Caller,
         request_id: str,
     ) -> ControlNote:
-        """`document`: name and bytes, empty for none; its digest goes on the trail with it.
+        """`document`: name and bytes, empty for none; its digest goes in the audit log with it.
 
         Raises `ValidationError`, `TooLargeError`, `ConflictError`.
         """

@@ -31,7 +31,7 @@ MAX_PROOFS: Final = 50
 
 
 def audit_proof(event: AuditEvent) -> TrailProof:
-    """A record of the trail."""
+    """A record of the audit log."""
     fields: dict[str, Any] = {
         name: value.hex() if isinstance(value, bytes) else value
         for name, value in to_columns(event).items()
@@ -85,7 +85,7 @@ def certificate_proof(issued: IssuedCertificate) -> CertificateProof:
 
 
 def audit_event_of(record: Record) -> AuditEvent:
-    """The record as the trail has it. Raises `ValueError`."""
+    """The record as the audit log has it. Raises `ValueError`."""
     fields: dict[str, Any] = to_columns(record)
     for name in ("previous", "hash"):
         fields[name] = bytes.fromhex(fields[name])

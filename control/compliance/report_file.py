@@ -4,7 +4,7 @@ A JSON object with `format`, `header`, `evidence` (id → part), `controls` (fra
 `manifest`, `digest`, `signature` and `key`. The manifest is a JSON object of the SHA-256 of each
 part's bytes exactly as they stand in the file; `digest` is that of the manifest's bytes, and
 signed (Ed25519, the witness key) are `freehold-report-v1 ‖ 00 ‖ manifest`. So whoever changes a
-part, takes one out or adds one is told which. The digest is on the trail, too.
+part, takes one out or adds one is told which. The digest is in the audit log, too.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,7 @@
 """Reports: asked for, made by the process that leads, sealed, kept, verified.
 
 A report waits in the database until it is made, so it survives whoever made it. Its digest goes on
-the trail in the transaction that stores it.
+the audit log in the transaction that stores it.
 """
 
 import logging
@@ -111,7 +111,7 @@ class Reports:
         return data
 
     async def verify_report(self, org: str, report_id: str) -> ReportVerification:
-        """Hold the stored file against its signature and against what is on the trail."""
+        """Hold the stored file against its signature and against what is in the audit log."""
         data = await self.read_report(org, report_id)
         verdict = await self._world.run_sync(
             partial(report_file.verify_report_file, data, self.public_key)

@@ -1,7 +1,7 @@
-"""Retention: what is past its time goes, by rule, in batches, on the trail; a legal hold stays it.
+"""Retention: what is past its time goes, by rule, in batches, in the audit log; a legal hold stays it.
 
-The trail goes from its beginning on, up to a base that is signed beforehand: the chain of what is
-left is held against that. Nothing goes of a trail that is not the one that was signed.
+The audit log goes from its beginning on, up to a base that is signed beforehand: the chain of what is
+left is held against that. Nothing goes of an audit log that is not the one that was signed.
 """
 
 from functools import partial
@@ -193,7 +193,7 @@ class RecordRetention:
         return total
 
     async def _shorten_audit_log(self, org: str, before: int) -> int:
-        """Let go of the oldest records of the trail; how many went."""
+        """Let go of the oldest records of the audit log; how many went."""
         kept = self._heads.saved_head(org)
         total = 0
         for _ in range(MAX_BATCHES if kept is not None else 0):
@@ -239,7 +239,7 @@ class RecordRetention:
 
 
 def _deletable_until(since: int | None, before: int) -> int:
-    """The instant up to which the trail may go: a hold keeps all from its beginning on."""
+    """The instant up to which the audit log may go: a hold keeps all from its beginning on."""
     return before if since is None else min(since, before)
 
 

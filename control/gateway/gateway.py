@@ -1,7 +1,8 @@
-"""The gateway: admits agents, runs each connection, and brings what is new to who is connected.
+"""The gateway: admits agents, runs their connections, and sends them what is new.
 
-Fan-out is state: who has a bundle that it was not offered is found in the store, in chunks, one
-transaction for a chunk. An event only says when to look; losing one costs time, nothing else.
+Fan-out follows the store: agents with a bundle that they were not offered are found there, in
+chunks, one transaction for a chunk. An event only says when to look; a lost one costs time, nothing
+else.
 """
 
 import logging
@@ -79,7 +80,7 @@ class ReplayTarget(Protocol):
 
 
 class _Dispatched(NamedTuple):
-    """A question that was asked, or that the agent is too old for."""
+    """A request that was sent, or that the agent is too old for."""
 
     vault: str
     id: str
@@ -87,14 +88,14 @@ class _Dispatched(NamedTuple):
 
 
 class ReplayDispatcher:
-    """Of one process."""
+    """Sends pending replay requests to the agents that are linked here."""
 
     def __init__(self, store: Store, world: World) -> None:
         self._store = store
         self._world = world
 
     async def dispatch(self, linked: Iterable[ReplayTarget]) -> None:
-        """Ask these agents what is to be asked of them. A database that is away is tried again."""
+        """Send these agents their pending requests. While the database is away nothing is sent."""
         by_org = sorted({agent.name: agent for agent in linked}.items())
         for org, group in groupby(by_org, key=lambda item: item[0].org):
             named = {name.vault: agent for name, agent in group}
@@ -135,7 +136,7 @@ def _record_dispatched(org: str, said: Sequence[_Dispatched], now: int, tx: Tx) 
 
 
 class ConnectionSlot:
-    """A connection's place. `generation`: of the certificate that it was admitted by, then."""
+    """A registered connection, with the generation of the certificate that admitted it."""
 
     def __init__(self, scope: trio.CancelScope) -> None:
         self.scope = scope
@@ -143,7 +144,7 @@ class ConnectionSlot:
 
 
 class Connections:
-    """In memory, for this process."""
+    """The connections of this process, by agent, and the active one of each."""
 
     def __init__(self) -> None:
         self._seats: dict[AgentName, list[ConnectionSlot]] = {}
@@ -151,10 +152,10 @@ class Connections:
 
     @contextmanager
     def register(self, name: AgentName) -> Iterator[ConnectionSlot]:
-        """A connection of this agent, for the length of the block; `disconnect` ends the block.
+        """Register a connection of this agent for the length of the block.
 
-        To be taken before it is asked whether the agent counts: then one that is locked meanwhile
-        is found here. Raises `PipeError` (`crowded`) when the agent has too many.
+        `disconnect` ends the block. To be entered before the agent is admitted: then the lock of an
+        agent meanwhile finds it. Raises `PipeError` (`crowded`) when the agent has too many.
         """
         seats = self._seats.setdefault(name, [])
         if len(seats) >= MAX_CONNECTIONS_PER_AGENT:
@@ -170,32 +171,33 @@ class Connections:
                     del self._seats[name]
 
     def set_active(self, agent: AgentConnection) -> None:
-        """This connection has proven itself: it counts from now on, and the one before ends."""
+        """This connection has proven itself: it is the active one, and the one before closes."""
         before = self._live.get(agent.name)
         self._live[agent.name] = agent
         if before is not None and before is not agent:
             before.close(ByeReason.REPLACED)
 
     def remove_active(self, agent: AgentConnection) -> None:
-        """This connection is over."""
+        """This connection has ended."""
         if self._live.get(agent.name) is agent:
             del self._live[agent.name]
 
     def disconnect(self, name: AgentName, since: int = 0) -> None:
         """End all connections of this agent now; those by a certificate of `since` or later stay.
 
-        0 spares none. Who was not admitted yet is not spared either: it may come by an older one.
+        0 ends all. Connections that are not admitted yet end, too: they may show an older
+        certificate.
         """
         for seat in self._seats.get(name, ()):
             if not 0 < since <= seat.generation:
                 seat.scope.cancel()
 
     def active_connection(self, org: str, vault: str) -> AgentConnection | None:
-        """The connection that counts."""
+        """The agent's active connection."""
         return self._live.get(AgentName(org, vault))
 
     def active_connections(self) -> list[AgentConnection]:
-        """Those that count, as of now."""
+        """The active connections, as of now."""
         return list(self._live.values())
 
     def __len__(self) -> int:
@@ -210,7 +212,10 @@ class _LastAlert(NamedTuple):
 
 
 class ProtocolAlerts:
-    """Of one process."""
+    """Alerts about agents that break the protocol, or whose messages show that our database is old.
+
+    At most one of each kind is fired an hour for each agent, with the number of occurrences.
+    """
 
     def __init__(self, alerts: Alerts, world: World) -> None:
         self._alerts = alerts
@@ -218,7 +223,7 @@ class ProtocolAlerts:
         self._told: OrderedDict[tuple[AgentName, str], _LastAlert] = OrderedDict()
 
     async def report_fault(self, name: AgentName, fault: Fault) -> None:
-        """Its connection has ended by this. Silence is no fault of protocol: presence tells it.
+        """The connection has ended by this fault. Silence is presence, and no fault.
 
         Raises what the store raises.
         """
@@ -228,7 +233,7 @@ class ProtocolAlerts:
         await self._fire(name, "link_fault", Severity.WARNING, text)
 
     async def report_rollback(self, name: AgentName) -> None:
-        """It has applied messages that our outbox never gave: our database is an old copy.
+        """The agent has messages that our outbox never gave: our database is an old copy.
 
         Raises what the store raises.
         """
@@ -254,9 +259,11 @@ class ProtocolAlerts:
 
 
 async def is_link_key_proven(pipe: Pipe, end: End, world: World) -> bool:
-    """Whether the peer opens a session in time. Nothing that it says beyond that is taken.
+    """Whether a peer with an older certificate opens a session, and so has the link key.
 
-    Raises `RemoteFaultError` for what is no proof, `PipeError` when it is gone.
+    The nonce is made after the certificate was found to be outdated, so the proof is new. Nothing
+    that the peer sends beyond it is read. Raises `RemoteFaultError` for an invalid proof,
+    `PipeError` when the peer is gone.
     """
     session = Session.control(end, _now(world))
     with trio.move_on_after(HELLO_SECONDS):
@@ -275,7 +282,10 @@ def _now(world: World) -> Moment:
 
 
 class Gateway:
-    """One of a process. `serve_connection` is a connection's task, `run` is the gateway's own."""
+    """The gateway of a process.
+
+    `serve_connection` runs in a connection's task, `run` in its own.
+    """
 
     def __init__(
         self,
@@ -290,7 +300,7 @@ class Gateway:
         timeout: float = DEAD_SECONDS,
         observer: LinkObserver | None = None,
     ) -> None:
-        """`dead`: seconds of silence after which a connection is over."""
+        """`timeout`: seconds of silence after which a connection is closed."""
         self._store = store
         self._bus = bus
         self._watch = presence
@@ -314,9 +324,10 @@ class Gateway:
         """Connections of agents that do not count."""
 
     async def serve_connection(self, pipe: Pipe, peer: Peer, ours: bytes) -> None:
-        """Serve one connection until it is over. Raises `PipeError`.
+        """Serve one connection until it ends. Raises `PipeError`.
 
-        `peer` is what TLS has proven, `ours` SHA-256 over the certificate that we showed.
+        `peer`: the agent that TLS has verified. `ours`: SHA-256 over the certificate that we
+        showed.
         """
         try:
             with self.connections.register(peer.name) as seat:
@@ -339,7 +350,7 @@ class Gateway:
             await pipe.aclose()
 
     async def run(self) -> None:
-        """Bring what is new, and cut who no longer counts, until cancelled."""
+        """Send what is new, and close connections of ended agents, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_life_events)
             nursery.start_soon(self._follow_changes)
@@ -347,7 +358,7 @@ class Gateway:
             nursery.start_soon(self.deadlines.run)
 
     def close_all(self) -> None:
-        """Tell every agent that we end, and over how long to spread their return."""
+        """Close every connection; agents are told over how long to spread their return."""
         self._closing = True
         everybody = self.connections.active_connections()
         spread = 1000 + 1000 * len(everybody) // RECONNECTS_PER_SECOND
@@ -392,7 +403,7 @@ class Gateway:
             self._audience.on_unlinked(*agent.name, agent)
 
     async def _handle_outdated(self, pipe: Pipe, peer: Peer, end: End) -> NoReturn:
-        """An older certificate than the agent was seen with: a copy, or a handshake from before.
+        """Handle an older certificate than the agent was seen with: a copy, or an old handshake.
 
         Raises `AuthorizationError`; the agent is locked if the peer has its link key.
         """
@@ -487,7 +498,7 @@ class Gateway:
                 await self.resync_all()
 
     async def resync_all(self) -> None:
-        """Bring to everybody what the store has for him, whoever has put it there."""
+        """Send every linked agent what the store has for it, whichever process has stored it."""
         await self.offer_bundles(self.connections.active_connections())
         await self.replays.dispatch(self.connections.active_connections())
         for org, agents_ in groupby(
@@ -499,7 +510,7 @@ class Gateway:
                 await self._compare_links(org, linked[start : start + AGENTS_PER_TRANSACTION])
 
     async def _compare_links(self, org: str, linked: Sequence[AgentConnection]) -> None:
-        """Commands that wait, and connections that count at another process."""
+        """Waiting commands, and connections that another process has superseded."""
         named = {agent.name.vault: agent for agent in linked}
         try:
             found = await self._store.read(partial(_link_states, org, list(named)))
@@ -511,10 +522,10 @@ class Gateway:
             named[vault].notify_if_newer(newest)
 
     async def disconnect_inactive(self) -> None:
-        """Cut who no longer counts by the store's word, whoever has changed it.
+        """Close connections that the store does not allow any more, whichever process changed that.
 
-        That is who is not active, and who came by a certificate that was revoked since: he was
-        replaced under his name.
+        These are connections of agents that are not active, and of revoked certificates: the agent
+        was replaced under its name.
         """
         now = self._world.wall()
         try:
@@ -547,7 +558,7 @@ def _offer_bundles(org: str, vaults: list[str], tx: Tx) -> list[outbox.OfferedBu
 
 
 def log_connection_error(error: BaseException) -> None:
-    """What a connection failed of: the wire is the agent's matter, anything else is ours."""
+    """Log why a connection failed: the wire is the agent's matter, anything else is ours."""
     if isinstance(error, PipeError):
         log.debug("connection ended: %s", error.reason)
     else:

@@ -27,7 +27,7 @@ BACKLOG: Final = 1024
 
 
 class LinkListener(NamedTuple):
-    """What is open."""
+    """The open listener."""
 
     gateway: Gateway
     server: LinkServer
@@ -46,7 +46,7 @@ async def open_link_listener(
     certificate: ServerCertificate,
     world: World,
 ) -> AsyncIterator[LinkListener]:
-    """Let agents in for the length of the block; then tell them to come back later.
+    """Accept agents for the length of the block; then tell them to return later.
 
     Raises `OSError` for an address that cannot be bound.
     """

@@ -1,7 +1,7 @@
-"""`GET /api/v1/live`: who may open a feed. An ASGI application for websockets.
+"""`GET /api/v1/live`: live feeds for browsers. An ASGI application for WebSockets.
 
-It stands beside Quart's: a websocket has no body, no parameters and one path, and everything that
-Quart would add to it is between a browser and its bound.
+It does not run in Quart: a WebSocket has no body, no parameters and one path, and Quart would add
+buffers between a browser and its bound.
 """
 
 import logging
@@ -49,7 +49,7 @@ MAX_FEEDS: Final = {"session": 16, "account": 32, "organization": 500}
 """Feeds that are open at once, of the server's 1,000 (`protocols.http.limits`): a feed is a tab."""
 RETRY_AFTER: Final = 30  # seconds
 RECORDS_PER_MINUTE: Final = 60
-"""Refusals of strangers that go on the trail; more are counted in the log: it is not theirs to
+"""Refusals of strangers that go in the audit log; more are counted in the log: it is not theirs to
 fill."""
 
 log: Final = logging.getLogger("freehold.control.live")
@@ -57,7 +57,7 @@ log: Final = logging.getLogger("freehold.control.live")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveServices:
-    """What live feeds use: who may open one, and for which organizations and agents."""
+    """The services for live feeds."""
 
     world: World
     public_url: str
@@ -69,7 +69,7 @@ class LiveServices:
 
 
 class LiveEndpoint:
-    """Answers 401, 403 and 404 before the upgrade; what passes is a `Browser`."""
+    """Answers 401, 403 and 404 before the upgrade; the rest becomes a `LiveConnection`."""
 
     def __init__(self, services: LiveServices, hub: LiveHub, bounds: Bounds = Bounds()) -> None:  # noqa: B008  # frozen
         self._services = services
@@ -83,7 +83,7 @@ class LiveEndpoint:
         self.open_feeds = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one websocket."""
+        """Serve one WebSocket."""
         op = self._operation(scope)
         try:
             with use_read_scope(anonymous_scope(op.origin.ip)):
@@ -103,9 +103,10 @@ class LiveEndpoint:
             )
 
     def _feed_owners(self, visit: ActiveSession) -> list[tuple[str, ...]]:
-        """What this feed counts among. Raises `RateLimitError` where it would be one too many.
+        """The session, account and organization that a feed counts for.
 
-        An account is one in every organization in which it acts.
+        Raises `RateLimitError` where it would be one too many. An account counts in all of its
+        organizations together.
         """
         named = {
             "session": (visit.token.id,),
@@ -191,7 +192,7 @@ class LiveEndpoint:
 
 
 class LiveConnection:
-    """One websocket: what it asks for, what it is told, whether its session lasts."""
+    """One WebSocket: its subscriptions, its messages, and the end of its session."""
 
     def __init__(
         self,
@@ -210,7 +211,7 @@ class LiveConnection:
         self._feed = self._talk.feed
 
     async def run(self, receive: Receive, send: Send) -> None:
-        """Until it is over."""
+        """Serve it until it ends."""
         try:
             await self._talk.run(receive, send, self._handle_request, self._wait_session_end)
         finally:
@@ -245,7 +246,7 @@ class LiveConnection:
             self._hub.unsubscribe(view, self._feed, number)
 
     async def _authorize_view(self, request: Watch) -> ViewKey:
-        """What is asked for, if this caller may see it; refusals go on the trail as any other's."""
+        """The requested view, through the pipeline: refusals are recorded as any other's."""
         kind = TOPICS.get(request.topic)
         if kind is None:
             raise ValidationError(

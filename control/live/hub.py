@@ -1,6 +1,6 @@
-"""All that is live in this process: what happens goes in, to every projection that cares.
+"""The live views of one process: dispatches what happens to every projection that shows it.
 
-Three ways in: the bus (what is stored), agents' words for the moment, and their links.
+Inputs are the bus (changes of the store), messages of agents, and their links.
 """
 
 import logging
@@ -44,7 +44,7 @@ log: Final = logging.getLogger("freehold.control.live")
 
 
 class ProjectionWorker:
-    """One projection, its followers and its task."""
+    """One projection, its subscribers and its task."""
 
     def __init__(self, projection: Projection, world: World) -> None:
         self.projection = projection
@@ -56,30 +56,30 @@ class ProjectionWorker:
 
     @property
     def has_subscribers(self) -> bool:
-        """Whether anybody follows."""
+        """Whether there is any subscriber."""
         return bool(self._followers)
 
     def subscribe(self, feed: Feed, number: int) -> None:
-        """From now on this browser is told, under its number."""
+        """Send this feed the changes, under its number."""
         self._followers[feed, number] = None
         self._stirred.set()
 
     def unsubscribe(self, feed: Feed, number: int) -> None:
-        """No longer."""
+        """Stop that."""
         self._followers.pop((feed, number), None)
         self._left = self._world.monotonic()
 
     def wake(self) -> None:
-        """There is something to do."""
+        """Have the task look for changes."""
         self._stirred.set()
 
     def request_reload(self) -> None:
-        """Something may have been missed."""
+        """Have the task read everything: something may have been missed."""
         self._reload = True
         self._stirred.set()
 
     async def run(self, over: Callable[["ProjectionWorker"], bool]) -> None:
-        """Until nobody has followed for a while, and `over` agrees."""
+        """Run until there was no subscriber for a while, and `over` agrees."""
         looked = began = self._world.monotonic()
         while True:
             self._stirred = trio.Event()
@@ -97,7 +97,7 @@ class ProjectionWorker:
             began = self._world.monotonic()
 
     async def _refresh(self) -> bool:
-        """Bring the projection up to date; whether that went well."""
+        """Bring the projection up to date; False if that failed and has to be repeated."""
         reload, self._reload = self._reload, False
         try:
             await (self.projection.load() if reload else self.projection.refresh())
@@ -122,7 +122,7 @@ class ProjectionWorker:
 
 
 class ViewKey(NamedTuple):
-    """What is followed."""
+    """Topic, organization and subject of a view."""
 
     topic: str
     org: str
@@ -130,7 +130,7 @@ class ViewKey(NamedTuple):
 
 
 class LiveHub:
-    """`run` it; browsers `subscribe` and `unsubscribe`; the gateway tells of agents."""
+    """`run` it; feeds `subscribe` and `unsubscribe`, the gateway reports links and messages."""
 
     def __init__(
         self, store: Store, bus: EventBus, presence: PresenceTracker, world: World
@@ -157,13 +157,13 @@ class LiveHub:
     # --- browsers ---------------------------------------------------------------------------------
 
     def subscribe(self, view: ViewKey, feed: Feed, number: int) -> None:
-        """Have the feed told of this view. Raises `RequestError` for one watch too many."""
+        """Send the feed this view. Raises `RequestError` for one subscription too many."""
         keeper = self._workers.get(view) or self._start_worker(view)
         feed.watch(number, keeper.projection.collection)
         keeper.subscribe(feed, number)
 
     def unsubscribe(self, view: ViewKey, feed: Feed, number: int) -> None:
-        """No longer; may be repeated."""
+        """Stop that; may be repeated."""
         if (keeper := self._workers.get(view)) is not None:
             keeper.unsubscribe(feed, number)
 
@@ -178,7 +178,7 @@ class LiveHub:
         return keeper
 
     def _stop_worker(self, view: ViewKey, keeper: ProjectionWorker) -> bool:
-        """Forget a view that nobody follows."""
+        """Drop a view without subscribers."""
         if keeper.has_subscribers:
             return False
         del self._workers[view]
@@ -190,14 +190,14 @@ class LiveHub:
     # --- agents -----------------------------------------------------------------------------------
 
     def on_linked(self, org: str, vault: str, link: ObservedLink) -> None:
-        """This connection of the agent counts from now on."""
+        """This connection of the agent is the active one from now on."""
         self._links[org, vault] = link
         for keeper in self._workers_of(org):
             if keeper.projection.on_link_change(vault):
                 keeper.wake()
 
     def on_unlinked(self, org: str, vault: str, link: ObservedLink) -> None:
-        """This connection is over."""
+        """This connection has ended."""
         if self._links.get((org, vault)) is not link:
             return
         del self._links[org, vault]
@@ -207,7 +207,7 @@ class LiveHub:
                 keeper.wake()
 
     def on_message(self, org: str, vault: str, message: m.Message) -> None:
-        """The agent said this for the moment, or what it said is stored."""
+        """A message of the agent that is not stored, or one that was stored just now."""
         if isinstance(message, m.Metrics):
             self.rates.record_report(org, vault, message, self._world.monotonic())
         elif isinstance(message, m.Glimpse):
@@ -234,7 +234,7 @@ class LiveHub:
 
     @property
     def view_count(self) -> int:
-        """How many projections are kept."""
+        """The number of projections."""
         return len(self._workers)
 
     # --- tasks ------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ class LiveHub:
             self.add_points()
 
     def add_points(self) -> None:
-        """Make a point of each organization's curves."""
+        """Add a point to each organization's curves."""
         now, at = self._world.monotonic(), round(self._world.now() / SECOND)
         online: dict[str, int] = {}
         for org, state in self._watch.list_statuses():
@@ -270,5 +270,5 @@ class LiveHub:
                     keeper.wake()
 
     def _workers_of(self, org: str) -> Iterable[ProjectionWorker]:
-        """The organization's keepers."""
+        """The organization's workers."""
         return self._by_org.get(org, {}).values()

@@ -65,7 +65,7 @@ class Alert(Struct, frozen=True):
     acknowledged_at: int
     subject: str = ""
     """What it is about: the agent's own random id, in hexadecimal, a roll-out's id, the other
-    agent whose log it is, or the head that a trail lacks; empty for nothing."""
+    agent whose log it is, or the head that an audit log lacks; empty for nothing."""
     note: str = ""
     """What the person who acknowledged it had to say. It is told to nobody by a channel."""
     count: int = 1

@@ -1,4 +1,8 @@
-"""One letter by one channel, whatever its type."""
+"""Sends a message by a channel of any type.
+
+HTTP requests go to addresses that people named: the address is checked, time and size are bounded,
+redirects are not followed, and the answer's body is not read.
+"""
 
 import ssl
 from collections.abc import Mapping
@@ -30,7 +34,7 @@ _FAULT: Final = 500
 
 
 class HttpPoster:
-    """Sends bodies; tells by status alone."""
+    """Posts bodies; the outcome depends on the status alone."""
 
     def __init__(self, policy: NetworkPolicy, resolver: Resolver, tls: ssl.SSLContext) -> None:
         self._reach = policy
@@ -39,7 +43,7 @@ class HttpPoster:
         self._slots = trio.CapacityLimiter(MAX_CONCURRENT)
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """Returns once it was taken (2xx). Raises `DeliveryError`."""
+        """Return once the body was accepted (2xx). Raises `DeliveryError`."""
         try:
             place = self._reach.parse_url(url)
         except ValidationError as error:
@@ -102,14 +106,14 @@ def _delivery_error(url: str, error: Exception) -> TransientDeliveryError:
 
 
 class SenderConfig(Struct, frozen=True):
-    """What the settings say: the control plane's own mail server, and whom to trust beside."""
+    """The control plane's own mail server, and further certificate authorities."""
 
     relay: MailRelay | None = None
     authorities: Path | None = None
 
 
 class NotificationSender:
-    """Sends."""
+    """Sends messages and invitations."""
 
     def __init__(
         self, config: SenderConfig, policy: NetworkPolicy, resolver: Resolver, world: World
@@ -131,7 +135,7 @@ class NotificationSender:
     async def send_message(
         self, channel: Channel, secrets: ChannelSecrets, letter: NotificationMessage
     ) -> str:
-        """Raises `DeliveryError`; returns what is worth saying of it all the same."""
+        """Send the message; returns a remark on a success. Raises `DeliveryError`."""
         match channel.type:
             case Type.EMAIL:
                 relay, to = self._relay_of(channel, secrets), channel.terms.to
@@ -144,7 +148,7 @@ class NotificationSender:
         return ""
 
     async def send_invitation(self, told: InvitationMail) -> str:
-        """Mail somebody who was invited. Raises `DeliveryError`."""
+        """Mail an invited person. Raises `DeliveryError`."""
         if self._relay is None:
             raise PermanentDeliveryError(
                 "the control plane has no mail server (notify.mail in its settings)"

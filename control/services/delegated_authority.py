@@ -70,10 +70,10 @@ class DelegatedAuthority:
         self._world = world
 
     def withdraw_authority(self, tx: Tx, account: str) -> Callable[[], None]:
-        """Stop what acts by authority that `account`, `organization/name`, has not (any more).
+        """Stop what acts by authority that `account`, `organization/name`, does not have.
 
-        To be called after the change in the same transaction. Returns what publishes it, to be
-        called once that is durable.
+        Call it in the transaction of the change, after it. Returns a function that publishes it, to
+        be called once it is durable.
         """
         lost = _Withdrawal(tx, account, self._alerts, self._world)
         lost.suspend_channels()
@@ -110,7 +110,7 @@ class DelegatedAuthority:
     def record(
         self, tx: Tx, name: str, org: str, target: str, detail: dict[str, Any]
     ) -> Callable[[], None]:
-        """Append what the control plane itself did to the organization's trail.
+        """Append what the control plane itself did to the organization's audit log.
 
         Returns what publishes it, to be called once that is durable.
         """
@@ -119,9 +119,9 @@ class DelegatedAuthority:
         return lambda: self._bus.publish(event)
 
     async def withdraw_lost(self) -> None:
-        """Look at every account that something relies on.
+        """Check every account that something relies on.
 
-        That finds what was made while its maker was removed, and what an older release left.
+        That finds what was made in the moment of a removal, and what an older release left.
         """
         for account in await self._store.read(_accounts_without_authority):
             publish = await self._store.write(
@@ -131,7 +131,7 @@ class DelegatedAuthority:
 
 
 class _Withdrawal:
-    """Of one account, in one transaction."""
+    """The withdrawals of one account in one transaction."""
 
     def __init__(self, tx: Tx, account: str, alerts_: Alerts, world: World) -> None:
         self._tx = tx
@@ -143,7 +143,7 @@ class _Withdrawal:
         self.events: list[Event] = []
 
     def suspend_channels(self) -> None:
-        """They send nothing until somebody takes them over."""
+        """Suspend its channels until somebody takes them over."""
         for row in channels.channels_owned(self._tx, self._account):
             if not self._has(row.org, OWNER_ROLE):
                 why = self._why(row.org)
@@ -152,7 +152,7 @@ class _Withdrawal:
                 self._record("channels.suspend", row.org, row.id, {"name": row.name, "why": why})
 
     def suspend_schedules(self) -> None:
-        """They make no reports until somebody takes them over."""
+        """Suspend its report schedules until somebody takes them over."""
         for row in compliance.schedules_owned(self._tx, self._account):
             if not self._has(row.org, OWNER_ROLE):
                 why = self._why(row.org)
@@ -162,7 +162,7 @@ class _Withdrawal:
                 self._record("report-schedules.suspend", row.org, row.id, detail)
 
     def halt_rollouts(self) -> None:
-        """They stay where they are until somebody advances them or rolls them back."""
+        """Halt its roll-outs until somebody advances them or rolls them back."""
         for row in policies.list_running_rollouts(self._tx, self._account):
             if self._has(row.org, APPROVER_ROLE):
                 continue
@@ -177,7 +177,7 @@ class _Withdrawal:
             self._record("rollouts.halt", row.org, row.id, {"reason": why})
 
     def reopen_joins(self) -> None:
-        """An approval that no agent has used counts no longer: somebody else decides."""
+        """Reopen its approvals that no agent has used: somebody else decides."""
         for row in unused_approvals(self._tx, self._account):
             if row.name is not None and not self._has(row.name.org, APPROVER_ROLE):
                 self._reopen_join(row, row.name, self._why(row.name.org))
@@ -229,7 +229,7 @@ class _Withdrawal:
         self._record("joins.reopen", name.org, row.id, {"vault": name.vault, "why": why})
 
     def fire(self) -> None:
-        """Say what was suspended to those who are left."""
+        """Report what was suspended to the people who are left."""
         for org, counts in self._suspended.items():
             said = " and ".join(
                 f"{count} {kind}" if count == 1 else f"{count} {kind}s"
@@ -266,7 +266,7 @@ class _Withdrawal:
         self._suspended.setdefault(org, Counter())[kind] += 1
 
     def _record(self, name: str, org: str, target: str, detail: dict[str, Any]) -> None:
-        """On the trail of its organization. The account may be removed by another one's people."""
+        """Record it in the audit log of its organization, which need not be the account's."""
         op = _own(self._world, name, org, target, detail)
         self.events.append(_recorded(self._tx, op, self._world.now()))
 
@@ -282,7 +282,7 @@ def _review_text(withdrawn: list[str], active: list[str]) -> str:
 
 
 def _own(world: World, name: str, org: str, target: str, detail: dict[str, Any]) -> Operation:
-    """What the control plane itself does."""
+    """An operation of the control plane itself."""
     return Operation(
         name=name,
         request_id=world.new_id(),
@@ -302,10 +302,10 @@ def _recorded(tx: Tx, op: Operation, now: int) -> Event:
 def review_suspensions(
     tx: Tx, org: str, owner: str, make: Callable[..., Alert], now: int
 ) -> list[Alert]:
-    """Fire or resolve what depends on an organization's suspended channels and schedules.
+    """Fire or resolve the alerts about an organization's suspended channels and schedules.
 
-    To be called after each change of them; `owner`: whose the changed one was. Returns the alerts
-    that have changed, to be told once that is durable.
+    Call it after each change of them; `owner`: the owner of the changed one. Returns the alerts
+    that have changed, to be published once that is durable.
     """
     rows = channels.list_channels(tx, org)
     suspended = [row for row in rows if row.suspended]
@@ -329,7 +329,7 @@ def review_suspensions(
 
 
 def _accounts_without_authority(tx: Tx) -> list[str]:
-    """Accounts that something relies on and that are not what they were; the rest costs nothing."""
+    """Accounts that something relies on and that lack the authority for it."""
     return [account for account in sorted(accounts_relied_on(tx)) if _lacks_authority(tx, account)]
 
 

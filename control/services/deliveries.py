@@ -1,4 +1,4 @@
-"""Messages: on their way, sent, dead; dead letters are sent again when somebody says so."""
+"""Messages of channels: waiting, sent, dead; dead letters are retried on request."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ MAX_RETRIED: Final = 1000  # of one request
 
 
 class Deliveries:
-    """Of all organizations."""
+    """Messages of all organizations."""
 
     def __init__(self, store: Store, world: World) -> None:
         self._store = store
@@ -37,7 +37,7 @@ class Deliveries:
         )
 
     async def retry_dead_letter(self, org: str, identifier: str) -> Delivery:
-        """Try a dead letter anew. Raises `NotFoundError`, `ConflictError` for what is none."""
+        """Retry a dead letter. Raises `NotFoundError`, `ConflictError` for any other message."""
         now = self._world.now()
 
         def change(tx: Tx) -> Delivery:
@@ -46,7 +46,7 @@ class Deliveries:
         return await self._store.write(change)
 
     async def retry_dead_letters(self, org: str, channel: str) -> int:
-        """All dead letters of a channel; how many. Raises `NotFoundError`."""
+        """Retry all dead letters of a channel; how many. Raises `NotFoundError`."""
         now = self._world.now()
 
         def change(tx: Tx) -> int:
@@ -59,7 +59,7 @@ class Deliveries:
         return await self._store.write(change)
 
     async def discard_dead_letter(self, org: str, identifier: str) -> None:
-        """Let a dead letter go. Raises `NotFoundError`, `ConflictError` for what is none."""
+        """Delete a dead letter. Raises `NotFoundError`, `ConflictError` for any other message."""
 
         def change(tx: Tx) -> None:
             _require_dead(tx, org, identifier)
@@ -69,7 +69,7 @@ class Deliveries:
         await self._store.write(change)
 
     async def delete_finished(self) -> None:
-        """Remove what nobody has to look at any more."""
+        """Delete messages that were sent or died long ago."""
         now = self._world.now()
 
         def change(tx: Tx) -> None:

@@ -1,7 +1,9 @@
-"""From entries that are due to messages: one step for one channel, a function of a transaction.
+"""The notification queue: notices become entries of channels, and due entries messages.
 
-What is due together goes together, so that a storm is a few messages and not a thousand; a message
-stays as it is from then on, with one id, however often it is tried.
+Every step is a function of one transaction: a process that dies has done all of it or nothing, and
+two that do it at once have done it once. What is due together goes into one message, so that a
+storm is a few messages and not a thousand. A message keeps its content and its id, however often it
+is tried.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -68,7 +70,7 @@ def make_batch(tx: Tx, org: str, channel: str, identifier: str, now: int) -> boo
 
 
 def _make_invitation(tx: Tx, org: str, identifier: str, now: int) -> bool:
-    """Each is for somebody else."""
+    """Each invitation is a message of its own."""
     if channels.count_waiting(tx, org, MAIL_CHANNEL) >= MAX_OPEN_INVITATIONS:
         return False
     some = notices.due_entries(tx, org, MAIL_CHANNEL, now, 1)
@@ -79,7 +81,7 @@ def _make_invitation(tx: Tx, org: str, identifier: str, now: int) -> bool:
 
 
 def _ready_notices(tx: Tx, row: Channel, some: list[QueuedNotice], now: int) -> list[QueuedNotice]:
-    """Without what has come into quiet hours while it waited."""
+    """Those that are not deferred by quiet hours, which may have begun while they waited."""
     late = {each.notice: not_before(row.terms, (each.body,), now) for each in some}
     held = {notice: due for notice, due in late.items() if due > now}
     notices.defer_entries(tx, row.org, row.id, held)
@@ -105,7 +107,7 @@ def _message(
 
 
 class FanOutCounts(NamedTuple):
-    """What was done: notices looked at, entries made; told already; without a place."""
+    """Notices read, entries made, repetitions within a window, drops by a full queue."""
 
     notices: int
     entries: int
@@ -114,7 +116,7 @@ class FanOutCounts(NamedTuple):
 
 
 def fan_out_notices(tx: Tx, now: int) -> FanOutCounts:
-    """The oldest notices become entries of channels. `now`: Unix nanoseconds."""
+    """Turn the oldest notices into entries of channels. `now`: Unix nanoseconds."""
     found = notices.oldest_notices(tx, NOTICES_PER_TRANSACTION)
     total = FanOutCounts(len(found), 0, 0, 0)
     for org, group in groupby(sorted(found, key=lambda n: (n.org, n.at)), lambda n: n.org):
@@ -139,7 +141,7 @@ def _fan_out_organization(tx: Tx, org: str, some: list[Notice], now: int) -> Fan
 
 
 class _ChannelQueue:
-    """Of one channel, while notices are put into it."""
+    """The queue of one channel while entries are added."""
 
     def __init__(self, channel: Channel, count: int, first: int | None, now: int) -> None:
         self._channel = channel
@@ -198,7 +200,7 @@ def _add_counts(one: FanOutCounts, other: FanOutCounts) -> FanOutCounts:
 
 
 class DeliveryAttempt(NamedTuple):
-    """One that is over. `chance`: in [0, 1). `alert`: raised if it makes a dead letter."""
+    """A finished attempt. `random`: in [0, 1). `alert`: raised if it makes a dead letter."""
 
     delivery: Delivery
     now: int
@@ -207,14 +209,14 @@ class DeliveryAttempt(NamedTuple):
 
 
 class DeliveryFailure(NamedTuple):
-    """Whether it is a dead letter, and whether the alert that its channel fails begins with it."""
+    """Whether the message is dead, and whether the alert that its channel fails begins."""
 
     dead: bool
     raised: bool
 
 
 def record_delivered(tx: Tx, attempt: DeliveryAttempt, remark: str) -> list[Alert]:
-    """It was taken; the alerts that are over with it."""
+    """Store that the message was accepted; the alerts that end with it."""
     row = _current(tx, attempt)
     if row is None:
         return []
@@ -228,7 +230,7 @@ def record_delivered(tx: Tx, attempt: DeliveryAttempt, remark: str) -> list[Aler
 def record_undelivered(
     tx: Tx, attempt: DeliveryAttempt, error: TransientDeliveryError | PermanentDeliveryError
 ) -> DeliveryFailure:
-    """It was not: it waits for its next attempt, or is a dead letter."""
+    """Store a failed attempt: the message waits for the next one, or is dead."""
     row = _current(tx, attempt)
     if row is None:
         return DeliveryFailure(dead=False, raised=False)
@@ -265,6 +267,6 @@ def _next_attempt(
 
 
 def _current(tx: Tx, attempt: DeliveryAttempt) -> Delivery | None:
-    """As it is stored; None if another process has brought it to an end meanwhile."""
+    """The message as stored; None if another process has finished it meanwhile."""
     row = channels.get_delivery(tx, attempt.delivery.org, attempt.delivery.id)
     return row if row is not None and row.state is State.WAITING else None

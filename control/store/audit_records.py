@@ -1,4 +1,4 @@
-"""The audit trail of people, and witnessed checkpoints."""
+"""The audit audit log, and witnessed checkpoints."""
 
 from typing import Final
 
@@ -154,7 +154,7 @@ class AuditLogBase(Struct, frozen=True):
 
 
 def get_base(tx: Tx, org: str) -> AuditLogBase | None:
-    """The organization's; None for a trail that is there from its first record on."""
+    """The organization's; None for an audit log that is there from its first record on."""
     return fetch_one(tx, AuditLogBase, _BASE, org=org)
 
 

@@ -1,4 +1,4 @@
-"""What all collectors share: the period, the judgement of a share, and records of the trail."""
+"""What all collectors share: the period, the judgement of a share, and records of the audit log."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final

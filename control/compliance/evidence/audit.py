@@ -1,4 +1,4 @@
-"""Audit: the trail of people, the witnessed logs of agents, and what became of alerts."""
+"""Audit: the audit log, the witnessed logs of agents, and what became of alerts."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ MAX_ACKNOWLEDGE_TIME: Final = DAY
 def collect_audit(
     tx: Tx, span: Period, verdict: ChainVerification, witness: Witness
 ) -> list[Evidence]:
-    """All that there is about records. `verdict`: of the whole trail, gone through before."""
+    """All that there is about records. `verdict`: of the whole audit log, gone through before."""
     return [
         _audit_log_evidence(tx, span, verdict),
         _checkpoint_evidence(tx, span, witness),
