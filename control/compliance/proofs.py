@@ -1,4 +1,4 @@
-"""Proofs: how each is made from what is stored, and held against itself without any database."""
+"""Proofs in reports: how each is made, and verified without any database."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -85,7 +85,7 @@ def certificate_proof(issued: IssuedCertificate) -> CertificateProof:
 
 
 def audit_event_of(record: Record) -> AuditEvent:
-    """The record as the audit log has it. Raises `ValueError`."""
+    """The audit event of the record. Raises `ValueError`."""
     fields: dict[str, Any] = to_columns(record)
     for name in ("previous", "hash"):
         fields[name] = bytes.fromhex(fields[name])
@@ -98,7 +98,7 @@ def signed_head_of(org: str, end: TrailEnd) -> SignedHead:
 
 
 def find_faults(header: Header, evidence: Mapping[str, Evidence], public: bytes) -> Iterable[str]:
-    """What of the proofs does not bear itself out."""
+    """The faults of proofs that do not verify."""
     if not _is_consistent(lambda: is_valid_head(signed_head_of(header.org, header.trail), public)):
         yield "header: the trail's end is not signed by this key"
     for item in evidence.values():
@@ -132,7 +132,7 @@ def _is_valid(header: Header, proof: Proof, public: bytes) -> bool:
 
 
 def _is_valid_checkpoint(proof: CheckpointProof, public: bytes) -> bool:
-    """The note says this size and root, its log and we have signed it, and it has grown."""
+    """Whether the note has this size and root, both signatures verify, and the log has grown."""
     root = bytes.fromhex(proof.root)
     head = verified_checkpoint(proof.note, bytes.fromhex(proof.signer))
     if (head.size, head.root) != (proof.size, root) or not has_cosignature(

@@ -1,7 +1,7 @@
-"""A report as one HTML file: no script, nothing from elsewhere, for the screen and for paper.
+"""Renders a report as one HTML file, for screen and paper, or as CSV.
 
-Its own policy allows nothing but its one style sheet, by hash. Whatever comes from outside goes
-through `escape`.
+The HTML has no script and loads nothing; its own content policy allows its one style sheet alone,
+by hash. Values are inserted through `escape`.
 """
 
 from base64 import b64encode
@@ -78,7 +78,7 @@ COLUMNS: Final = (
 
 
 def render_csv(report: Report) -> bytes:
-    """UTF-8, with a head line."""
+    """The CSV in UTF-8, with a heading."""
     return csv_table(COLUMNS, _lines(report))
 
 
@@ -113,7 +113,7 @@ def _line(report: Report, control: Judged, item: Evidence | None) -> tuple[str, 
 
 
 def render_html(report: Report, digest: str) -> bytes:
-    """The file, in UTF-8."""
+    """The HTML in UTF-8."""
     header = report.header
     body = "".join(
         (
@@ -284,5 +284,5 @@ def _method_section(report: Report) -> str:
 
 
 def _time(instant: int) -> str:
-    """To the second, as people read it; the JSON form has all of it."""
+    """To the second; the JSON form has all digits."""
     return rfc3339(instant - instant % SECOND)

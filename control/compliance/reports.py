@@ -1,7 +1,7 @@
-"""Reports: asked for, made by the process that leads, sealed, kept, verified.
+"""Reports: requested, made by the leader, signed, stored, verified.
 
-A report waits in the database until it is made, so it survives whoever made it. Its digest goes on
-the audit log in the transaction that stores it.
+A request waits in the database until the report is made, so it survives any process. The digest is
+recorded in the audit log in the transaction that stores the report.
 """
 
 import logging
@@ -48,7 +48,7 @@ log: Final = logging.getLogger("freehold.control.reports")
 
 
 class Reports:
-    """Ask, make, list, read, verify."""
+    """Requests, makes, lists, reads and verifies reports."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Reports:
     async def request_report(
         self, org: str, title: str, wanted: Sequence[str], *, period: tuple[int, int], by: str
     ) -> ReportRow:
-        """Have one made. Raises `ValidationError`, `ConflictError`."""
+        """Request a report. Raises `ValidationError`, `ConflictError`."""
         now, (since, until) = self._world.now(), period
         if not 0 < until - since <= MAX_DAYS * DAY or until > now + SECOND:
             raise ValidationError(
@@ -99,7 +99,10 @@ class Reports:
         return row
 
     async def read_report(self, org: str, report_id: str) -> bytes:
-        """Its file. Raises `NotFoundError`, `ConflictError` for one that is not made yet."""
+        """The report's file.
+
+        Raises `NotFoundError`, `ConflictError` for one that is not made yet.
+        """
         data = await self._store.read(lambda tx: compliance.get_report_body(tx, org, report_id))
         if data is None:
             raise NotFoundError("not_found", "there is no such report")
@@ -111,7 +114,7 @@ class Reports:
         return data
 
     async def verify_report(self, org: str, report_id: str) -> ReportVerification:
-        """Hold the stored file against its signature and against what is in the audit log."""
+        """Verify the stored file against its signature and the audit log."""
         data = await self.read_report(org, report_id)
         verdict = await self._world.run_sync(
             partial(report_file.verify_report_file, data, self.public_key)
@@ -127,7 +130,7 @@ class Reports:
         return verdict
 
     async def make_waiting(self) -> None:
-        """Make those that wait. Raises `UnavailableError`; what waits is made later."""
+        """Make the requested reports. Raises `UnavailableError`; the rest is made later."""
         for row in await self._store.read(lambda tx: compliance.waiting_reports(tx, MAX_PER_TURN)):
             await self._make(row)
 
@@ -235,7 +238,7 @@ def new_report(
 
 
 def enqueue_report(tx: Tx, row: ReportRow) -> ReportRow:
-    """Let it wait; of too many the oldest goes. Raises `ConflictError`."""
+    """Store the request; of too many reports the oldest goes. Raises `ConflictError`."""
     if compliance.count_reports(tx, row.org, State.WAITING) >= MAX_WAITING:
         raise ConflictError(
             "reports_waiting",
@@ -252,7 +255,7 @@ def enqueue_report(tx: Tx, row: ReportRow) -> ReportRow:
 
 
 def count_results(controls: Sequence[Judged], framework: str) -> ResultCounts:
-    """How many of its controls came to what."""
+    """The number of its controls for each result."""
     counts = {str(result): 0 for result in Result}
     for control in controls:
         if control.framework == framework:

@@ -1,7 +1,7 @@
-"""Retention: what is past its time goes, by rule, in batches, in the audit log; a legal hold stays it.
+"""Retention: deletes old rows by rule, in batches, with audit records; legal holds exempt rows.
 
-The audit log goes from its beginning on, up to a base that is signed beforehand: the chain of what is
-left is held against that. Nothing goes of an audit log that is not the one that was signed.
+The audit log is deleted from its beginning on, up to a base that is signed beforehand: the rest of
+the chain is verified against it. An audit log that does not match its signed head is left alone.
 """
 
 from functools import partial
@@ -41,7 +41,7 @@ SWEEP_OPERATION: Final = "retention.swept"
 
 
 class RecordRetention:
-    """Rules and holds of people; `apply_rules` does what they say."""
+    """Rules and legal holds; `apply_rules` deletes by them."""
 
     def __init__(
         self,
@@ -58,11 +58,11 @@ class RecordRetention:
         self._world = world
 
     async def list_rules(self, org: str) -> dict[Kind, RetentionRule]:
-        """Of every kind, also of one without a rule of its own."""
+        """The rule of every kind, also of kinds without a rule of their own."""
         return await self._store.read(lambda tx: effective_rules(tx, org, self._limits))
 
     async def set_rule(self, org: str, kind: Kind, days: int) -> None:
-        """Set it; 0 takes it away. Raises `ValidationError`."""
+        """Set a rule; 0 removes it. Raises `ValidationError`."""
         bounds = effective_rule(kind, None, self._limits)
         if days and not bounds.least <= days <= bounds.most:
             told = f"{kind}: {bounds.least} to {bounds.most} days, or 0 for no rule"
@@ -70,7 +70,7 @@ class RecordRetention:
         await self._store.write(lambda tx: retention.put_rule(tx, org, kind, days))
 
     async def preview_deletion(self, org: str) -> list[PurgeCount]:
-        """What would go now, and what of it a hold keeps. Nothing is changed."""
+        """What would be deleted now, and what a hold keeps. Nothing is changed."""
         now = self._world.now()
         return await self._store.read(
             lambda tx: [
@@ -80,13 +80,13 @@ class RecordRetention:
         )
 
     async def list_holds(self, org: str) -> list[LegalHold]:
-        """The newest first; also those that were lifted."""
+        """Holds, the newest first; also those that were lifted."""
         return await self._store.read(lambda tx: held.list_holds(tx, org))
 
     async def place_hold(
         self, org: str, vault: str, span: tuple[int, int], reason: str, by: str
     ) -> LegalHold:
-        """Nothing of this agent (empty: of anybody) and time is deleted from now on."""
+        """Keep everything of this agent (empty: of all) and time from now on."""
         since, until = span
         if until and until <= since:
             raise ValidationError(
@@ -122,7 +122,7 @@ class RecordRetention:
         return await self._store.write(change)
 
     async def lift_hold(self, org: str, hold_id: str, why: str, by: str) -> LegalHold:
-        """Rules count again for what it covered. Raises `NotFoundError`, `ConflictError`."""
+        """Lift a hold: rules apply again. Raises `NotFoundError`, `ConflictError`."""
         now = self._world.now()
 
         def change(tx: Tx) -> LegalHold:
@@ -138,7 +138,7 @@ class RecordRetention:
         return await self._store.write(change)
 
     async def apply_rules(self) -> None:
-        """Once a day for each organization. Raises `UnavailableError`."""
+        """Delete by the rules, once a day for each organization. Raises `UnavailableError`."""
         after = ""
         while page := await self._store.read(
             partial(people.list_organizations, after=after, limit=ORGANIZATIONS_PAGE)
@@ -193,7 +193,7 @@ class RecordRetention:
         return total
 
     async def _shorten_audit_log(self, org: str, before: int) -> int:
-        """Let go of the oldest records of the audit log; how many went."""
+        """Delete the oldest records of the audit log; how many."""
         kept = self._heads.saved_head(org)
         total = 0
         for _ in range(MAX_BATCHES if kept is not None else 0):
@@ -204,7 +204,7 @@ class RecordRetention:
         return total
 
     async def _step(self, org: str, before: int, kept: SignedHead | None) -> int:
-        """One batch: its records are whole and older than a base that takes their place."""
+        """One batch: its records verify, and are older than a signed base."""
         end = await self._store.read(lambda tx: self._end(tx, org, before, kept))
         if end is None:
             return 0
@@ -223,7 +223,7 @@ class RecordRetention:
     def _end(
         self, tx: Tx, org: str, before: int, kept: SignedHead | None
     ) -> tuple[int, bytes] | None:
-        """Number and hash of the last record that may go; None for nothing."""
+        """Number and hash of the last record that may be deleted; None for none."""
         if kept is None or not contains_head(tx, kept, self._heads.public):
             return None
         base = audit_records.get_base(tx, org)
@@ -239,7 +239,7 @@ class RecordRetention:
 
 
 def _deletable_until(since: int | None, before: int) -> int:
-    """The instant up to which the audit log may go: a hold keeps all from its beginning on."""
+    """The instant up to which the audit log may be deleted: a hold keeps all from its start on."""
     return before if since is None else min(since, before)
 
 

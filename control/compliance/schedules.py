@@ -1,4 +1,9 @@
-"""Schedules: reports that are asked for again and again, at their time, by the one that leads."""
+"""Report schedules: cron expressions in a time zone, run by the leader.
+
+Changes of the clock are handled as Debian's cron does (cronsim): a time in a skipped hour is due
+once right after it, a time in a repeated hour is due once; but what is due at every hour is due in
+each.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -31,7 +36,10 @@ CHECKED_RUNS: Final = 50  # times of a schedule that are looked at for that
 
 
 def validated_next_run(cron: str, zone: str, now: int) -> int:
-    """When it is due next. Raises `ValidationError` for what is none, or too often."""
+    """The next time.
+
+    Raises `ValidationError` for an invalid expression, or one that is too frequent.
+    """
     times = list(islice(_run_times(cron, zone, now), CHECKED_RUNS))
     if not times:
         raise ValidationError(
@@ -79,7 +87,7 @@ def _instant(moment: datetime) -> int:
 
 
 class ReportSchedules:
-    """Made, changed, removed by people; `request_due` does what is due."""
+    """Makes, changes and removes schedules; `request_due` requests their reports."""
 
     def __init__(self, store: Store, alerts: Alerts, world: World) -> None:
         self._store = store
@@ -159,9 +167,9 @@ class ReportSchedules:
         self._alerts.publish_alerts(*await self._store.write(change))
 
     async def adopt(self, org: str, schedule_id: str, by: str) -> ReportSchedule:
-        """Take it over: `by`, an account, is its owner, and it is not suspended any more.
+        """Make `by`, an account, the owner of the schedule, and end its suspension.
 
-        What was due meanwhile is asked for once. Raises `NotFoundError`.
+        A report that was due meanwhile is requested once. Raises `NotFoundError`.
         """
 
         def change(tx: Tx) -> tuple[ReportSchedule, list[Alert]]:
@@ -177,7 +185,7 @@ class ReportSchedules:
         return made
 
     async def request_due(self) -> None:
-        """Ask for what is due: once, however often it was missed."""
+        """Request the reports that are due: once, however often a time was missed."""
         now = self._world.now()
         for row in await self._store.read(
             lambda tx: compliance.due_schedules(tx, now, MAX_PER_TURN)

@@ -1,4 +1,4 @@
-"""`control.yaml`: each key is accepted, or refused with what to do."""
+"""The settings of the control plane: `control.yaml`."""
 
 import ipaddress
 from typing import Final, Self
@@ -15,7 +15,7 @@ MAX_PORT: Final = 65_535
 
 
 class TlsSettings(Section):
-    """How the REST listener proves who it is."""
+    """The certificate of the REST listener."""
 
     enabled: bool = True
     cert_file: FilePath | None = None
@@ -129,7 +129,7 @@ class PresenceSettings(Section):
 
 
 class SessionSettings(Section):
-    """How long people stay signed in at most, and in a browser that they do not use."""
+    """How long sessions last at most, and unused ones in a browser."""
 
     absolute: Duration = 12 * HOUR
     idle: Duration = 2 * HOUR

@@ -1,4 +1,4 @@
-"""What is only ever added: figures, alerts, what people did, and what was witnessed."""
+"""Samples, alerts, audit events, witnessed checkpoints."""
 
 from enum import StrEnum
 from typing import Any, Final
@@ -29,7 +29,7 @@ _RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 def is_at_least(least: Severity, severity: Severity) -> bool:
-    """Whether `severity` is at least as severe as `least`."""
+    """Whether `severity` is at least `least`."""
     return _RANKS[severity] >= _RANKS[least]
 
 

@@ -32,7 +32,7 @@ from control.services.audit_log import append_event, new_audit_event
 from control.services.event_bus import Event, EventBus, Topic
 from control.store import alerts, channels, compliance, invitations, members, people, policies
 from control.store.authority import accounts_relied_on, role_in
-from control.store.ca_store import SqlCaTransaction, delete_unused_tokens, unused_approvals
+from control.store.ca_store import SqlCaTransaction, unused_approvals
 from control.store.rows import Tx
 from control.store.store import Store
 from protocols.pki.names import AgentName
@@ -185,6 +185,8 @@ class _Withdrawal:
     def withdraw_pending(self) -> Delegations:
         """Withdraw what was issued and not used. Fires an alert where there is anything to review.
 
+        Enrolment tokens have ended with the credentials (`people.delete_tokens`).
+
         Channels, schedules and roll-outs go on: most resets are of forgotten passwords, and a
         suspended channel loses alerts.
         """
@@ -196,10 +198,6 @@ class _Withdrawal:
             detail = {"email": invited.email, "why": why}
             self._record("invitations.revoke", invited.org, invited.id, detail)
             gone.setdefault(invited.org, []).append(f"invitation of {invited.email}")
-        for token in delete_unused_tokens(tx, account):
-            org, vault = token.name.org, token.name.vault
-            self._record("enrolment.withdraw", org, token.id, {"vault": vault, "why": why})
-            gone.setdefault(org, []).append(f"enrolment token for {vault}")
         for join in unused_approvals(tx, account):
             if join.name is not None:
                 self._reopen_join(join, join.name, why)

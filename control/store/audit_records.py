@@ -1,4 +1,4 @@
-"""The audit audit log, and witnessed checkpoints."""
+"""Rows of the audit log, its bases, witnessed checkpoints and their consistency proofs."""
 
 from typing import Final
 
@@ -42,9 +42,9 @@ def list_events(tx: Tx, org: str, *, after: int, limit: int) -> list[AuditEvent]
 
 
 class EventFilter(Struct, frozen=True):
-    """Which events: what is not empty has to be so. Times are Unix nanoseconds, `until` excluded.
+    """Which events; an empty field matches all. Times are Unix nanoseconds, `until` excluded.
 
-    `operation` and `target` are beginnings.
+    `operation` and `target` are prefixes.
     """
 
     actor: str = ""
@@ -63,7 +63,7 @@ ALL_EVENTS: Final = EventFilter()
 
 
 def newest_event_at(tx: Tx) -> int:
-    """When the newest record of any chain was made, Unix nanoseconds; 0 for none."""
+    """The time of the newest record of any chain, Unix nanoseconds; 0 for none."""
     t = audit.c
     newest = sa.select(t.org, sa.func.max(t.seq).label("seq")).group_by(t.org).subquery()
     same = sa.and_(t.org == newest.c.org, t.seq == newest.c.seq)
@@ -89,7 +89,7 @@ def count_events(tx: Tx, org: str, filter_: EventFilter) -> int:
 
 
 def count_older(tx: Tx, org: str, before: int) -> int:
-    """How many are older, the newest not among them: that one stays in any case."""
+    """How many are older, without the newest record, which always stays."""
     t = audit.c
     newest = sa.select(sa.func.max(t.seq)).where(t.org == org).scalar_subquery()
     chosen = sa.select(sa.func.count()).where(t.org == org, t.at < before, t.seq < newest)
@@ -154,12 +154,12 @@ class AuditLogBase(Struct, frozen=True):
 
 
 def get_base(tx: Tx, org: str) -> AuditLogBase | None:
-    """The organization's; None for an audit log that is there from its first record on."""
+    """The organization's base; None for an audit log with its first record."""
     return fetch_one(tx, AuditLogBase, _BASE, org=org)
 
 
 def truncate_to_base(tx: Tx, row: AuditLogBase) -> int:
-    """Delete the records up to the base, which takes their place; how many there were."""
+    """Delete the records up to the base, and store it; how many there were."""
     insert_or_replace(tx, trail_bases, row)
     t = audit.c
     return tx.execute(audit.delete().where(t.org == row.org, t.seq <= row.size)).rowcount

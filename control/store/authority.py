@@ -1,4 +1,4 @@
-"""What an account may do in an organization now, whatever it could when it made something."""
+"""What an account may do in an organization now."""
 
 import sqlalchemy as sa
 

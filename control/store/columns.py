@@ -1,4 +1,4 @@
-"""The kinds of column, the same on every database."""
+"""Column types and partial indexes, the same on every database."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 class JsonColumn(sa.types.TypeDecorator[Any]):
-    """Any value that JSON has, as text: structs go in, plain data comes out."""
+    """Any JSON value, as text: structs go in, plain data comes out."""
 
     impl = sa.Text
     cache_ok = True
@@ -73,6 +73,6 @@ def optional_bytes_column(title: str) -> sa.Column[bytes | None]:
 
 
 def index_of(title: str, *columns: str, where: str) -> sa.Index:
-    """Of those rows for which the condition is true; used by queries that have it, too."""
+    """An index of the rows that match the condition, for queries with the same condition."""
     condition = sa.text(where)
     return sa.Index(title, *columns, sqlite_where=condition, postgresql_where=condition)

@@ -1,4 +1,4 @@
-"""Reports, their schedules, and what people add to controls."""
+"""Reports, their schedules, and notes on controls."""
 
 from collections.abc import Sequence
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What evidence is collected from, where no other page of the store asks for it."""
+"""Queries that only the collection of evidence needs."""
 
 from collections.abc import Iterable
 from typing import Any, Final

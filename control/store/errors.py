@@ -1,4 +1,4 @@
-"""What a database's refusal is called here. A driver's text goes no further: it may hold values."""
+"""Translates errors of the database. A driver's text goes no further: it may contain values."""
 
 import sqlalchemy as sa
 

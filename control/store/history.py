@@ -1,9 +1,8 @@
-"""Turns, written in the transaction that changes what they are about.
+"""State changes, written in the transaction that changes the state.
 
-A turn that says nothing new is none. Nothing is read here but by reports: how things stand now is
-in the tables of the things themselves. An agent that says something else again and again fills no
-disk: beyond `MAX_PER_HOUR` its newest turn is written over, so that the last word still stands.
-Only one that a legal hold covers stays.
+A change without a new value is not stored. Only reports read the history: present states are in the
+tables of their subjects. An agent that alternates between states fills no disk: beyond
+`MAX_PER_HOUR` its newest change is overwritten, unless a legal hold covers it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -97,9 +96,10 @@ _SUBJECTS: Final = sa.select(_h.subject).where(_ASPECT).distinct()
 
 
 def record_changes(tx: Tx, turns: Iterable[StateChange]) -> None:
-    """Put them on record, each behind what is there of its subject, unless they say the same.
+    """Store changes behind the newest of their subjects, unless the value is the same.
 
-    `before` is found here, but for one that is `UNKNOWN`. At most one a subject and aspect.
+    `before` is found here, except for one that is `UNKNOWN`. At most one change a subject and
+    aspect.
     """
     for (org, aspect), some in groupby(sorted(turns, key=_subject_key), key=_subject_key):
         rows = list(some)

@@ -1,4 +1,4 @@
-"""Legal holds, and the one condition that every deletion has to ask."""
+"""Legal holds, and the condition that every deletion has to include."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""What is to be told: notices, their entries on channels, and what was told last."""
+"""Notices, their entries on channels, and what each channel was sent last."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""Replays of candidates: what was asked, and where each agent stands."""
+"""Rows of replays and of the agents that are asked."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,6 +1,6 @@
-"""Rules for how long what is kept, and the deletions that follow, in bounded batches.
+"""Retention rules, and the deletions that follow, in bounded batches.
 
-Each deletion spares what a legal hold covers, in its own statement: a hold that is committed
+Each deletion exempts what a legal hold covers, in its own statement: a hold that is committed
 before it counts.
 """
 

@@ -1,7 +1,7 @@
-"""The store: reads in threads, changes through the one writer, both functions of a transaction.
+"""The store: reads in threads, changes through one writer; both are functions of a transaction.
 
 A change runs together with others and may run more than once, so it is a function of its `Tx` and
-of what it captured: no clock, no chance, no effect but on the database.
+of what it captured: no clock, no randomness, no effect but on the database.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -45,7 +45,7 @@ _RESTARTS: Final = RestartPolicy(
 
 
 class StoreReader:
-    """Made by `open_reader`."""
+    """Reads; made by `open_reader`."""
 
     def __init__(self, engines: DatabaseEngines, world: World) -> None:
         self._engines = engines
@@ -84,7 +84,7 @@ class StoreReader:
 
 
 class Store(StoreReader):
-    """Made by `open_store`."""
+    """Reads and writes; made by `open_store`."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Store(StoreReader):
 
 
 def _fair_limiter(readers: int) -> FairLimiter:
-    """An organization leaves a quarter of the readers to others, a session half."""
+    """An organization may use three quarters of the readers, a session half."""
     return FairLimiter(
         readers,
         group=Share(max(readers - max(readers // 4, 1), 1), MAX_READS_OF_ORG),

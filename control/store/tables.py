@@ -1,10 +1,10 @@
-"""The tables. Keys begin with the organization: what has no organization in its query is not found.
+"""The tables of the schema. Keys begin with the organization, which every query names.
 
 Times are Unix nanoseconds, but for samples and usage (seconds). Nothing is deleted by cascade.
 
 Notifications: `notices` are written in the transaction of what they report, and deleted once they
-are `entries` of channels; entries are deleted once they are in a message (`deliveries`). `told`
-knows what was said last.
+are `entries` of channels; entries are deleted once they are in a message (`deliveries`). `told` has
+the last notice of each condition and channel.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""What was used: taken in report by report, added up when asked, let go by age."""
+"""Usage counts: stored by report, summed in queries, deleted by age."""
 
 from collections.abc import Sequence
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Audit: the audit log, the witnessed logs of agents, and what became of alerts."""
+"""Evidence about audit: the audit log, the witnessed logs of agents, acknowledgement of alerts."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ MAX_ACKNOWLEDGE_TIME: Final = DAY
 def collect_audit(
     tx: Tx, span: Period, verdict: ChainVerification, witness: Witness
 ) -> list[Evidence]:
-    """All that there is about records. `verdict`: of the whole audit log, gone through before."""
+    """All evidence about audit. `verdict`: of the whole audit log, verified before."""
     return [
         _audit_log_evidence(tx, span, verdict),
         _checkpoint_evidence(tx, span, witness),

@@ -1,4 +1,4 @@
-"""People: second factors, roles, sessions, sign-ins, and what was changed about accounts."""
+"""Evidence about people: second factors, roles, sessions, logins, changes of accounts."""
 
 from collections import Counter
 from typing import Final
@@ -30,7 +30,7 @@ MAX_OWNERS: Final = 5
 
 
 def collect_people(tx: Tx, span: Period, rules: SessionLimits) -> list[Evidence]:
-    """All that there is about people."""
+    """All evidence about people."""
     found = list_persons(tx, span.org)
     return [
         _second_factor(tx, span, found),
@@ -83,7 +83,7 @@ def _how_long(hours: int, *, demanded: bool) -> str:
 
 
 def _roles(lines: list[Timeline]) -> Evidence:
-    """Judged at its worst moment: whoever had much for a day could do much on that day."""
+    """Assessed at the worst moment: a day as owner is enough to use the role."""
     moments = sorted({stretch.since for line in lines for stretch in line.intervals})
     counted = [Counter(filter(None, (line.value_at(now) for line in lines))) for now in moments]
     bad = [counts for counts in counted if not _few(counts)]
