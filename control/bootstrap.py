@@ -40,7 +40,7 @@ async def require_uninitialized(core: Core) -> None:
 def _initialized() -> ConflictError:
     return ConflictError(
         "already_initialized",
-        "this control plane has accounts: sign in, or let somebody in again with "
+        "this control plane has accounts: sign in, or recover one with "
         "'freehold control user recover platform admin'",
     )
 
@@ -90,8 +90,8 @@ async def need_authority(settings: Settings, world: World) -> None:
     folder = settings.link.authority
     raise UnavailableError(
         "ca_missing",
-        f"no authority in {folder}, which agents' certificates come from: put it back from a "
-        "backup, or, if there was none, make one with "
+        f"no certificate authority in {folder}: restore it from a backup, or, if there was none, "
+        "make one with "
         f"'freehold control ca init --root FOLDER --directory {folder}'",
     )
 

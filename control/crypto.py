@@ -127,7 +127,7 @@ class Sealer:
         except (InvalidTag, ValueError):
             raise TamperedError(
                 "sealed_value",
-                "a stored value does not open: put sealing.key back, or enter the value anew",
+                "a stored value cannot be decrypted: restore sealing.key, or enter the value again",
             ) from None
 
 

@@ -127,7 +127,8 @@ class Pipeline:
             log.error("request %s: outcome not recorded: %s", op.request_id, where(error))  # noqa: TRY400  # its text could hold a secret
             raise UnavailableError(
                 "outcome_unrecorded",
-                "it was done, but its outcome is not on record; look before you repeat it",
+                "the change was made, but its outcome could not be recorded: check before you "
+                "repeat it",
             ) from None
 
     async def _record_refusal(
@@ -175,7 +176,9 @@ def authorize(op: Operation, caller: Caller) -> None:
     if op.org and caller.org != op.org:
         raise OtherOrganizationError("not_found", "there is no such organization")
     if not op.org or not caller.role.covers(op.role):
-        raise AuthorizationError("permission_denied", f"this takes the role {op.role}")
+        raise AuthorizationError(
+            "permission_denied", f"permission denied: this needs the role {op.role}"
+        )
 
 
 def _resolved_operation(op: Operation, caller: Caller) -> tuple[Operation, Caller]:

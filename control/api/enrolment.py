@@ -161,7 +161,7 @@ async def _require_visible(call: Call, org: str, join_id: str) -> None:
 def _require_ca(call: Call) -> CertificateAuthority:
     if call.services.ca is None:
         raise UnavailableError(
-            "link_disabled", "no agent can come: control.yaml has no section `link`"
+            "link_disabled", "agents cannot connect: add the section `link` to control.yaml"
         )
     return call.services.ca
 

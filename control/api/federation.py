@@ -198,7 +198,7 @@ async def answer(call: Call, *, query: Said) -> HtmlPage:
     visit, port = call.context, query.port
     require_same_origin(visit.browser)
     if not constant_time_equal(query.proof, _browser_proof(visit.browser.asked, query)):
-        raise AuthorizationError("csrf", "this browser was not asked that: begin anew")
+        raise AuthorizationError("csrf", "this browser was not asked that: start the sign-in again")
     visit.set_cookie(CONSENT, "")
     if query.answer == "no":
         return redirect_page("The program was told no", _loopback_url(port, error="declined"))

@@ -179,7 +179,7 @@ async def start(call: Call, org: str, policy: str, *, body: NewRollout) -> views
     elif body.version is None and body.document is not None:
         what = Draft(body.document, body.comment)
     else:
-        raise ValidationError("candidate_invalid", "give a version or a document, one of them")
+        raise ValidationError("candidate_invalid", "give either a version or a document")
     by = call.caller.actor
     made = await call.services.rollouts.start_rollout(
         org, policy, what, body.plan, by, targets=body.targets

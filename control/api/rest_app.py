@@ -171,7 +171,7 @@ async def _handle_request(
     except AuthenticationError as error:
         malformed = error
     if not is_valid_path(values):
-        malformed = NotFoundError("not_found", "there is nothing of this name")
+        malformed = NotFoundError("not_found", "nothing has this name")
 
     async def handle(caller: Caller) -> object:
         if malformed is not None:
@@ -207,7 +207,7 @@ async def _require_known_caller(
     """
     if endpoint.public:
         raise TooLargeError(
-            "body_too_large", f"a body has at most {MAX_UNKNOWN_BODY} bytes where nobody signs in"
+            "body_too_large", f"a body without credentials has at most {MAX_UNKNOWN_BODY} bytes"
         )
     op = _operation(endpoint, values, {}, visited, mutates=False)
     if not await rest.pipeline.knows_caller(op):
@@ -219,7 +219,7 @@ async def _reserve_memory(size: int) -> None:
     reservation: Reservation | None = cast("Any", request).scope.get(RESERVATION)
     if reservation is not None and not await reservation.take(size):
         raise UnavailableError(
-            "answers_full", "too many answers wait for their readers; wait and try again"
+            "answers_full", "too many answers wait for slow clients: try again later"
         )
 
 

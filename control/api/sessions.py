@@ -180,7 +180,7 @@ async def confirm(call: Call, *, body: Confirmation) -> None:
     if not shown:
         raise AuthorizationError(
             "not_proven",
-            "this password or code does not count: try again, a code with the next one",
+            "wrong password or code: try again, with a new code",
         )
     await services.sessions.record_proof(caller, factor=bool(factor))
 
@@ -211,7 +211,7 @@ async def switch(call: Call, *, body: Chosen) -> Opened:
 async def own_password(call: Call, *, body: OwnPassword) -> None:
     caller, services = call.caller, call.services
     if not await services.accounts.is_own_password(caller, body.old):
-        raise AuthorizationError("not_proven", "the old password is not this one: try again")
+        raise AuthorizationError("not_proven", "wrong current password: try again")
     org, name = caller.account
     await services.users.set_password(None, org, name, body.new)
 

@@ -55,6 +55,6 @@ def require_same_origin(browser: BrowserCredentials) -> None:
     if not browser.same_origin:
         raise AuthorizationError(
             "csrf",
-            "a browser may ask for this from our own pages only: reload the page and repeat it "
-            "there, or send a token instead of the session's cookie",
+            "the request does not come from a page of this control plane: reload the page and "
+            "repeat it there, or send a token instead of the session's cookie",
         )

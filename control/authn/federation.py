@@ -186,7 +186,9 @@ class Federation:
             or not flow.expires_at - FLOW_LIFETIME - EARLY <= now < flow.expires_at
             or not constant_time_equal_bytes(flow.browser, secret_digest(browser))
         ):
-            raise AuthenticationError("oidc_state", "this login was not begun here; begin anew")
+            raise AuthenticationError(
+                "oidc_state", "this login was not started here: start it again"
+            )
         return flow
 
     async def finish_login(self, flow: LoginFlow, back: AuthorizationResponse) -> tuple[str, Token]:
@@ -200,12 +202,12 @@ class Federation:
         provider = await self._provider(flow.org)
         if back.issuer not in ("", provider.issuer):
             raise AuthenticationError(
-                "oidc_issuer", "another provider has answered than was asked: begin anew"
+                "oidc_issuer", "another provider answered than was asked: start the sign-in again"
             )
         if back.error or not back.code:
             raise AuthenticationError(
                 "oidc_refused",
-                "the identity provider did not let you in: its own administrators know why",
+                "the identity provider refused the sign-in: ask its administrators",
             )
         secret = self._sealer.open(
             provider.client_secret,

@@ -87,7 +87,7 @@ class Invitations:
             if invitations.count_open_invitations(tx, org, now) >= MAX_OPEN:
                 raise ConflictError(
                     "too_many_invitations",
-                    f"{MAX_OPEN} are open already: withdraw some, or wait for their end",
+                    f"{MAX_OPEN} invitations are open: withdraw some, or wait until they expire",
                 )
             invitations.delete_open_invitations(tx, org, made.email)
             invitations.add_invitation(tx, made)
@@ -159,7 +159,7 @@ class Invitations:
                 raise _not_found()
             if row.org == home or members.get_membership(tx, row.org, home, name) is not None:
                 raise ConflictError(
-                    "member_already", "you are a member of it already: switch to it"
+                    "member_already", "you are a member already: switch to the organization"
                 )
             made = Membership(row.org, home, name, row.role, row.created_by, now)
             members.put_membership(tx, made, now)
@@ -195,6 +195,4 @@ def mark_used(tx: Tx, row: Invitation, user: User, now: int) -> None:
 
 
 def _not_found() -> NotFoundError:
-    return NotFoundError(
-        "invitation_invalid", "this invitation does not count (any more): ask for another"
-    )
+    return NotFoundError("invitation_invalid", "this invitation is not valid: ask for another")

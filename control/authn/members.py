@@ -70,7 +70,7 @@ class Members:
             if current.kind is TokenKind.API:
                 raise AuthorizationError(
                     "permission_denied",
-                    "an API token is for one organization: sign in to change over",
+                    "an API token is for one organization: sign in to switch",
                 )
             if any_requires_factor(tx, org):
                 _require_factor(tx, current)
@@ -130,7 +130,7 @@ class Members:
 def _require_factor(tx: Tx, token: Token) -> None:
     if not second_factors.has_active_factor(tx, token.org, token.user):
         raise AuthorizationError(
-            "second_factor_demanded", "this organization wants a second factor: set one up"
+            "second_factor_demanded", "this organization requires a second factor: set one up"
         )
     if not token.factor_at:
         raise step_up_error()

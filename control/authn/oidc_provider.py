@@ -158,7 +158,8 @@ class ProviderClient:
         if status != httpx2.codes.OK:
             raise AuthenticationError(
                 "oidc_refused",
-                "the identity provider refused the code: begin anew, or check client id and secret",
+                "the identity provider refused the code: start again, or check client id and "
+                "secret",
             )
         return _decode_json(body, _TokenResponse).id_token
 
@@ -206,7 +207,7 @@ class ProviderClient:
         if metadata.issuer != issuer:  # Discovery 1.0, 4.3: exactly
             raise ValidationError(
                 "issuer_mismatch",
-                "the provider calls itself otherwise: give the issuer to the letter as it does",
+                "the provider names another issuer: give the issuer exactly as the provider does",
                 field="issuer",
             )
         for url in (metadata.authorization_endpoint, metadata.token_endpoint, metadata.jwks_uri):
@@ -301,7 +302,7 @@ def _is_loopback(host: str) -> bool:
 def _unfit_error() -> ValidationError:
     return ValidationError(
         "issuer_invalid",
-        "an identity provider is at an https address, on a host that identity.hosts allows",
+        "an identity provider needs an https address on a host that identity.hosts allows",
         field="issuer",
     )
 
@@ -309,8 +310,8 @@ def _unfit_error() -> ValidationError:
 def _private_error() -> ValidationError:
     return ValidationError(
         "issuer_private",
-        "the identity provider is at a private address: identity.private in the settings can"
-        " allow those, or identity.hosts its host",
+        "the identity provider has a private address: allow it with identity.private or "
+        "identity.hosts in the settings",
         field="issuer",
     )
 
@@ -318,6 +319,6 @@ def _private_error() -> ValidationError:
 def _unreachable_error() -> UnavailableError:
     return UnavailableError(
         "oidc_unavailable",
-        "the identity provider does not answer as one: try later, or check its address;"
-        " a private one takes identity.private or identity.hosts in the settings",
+        "the identity provider does not answer: try later, or check its address; a private one "
+        "needs identity.private or identity.hosts in the settings",
     )

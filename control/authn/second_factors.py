@@ -125,7 +125,7 @@ class SecondFactors:
             if second_factors.has_active_factor(tx, org, name):
                 raise ConflictError(
                     "second_factor_exists",
-                    "one is in force: replace it (POST second-factor/replacement)",
+                    "a second factor exists: replace it (POST second-factor/replacement)",
                 )
             second_factors.put_factor(tx, row)
 
@@ -142,7 +142,9 @@ class SecondFactors:
         def change(tx: Tx) -> bool:
             row = second_factors.get_factor(tx, org, name)
             if row is None or row.confirmed:
-                raise ConflictError("second_factor_absent", "begin to set up a second factor first")
+                raise ConflictError(
+                    "second_factor_absent", "start the setup of a second factor first"
+                )
             if not self._code_matches(tx, row, code, Purpose.CONFIRM_CODE, now=now):
                 return False
             second_factors.put_recovery_codes(
@@ -233,8 +235,8 @@ class SecondFactors:
             if account_requires_factor(tx, org, name):
                 raise ConflictError(
                     "second_factor_demanded",
-                    "an organization that you belong to demands one: for another authenticator"
-                    " replace it (POST second-factor/replacement)",
+                    "an organization that you belong to requires one: to use another "
+                    "authenticator, replace it (POST second-factor/replacement)",
                 )
             if not second_factors.delete_factor(tx, org, name):
                 raise NotFoundError("not_found", "there is no second factor")
@@ -303,7 +305,7 @@ def no_factor_error() -> ConflictError:
 
 def wrong_code_error() -> AuthorizationError:
     """A wrong code of a signed-in person, who stays signed in."""
-    return AuthorizationError("code_wrong", "this code does not count; wait for the next one")
+    return AuthorizationError("code_wrong", "wrong code: wait for the next one")
 
 
 REPLACEMENT_LIFETIME: Final = 600 * SECOND
@@ -369,7 +371,7 @@ class FactorReplacement:
             ):
                 raise ConflictError(
                     "replacement_absent",
-                    "begin anew: ten minutes are over, or another session began it",
+                    "start again: ten minutes are over, or another session started it",
                 )
             changed = self._change_over(tx, row, code, now)
             if changed is None:

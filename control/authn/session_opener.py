@@ -196,7 +196,7 @@ def _role(tx: Tx, user: User, acting: str) -> Role:
     if member is None:
         raise AuthorizationError(
             "not_a_member",
-            "you are no member of this organization: ask its owners for an invitation",
+            "you are not a member of this organization: ask its owners for an invitation",
         )
     return member.role
 

@@ -162,7 +162,7 @@ class Sessions:
         Programs do not manage people: credentials, members, roles.
         """
         if caller.proven_at == NEVER_OLD:
-            raise AuthorizationError("person_needed", "an API token cannot do this: sign in for it")
+            raise AuthorizationError("person_needed", "an API token cannot do this: sign in")
 
     async def _expiry(self, visit: ActiveSession) -> int | None:
         """When it ends by itself; None for a credential that is not valid."""
@@ -207,13 +207,15 @@ def check_same_origin(op: Operation) -> None:
 def step_up_error() -> AuthorizationError:
     """The person has to confirm their identity; our programs then ask and repeat."""
     return AuthorizationError(
-        "step_up", "show again who you are: POST sessions/current/confirm, or sign in anew"
+        "step_up", "confirm your identity: POST sessions/current/confirm, or sign in again"
     )
 
 
 def invalid_credential() -> AuthenticationError:
     """The one answer to any credential that is not valid."""
-    return AuthenticationError("unauthenticated", "these credentials do not count")
+    return AuthenticationError(
+        "unauthenticated", "invalid credentials: sign in again, or check the token"
+    )
 
 
 class _CredentialHolder(Struct, frozen=True):

@@ -181,7 +181,9 @@ def require_user(tx: Tx, org: str, name: str) -> User:
 def check_rank(by: Caller | None, role: Role) -> None:
     """Raise `AuthorizationError` for a role above the caller's."""
     if by is not None and not by.is_platform and not by.role.covers(role):
-        raise AuthorizationError("role_above_own", "this user is, or would be, above your role")
+        raise AuthorizationError(
+            "role_above_own", "this user has, or would have, a higher role than you"
+        )
 
 
 def check_credential_rank(tx: Tx, by: Caller | None, user: User) -> None:
@@ -199,8 +201,8 @@ def check_credential_rank(tx: Tx, by: Caller | None, user: User) -> None:
         if own is None or not own.covers(row.role):
             raise AuthorizationError(
                 "role_above_own",
-                "this account is in another organization, too, where it may more than you: it"
-                " helps itself (recovery codes, a new password), or a super-admin does",
+                "this account has a higher role than you in another organization: its owner uses "
+                "recovery codes or changes the password, or a super-admin does it",
             )
 
 
@@ -238,4 +240,6 @@ def _end_sessions_without(tx: Tx, org: str) -> list[str]:
 
 def _require_remaining_owner(tx: Tx, org: str) -> None:
     if people.count_owners(tx, org) == 0:
-        raise ConflictError("last_owner", "an organization keeps at least one owner")
+        raise ConflictError(
+            "last_owner", "an organization needs at least one owner: make another owner first"
+        )

@@ -94,7 +94,11 @@ class CaDirectory:
         Raises `ConflictError` when there is an authority here, `PkiKeyError` for files.
         """
         if (self.path / STATE_FILE).exists():
-            raise ConflictError("ca_exists", f"{self.path} has an authority; see rollover")
+            raise ConflictError(
+                "ca_exists",
+                f"{self.path} has an authority already: replace it with 'freehold control ca "
+                "rollover'",
+            )
         root = make_root(root_folder, label, now)
         self._sign(FIRST_AUTHORITY, root, label, now)
         return self.load_authority(FIRST_AUTHORITY)
@@ -134,7 +138,11 @@ class CaDirectory:
         """
         incoming, announced = self._announce_next(now)
         if not (self._folder(incoming) / "intermediate.key").exists():
-            raise NotFoundError("no_request", "make the request first; this is for no key of ours")
+            raise NotFoundError(
+                "no_request",
+                "no request was made for this key: run 'freehold control ca rollover request' "
+                "first",
+            )
         present, own = self.load_authority(self.read_state().active).root, first_certificate(root)
         if isinstance(cross, Root):
             if cross.certificate != present:

@@ -40,7 +40,7 @@ MAX_TOKENS: Final = 1_000
 """Tokens of one organization, used and expired ones among them until `delete_expired` removes
 them."""
 
-_REFUSED: Final = "the token is unknown, used or expired; ask for a new one"
+_REFUSED: Final = "the token is unknown, used or expired: ask for a new one"
 
 
 class IssuedEnrolmentToken(NamedTuple):
@@ -92,7 +92,9 @@ class Enrolment:
             check_name_free(tx.agent(token.name), replace_agent=replace_agent)
             if len(tx.tokens(org, MAX_TOKENS)) >= MAX_TOKENS:
                 raise RateLimitError(
-                    "too_many_tokens", "the organization has too many tokens", retry_after=600
+                    "too_many_tokens",
+                    "the organization has too many tokens: withdraw some, or wait ten minutes",
+                    retry_after=600,
                 )
             tx.put_token(token)
 
@@ -170,7 +172,7 @@ def check_name_free(agent: EnrolledAgent | None, *, replace_agent: bool) -> None
     if agent.state is AgentState.RETIRED:
         raise ConflictError("agent_retired", "the agent was retired: its name is not given again")
     if not replace_agent:
-        raise ConflictError("agent_exists", "the agent exists; say that it is to be replaced")
+        raise ConflictError("agent_exists", "the agent exists: use a token that may replace it")
 
 
 def check_binding(link_key: bytes, csr: bytes, proof: bytes) -> None:

@@ -192,7 +192,7 @@ def _store_request(tx: CaTransaction, join: JoinRecord) -> JoinRecord:
     )
     if full:
         raise RateLimitError(
-            "too_many_joins", "too many agents ask to join; try later", retry_after=60
+            "too_many_joins", "too many agents ask to join: try again later", retry_after=60
         )
     tx.put_join(join)
     return join

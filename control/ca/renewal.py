@@ -24,7 +24,7 @@ REJOIN_GRACE: Final = 90 * DAY
 """What an agent may be away for; `link.return_within`."""
 MIN_RENEWAL_INTERVAL: Final = MINUTE
 """From one renewal to the next. An agent rests for five times as long by itself."""
-_UNKNOWN: Final = "not an agent that may come back; a person must enrol it"
+_UNKNOWN: Final = "this agent cannot rejoin: a person must enrol it"
 
 
 class Renewal:

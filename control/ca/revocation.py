@@ -30,7 +30,7 @@ STOLEN_REASON: Final = "an older certificate was used after a newer one: one of 
 REPLACED: Final = "replaced"
 """Of a connection whose agent is another one now, enrolled anew under the name."""
 
-_REFUSED: Final = "the certificate does not count any more; a person must enrol the agent anew"
+_REFUSED: Final = "the certificate is not valid any more: a person must enrol the agent again"
 
 
 class AgentEnded(NamedTuple):

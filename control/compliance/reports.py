@@ -77,7 +77,7 @@ class Reports:
         if not 0 < until - since <= MAX_DAYS * DAY or until > now + SECOND:
             raise ValidationError(
                 "period_invalid",
-                f"give a period that is over and has at most {MAX_DAYS} days",
+                f"give a period in the past of at most {MAX_DAYS} days",
                 field="until",
             )
         row = new_report(
@@ -109,7 +109,7 @@ class Reports:
         if not data:
             raise ConflictError(
                 "report_not_ready",
-                "this report is not made yet: ask again when its state is `ready`",
+                "this report is not ready: ask again when its state is `ready`",
             )
         return data
 
@@ -242,7 +242,7 @@ def enqueue_report(tx: Tx, row: ReportRow) -> ReportRow:
     if compliance.count_reports(tx, row.org, State.WAITING) >= MAX_WAITING:
         raise ConflictError(
             "reports_waiting",
-            f"{MAX_WAITING} reports wait to be made already: ask again when one is made",
+            f"{MAX_WAITING} reports are waiting already: ask again when one is ready",
         )
     over = compliance.count_reports(tx, row.org) + 1 - MOST
     if over > 0 and not retention.delete_oldest_report(tx, row.org):

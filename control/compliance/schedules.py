@@ -43,7 +43,7 @@ def validated_next_run(cron: str, zone: str, now: int) -> int:
     times = list(islice(_run_times(cron, zone, now), CHECKED_RUNS))
     if not times:
         raise ValidationError(
-            "cron_invalid", "this time never comes: give a day that there is", field="cron"
+            "cron_invalid", "this time never comes: give a day that exists", field="cron"
         )
     if any(later - sooner < MIN_INTERVAL for sooner, later in pairwise(times)):
         raise ValidationError("cron_often", "at most once an hour", field="cron")

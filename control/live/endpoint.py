@@ -253,7 +253,11 @@ class LiveConnection:
                 "topic_unknown", "there is no such topic: docs/spec/live.md lists them"
             )
         if bool(request.of) is not kind.of:
-            raise ValidationError("of_missing", "this topic is about one agent: say which, or not")
+            raise ValidationError(
+                "of_missing",
+                "this topic needs an agent in `of`, or must not have one: docs/spec/live.md lists"
+                " them",
+            )
         view = ViewKey(request.topic, request.org, request.of)
         op = replace(
             self._op,

@@ -74,5 +74,5 @@ def normalize_address(text: str) -> str:
     local, _, domain = text.rpartition("@")
     fine = text.isascii() and text.isprintable() and not set(text) & set(' "<>(),:;\\[]')
     if not (local and "." in domain and fine and len(text) <= MAX_ADDRESS) or "@" in local:
-        raise ValidationError("email_invalid", "this is no email address", field="email")
+        raise ValidationError("email_invalid", "this is not an email address", field="email")
     return text.lower()

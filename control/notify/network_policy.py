@@ -89,13 +89,15 @@ class NetworkPolicy(Struct, frozen=True):
     def check_mail(self, host: str, port: int, *, plain: bool) -> None:
         """Raise `ValidationError` for a mail server that must not be contacted."""
         if plain and not self.development:
-            raise ValidationError("tls_needed", "mail goes by TLS or STARTTLS", field="server")
+            raise ValidationError("tls_needed", "mail needs TLS or STARTTLS", field="server")
         if port not in MAIL_PORTS and not self.development:
             ports = ", ".join(str(each) for each in sorted(MAIL_PORTS))
-            raise ValidationError("port_invalid", f"mail goes to port {ports}", field="server")
+            raise ValidationError(
+                "port_invalid", f"mail is sent to port {ports}: choose one of these", field="server"
+            )
         if not host or any(not "!" <= c <= "~" for c in host):
             raise ValidationError(
-                "host_invalid", "this is no host: give a name or an IP address", field="server"
+                "host_invalid", "invalid host: give a name or an IP address", field="server"
             )
 
     async def resolve_address(
@@ -185,4 +187,4 @@ def unreachable_error(host: str, why: str) -> TransientDeliveryError:
 
 
 def _invalid_url() -> ValidationError:
-    return ValidationError("url_invalid", "this takes an https address", field="url")
+    return ValidationError("url_invalid", "this needs an https address", field="url")

@@ -161,7 +161,9 @@ class Channels:
             row = require_channel(tx, org, identifier)
             changed = row.secret != before.secret  # not secret: sealed
             if changed or row.changed_at != before.changed_at:
-                raise ConflictError("changed", "somebody else has changed it; look again")
+                raise ConflictError(
+                    "changed", "somebody else has changed the channel: read it again and repeat"
+                )
             made = replace(
                 row, name=draft.name, host=host, enabled=draft.enabled, terms=draft.terms,
                 secret=sealed, changed_at=now,
@@ -227,7 +229,9 @@ class Channels:
         def change(tx: Tx) -> ChannelStatus:
             current = require_channel(tx, org, identifier)
             if current.secret != row.secret:  # not secret: sealed
-                raise ConflictError("changed", "somebody else has changed it; look again")
+                raise ConflictError(
+                    "changed", "somebody else has changed the channel: read it again and repeat"
+                )
             made = replace(current, secret=sealed, changed_at=now)
             channels.put_channel(tx, made)
             return _channel_statuses(tx, org, [made])[0]
@@ -243,13 +247,13 @@ class Channels:
         if row.suspended:
             raise ConflictError(
                 "channel_suspended",
-                f"this channel is suspended, {row.suspended}: check where it sends, then take it "
+                f"this channel is suspended, {row.suspended}: check its destination, then take it "
                 "over with 'freehold fleet channel adopt'",
             )
         now = self._world.monotonic()
         allowance = self._tests.setdefault(identifier, TokenBucket(now))
         if not allowance.try_take(TESTS_PER_HOUR, now):
-            raise RateLimitError("too_many_tests", "this channel was tried often; wait a minute")
+            raise RateLimitError("too_many_tests", "too many tests of this channel: wait a minute")
         if len(self._tests) > MAX_CHANNELS * 100:
             self._tests.clear()
         try:
@@ -280,7 +284,9 @@ class Channels:
         """The host of its destination, as pages show it. Raises `ValidationError`."""
         if before is not None and draft.type is not before.type:
             raise ValidationError(
-                "type_stays", "a channel's type stays: add another channel", field="type"
+                "type_stays",
+                "the type of a channel cannot be changed: create another channel",
+                field="type",
             )
         if draft.terms.quiet is not None:
             validate_quiet_hours(draft.terms.quiet)
@@ -292,7 +298,7 @@ class Channels:
             return self._reach.parse_url(draft.url).host_header
         if before is None:
             raise ValidationError(
-                "url_missing", "webhooks and Slack take a url: give one", field="url"
+                "url_missing", "webhooks and Slack need a url: give one", field="url"
             )
         return before.host
 
@@ -300,17 +306,17 @@ class Channels:
         server = draft.terms.server
         if draft.url:
             raise ValidationError(
-                "not_mail", "email takes no url: give addresses in `to`", field="url"
+                "not_mail", "email has no url: give addresses in `to`", field="url"
             )
         if not draft.terms.to:
-            raise ValidationError("to_missing", "email takes an address in `to`", field="to")
+            raise ValidationError("to_missing", "email needs an address in `to`", field="to")
         for each in draft.terms.to:
             normalize_address(each)
         if server is None:
             if not self._sender.can_mail or draft.password:
                 raise ValidationError(
                     "server_missing",
-                    "this takes a mail server: give one in `server`",
+                    "email needs a mail server: give one in `server`",
                     field="server",
                 )
             return ""
@@ -320,7 +326,7 @@ class Channels:
         if server.username and not draft.password and not kept:
             raise ValidationError(
                 "password_missing",
-                "a username takes a password: give it anew with another server",
+                "a username needs a password: give it again for another server",
                 field="password",
             )
         return server.host
@@ -346,7 +352,7 @@ def validate_quiet_hours(quiet: Quiet) -> None:
     if begins == ends:
         raise ValidationError(
             "quiet_invalid",
-            "quiet hours end when they begin: give two times, or leave them out",
+            "quiet hours begin and end at the same time: give two times, or leave them out",
             field="quiet",
         )
 
@@ -354,11 +360,11 @@ def validate_quiet_hours(quiet: Quiet) -> None:
 def _require_free_name(tx: Tx, made: Channel) -> None:
     others = [row for row in channels.list_channels(tx, made.org) if row.id != made.id]
     if any(row.name == made.name for row in others):
-        raise ConflictError("name_taken", "there is a channel of this name: take another")
+        raise ConflictError("name_taken", "a channel has this name already: choose another")
     if len(others) >= MAX_CHANNELS:
         raise ConflictError(
             "too_many_channels",
-            f"an organization has at most {MAX_CHANNELS} channels: remove one first",
+            f"an organization has at most {MAX_CHANNELS} channels: delete one first",
         )
 
 

@@ -85,7 +85,9 @@ def _require_dead(tx: Tx, org: str, identifier: str) -> Delivery:
     if row is None:
         raise NotFoundError("not_found", "there is no such message")
     if row.state is not State.DEAD:
-        raise ConflictError("not_dead", f"this message is {row.state}: only dead letters go again")
+        raise ConflictError(
+            "not_dead", f"this message is {row.state}: only dead letters can be sent again"
+        )
     return row
 
 

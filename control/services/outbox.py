@@ -54,14 +54,15 @@ def require_current_epoch(link: AgentLink, epoch: int) -> None:
     `epoch` 0: a single process, which ends the earlier connection itself.
     """
     if epoch and link.epoch != epoch:
-        raise ConflictError("outdone", "the agent has another connection, which counts")
+        raise ConflictError("outdone", "the agent has a newer connection")
 
 
 def enqueue_message(tx: Tx, link: AgentLink, message: Message) -> AgentLink:
     """Queue a command or notification. Raises `UnavailableError` when too many wait."""
     if links.count_waiting_messages(tx, link.org, link.vault) >= MAX_WAITING:
         raise UnavailableError(
-            "agent_busy", f"{MAX_WAITING} messages wait for this agent; is it connected?"
+            "agent_busy",
+            f"{MAX_WAITING} messages wait for this agent: check whether it is connected",
         )
     grown = replace(link, newest=link.newest + 1)
     links.put_links(tx, grown)

@@ -366,7 +366,9 @@ def policy_to_write(tx: Tx, org: str, name: str, now: int) -> Policy:
     found = policies.get_policy(tx, org, name)
     if found is None:
         if len(policies.list_policies(tx, org)) >= MAX_POLICIES:
-            raise ValidationError("too_many", f"at most {MAX_POLICIES} policies")
+            raise ValidationError(
+                "too_many", f"an organization has at most {MAX_POLICIES} policies"
+            )
         found = Policy(org, name, 0, 0, (), now, now)
     return found
 

@@ -76,7 +76,7 @@ class Replays:
         """Ask each agent. Raises `NotFoundError`, `ValidationError`, `RateLimitError`."""
         now, id_ = self._world.now(), UUID(self._world.new_id()).hex
         if (asked.document is None) == (asked.version == 0):
-            raise ValidationError("candidate_invalid", "give a version or a document, one of them")
+            raise ValidationError("candidate_invalid", "give either a version or a document")
 
         def change(tx: Tx) -> tuple[Replay, list[str]]:
             document = _document(tx, org, policy, asked)
@@ -84,7 +84,7 @@ class Replays:
             if replays.count_open_replays(tx, org, now) >= MAX_LIVE:
                 raise RateLimitError(
                     "too_many_replays",
-                    f"{MAX_LIVE} replays were begun within ten minutes: wait until one is over",
+                    f"{MAX_LIVE} replays were started within ten minutes: wait until one has ended",
                 )
             row = Replay(
                 *(org, id_, policy, asked.version, document),
@@ -225,11 +225,11 @@ def _targeted_vaults(tx: Tx, org: str, policy: str, targets: tuple[Target, ...])
     ]
     if not found:
         raise ValidationError(
-            "no_agents", "no active agent is meant: name agents or tags", field="targets"
+            "no_agents", "no active agent matches: name agents or tags", field="targets"
         )
     if len(found) > MAX_AGENTS:
         raise ValidationError(
-            "too_many", f"{len(found)} agents are meant, at most {MAX_AGENTS} can be: name fewer",
+            "too_many", f"{len(found)} agents match, at most {MAX_AGENTS} are possible: name fewer",
             field="targets",
         )  # fmt: skip
     return found

@@ -134,7 +134,7 @@ class Rollouts:
             policy = before if targets is None else replace(before, targets=targets)
             if not policy.targets:
                 raise ValidationError(
-                    "no_targets", f"{name} is for nobody: say for whom with 'targets'"
+                    "no_targets", f"{name} has no targets: give them with 'targets'"
                 )
             return before, policy, version
 
@@ -217,12 +217,14 @@ class Rollouts:
         def next_step(tx: Tx, rollout: Rollout) -> Rollout:
             if step is not None and step != rollout.step:
                 raise ConflictError(
-                    "other_step", f"it is at step {rollout.step} by now, not {step}: look again"
+                    "other_step",
+                    f"the roll-out is at step {rollout.step} now, not {step}: check it and repeat",
                 )
             if rollout.step + 1 >= step_count(rollout.plan):
                 if step is None:
                     raise ConflictError(
-                        "last_step", f"it is at its last step: say step {rollout.step} to finish it"
+                        "last_step",
+                        f"the roll-out is at its last step: give step {rollout.step} to finish it",
                     )
                 return _finish_rollout(tx, rollout, now)
             return replace(

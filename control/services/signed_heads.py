@@ -247,12 +247,13 @@ def decode_heads(data: bytes, public: bytes) -> dict[str, SignedHead]:
         heads = json_text.decode(data, type=list[SignedHead])
     except msgspec.DecodeError:
         raise TamperedError(
-            "trail_heads", "the file of heads is not one: take it from where it was kept apart"
+            "trail_heads", "the file of signed heads is damaged: restore it from a copy"
         ) from None
     for head in heads:
         if not is_valid_head(head, public):
             raise TamperedError(
                 "trail_heads",
-                "the file of heads is not signed by this key: compare it with the key you kept",
+                "the file of signed heads has another key's signature: compare the key with the "
+                "one you kept",
             )
     return {head.org: head for head in heads}

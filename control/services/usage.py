@@ -201,7 +201,7 @@ def _parse_cursor(text: str) -> PageCursor | None:
     key, _, rest = text.partition("~")
     vault, mark, subject = rest.partition("~")
     if not (key.isascii() and key.isdigit() and len(key) < 19 and mark):  # noqa: PLR2004  # BIGINT
-        raise ValidationError("query_invalid", "after is no page's next", field="after")
+        raise ValidationError("query_invalid", "`after` is not the `next` of a page", field="after")
     return PageCursor(int(key), vault, subject)
 
 

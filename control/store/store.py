@@ -71,7 +71,9 @@ class StoreReader:
                     "too many requests of this caller wait for the database: wait and try again",
                     retry_after=RETRY_AFTER,
                 ) from None
-            raise StoreError("store_busy", "too many reads wait for the database") from None
+            raise StoreError(
+                "store_busy", "too many reads wait for the database: try again later"
+            ) from None
 
     def _read(self, query: Callable[[Tx], T]) -> T:
         try:
@@ -110,10 +112,14 @@ class Store(StoreReader):
         try:
             return cast("T", await self._writer.call(change, deadline))
         except MailboxFull:
-            raise StoreError("store_busy", "too many changes wait for the database") from None
+            raise StoreError(
+                "store_busy", "too many changes wait for the database: try again later"
+            ) from None
         except ActorError:
             raise StoreError(
-                "store_timeout", "the database did not answer in time: stored or not", "unknown"
+                "store_timeout",
+                "the database did not answer in time: the change may be stored or not",
+                "unknown",
             ) from None
 
 
@@ -198,7 +204,8 @@ def _require_current_schema(engines: DatabaseEngines) -> None:
             if not is_current(connection):
                 raise UnavailableError(
                     "store_outdated",
-                    "the database is of another version: start this version's control plane once",
+                    "the database has another version: start this version of the control plane "
+                    "once",
                 )
     except sa.exc.SQLAlchemyError as error:
         raise translate_error(error) from error

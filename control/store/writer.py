@@ -173,4 +173,4 @@ def _outcome(connection: sa.Connection, change: Change) -> object:
 
 
 def _busy() -> UnavailableError:
-    return UnavailableError("store_busy", "other changes came first every time; try again")
+    return UnavailableError("store_busy", "other changes came first every time: try again")

@@ -126,7 +126,7 @@ async def test_what_another_site_tries_without_a_session_is_on_record(core: Core
     """Also where nothing else of the operation is: to begin a login for somebody, for instance."""
 
     async def forged(_: Caller) -> None:
-        raise AuthorizationError("csrf", "from our own pages only")
+        raise AuthorizationError("csrf", "from a page of this control plane")
 
     async def absent(_: Caller) -> None:
         raise NotFoundError("not_found", "nothing")
@@ -144,7 +144,7 @@ async def test_strangers_do_not_fill_the_disk(core: Core, *, mutates: bool) -> N
     """Ten of a client are on record, the rest is counted; the known have a pace of their own."""
 
     async def forged(_: Caller) -> None:
-        raise AuthorizationError("csrf", "from our own pages only")
+        raise AuthorizationError("csrf", "from a page of this control plane")
 
     for _ in range(15):
         with pytest.raises(AuthorizationError):
