@@ -1,9 +1,8 @@
 """The interface of the CA's ledger: transactions that are committed as a whole.
 
-The store implements `CaStore`; `control.ca.memory_store` is a second implementation for simulations
-and tests, and `tests/contract/control/test_ca_ledger.py` holds both to the same promises. Every
-instant is in Unix nanoseconds, every key is the SHA-256 of its SubjectPublicKeyInfo in DER (32
-bytes).
+The store implements `CaStore`; `tests/support/memory_ca_store.py` is a second implementation, and
+`tests/contract/control/test_ca_ledger.py` holds both to the same promises. Every instant is in Unix
+nanoseconds, every key is the SHA-256 of its SubjectPublicKeyInfo in DER (32 bytes).
 """
 
 from collections.abc import Callable, Sequence

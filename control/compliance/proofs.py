@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from control.ca.store import IssuedCertificate
 from control.crypto import sha256
 from control.errors import ValidationError
 from control.model.compliance import (
-    CertificateProof,
     CheckpointProof,
     Evidence,
     Header,
@@ -67,20 +65,6 @@ def policy_proof(row: SignedAssignment) -> PolicyProof:
         contents=row.contents,
         bundle=row.digest.hex(),
         signature=sha256(row.signature).hex(),
-    )
-
-
-def certificate_proof(issued: IssuedCertificate) -> CertificateProof:
-    """An agent's certificate."""
-    return CertificateProof(
-        vault=issued.name.vault,
-        serial=issued.serial,
-        generation=issued.generation,
-        not_before=issued.not_before,
-        not_after=issued.not_after,
-        revoked_at=issued.revoked_at or 0,
-        issuer=issued.issuer,
-        digest=sha256(issued.der).hex(),
     )
 
 

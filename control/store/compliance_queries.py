@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from control.ca.store import IssuedCertificate
 from control.model.agents import Agent
-from control.model.links import AgentCommand
 from control.model.people import Role
 from control.model.policies import AssignmentState, PolicyVersion, Rollout, SignedAssignment
 from control.model.records import Alert, Sample, Severity, WitnessedCheckpoint
@@ -18,7 +17,6 @@ from control.store.tables import (
     alerts,
     assignments,
     ca_certificates,
-    commands,
     memberships,
     policy_versions,
     rollouts,
@@ -122,11 +120,6 @@ def critical_alerts_before(tx: Tx, org: str, until: int) -> list[Alert]:
     mine = a.org == org, a.severity == Severity.CRITICAL, a.at < until, lasts
     chosen = sa.select(alerts).where(*mine)
     return fetch_all(tx, Alert, chosen.order_by(a.at.desc(), a.id).limit(MAX_ROWS))
-
-
-def commands_between(tx: Tx, org: str, since: int, until: int) -> list[AgentCommand]:
-    """What agents were asked to do, the newest first."""
-    return fetch_all(tx, AgentCommand, _between(commands, commands.c.created_at, org, since, until))
 
 
 def versions_between(tx: Tx, org: str, since: int, until: int) -> list[PolicyVersion]:
