@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from actors import SystemWorld, World, garbage_collector
-from control.api.control_plane import ControlPlane
 from control.api.health import HealthEndpoints, refusal_response
 from control.api.request_decoding import MAX_BODY
 from control.api.rest_app import build_rest_app
@@ -23,9 +22,9 @@ from control.bootstrap import (
     read_or_create_password,
 )
 from control.config.settings import Settings
-from control.core import open_control_plane, open_gateway
+from control.core import Core, live_services, open_control_plane, open_gateway
 from control.gateway.listener import LinkListener
-from control.live.endpoint import LiveEndpoint as LiveDoor
+from control.live.endpoint import LiveEndpoint
 from control.live.hub import LiveHub
 from control.metrics import PrometheusMetrics
 from control.model.notices import State
@@ -51,44 +50,44 @@ log: Final = logging.getLogger("freehold.control")
 async def serve(
     settings: Settings, announce: Callable[[str], None], *, password_file: Path | None = None
 ) -> None:
-    """Run until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT.
 
-    `announce`: where it serves, once it does. `password_file`: development, which makes the first
-    account with the password there. Raises `ControlError`, `PkiKeyError` or `OSError` when it
-    cannot run.
+    `announce` is called with the ports once they are open. `password_file` is for development: the
+    first account is made with the password there. Raises `ControlError`, `PkiKeyError` or `OSError`
+    when the control plane cannot run.
     """
     shapes.complete()
     world, metrics = SystemWorld(), PrometheusMetrics()
     await need_authority(settings, world)
-    async with open_control_plane(settings, world) as plane, trio.open_nursery() as nursery:
-        app = build_rest_app(plane)
+    async with open_control_plane(settings, world) as core, trio.open_nursery() as nursery:
+        app = build_rest_app(core)
         app.nursery = nursery
         await app.startup()
-        if not await is_initialized(plane):
+        if not await is_initialized(core):
             if password_file is None:
                 raise not_initialized()
-            await create_admin(plane, await world.run_sync(read_or_create_password, password_file))
+            await create_admin(core, await world.run_sync(read_or_create_password, password_file))
             announce(
                 f"first account: organization platform, user admin, password in {password_file}"
             )
         files = await world.run_sync(read_files)
-        ops = HealthEndpoints(with_pages(app, files), plane, metrics)
+        ops = HealthEndpoints(with_pages(app, files), core.store, metrics)
         garbage_collector.freeze_at_startup()
-        hub = LiveHub(plane.store, plane.bus, plane.presence, world)
+        hub = LiveHub(core.store, core.bus, core.presence, world)
         await nursery.start(hub.run)
-        live = LiveDoor(plane, hub)
+        live = LiveEndpoint(live_services(core), hub)
         plan = settings.telemetry.plan("freehold-control", gethostname())
         tracing = tracing_of(plan, world.new_id)
         served = _with_tracing(_route_by_scope(ops, live), tracing)
         handle = await nursery.start(_listen, served, settings, world)
-        async with open_gateway(plane, settings, hub) as door:
+        async with open_gateway(core, settings, hub) as door:
             gauges = {"connections": lambda: float(handle.connections()), **_link_gauges(door)}
             gauges["live_browsers"] = lambda: float(live.open_feeds)
             gauges["live_views"] = lambda: float(hub.view_count)
             gauges["live_refusals"] = lambda: float(live.refused_feeds)
-            gauges["deletions_suspended"] = lambda: float(plane.deletion_guard.is_suspended)
-            gauges |= _cluster_gauges(plane) | _notification_gauges(plane.delivery_worker)
-            with metrics.sample_gauges(partial(_agents_by_state, plane), gauges):
+            gauges["deletions_suspended"] = lambda: float(core.deletion_guard.is_suspended)
+            gauges |= _cluster_gauges(core) | _notification_gauges(core.delivery_worker)
+            with metrics.sample_gauges(partial(_agents_by_state, core), gauges):
                 async with telling(
                     plan, metrics.families, tracing, now=world.now, sleep=world.sleep
                 ):
@@ -108,7 +107,7 @@ def _with_tracing(app: App, tracing: "Tracing | None") -> App:
 
 
 def _route_by_scope(http: App, live: App) -> App:
-    """Websockets are the feed's, everything else the API's and the pages'."""
+    """Send WebSockets to the live feeds and everything else to the API and the pages."""
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
         await (live if scope["type"] == "websocket" else http)(scope, receive, send)
@@ -117,7 +116,7 @@ def _route_by_scope(http: App, live: App) -> App:
 
 
 def with_pages(app: Any, files: Mapping[str, File]) -> Any:
-    """The dashboard in front of the API. Without it agents and programs are served all the same."""
+    """Serve the dashboard in front of the API; without a built dashboard the API alone."""
     if DASHBOARD not in files:
         log.warning("the web interface is not built (make setup builds it): the API alone")
         return app
@@ -152,12 +151,12 @@ async def _listen(
     )
 
 
-def _agents_by_state(plane: ControlPlane) -> dict[str, int]:
-    return {str(state): count for state, count in plane.presence.count_by_status().items()}
+def _agents_by_state(core: Core) -> dict[str, int]:
+    return {str(state): count for state, count in core.presence.count_by_status().items()}
 
 
 def _link_gauges(door: LinkListener | None) -> dict[str, Callable[[], float]]:
-    """Agents that are linked, and what was turned away since the start."""
+    """Linked agents, and connections that were refused since the start."""
     if door is None:
         return {}
     gateway, link = door.gateway, door.server
@@ -169,18 +168,18 @@ def _link_gauges(door: LinkListener | None) -> dict[str, Callable[[], float]]:
     }
 
 
-def _cluster_gauges(plane: ControlPlane) -> dict[str, Callable[[], float]]:
-    """This process among the others of its control plane."""
-    lease = plane.store.lease
+def _cluster_gauges(core: Core) -> dict[str, Callable[[], float]]:
+    """This process among the other processes of its control plane."""
+    lease = core.store.lease
     return {
         "processes": lambda: float(len(lease.peers)),
         "leads": lambda: float(lease.leads),
-        "others_heard": lambda: float(plane.bus.is_connected()),
+        "others_heard": lambda: float(core.bus.is_connected()),
     }
 
 
 def _notification_gauges(postman: DeliveryWorker) -> dict[str, Callable[[], float]]:
-    """What people were told: totals of this process, and what waits as its leader saw it last."""
+    """Messages: totals of this process, and the queue as its leader saw it last."""
     figures = postman.counters
     return {
         "messages_sent": lambda: float(figures.sent),
@@ -199,7 +198,7 @@ def _describe_ports(handle: ServerHandle, door: LinkListener | None) -> str:
 
 
 async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: str) -> None:
-    """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
+    """Notify systemd; reload certificates at SIGHUP, drain at SIGTERM or SIGINT."""
     service = Service.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         service.ready(ports)
@@ -216,7 +215,7 @@ async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: s
 
 
 async def _watchdog(service: Service) -> None:
-    """Tell systemd that the event loop turns, at half of what it waits for."""
+    """Notify systemd that the event loop runs, twice in each watchdog interval."""
     while service.watchdog:
         service.alive()
         await trio.sleep(service.watchdog / 2)

@@ -21,11 +21,10 @@ import trio
 from argon2 import PasswordHasher
 
 from actors import SystemWorld
-from control.api.control_plane import ControlPlane
 from control.authn.session_opener import SessionRequest
 from control.bootstrap import create_dev_authority
 from control.config.load import dev_settings
-from control.core import open_control_plane
+from control.core import Core, live_services, open_control_plane
 from control.live.endpoint import LiveEndpoint
 from control.live.hub import LiveHub
 from control.model.agents import Life, new_agent
@@ -56,13 +55,13 @@ def report(until: int, requests: int) -> m.Metrics:
     )
 
 
-async def fill(plane: ControlPlane, count: int) -> None:
+async def fill(core: Core, count: int) -> None:
     """An organization with so many agents, and somebody who may look."""
     for org in (PLATFORM, "acme"):
         row = Organization(org, org, 1)
-        await plane.store.write(lambda tx, row=row: people.add_organization(tx, row))
-    await plane.users.create_user(None, "acme", "ann", Role.OWNER, PASSWORD)
-    now = plane.world.now()
+        await core.store.write(lambda tx, row=row: people.add_organization(tx, row))
+    await core.people.users.create_user(None, "acme", "ann", Role.OWNER, PASSWORD)
+    now = core.world.now()
     rows = [new_agent("acme", f"vault-{n:05}", Life.ACTIVE, now=now, tags=("prod", "west"))
             for n in range(count)]  # fmt: skip
 
@@ -72,7 +71,7 @@ async def fill(plane: ControlPlane, count: int) -> None:
 
     for start in range(0, count, 500):
         some = rows[start : start + 500]
-        await plane.store.write(lambda tx, some=some: add(tx, some))
+        await core.store.write(lambda tx, some=some: add(tx, some))
 
 
 async def measure(count: int, browsers: int, seconds: float) -> dict[str, Any]:
@@ -83,29 +82,31 @@ async def measure(count: int, browsers: int, seconds: float) -> dict[str, Any]:
         cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         settings = dev_settings("127.0.0.1:0", Path(folder))
         async with (
-            open_control_plane(settings, world, cheap) as plane,
+            open_control_plane(settings, world, cheap) as core,
             trio.open_nursery() as nursery,
         ):
-            await fill(plane, count)
-            hub = LiveHub(plane.store, plane.bus, plane.presence, world)
+            await fill(core, count)
+            hub = LiveHub(core.store, core.bus, core.presence, world)
             await nursery.start(hub.run)
-            run = partial(serve, LiveEndpoint(plane, hub), host="127.0.0.1", port=0, tls=None,
-                          limits=Limits(), websockets=True)  # fmt: skip
+            live = LiveEndpoint(live_services(core), hub)
+            run = partial(
+                serve, live, host="127.0.0.1", port=0, tls=None, limits=Limits(), websockets=True
+            )
             handle = await nursery.start(run)
             for n in range(count):
-                plane.presence.record_message("acme", f"vault-{n:05}")
+                core.presence.record_message("acme", f"vault-{n:05}")
                 hub.on_message("acme", f"vault-{n:05}", report(0, 0))
-            found = await _run(plane, hub, handle.port, count, browsers, seconds)
+            found = await _run(core, hub, handle.port, count, browsers, seconds)
             nursery.cancel_scope.cancel()
     return found
 
 
 async def _run(  # noqa: PLR0917
-    plane: ControlPlane, hub: LiveHub, port: int, count: int, browsers: int, seconds: float
+    core: Core, hub: LiveHub, port: int, count: int, browsers: int, seconds: float
 ) -> dict[str, Any]:
     sessions = []
     for _ in range(browsers):
-        secret, _ = await plane.accounts.login(
+        secret, _ = await core.people.accounts.login(
             "acme", "ann", PASSWORD, SessionRequest(TokenKind.BROWSER)
         )
         sessions.append(parts_of(secret))

@@ -8,6 +8,9 @@ from typing import Final
 from protocols.errors import ValidationError
 
 SECOND: Final = 1_000_000_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
 MAX: Final = 2**63 - 1  # 2262-04-11T23:47:16.854775807Z: the widest integer every database has
 _LONGEST: Final = 64  # characters of a duration; a longer one is over MAX or mostly zeros
 
@@ -21,9 +24,9 @@ _UNITS: Final = {
     "µs": 10**3,
     "ms": 10**6,
     "s": SECOND,
-    "m": 60 * SECOND,
-    "h": 3600 * SECOND,
-    "d": 86400 * SECOND,
+    "m": MINUTE,
+    "h": HOUR,
+    "d": DAY,
 }
 
 

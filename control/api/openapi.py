@@ -41,7 +41,7 @@ ABOUT: Final = About(
 
 
 def endpoint_extensions(endpoint: Endpoint) -> Schema:
-    """What it asks of whoever calls it, beside a role: for people, and for programs."""
+    """What the endpoint requires beside a role, for people (text) and for programs (`x-…`)."""
     if endpoint.public:
         return {}
     more: dict[str, Any] = {"x-step-up": endpoint.fresh, "x-api-token": endpoint.programs}
@@ -54,6 +54,6 @@ def endpoint_extensions(endpoint: Endpoint) -> Schema:
     return more
 
 
-def encode_document(resources: Sequence[EndpointGroup]) -> bytes:
+def encode_document(resources: Sequence[EndpointGroup[Any]]) -> bytes:
     """The document as it is served."""
     return msgspec.json.encode(document(resources, ABOUT, endpoint_extensions))

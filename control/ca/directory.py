@@ -1,4 +1,4 @@
-"""The authority's files: what the control plane needs to issue, and nothing of a root but its face.
+"""The authority's files: what the control plane needs to issue; of a root its certificate alone.
 
     state.json                    `Rollover`: which authority issues, which one is trusted beside it
     <id>/root.pem                 the root's certificate; its key is elsewhere
@@ -8,8 +8,8 @@
     <id>/cross.pem                root certified by the root before, then that root; in a rollover
     server.pem, server.key        the listener's
 
-The directory has mode 0700. A file is written whole or not at all, and `state.json` last: a
-crash leaves the state before or the state after.
+The directory has mode 0700. A file is written whole or not at all, and `state.json` last: a crash
+leaves the state before or the state after.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ _NOT_CROSS_SIGNED: Final = (
 
 
 class CaDirectory:
-    """One authority directory. Its operations are an operator's: seldom, one at a time."""
+    """One authority directory. Its operations are an operator's: rare, one at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -72,10 +72,10 @@ class CaDirectory:
         return self._request(self._active_id(), label)
 
     def install_intermediate(self, intermediate: bytes, root: bytes) -> None:
-        """Take what a root signed, in PEM. The first authority is active from then on.
+        """Install an intermediate certificate, in PEM. The first authority becomes active.
 
-        Raises `PkiError` when they do not fit the key or the profile, `ConflictError` for another
-        root than the one that is active, or that one made anew in a way that no agent follows
+        Raises `PkiError` when it does not fit the key or the profile, `ConflictError` for another
+        root than the active one, or for a root that was made anew in a way that no agent follows
         (`Trust.follow`). Nothing is written then.
         """
         active = self._active_id()
@@ -83,7 +83,7 @@ class CaDirectory:
         self._install(active, intermediate, root)
 
     def renew_intermediate(self, root: Root, now: int) -> None:
-        """Have the active intermediate certified for another year. Raises as `install`."""
+        """Certify the active intermediate for another year. Raises as `install_intermediate`."""
         active = self._active_id()
         self._check_present(active, root.certificate)
         self._sign(active, root, "", now)
@@ -94,7 +94,11 @@ class CaDirectory:
         Raises `ConflictError` when there is an authority here, `PkiKeyError` for files.
         """
         if (self.path / STATE_FILE).exists():
-            raise ConflictError("ca_exists", f"{self.path} has an authority; see rollover")
+            raise ConflictError(
+                "ca_exists",
+                f"{self.path} has an authority already: replace it with 'freehold control ca "
+                "rollover'",
+            )
         root = make_root(root_folder, label, now)
         self._sign(FIRST_AUTHORITY, root, label, now)
         return self.load_authority(FIRST_AUTHORITY)
@@ -116,25 +120,29 @@ class CaDirectory:
         return self._save(announced)
 
     def rollover_request(self, label: str) -> bytes:
-        """The next intermediate's request, in PEM, for a next root that is the user's own.
+        """The request, in PEM, of the next intermediate under a next root of the user's own.
 
-        The same when it was asked for already. Raises `ConflictError` during a rollover.
+        The same when it was made already. Raises `ConflictError` during a rollover.
         """
         return self._request(self._announce_next(0)[0], label)
 
     def rollover_adopt(
         self, intermediate: bytes, root: bytes, cross: bytes | Root, now: int
     ) -> Rollover:
-        """Announce a next root that is the user's own, with what it has signed for us; PEM.
+        """Announce a next root of the user's own, with the certificates that it has signed; PEM.
 
         `cross`: the next root's name and key as certified by the present root, or the present root
         itself to certify it. Nothing is announced unless agents that trust only the present root
         accept what the next authority issues. Raises `ConflictError` during a rollover,
-        `NotFoundError` before `rollover_request`, `PkiError` for what does not fit.
+        `NotFoundError` before `rollover_request`, `PkiError` for certificates that do not fit.
         """
         incoming, announced = self._announce_next(now)
         if not (self._folder(incoming) / "intermediate.key").exists():
-            raise NotFoundError("no_request", "make the request first; this is for no key of ours")
+            raise NotFoundError(
+                "no_request",
+                "no request was made for this key: run 'freehold control ca rollover request' "
+                "first",
+            )
         present, own = self.load_authority(self.read_state().active).root, first_certificate(root)
         if isinstance(cross, Root):
             if cross.certificate != present:
@@ -165,10 +173,10 @@ class CaDirectory:
         return self._save(switch_authority(self.read_state(), now, force=force))
 
     def rollover_finish(self, now: int, *, force: bool = False) -> Rollover:
-        """Trust the old root no more (`rollover.finish_rollover`).
+        """Stop trusting the old root (`rollover.finish_rollover`).
 
         Agents that were away and trust only the old root are still led to the new one, unless
-        `force` says that the old root is not to be believed.
+        `force` says that the old root must not be believed.
         """
         state = self.read_state()
         finished = finish_rollover(state, now, force=force)
@@ -178,7 +186,10 @@ class CaDirectory:
         return self._save(finished)
 
     def issuing_state(self) -> IssuingState:
-        """What to issue with and whom to trust now. Raises as `state`, and `PkiError`."""
+        """The authority to issue with and those to trust now.
+
+        Raises as `read_state`, and `PkiError`.
+        """
         state = self.read_state()
         active = self.load_authority(state.active)
         if not state.other:
@@ -189,7 +200,7 @@ class CaDirectory:
         return IssuingState(active, trust, (other.certificate,), newer.cross)
 
     def load_authority(self, authority_id: str) -> Authority:
-        """One of them. Raises `PkiError` for files that are missing or do not fit."""
+        """One authority. Raises `PkiError` for files that are missing or do not fit."""
         cross_file = self._folder(authority_id) / "cross.pem"
         cross = Cross(*parse_pem(read(cross_file))) if cross_file.exists() else None
         return Authority.of(*self._load_parts(authority_id), cross)
@@ -271,10 +282,10 @@ class CaDirectory:
 
 
 def check_succession(incoming: Authority, now: int) -> None:
-    """Return if who trusts only the root before takes the next authority for the control plane.
+    """Check that agents which trust only the root before accept the next authority.
 
-    Proven on a certificate that is made for it and thrown away, as an agent would: names, path
-    lengths and lifetimes of certificates that are not ours to make. Raises `ChainError`,
+    The check verifies a certificate that is made for it and thrown away, as an agent would: names,
+    path lengths and lifetimes of certificates that were made elsewhere. Raises `ChainError`,
     `AuthorityError`.
     """
     if incoming.cross is None:

@@ -1,4 +1,4 @@
-"""The control plane's settings from a file and the environment, or for a developer."""
+"""Loads the control plane's settings from a file and the environment, or makes a developer's."""
 
 import os
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def dev_settings(
 ) -> Settings:
     """Plain HTTP on loopback, everything in `folder`. Raises `ConfigError`.
 
-    Agents come to the next port. `presence`: heartbeat, offline.
+    Agents connect to the next port. `presence`: heartbeat, offline.
     """
     folder = folder.absolute()
     try:

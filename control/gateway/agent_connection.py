@@ -1,14 +1,20 @@
-"""One connected agent: an actor whose mailbox is its wire and one wake-up call.
+"""One connected agent: an actor whose mailbox is its connection and one wake-up event.
 
-Two tasks share the session, which never waits: one reads frames, has them applied and answers, the
-other writes whatever else is due. Most of an agent's life is pings, and a ping wakes one task so;
-what is due by time alone all connections have together (`deadlines`). A
-crash ends the connection and nothing else; the agent's own reconnecting
-is the restart, and everything durable is in the store.
+Two tasks share the session, which never blocks: one reads frames, has them applied and answers, the
+other writes everything else. Most of an agent's traffic is pings, and a ping wakes one task only;
+timers are shared by all connections (`deadlines`). A crash ends the connection and nothing else;
+the agent reconnects, and everything durable is in the store.
+
+Rate limits bound what one connection can make the writer store though it is not part of a durable
+stream (which has its window and cursor; pings have a limit of the session's own). They do not bound
+an agent that reconnects for each message. Each connection costs a write by itself; an agent has a
+bounded number of them at a time (`gateway.MAX_CONNECTIONS_PER_AGENT`), its address a bounded number
+of handshakes (`protocols.link.entrance`), and writes are made in batches. Locking the agent ends
+it.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, Self
 
 import trio
 
@@ -16,7 +22,6 @@ from actors import World
 from control.errors import ControlError
 from control.gateway.deadlines import Deadlines
 from control.gateway.link_observer import LinkObserver
-from control.gateway.rate_limits import ConnectionRateLimits
 from control.model.agents import Health
 from control.model.conditions import WORKERS_FAILING
 from control.model.links import AgentLink
@@ -27,6 +32,7 @@ from protocols.link.delivery import Batch
 from protocols.link.ends import End, Moment
 from protocols.link.errors import LinkError, OutboxRolledBackError, PipeError
 from protocols.link.messages import MessageType
+from protocols.link.pace import Pace
 from protocols.link.pipe import Pipe
 from protocols.link.session import Session
 from protocols.link.states import SENDABLE
@@ -37,6 +43,28 @@ from protocols.pki.names import AgentName
 
 _WAITING: Final = frozenset({MessageType.COMMAND, MessageType.NOTIFICATION})
 _MILLI: Final = 10**6
+REGISTRATIONS_PER_MINUTE: Final = 1
+"""Agents register once in a session. With it goes the bundle anew, if the agent has lost it."""
+HEALTH_CHANGES_PER_MINUTE: Final = 10
+"""Changes of health and phase that are put on record. Those beyond are told with a later heartbeat,
+if they last: of the shortest 1 s, most commonly of a minute."""
+REPLAY_RESULTS_PER_MINUTE: Final = 80
+"""And as many at once. An agent ends a session with more than 60 questions at once and 60 a minute,
+and works on 8 more from before."""
+
+
+class ConnectionRateLimits(NamedTuple):
+    """The limits of one connection; the next one begins with all of them unused."""
+
+    registrations: Pace
+    health_changes: Pace
+    replay_results: Pace
+
+    @classmethod
+    def unused(cls, now: float) -> Self:
+        """All of them unused."""
+        a_minute = (REGISTRATIONS_PER_MINUTE, HEALTH_CHANGES_PER_MINUTE, REPLAY_RESULTS_PER_MINUTE)
+        return cls(*(Pace(each, each, now) for each in a_minute))
 
 
 class DurableLink(Protocol):
@@ -130,7 +158,7 @@ class AgentConnection:
     def __init__(
         self, peer: Peer, pipe: Pipe, link: AgentLink, end: End, context: ConnectionContext
     ) -> None:
-        """`peer` was admitted; `link` is where its streams stand, and so is `end`."""
+        """`peer` was admitted; `link` and `end` are the states of its streams."""
         self.name = peer.name
         self.serial = peer.leaf.serial
         self.bundle = link.bundle
@@ -177,13 +205,13 @@ class AgentConnection:
             raise self._failure
 
     def notify_waiting(self, newest: int, ready: Batch | None = None) -> None:
-        """Something waits for the agent, up to the id `newest`; `ready` if it is at hand."""
+        """A message waits for the agent, up to the id `newest`; `ready` if it is at hand."""
         self._newest = max(self._newest, newest)
         self._ready = ready
         self._wake.set()
 
     def notify_if_newer(self, newest: int) -> None:
-        """What waits by the store's word: nothing new, mostly."""
+        """The newest id by the store: usually nothing new."""
         if newest > self._newest:
             self.notify_waiting(newest)
 
@@ -198,15 +226,15 @@ class AgentConnection:
         self._wake.set()
 
     def observe(self, seconds: int) -> None:
-        """Have the agent say more of itself for so long, if it can be told anything now."""
+        """Have the agent report more of itself for so long, if it is ready for a message."""
         if self._session.state in SENDABLE:
             self._session.send(m.Observe(seconds=seconds))
             self._wake.set()
 
     def send_replay(self, replay: m.PolicyReplay) -> bool:
-        """Ask it, once on this connection; False if its version has no such question.
+        """Send the request, once on this connection; False if the agent's version lacks it.
 
-        If nothing can be sent to it now, it is to be asked again later.
+        If the agent is not ready for a message now, the request has to be repeated later.
         """
         if m.kind_of(replay).since > self._session.version:
             return False
@@ -217,13 +245,16 @@ class AgentConnection:
         return True
 
     def supersede(self, epoch: int) -> None:
-        """A connection of this epoch counts; this one is over if its own is an earlier one."""
+        """A connection of this epoch is the active one; an earlier one ends."""
         self._outdone = max(self._outdone, epoch)
         if self._epoch and self._outdone > self._epoch:
             self.close(ByeReason.REPLACED)
 
     def close(self, reason: ByeReason, spread: int = 0) -> None:
-        """End in order. `spread`: milliseconds over which the agent should spread its return."""
+        """Close the session.
+
+        `spread`: milliseconds over which the agent should spread its return.
+        """
         self._session.leave(reason, self._now(), spread)
         self._wake.set()
 
@@ -268,7 +299,7 @@ class AgentConnection:
         return min(self._session.deadline, self._around.world.monotonic() + left)
 
     async def _send_waiting(self) -> None:
-        """Have the session send what waits, as far as there is room."""
+        """Have the session send waiting messages, as far as there is room."""
         session = self._session
         while session.state in SENDABLE and session.sent < self._newest and session.room:
             ready, self._ready = self._ready, None
@@ -283,7 +314,7 @@ class AgentConnection:
             await self._send()
 
     async def _send(self) -> None:
-        """Write all that is due; nothing when the other task is at it, which then writes this."""
+        """Write all frames that are due, unless the other task is writing: then that one does."""
         if self._writing:
             return
         self._writing = True
@@ -308,7 +339,7 @@ class AgentConnection:
             await self._flush_reply()
 
     async def _flush_reply(self) -> None:
-        """Write what follows, unless more waits than an answer: that is the writer's."""
+        """Write what follows, unless it is more than an answer: then the writer does."""
         session = self._session
         if session.state in SENDABLE and session.sent >= self._newest:
             await self._send()
@@ -355,7 +386,10 @@ class AgentConnection:
             self.notify_waiting(link.newest)
 
     async def _handle_transient(self, message: m.Message) -> None:
-        """Raises `RemoteFaultError` (`flood`) for what no agent says as fast as this."""
+        """Handle a message that is not part of a stream.
+
+        Raises `RemoteFaultError` (`flood`) for a rate that no agent needs.
+        """
         self._mark_heard()
         now = self._around.world.monotonic()
         match message:
@@ -380,10 +414,11 @@ class AgentConnection:
         self._around.observer.on_message(*self.name, message)
 
     async def _report_health(self, health: str, sync: str) -> None:
-        """How it says it is, on record once it is complete, and at rest unless something is wrong.
+        """Store the agent's health once it is complete, and synced unless something is wrong.
 
-        Every connection begins by syncing, which is told while it lasts and not worth a write. Nor
-        is what changes faster than its pace: what is so still is on record with a later word.
+        Every connection begins by syncing, which is shown while it lasts and not worth a write.
+        Changes faster than the limit are not stored either: what lasts is stored with a later
+        message.
         """
         self.health, self.sync = health, sync
         codes = self._codes

@@ -1,8 +1,8 @@
-"""The desk: certificates over HTTPS, in four ways (docs/spec/pki.md, Messages).
+"""Certificates over HTTPS, for agents, in four ways (docs/spec/pki.md, Messages).
 
-It is not the REST API's: its callers are agents, which are let in by a
-token, a person, a certificate or a link key. What it grants is on record before it is handed out,
-and whom it refuses, at a pace (`RefusalLog`).
+It is apart from the REST API: callers are agents, which authenticate with a token, a person's
+approval, a certificate or a link key. Grants are recorded before they are sent, refusals at a
+bounded rate (`RefusalLog`).
 """
 
 import logging
@@ -60,7 +60,7 @@ log: Final = logging.getLogger("freehold.control.desk")
 
 
 class EnrolmentServer:
-    """`admitted` is told of the organization whose agents have become more."""
+    """`on_admitted` is called with the organization of each new agent."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class EnrolmentServer:
         return answer
 
     async def _fire_alert(self, org: str, message: str) -> None:
-        """Nobody of the organization can come in: its people are told, once an hour."""
+        """Alert the organization's people, once an hour, that no agent of theirs can enrol."""
         now, before = self._world.monotonic(), self._alarmed.get(org)
         if before is None or now - before >= ALERT_INTERVAL:
             self._alarmed[org] = now
@@ -142,7 +142,7 @@ class EnrolmentServer:
             await self._alerts.fire_alerts(made)
 
     async def _record_grant(self, way: str, grant: Grant, asked: Asked, request_id: str) -> None:
-        """Once for each certificate: who asks for it again and again writes no more."""
+        """Record a grant, once for each certificate: repetitions write no more records."""
         name = AgentName(grant.org, grant.vault)
         if self._recorded.get(name) == grant.generation:
             return
@@ -157,7 +157,10 @@ class EnrolmentServer:
             self._on_admitted(grant.org)
 
     async def _record_refusal(self, told: ControlError, asked: Asked, request_id: str) -> None:
-        """A refusal stands whether its record can be written or not: nothing was done."""
+        """Record a refusal.
+
+        It stands whether the record can be written or not: nothing was done.
+        """
         way = asked.path.removeprefix(PATH_PREFIX)
         try:
             org, target = await self._proven_name(way, asked)
@@ -168,9 +171,9 @@ class EnrolmentServer:
             log.error("request %s: refusal not recorded: %s", request_id, where(error))  # noqa: TRY400  # its text could hold a secret
 
     async def _proven_name(self, way: str, asked: Asked) -> tuple[str, str]:
-        """Organization and target, as far as they are proven; a name that is only said is target.
+        """Organization and target, as far as they are proven; an unproven name is the target.
 
-        A stranger writes to no organization's trail but by a token that was once made for it.
+        A stranger writes to an organization's audit log only by a token that was made for it.
         """
         try:
             if way == "renew" and asked.certificate is not None:

@@ -1,4 +1,4 @@
-"""The door: the one port where agents come, and what it leads to, for a process' length."""
+"""The listener for agents: one port for links and enrolment, for the life of the process."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -8,7 +8,6 @@ import trio
 
 from actors import World
 from actors.periodic import Job, run_periodic_jobs
-from control.config.settings import LinkSettings
 from control.gateway.enrolment_server import EnrolmentServer
 from control.gateway.gateway import Gateway, log_connection_error
 from control.gateway.server_certificate import CHECK_INTERVAL, ServerCertificate
@@ -28,26 +27,26 @@ BACKLOG: Final = 1024
 
 
 class LinkListener(NamedTuple):
-    """What is open."""
+    """The open listener."""
 
     gateway: Gateway
     server: LinkServer
 
     @property
     def port(self) -> int:
-        """Where agents come."""
+        """The port that agents connect to."""
         return int(self.server.ports[0])
 
 
 @asynccontextmanager
 async def open_link_listener(
-    settings: LinkSettings,
+    address: tuple[str, int],
     gateway: Gateway,
     enrolment: EnrolmentServer,
     certificate: ServerCertificate,
     world: World,
 ) -> AsyncIterator[LinkListener]:
-    """Let agents in for the length of the block; then tell them to come back later.
+    """Accept agents for the length of the block; then tell them to return later.
 
     Raises `OSError` for an address that cannot be bound.
     """
@@ -68,7 +67,7 @@ async def open_link_listener(
         server = await serve_link(
             nursery,
             attend,
-            await _listeners(settings.address),
+            await _listeners(address),
             lambda: certificate.context,
             report=log_connection_error,
             answer=enrolment,

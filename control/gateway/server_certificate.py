@@ -1,8 +1,8 @@
-"""The listener's certificate: made at the start, made anew in time, and after each rollover step.
+"""The listener's certificate: made at the start, renewed in time, and after each rollover step.
 
-Connections made after a change have the new certificate and the new trust; those that are open
-stay as they are. Nothing needs a restart, and `freehold control ca rollover …` needs no word to
-this process: it looks at the authority's state.
+Connections made after a change have the new certificate and the new trust; those that are open stay
+as they are. Nothing needs a restart, and `freehold control ca rollover …` does not signal this
+process, which reads the authority's state.
 """
 
 import ssl
@@ -41,7 +41,7 @@ class ServerCertificate:
 
     @property
     def context(self) -> ssl.SSLContext:
-        """For connections from now on. Who shows no certificate may only ask for one."""
+        """The context of new connections. Peers without a certificate may only ask for one."""
         return self._context
 
     def leaf_digest(self, context: ssl.SSLContext) -> bytes:

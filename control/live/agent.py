@@ -1,6 +1,6 @@
 """Topic `agent`: everything about one agent, a row for each section.
 
-While somebody follows it the agent is asked for a glimpse of itself every few seconds.
+While a browser subscribes, the agent is asked for a glimpse of itself every few seconds.
 """
 
 from collections import Counter
@@ -121,7 +121,7 @@ class AgentProjection(Projection):
 
 
 def _acknowledged_id(stored: AgentLink | None, live: ObservedLink | None) -> Columns:
-    """What is stored of acknowledgements are those that something waited for."""
+    """The newest acknowledged id. Only ids that something waited for are stored."""
     if stored is None:
         return {"newest": 0, "acknowledged": 0}
     known = max(stored.acknowledged, live.acknowledged if live else 0)
@@ -144,9 +144,9 @@ def metrics_columns(told: m.Glimpse | None) -> Columns:
 
 
 def tree_columns(told: m.Glimpse | None) -> Columns:
-    """The actors in the order of a walk, each with a path of its own; null while there is none.
+    """The agent's actors in walking order, each with its path; null while there are none.
 
-    Several may have one name: `other` is whatever the words of the link do not have.
+    Several actors may have one name: `other` is a name outside the link's vocabulary.
     """
     if told is None:
         return {"at": 0, "nodes": None}

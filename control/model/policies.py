@@ -1,4 +1,4 @@
-"""Policies: documents in versions, whom they are for, how they are rolled out, what came of it."""
+"""Policies, versions, targets, roll-outs, assignments."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Final

@@ -1,4 +1,4 @@
-"""A candidate held against agents' pasts before it is rolled out, and what each of them told."""
+"""Replays: a candidate policy and agents' answers about past accesses."""
 
 from enum import StrEnum
 from typing import Any, Final

@@ -1,8 +1,8 @@
-"""What we owe each agent: the stream that its link carries, whether it is connected or not.
+"""The stream of messages to each agent, whether it is connected or not.
 
-Bundles and cosignatures are state: the newest counts, so the link's row says which id it has and
-`read_outbox` takes it from where it is kept anyway. An id is given once for each new state, in the
-transaction that notes it; a state that was superseded meanwhile is skipped. Commands and
+Bundles and cosignatures are state: only the newest counts. The link's row stores which id it has,
+and `read_outbox` reads it from its own table. An id is given once for each new state, in the
+transaction that stores it; a state that was superseded meanwhile is skipped. Commands and
 notifications wait one by one.
 """
 
@@ -49,19 +49,20 @@ def ensure_links(tx: Tx, org: str, streams: Mapping[str, bytes]) -> dict[str, Ag
 
 
 def require_current_epoch(link: AgentLink, epoch: int) -> None:
-    """Raises `ConflictError` for a connection that another one has followed, at another process.
+    """Raise `ConflictError` for a connection that a later one at another process has replaced.
 
-    `epoch` 0 is a process that is alone: it ends the one before by itself.
+    `epoch` 0: a single process, which ends the earlier connection itself.
     """
     if epoch and link.epoch != epoch:
-        raise ConflictError("outdone", "the agent has another connection, which counts")
+        raise ConflictError("outdone", "the agent has a newer connection")
 
 
 def enqueue_message(tx: Tx, link: AgentLink, message: Message) -> AgentLink:
-    """Have a command or notification wait. Raises `UnavailableError` when too many do."""
+    """Queue a command or notification. Raises `UnavailableError` when too many wait."""
     if links.count_waiting_messages(tx, link.org, link.vault) >= MAX_WAITING:
         raise UnavailableError(
-            "agent_busy", f"{MAX_WAITING} messages wait for this agent; is it connected?"
+            "agent_busy",
+            f"{MAX_WAITING} messages wait for this agent: check whether it is connected",
         )
     grown = replace(link, newest=link.newest + 1)
     links.put_links(tx, grown)
@@ -72,7 +73,7 @@ def enqueue_message(tx: Tx, link: AgentLink, message: Message) -> AgentLink:
 
 
 def offer_bundles(tx: Tx, org: str, vaults: Sequence[str]) -> list[OfferedBundle]:
-    """Give an id to the bundle of each agent that has a newer one than it was offered."""
+    """Give an id to the bundle of each agent that was offered an older one."""
     found = [
         (replace(link, newest=link.newest + 1, bundle=row.version, bundle_id=link.newest + 1), row)
         for link, row in links.unoffered_bundles(tx, org, list(vaults))
@@ -82,7 +83,7 @@ def offer_bundles(tx: Tx, org: str, vaults: Sequence[str]) -> list[OfferedBundle
 
 
 def reoffer_bundle(tx: Tx, link: AgentLink) -> AgentLink:
-    """Send the bundle once more: the agent has acknowledged it and does not have it."""
+    """Send the bundle again: the agent has acknowledged it and does not have it."""
     again = replace(link, newest=link.newest + 1, bundle_id=link.newest + 1)
     links.put_links(tx, again)
     return again
@@ -97,9 +98,9 @@ def offer_cosignature(tx: Tx, link: AgentLink, size: int) -> AgentLink:
 
 
 def restart_stream(tx: Tx, link: AgentLink, stream: bytes) -> AgentLink:
-    """A new stream with all that is owed: the agent knows ids that we never gave (a restored copy).
+    """Begin a new stream: the agent knows ids that were never given (a restored database).
 
-    State that has an id gets a new one; a bundle is offered by whoever connects the agent.
+    State that has an id gets a new one; the bundle is offered when the agent connects.
     """
     waiting = links.renumber_outgoing(tx, link.org, link.vault)
     anew = replace(

@@ -16,13 +16,12 @@ from argon2 import PasswordHasher
 
 from actors import SystemWorld
 from actors.garbage_collector import freeze_at_startup
-from control.api.control_plane import ControlPlane
 from control.api.health import HealthEndpoints
 from control.api.rest_app import build_rest_app
 from control.app import with_pages
 from control.bootstrap import create_dev_authority
 from control.config.load import dev_settings
-from control.core import open_control_plane
+from control.core import Core, live_services, open_control_plane
 from control.live.endpoint import LiveEndpoint
 from control.live.hub import MAX_POINTS, POINT_INTERVAL, LiveHub
 from control.metrics import PrometheusMetrics
@@ -76,10 +75,8 @@ class Link:
 class Stage:
     """`step` lets ten seconds of the fleet's life happen at once; `live` keeps to the clock."""
 
-    def __init__(
-        self, plane: ControlPlane, hub: LiveHub, world: Ahead, fleet: list[Seeded]
-    ) -> None:
-        self.plane = plane
+    def __init__(self, core: Core, hub: LiveHub, world: Ahead, fleet: list[Seeded]) -> None:
+        self.core = core
         self.hub = hub
         self.port = 0
         self.fleet = fleet
@@ -99,13 +96,13 @@ class Stage:
     def tell(self, second: int) -> None:
         """A sixtieth of the agents report."""
         for each, course in self._speak[second % MINUTE :: MINUTE]:
-            self.plane.presence.record_message(ORG, each.name)
+            self.core.presence.record_message(ORG, each.name)
             self.hub.on_message(ORG, each.name, course.report(second))
             self.events += 1
 
     async def alert(self, vault: str, code: str, severity: Severity, message: str) -> None:
         """Raise one, as a service of the control plane does."""
-        alerts = self.plane.alerts
+        alerts = self.core.agents.alerts
         await alerts.fire_alerts(alerts.new_alert(ORG, vault, code, severity, message))
 
     async def live(self, seconds: float) -> None:
@@ -130,33 +127,33 @@ async def stage(count: int, hours: float = 1) -> AsyncIterator[Stage]:
         cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         settings = dev_settings("127.0.0.1:0", Path(folder))
         async with (
-            open_control_plane(settings, world, cheap) as plane,
+            open_control_plane(settings, world, cheap) as core,
             trio.open_nursery() as nursery,
         ):
             fleet = crew(count)
-            await _fill(plane, fleet)
+            await _fill(core, fleet)
             ahead = Ahead(-POINT_INTERVAL * (WARM + MAX_POINTS * (1 + hours)))
-            hub = LiveHub(plane.store, plane.bus, plane.presence, ahead)
-            made = Stage(plane, hub, ahead, fleet)
+            hub = LiveHub(core.store, core.bus, core.presence, ahead)
+            made = Stage(core, hub, ahead, fleet)
             for _ in range(WARM + MAX_POINTS):
                 made.step()
             freeze_at_startup()  # as a control plane does before it serves
             await nursery.start(hub.run)
-            app = build_rest_app(plane)
+            app = build_rest_app(core)
             app.nursery = nursery
             await app.startup()
             for each in fleet:
                 hub.on_linked(ORG, each.name, Link())
-            made.port = await _listen(nursery, plane, hub, app)
+            made.port = await _listen(nursery, core, hub, app)
             yield made
             await app.shutdown()
             nursery.cancel_scope.cancel()
 
 
-async def _listen(nursery: trio.Nursery, plane: ControlPlane, hub: LiveHub, app: Any) -> int:
+async def _listen(nursery: trio.Nursery, core: Core, hub: LiveHub, app: Any) -> int:
     pages, live = (
-        HealthEndpoints(with_pages(app, read_files()), plane, PrometheusMetrics()),
-        LiveEndpoint(plane, hub),
+        HealthEndpoints(with_pages(app, read_files()), core.store, PrometheusMetrics()),
+        LiveEndpoint(live_services(core), hub),
     )
 
     async def either(scope: Scope, receive: Receive, send: Send) -> None:
@@ -170,13 +167,13 @@ async def _listen(nursery: trio.Nursery, plane: ControlPlane, hub: LiveHub, app:
     return port
 
 
-async def _fill(plane: ControlPlane, fleet: list[Seeded]) -> None:
+async def _fill(core: Core, fleet: list[Seeded]) -> None:
     """The organization, its agents and somebody who may look."""
     for org in (PLATFORM, ORG):
         row = Organization(org, org, 1)
-        await plane.store.write(partial(people.add_organization, organization=row))
-    await plane.users.create_user(None, ORG, PERSON, Role.OWNER, PASSWORD)
-    now = plane.world.now()
+        await core.store.write(partial(people.add_organization, organization=row))
+    await core.people.users.create_user(None, ORG, PERSON, Role.OWNER, PASSWORD)
+    now = core.world.now()
 
     def add(tx: Tx, some: list[Seeded]) -> None:
         for each in some:
@@ -184,5 +181,5 @@ async def _fill(plane: ControlPlane, fleet: list[Seeded]) -> None:
         tx.execute(assignments.insert(), [each.standing(now) for each in some])
 
     for start in range(0, len(fleet), CHUNK):
-        await plane.store.write(partial(add, some=fleet[start : start + CHUNK]))
-    await plane.presence.load()
+        await core.store.write(partial(add, some=fleet[start : start + CHUNK]))
+    await core.presence.load()

@@ -11,7 +11,7 @@ import trio
 from alembic.script import ScriptDirectory
 
 from control import core
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.gateway import gateway
 from control.key_files import public_bytes
 from control.model.records import WitnessedCheckpoint
@@ -215,8 +215,8 @@ class RealFleet:
         ]
 
     def _online(self, name: str) -> None:
-        plane = self.control_half.plane
-        known = None if plane is None else plane.presence.status_of(ORG, name)
+        core = self.control_half.core
+        known = None if core is None else core.presence.status_of(ORG, name)
         if known is None or known[0] != "online":
             broken("presence", f"{name} is {known} in a healthy world")
 
@@ -249,10 +249,10 @@ class RealFleet:
             if file.is_file() and CANARY in file.read_bytes():
                 broken("sovereign", f"a value lies in the control plane's {file.name}")
 
-    def _opened(self, plane: ControlPlane) -> None:
-        self._attendance = Attendance.of(plane.presence)
-        witness: Any = plane.witness
-        witness.cosignature_line = partial(self._sign, plane.witness.cosignature_line)
+    def _opened(self, core: Core) -> None:
+        self._attendance = Attendance.of(core.presence)
+        witness: Any = core.witness
+        witness.cosignature_line = partial(self._sign, core.witness.cosignature_line)
 
     def _sign(self, sign: Any, seen: WitnessedCheckpoint) -> str:
         """The witness signs one history of each log only."""

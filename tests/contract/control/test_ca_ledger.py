@@ -10,7 +10,6 @@ import trio
 from msgspec.structs import replace
 
 from actors import SystemWorld
-from control.ca.memory_store import MemoryCaStore
 from control.ca.store import (
     AgentState,
     CaStore,
@@ -32,6 +31,7 @@ from control.store.tables import ca_certificates
 from protocols.pki.names import AgentName
 from tests.contract.control.postgres import Postgres
 from tests.newest import place_control
+from tests.support.memory_ca_store import MemoryCaStore
 from tests.unit.control.ca.harness import Asking, Ca
 
 NAME, OTHER = AgentName.of("acme", "prod"), AgentName.of("acme", "dev")

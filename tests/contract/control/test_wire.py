@@ -7,10 +7,10 @@ from contextlib import suppress
 import pytest
 import trio
 
-from control.cluster.memory import MemoryPubSub
 from control.cluster.pubsub import Channel, PubSub, PubSubError
 from control.cluster.redis import RedisPubSub
 from tests.contract.control.redis import Redis, redis
+from tests.support.memory_pubsub import MemoryPubSub
 
 PATIENCE = 20.0
 # A client that could not connect leaves streams of its own unclosed (coredis 6.9).

@@ -7,7 +7,6 @@ from control.ca.clock_guard import ClockGuard
 from control.ca.enrolment import Enrolment
 from control.ca.issuer import ControlKeys, Issuer, IssuingState
 from control.ca.join_requests import JoinRequests
-from control.ca.memory_store import MemoryCaStore
 from control.ca.renewal import Renewal
 from control.ca.revocation import AgentEnded, Revocation
 from control.ca.store import CaStore, CaTransaction, EnrolledAgent
@@ -18,6 +17,7 @@ from protocols.pki.messages import EnrolRequest, Grant, JoinRequest, RejoinReque
 from protocols.pki.names import AgentName
 from protocols.pki.proof import bind, held, rejoin
 from protocols.pki.requests import make_request
+from tests.support.memory_ca_store import MemoryCaStore
 from tests.unit.protocols.pki.samples import NOW, make_pki
 
 PKI = make_pki("ca")

@@ -2,7 +2,6 @@ import pytest
 import trio
 
 from control.ca.enrolment import agent_name, check_binding, check_name_free, is_certificate_valid
-from control.ca.memory_store import MemoryCaStore
 from control.ca.revocation import REPLACED
 from control.ca.store import AgentState
 from control.errors import (
@@ -15,6 +14,7 @@ from control.errors import (
 )
 from protocols.pki.names import AgentName
 from protocols.pki.pin import pin_of
+from tests.support.memory_ca_store import MemoryCaStore
 from tests.unit.control.ca.harness import NAME, PKI, Asking, Ca
 
 

@@ -2,13 +2,13 @@ from typing import cast
 
 import pytest
 
-from control.ca.memory_store import MemoryCaTransaction
 from control.ca.revocation import StolenCertificateLock, verify_presented
 from control.ca.store import AgentState, CaTransaction
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.records import Severity
 from protocols.pki.chain import Agent as Peer
 from protocols.pki.names import AgentName
+from tests.support.memory_ca_store import MemoryCaTransaction
 from tests.unit.control.ca.harness import NAME, Asking, Ca
 from tests.unit.protocols.pki.samples import NOW, make_agent, make_pki
 

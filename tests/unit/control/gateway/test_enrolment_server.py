@@ -33,16 +33,16 @@ def desk(hub: Hub) -> EnrolmentServer:
     """Over the plane's CA."""
     return EnrolmentServer(
         hub.office,
-        hub.plane.audit_log,
+        hub.core.audit.log,
         hub.world,
-        hub.plane.enrolment_hooks.on_admitted,
-        hub.plane.alerts,
+        hub.core.enrolment_hooks.on_admitted,
+        hub.core.agents.alerts,
     )
 
 
 async def refusals(hub: Hub, org: str) -> list[AuditEvent]:
     """Of an organization's trail, the newest first."""
-    found = await hub.plane.audit_log.newest_events(org, 0, 500)
+    found = await hub.core.audit.log.newest_events(org, 0, 500)
     return [event for event in found if event.result == "denied"]
 
 
@@ -70,7 +70,7 @@ async def test_a_token_lets_in_and_is_on_record(hub: Hub, desk: EnrolmentServer)
     grant = decode_answer(answer.body)
     assert isinstance(grant, Grant)
     assert (grant.org, grant.vault) == ("acme", "one")
-    events = await hub.plane.store.read(
+    events = await hub.core.store.read(
         lambda tx: audit_records.list_newest_events(tx, "acme", before=0, limit=10)
     )
     [event] = [e for e in events if e.operation == "link.enrol"]
@@ -103,9 +103,9 @@ async def test_who_renews_again_and_again_fills_no_disk(hub: Hub, desk: Enrolmen
         refused = await ask(desk, "/link/v1/renew", other, granted.chain[0])
         assert (refused.status, json.loads(refused.body)["code"]) == (429, "renewed_just_now")
         assert (b"retry-after", b"60") in refused.headers
-    found = await hub.plane.audit_log.newest_events("acme", 0, 500)
+    found = await hub.core.audit.log.newest_events("acme", 0, 500)
     assert [event.result for event in found if event.operation == "link.renew"] == ["ok"]
-    rows = await hub.plane.store.read(
+    rows = await hub.core.store.read(
         lambda tx: tx.execute(sa.select(sa.func.count()).select_from(ca_certificates)).scalar()
     )
     assert rows == 2
@@ -197,7 +197,7 @@ async def test_a_refusal_stands_without_its_record(
     async def broken(*_: object) -> None:
         raise UnavailableError("store_unavailable", "not now")
 
-    monkeypatch.setattr(hub.plane.audit_log, "record", broken)
+    monkeypatch.setattr(hub.core.audit.log, "record", broken)
     assert (await ask(desk, "/link/v1/enrol", asking("fhe_" + "0" * 43))).status == 401
 
 
@@ -231,7 +231,7 @@ async def test_a_clock_that_is_behind_is_told_to_people_once(
     for _ in range(2):
         answer = await ask(desk, "/link/v1/enrol", asking(made.text))
         assert (answer.status, json.loads(answer.body)["code"]) == (503, "clock_behind")
-    told = await hub.plane.alerts.list_alerts("acme", vault="", before=0, limit=9)
+    told = await hub.core.agents.alerts.list_alerts("acme", vault="", before=0, limit=9)
     assert [one.code for one in told] == ["clock_behind"]
     hub.office.issuer.clock_guard.earliest = 0
     assert (await ask(desk, "/link/v1/enrol", asking(made.text))).status == 200
@@ -239,7 +239,7 @@ async def test_a_clock_that_is_behind_is_told_to_people_once(
 
 async def test_what_time_it_was_is_known_from_the_trail(hub: Hub, desk: EnrolmentServer) -> None:
     """Of all chains; a process that starts asks it (`open_control_plane`)."""
-    assert await hub.plane.store.read(audit_records.newest_event_at) == 0
+    assert await hub.core.store.read(audit_records.newest_event_at) == 0
     made = await hub.office.enrolment.create_token("acme", "one", "ann")
     await ask(desk, "/link/v1/enrol", asking(made.text))
-    assert await hub.plane.store.read(audit_records.newest_event_at) == hub.world.now()
+    assert await hub.core.store.read(audit_records.newest_event_at) == hub.world.now()

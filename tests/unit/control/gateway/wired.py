@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.gateway.agent_connection import AgentConnection
 from control.gateway.gateway import Gateway
 from control.gateway.link_store import LinkStore
@@ -62,16 +62,16 @@ class Vault:
 class Hub:
     """The gateway, and what a test needs beside it."""
 
-    def __init__(self, plane: ControlPlane, world: FakeWorld, link_key: LinkKey) -> None:
-        assert plane.ca is not None
-        self.plane, self.world, self.office = plane, world, plane.ca
-        intake = AgentMessages(plane.policies, plane.witness, world)
-        self.ends = LinkStore(plane.store, plane.bus, intake, plane.witness, world)
+    def __init__(self, core: Core, world: FakeWorld, link_key: LinkKey) -> None:
+        assert core.enrolment.ca is not None
+        self.core, self.world, self.office = core, world, core.enrolment.ca
+        intake = AgentMessages(core.policies.policies, core.witness, world)
+        self.ends = LinkStore(core.store, core.bus, intake, core.witness, world)
         self.gateway = Gateway(
-            store=plane.store,
-            bus=plane.bus,
-            presence=plane.presence,
-            revocation=plane.ca.revocation,
+            store=core.store,
+            bus=core.bus,
+            presence=core.presence,
+            revocation=core.enrolment.ca.revocation,
             link_store=self.ends,
             signer=link_key,
             world=world,
@@ -94,11 +94,11 @@ class Hub:
 
     async def life(self, vault: str) -> Life:
         """Whether it counts."""
-        return (await self.plane.agents.get_agent("acme", vault)).life
+        return (await self.core.agents.registry.get_agent("acme", vault)).life
 
     async def alerted(self) -> list[str]:
         """Codes of all alerts."""
-        found = await self.plane.alerts.list_alerts("acme", vault="", before=0, limit=99)
+        found = await self.core.agents.alerts.list_alerts("acme", vault="", before=0, limit=99)
         return [alert.code for alert in found]
 
     @asynccontextmanager

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.live.hub import LiveHub, ViewKey
 from control.live.projection import ProjectionContext
 from protocols.link import messages as m
@@ -125,11 +125,9 @@ def world() -> FakeWorld:
 
 
 @pytest.fixture
-async def hub(
-    plane: ControlPlane, world: FakeWorld, nursery: trio.Nursery
-) -> AsyncIterator[LiveHub]:
+async def hub(core: Core, world: FakeWorld, nursery: trio.Nursery) -> AsyncIterator[LiveHub]:
     """One that runs."""
-    made = LiveHub(plane.store, plane.bus, plane.presence, world)
+    made = LiveHub(core.store, core.bus, core.presence, world)
     await nursery.start(made.run)
     yield made
     nursery.cancel_scope.cancel()

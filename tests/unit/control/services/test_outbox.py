@@ -3,7 +3,7 @@
 import pytest
 
 from actors.testing import FakeWorld
-from control.api.control_plane import ControlPlane
+from control.core import Core
 from control.errors import UnavailableError
 from control.model.policies import Assignment, Outcome
 from control.services import outbox
@@ -40,12 +40,12 @@ def read(tx: Tx, after: int, limit: int = 10) -> Batch:
 
 
 @pytest.fixture
-async def _agent(plane: ControlPlane, world: FakeWorld) -> None:
-    await enrolled(plane, world, "v1")
+async def _agent(core: Core, world: FakeWorld) -> None:
+    await enrolled(core, world, "v1")
 
 
 @pytest.mark.usefixtures("_agent")
-async def test_a_bundle_has_one_id_however_often_it_is_looked_for(plane: ControlPlane) -> None:
+async def test_a_bundle_has_one_id_however_often_it_is_looked_for(core: Core) -> None:
     """A newer one gets the next, and the old id is passed over."""
 
     def change(tx: Tx) -> list[tuple[int, ...]]:
@@ -57,12 +57,12 @@ async def test_a_bundle_has_one_id_however_often_it_is_looked_for(plane: Control
         batch = read(tx, 0)
         return [*seen, tuple(e.id for e in batch.entries), (batch.through,)]
 
-    assert await plane.store.write(change) == [(1,), (2,), (2,), (2,)]
+    assert await core.store.write(change) == [(1,), (2,), (2,), (2,)]
 
 
 @pytest.mark.usefixtures("_agent")
 async def test_a_bundle_that_was_superseded_is_not_sent_under_the_old_id(
-    plane: ControlPlane,
+    core: Core,
 ) -> None:
     """Its successor has an id of its own soon; until then there is a gap, which is told."""
 
@@ -73,11 +73,11 @@ async def test_a_bundle_that_was_superseded_is_not_sent_under_the_old_id(
         policies.put_assignments(tx, assignment(2))
         return read(tx, 0)
 
-    assert await plane.store.write(change) == Batch(0, 1, ())
+    assert await core.store.write(change) == Batch(0, 1, ())
 
 
 @pytest.mark.usefixtures("_agent")
-async def test_kinds_are_read_in_the_order_of_their_ids(plane: ControlPlane) -> None:
+async def test_kinds_are_read_in_the_order_of_their_ids(core: Core) -> None:
     """And no further than asked."""
 
     def change(tx: Tx) -> list[Batch]:
@@ -88,7 +88,7 @@ async def test_kinds_are_read_in_the_order_of_their_ids(plane: ControlPlane) -> 
         outbox.enqueue_message(tx, link, notice())
         return [read(tx, 0), read(tx, 0, 2), read(tx, 2), read(tx, 3)]
 
-    whole, two, rest, nothing = await plane.store.write(change)
+    whole, two, rest, nothing = await core.store.write(change)
     names = [entry.name for entry in whole.entries]
     assert names == ["notification", "policy_update", "notification"]
     assert [entry.id for entry in two.entries] == [1, 2]
@@ -97,7 +97,7 @@ async def test_kinds_are_read_in_the_order_of_their_ids(plane: ControlPlane) -> 
 
 
 @pytest.mark.usefixtures("_agent")
-async def test_an_agent_that_is_away_is_owed_so_much_and_no_more(plane: ControlPlane) -> None:
+async def test_an_agent_that_is_away_is_owed_so_much_and_no_more(core: Core) -> None:
     """Whoever wants to send more is told."""
 
     def change(tx: Tx) -> None:
@@ -107,4 +107,4 @@ async def test_an_agent_that_is_away_is_owed_so_much_and_no_more(plane: ControlP
         with pytest.raises(UnavailableError, match="agent_busy"):
             outbox.enqueue_message(tx, link, notice())
 
-    await plane.store.write(change)
+    await core.store.write(change)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from vault.config.linking import ControlPlane
+from vault.config.linking import Core
 from vault.model.instant import SECOND
 
 PIN = "sha256:" + "A" * 43
@@ -13,7 +13,7 @@ PIN = "sha256:" + "A" * 43
 
 def test_an_agent_needs_no_control_plane() -> None:
     """Nothing is on by itself, and the seed's interval is the default."""
-    section = ControlPlane()
+    section = Core()
     assert (section.enabled, section.endpoint, section.pin) == (False, "", "")
     assert section.heartbeat_interval == 60 * SECOND
     assert section.allow_commands == ()
@@ -21,7 +21,7 @@ def test_an_agent_needs_no_control_plane() -> None:
 
 def test_the_seeds_keys_are_taken() -> None:
     """The seed's section, as it stands there."""
-    section = ControlPlane.model_validate(
+    section = Core.model_validate(
         {
             "enabled": True,
             "endpoint": "https://control.keyvault.com/",
@@ -55,4 +55,4 @@ def test_the_seeds_keys_are_taken() -> None:
 def test_what_makes_no_sense_is_refused(values: dict[str, Any], told: str) -> None:
     """Each with a word about what would."""
     with pytest.raises(ValidationError, match=told):
-        ControlPlane.model_validate(values)
+        Core.model_validate(values)
