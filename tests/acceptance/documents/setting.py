@@ -29,6 +29,12 @@ class NoSettingError(Exception):
 
 
 @contextmanager
+def shell(folder: Path) -> Iterator[Environment]:
+    """No server at all."""
+    yield {_ADDRESS: "https://127.0.0.1:8200"}
+
+
+@contextmanager
 def bare(folder: Path) -> Iterator[Environment]:
     """A development agent; the page sets the variables itself, with the default address."""
     with running(dev_agent(folder)) as started:
@@ -72,6 +78,7 @@ def fleet(folder: Path) -> Iterator[Environment]:
 
 
 SETTINGS: Final[Mapping[str, Setting]] = {
+    "shell": shell,
     "bare": bare,
     "agent": agent,
     "sealed": sealed,
@@ -92,7 +99,8 @@ def outputs(text: str) -> list[str]:
     commands = [example.command for example in examples(text)]
     with own_folder() as folder, SETTINGS[setting_of(text)](folder) as environment:
         here = f"{_ADDRESS}={environment[_ADDRESS]}"
-        return run([_SET_ADDRESS.sub(here, each) for each in commands], folder, environment)
+        given = run([_SET_ADDRESS.sub(here, each) for each in commands], folder, environment)
+        return [output.replace(str(folder), "…") for output in given]
 
 
 def _agent_variables(started: Agent) -> Environment:
