@@ -58,13 +58,13 @@ def sealed(folder: Path) -> Iterator[Environment]:
 @contextmanager
 def fleet(folder: Path) -> Iterator[Environment]:
     """A control plane with the organization `acme` and one agent, `web-1`, linked."""
-    plane = dev_plane(folder / "plane", "--heartbeat", "1s", "--offline-after", "10s")
+    plane = dev_plane(folder / "plane", "--heartbeat", "10s", "--offline-after", "60s")
     plane.folder.mkdir()
     with running(plane):
         plane.sign_in()
         plane.want(201, "POST", "organizations", {"id": ORGANIZATION, "title": "Acme Ltd"})
         started = dev_agent(folder)
-        started.command += ["--heartbeat", "1s"]
+        started.command += ["--heartbeat", "10s"]
         _enrol(plane, started)
         with running(started):
             _wait_until_online(plane)
