@@ -110,12 +110,16 @@ class Maker:
         out: IO[Any],
         errors: IO[Any] | None = None,
         given: IO[Any] | None = None,
+        *,
+        folder: str = "",
     ) -> Made:
         """One that runs here and now, as `Popen` does it; what it says wrong goes to `out` as well.
 
-        It is given nothing unless it is told what. Raises `OSError`.
+        It is given nothing unless it is told what, and runs in `folder` or else in this process's.
+        Raises `OSError`.
         """
-        told = {"command": command, "environment": environment, "folder": str(Path.cwd())}
+        where = folder or str(Path.cwd())
+        told = {"command": command, "environment": environment, "folder": where}
         with Path(os.devnull).open() as nothing:
             files = (given or nothing, out, errors or out)
             pid = self._ask(told, [file.fileno() for file in files])

@@ -1,4 +1,4 @@
-"""docs/vault-api.md says which of Vault's API is served: all of it, and nothing else."""
+"""docs/reference/vault-api.md says which of Vault's API is served: all of it, and nothing else."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ REFUSALS = {"no_root", "no_path", "_list_data"}
 
 def test_the_page_has_every_route_and_no_other(root: Path) -> None:
     """Whoever adds a route, or takes one away, is led to the page."""
-    sections = (root / "docs/vault-api.md").read_text().split("\n## ")
+    sections = (root / "docs/reference/vault-api.md").read_text().split("\n## ")
     told = {part.split("\n", 1)[0]: _rows(part) for part in sections[1:-1]}
     agent = told.pop("The agent") | told.pop("Tokens")
     assert agent == _routes(Compat.router)
