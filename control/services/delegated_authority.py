@@ -2,11 +2,11 @@
 
 An account loses authority when it is removed, disabled, or given a lower role, at home or as a
 guest. Its channels and schedules are then suspended until somebody takes them over, its running
-roll-outs are halted, and its approvals that no agent has used are open again (decision 0077).
+roll-outs are halted, and its approvals that no agent has used are open again (decision 17).
 
 An account whose credentials somebody else resets may have been in wrong hands. It keeps its
 authority; what it has issued and nobody has used is withdrawn, and what it has set up is listed
-(decision 0082).
+(decision 17).
 """
 
 from collections import Counter
