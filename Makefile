@@ -111,7 +111,7 @@ durability: setup ## kill -9, power cuts and failing system calls, and what must
 	@$(PY) -m loadtests.durability --rounds $(if $(QUICK),3 --story write --most 2,$(ROUNDS) --out docs/benchmarks)
 
 .PHONY: simulate
-simulate: setup ## a fleet under a seeded scheduler, clock, network and faults (SEEDS=100; MINUTES=…): docs/simulation.md
+simulate: setup ## a fleet under a seeded scheduler, clock, network and faults (SEEDS=100; MINUTES=…): docs/development/simulation.md
 	@$(PY) -m tests.simulation --seeds $(SEEDS) --minutes $(MINUTES)
 
 .PHONY: lock

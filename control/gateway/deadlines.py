@@ -1,7 +1,7 @@
 """When connections have something to do though nothing came: one heap and one task for all.
 
 A timer of its own costs each of ten thousand connections a wait that is begun, cancelled and begun
-again, a fifth of what a link at rest takes (decision 0041). Here a connection is looked at when it
+again, a fifth of what a link at rest takes (decision 15). Here a connection is looked at when it
 would have been due; mostly something has come since, and it is put back for later.
 """
 

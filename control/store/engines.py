@@ -1,7 +1,7 @@
 """The two databases: SQLite in a file of ours, PostgreSQL at an address.
 
 A commit must be durable, so what is weaker is refused: SQLite below `synchronous=FULL` (15 real
-power cuts cost NORMAL 3,652 acknowledged rows: `docs/decisions/0004-store.md`), PostgreSQL with
+power cuts cost NORMAL 3,652 acknowledged rows: decision 4), PostgreSQL with
 `fsync`, `full_page_writes` or `synchronous_commit` off.
 """
 

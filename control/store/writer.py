@@ -1,7 +1,7 @@
 """The writer of this process: one transaction for all changes that wait, one fsync for all of them.
 
 Ten thousand agents that report at once cost a commit each otherwise (measured in
-`docs/decisions/0004-store.md`: 2,300 a second alone, 53,000 together). Changes of a kind
+decision 4: 2,300 a second alone, 53,000 together). Changes of a kind
 (`GroupedChange`) are made together as well: one statement for all of them. A change that fails is
 taken back, to its savepoint if others are with it, and fails alone, also one with a value that the
 database does not take. When the database fails, every change of the batch is told and the actor
