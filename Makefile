@@ -115,7 +115,7 @@ mutants: setup ## plant 100 careless changes and report those that no test notic
 	@$(PY) -m tools.mutants $(if $(ONLY),--only $(ONLY)) $(if $(ALSO),--also $(ALSO))
 
 .PHONY: simulate
-simulate: setup ## a fleet under a seeded scheduler, clock, network and faults (SEEDS=100; MINUTES=…): docs/simulation.md
+simulate: setup ## a fleet under a seeded scheduler, clock, network and faults (SEEDS=100; MINUTES=…): docs/development/simulation.md
 	@$(PY) -m tests.simulation --seeds $(SEEDS) --minutes $(MINUTES)
 
 .PHONY: lock

@@ -48,7 +48,7 @@ def read_sealing_key(folder: Path) -> bytes:
     key = files.read(path, secret=True)
     if len(key) != SEALING_KEY_BYTES:
         raise PkiKeyError(
-            f"{path} is not {SEALING_KEY_BYTES} bytes: put it back from a backup (docs/people.md)"
+            f"{path} is not {SEALING_KEY_BYTES} bytes: put it back from a backup (guides/people.md)"
         )
     return key
 

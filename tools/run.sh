@@ -181,7 +181,7 @@ cat >"$dir/no-deletes.json" <<EOF
 EOF
 cat <<EOF
 
-To go on, in another terminal and this folder (docs/cli.md has the rest of the command line):
+To go on, in another terminal and this folder (docs/reference/cli.md has the rest of the command line):
 
   export FREEHOLD_ADDR=$address FREEHOLD_TOKEN=\$(cat $dir/token)
   printf 's3cret' | $freehold secret put secret/app/db
@@ -206,7 +206,7 @@ Plain HTTP, here with the token from a file (a command line can be read by other
 
   curl -H @$dir/header $address/api/v1/secrets/secret/app/db
 
-Clients of Vault, as they are (docs/vault-api.md has what is served):
+Clients of Vault, as they are (docs/reference/vault-api.md has what is served):
 
   export VAULT_ADDR=$address VAULT_TOKEN=\$(cat $dir/token)
   $bin/bao kv get secret/first

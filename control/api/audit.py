@@ -53,7 +53,7 @@ class Onward(Struct, frozen=True, forbid_unknown_fields=True):
 class Verdict(Struct, frozen=True):
     """Whether the chain is whole; `head` is worth keeping elsewhere. `broken_at`: 0, or where.
 
-    `base`: how many of the oldest records were deleted by rule (docs/compliance.md).
+    `base`: how many of the oldest records were deleted by rule (docs/guides/compliance.md).
     """
 
     size: int
@@ -65,7 +65,7 @@ class Verdict(Struct, frozen=True):
 class HeadView(Struct, frozen=True):
     """The end of the trail, signed: worth keeping elsewhere. All but `size` and `at` in hex.
 
-    `at` in Unix nanoseconds; what is signed: `docs/people.md`.
+    `at` in Unix nanoseconds; what is signed: `docs/guides/people.md`.
     """
 
     org: str

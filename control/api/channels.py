@@ -57,7 +57,7 @@ class MailServer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewChannel(Struct, frozen=True, forbid_unknown_fields=True):
-    """All of a channel (docs/notifications.md). `window` and `digest` are seconds."""
+    """All of a channel (docs/guides/alerts.md). `window` and `digest` are seconds."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64, pattern="^[!-~]([ -~]*[!-~])?$")]
     type: Type

@@ -36,7 +36,7 @@ class NewReplay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class ReplayedAgent(Struct, frozen=True, kw_only=True):
     """What one agent told, as the sums do. `changes` are by opaque ids, if its owner lets them.
 
-    `reached`: nothing older was looked at. `undecided`: by the reason (docs/policies.md).
+    `reached`: nothing older was looked at. `undecided`: by the reason (docs/reference/policies.md).
     """
 
     vault: str

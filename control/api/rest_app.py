@@ -1,7 +1,7 @@
 """The Quart-Trio application: every endpoint behind the pipeline, every error in one form.
 
 It is served by `protocols.http`, which bounds requests before Quart sees them and keeps one
-connection's fault from the others (`docs/decisions/0013-control-plane.md`).
+connection's fault from the others (decision 15).
 """
 
 from collections.abc import Callable, Sequence

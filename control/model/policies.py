@@ -38,7 +38,7 @@ class PolicyVersion(Struct, frozen=True):
     name: str
     version: int
     document: Any
-    """The agent's own policy document (`docs/policies.md`)."""
+    """The agent's own policy document (`docs/reference/policies.md`)."""
     comment: str
     created_by: str
     created_at: int

@@ -56,7 +56,7 @@ class Change(Struct, frozen=True):
 
 
 class ReplayNumbers(Struct, frozen=True, kw_only=True):
-    """What an agent told (docs/policies.md); all 0 unless it is done. `reached`: Unix ns."""
+    """What an agent told (reference/policies.md); all 0 unless it is done. `reached`: Unix ns."""
 
     reached: int = 0
     records: int = 0

@@ -1,7 +1,7 @@
 """HTTP/1.1 requests out of bytes (RFC 9112), without I/O.
 
 The requests of a client differ in their first line. What follows it is read once, and known again
-by its bytes (decision 0048). Tests hold the outcome against llhttp's (decision 0039).
+by its bytes (decision 2). Tests hold the outcome against llhttp's (decision 2).
 """
 
 import re

@@ -3,7 +3,7 @@
 Frames are `frames`, the states of streams are a table in `h2_streams`, header blocks are `blocks`:
 here is what each kind of frame does. An error of a stream resets it and is an event, an error of
 the connection is a ProtocolViolationError. Held against the h2 library by a differential test
-(docs/decisions/0015-http2.md).
+(decision 2).
 """
 
 from collections import deque

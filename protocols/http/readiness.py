@@ -5,7 +5,7 @@ request. Here a socket is registered once, edge-triggered, in an epoll of the se
 Trio waits for as for any descriptor: one wait for all that became readable in a turn of the loop.
 
 All these are read before any of those who wait for them runs, so that this part of their requests
-is run in a row, while the processor has it in its caches (decisions 0043, 0053).
+is run in a row, while the processor has it in its caches (decision 14).
 """
 
 import select

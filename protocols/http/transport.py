@@ -3,7 +3,7 @@
 TLS runs over two memory buffers (ssl.MemoryBIO). trio.SSLStream does the same with two locks and
 several checkpoints an operation, because it serves any stream and any number of tasks; here one
 task reads and one sends, on a socket that is tried before it is waited for. Measured, that is
-worth a quarter of a request (docs/decisions/0002-own-http-server.md).
+worth a quarter of a request (decision 2).
 """
 
 import contextlib

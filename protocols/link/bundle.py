@@ -5,7 +5,7 @@ is neither the TLS key nor the link key and may live offline: whoever owns the c
 write policies with it. Each version names the hash of the one before, so history cannot branch
 unseen. What is signed is `freehold-policy-v1\0 ‖ bundle`.
 
-The rules are the agent's own policy documents (docs/policies.md), which the agent checks as it
+The rules are the agent's own policy documents (reference/policies.md), which the agent checks as it
 checks anybody's, and then meets with its local ceiling; here they are opaque.
 """
 

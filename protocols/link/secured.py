@@ -3,7 +3,7 @@
 `trio.SSLStream` serves any stream and any number of tasks: it moves each byte through two buffers
 and passes the scheduler several times an operation. Ten thousand links that ping pay more for that
 than for all else, so here OpenSSL has the socket itself
-(docs/decisions/0036-ten-thousand-agents.md).
+(decision 15).
 """
 
 import contextlib

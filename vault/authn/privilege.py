@@ -8,7 +8,7 @@ lie within the caller's authority:
 - he has each policy that denies the caller something.
 
 Policies are compared by name, and a policy counts as denying while it has a rule that denies,
-disabled or not. All is read in the transaction of the change (docs/policies.md).
+disabled or not. All is read in the transaction of the change (docs/reference/policies.md).
 """
 
 from collections.abc import Collection, Iterable

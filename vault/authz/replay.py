@@ -45,7 +45,7 @@ class Decisions:
     """Which of the records a decision of policies stands behind, each decision once.
 
     Of a mutation that was let in that is its intent, whatever became of it. But a worker may have
-    decided on a guess: then the decision that counted is that of the outcome (decision 0051).
+    decided on a guess: then the decision that counted is that of the outcome (decision 13).
     """
 
     def __init__(self, mutating: frozenset[str]) -> None:

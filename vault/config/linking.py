@@ -25,12 +25,12 @@ class ControlPlane(Section):
 
     `endpoint` and `pin` alone make the agent ask to join; enrolled, it goes by its own files.
 
-    `ceiling` is a policy document (docs/policies.md): what the control plane's policies may grant
+    `ceiling` is a policy document (policies.md): what the control plane's policies may grant
     at most. Without one they may only take away. A control plane that is silent for `dead_after` is
     gone; a lost link is tried again within `reconnect_within`, drawn anew each time.
 
     `share_replays`: what the control plane is told of its candidates held against the audit log
-    (docs/policies.md). `off`: nothing, and none is. `replay_facts`: what it may find out by
+    (reference/policies.md). `off`: nothing, and none is. `replay_facts`: what it may find out by
     asking; accesses that depend on anything else are told as undecided.
 
     `expiry_warnings`: how long before a secret's end its alerts are; none: not of its end either.

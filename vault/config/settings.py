@@ -216,7 +216,7 @@ class Backup(Section):
     enabled: Annotated[
         bool,
         off_until(
-            "backups come with a later version; docs/backup.md says how to make them by hand"
+            "backups come with a later version; docs/guides/backup.md says how to make them by hand"
         ),
     ] = False
     schedule: str = ""

@@ -11,7 +11,7 @@ from vault.config import machine
 AUTO: Final = "auto"
 MOST: Final = 64  # processes
 MOST_BY_ITSELF: Final = 4
-"""What more of them do beside one leader was not measured (docs/decisions/0057)."""
+"""What more of them do beside one leader was not measured (decision 13)."""
 _WHAT: Final = f"is {AUTO}, or how many: 1 to {MOST}"
 BYTES: Final = 512 << 20
 """Of memory for each worker by itself: it takes some 60 MiB at rest and the leader as much, the

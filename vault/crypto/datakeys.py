@@ -2,7 +2,7 @@
 
 Which key opens a value follows from its wrapped DEK, its commitment, its place and the keyring, and
 from nothing else; those are what a key is found by, and the keyring's owner clears all when it
-changes. So nothing that opening checks is left out (decision 0040). Values are never kept.
+changes. So nothing that opening checks is left out (decision 3). Values are never kept.
 """
 
 from collections import OrderedDict
@@ -32,8 +32,8 @@ class DataKeys:
     """Parts by the hash of a wrapped DEK, each in the order of use. For one thread.
 
     An `OrderedDict` is built anew as a whole now and then: of one with 46,603 keys that took the
-    event loop 4 ms again and again (decision 0052). In how many places a key is looked for does
-    not depend on how many there are (0055).
+    event loop 4 ms again and again (decision 3). In how many places a key is looked for does
+    not depend on how many there are (decision 3).
     """
 
     def __init__(self, most: int = LEAST) -> None:

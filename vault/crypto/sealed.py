@@ -76,7 +76,7 @@ class Place(Struct, frozen=True):
         ))  # fmt: skip
 
     def box_aad(self) -> bytes:
-        """What the box is bound to: the place, and not the generation (decision 0003).
+        """What the box is bound to: the place, and not the generation (decision 3).
 
         `length_prefixed` of label, org, vault, secret, version, algorithm and field.
         """

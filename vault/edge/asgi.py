@@ -52,7 +52,7 @@ class Edge:
 
         In three parts: read, run, send. Before the second and the third those that arrived with it
         are let on as far, so that each part is run for all of them while the processor has it in
-        its caches: a request's own way through all of them is longer than these (decision 0043).
+        its caches: a request's own way through all of them is longer than these (decision 14).
         """
         started = self._world.monotonic()
         path: bytes = scope["raw_path"]

@@ -19,7 +19,7 @@ FLUSH_BATCH: Final = 1_000  # rows a transaction, so that a flush never holds th
 MOST_PENDING: Final = 250_000  # secrets counted between two flushes; about 50 MB
 LETTERS: Final = 2
 """Of an id, which is random hex. Pending counts lie by these: rows of a transaction that are no
-neighbours in the database cost a page each (`docs/decisions`, "0055")."""
+neighbours in the database cost a page each (decision 4)."""
 
 Written = Callable[[list[AccessRow]], None]
 _Part = dict[str, AccessRow]

@@ -15,7 +15,7 @@ from vault.model.memo import Memo
 MAX_BYTES: Final = 512  # of UTF-8; fits a key column of every database we mean to support
 MAX_SEGMENTS: Final = 32  # the nesting depth bound of `security.md` (memory DoS)
 RESERVED: Final = frozenset({"sys", "auth", "identity", "cubbyhole"})  # first segments of no secret
-HOT: Final = 32_768  # names that are remembered: parsed, routed, decided on (decision 0046)
+HOT: Final = 32_768  # names that are remembered: parsed, routed, decided on (decision 5)
 _SHORT: Final = 128  # characters of a name that is; anybody may ask for names of his own making
 _SEGMENT: Final = r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]*"
 _ORDINARY: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,{MAX_SEGMENTS - 1}}}")

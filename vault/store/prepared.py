@@ -1,7 +1,7 @@
 """The statements of one table as one database's driver takes them: compiled once, run directly.
 
 SQLAlchemy says what the SQL is and how each value is bound. To have it execute them too was most of
-the writer's time that was not the commit itself (`docs/decisions`, "0011").
+the writer's time that was not the commit itself (decision 4).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -116,7 +116,7 @@ class Prepared:
         """Statements with parameters that add the numbers of the rows to those that are there.
 
         One statement is one turn with the interpreter's lock let go, however many rows it has
-        (`docs/decisions`, "0052").
+        (decision 4).
         """
         bound, start = self._counted.bound(rows), 0
         while start < len(rows):

@@ -87,7 +87,7 @@ class Opened(Struct, frozen=True, tag="opened"):
 
 
 class Sealed(Struct, frozen=True, tag="sealed"):
-    """Worker: the keys are gone: nothing refers to them (decision 0008 says what may remain)."""
+    """Worker: the keys are gone: nothing refers to them (decision 8 says what may remain)."""
 
 
 class Counts(Struct, frozen=True, tag="counts"):

@@ -114,7 +114,7 @@ def test_places_share_no_aad(one: Place, other: Place) -> None:
 
 
 def test_the_generation_binds_the_wrap() -> None:
-    """A wrap's number cannot be edited (decision 0003 says why the box has none)."""
+    """A wrap's number cannot be edited (decision 3 says why the box has none)."""
     assert PLACE.wrap_aad(1) != PLACE.wrap_aad(2)
 
 

@@ -62,7 +62,7 @@ async def test_the_dialect_is_chosen_by_the_path_as_sent(path: bytes, prefix: st
 
 
 async def test_those_that_came_together_are_answered_before_the_first_answer_is_sent() -> None:
-    """So that each part of a request runs for all of them in a row (decision 0043)."""
+    """So that each part of a request runs for all of them in a row (decision 14)."""
     world, diary = FakeWorld(), []
 
     class Noting(FakeDialect):

@@ -182,7 +182,7 @@ async def test_an_operation_is_built_from_the_request(wire: Wire) -> None:
 async def test_those_that_came_together_are_read_before_the_first_one_runs(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that each part of a request runs for all of them in a row (decision 0043)."""
+    """So that each part of a request runs for all of them in a row (decision 14)."""
     diary: list[str] = []
     monkeypatch.setattr(wire.dialect, "find", lambda *a: diary.append("read") or find(*a))
     find = type(wire.dialect).find.__get__(wire.dialect)

@@ -1,7 +1,7 @@
 """Tables that count lie in the order of their key, where a database has another one for rows.
 
 SQLite keeps rows as they came, with an index of their keys beside them. A flush of counts, which is
-in the order of the keys, then writes a page for each row (decision 0055). Other databases have no
+in the order of the keys, then writes a page for each row (decision 4). Other databases have no
 such order to choose.
 """
 
