@@ -34,13 +34,13 @@ from vault.crypto.credentials import MAX_CHOSEN, MIN_CHOSEN
 from vault.crypto.encoding import base62
 from vault.crypto.random import random_bytes
 from vault.disk_space import DiskWatch, Threshold
-from vault.edge.asgi import Edge
-from vault.edge.browsers import Browsers
-from vault.edge.compat import Compat
-from vault.edge.native.browsing import BrowsingNative
-from vault.edge.native.dialect import Native
-from vault.edge.ops import Ops
-from vault.edge.web import with_pages
+from vault.edge.asgi import EdgeApp
+from vault.edge.browser_sessions import BrowserSessions
+from vault.edge.compat import CompatDialect
+from vault.edge.native.browser_dialect import BrowserNativeDialect
+from vault.edge.native.dialect import NativeDialect
+from vault.edge.ops import OpsDialect
+from vault.edge.web import with_web_interface
 from vault.errors import UnavailableError
 from vault.footing import try_places
 from vault.gate import Gate, SealStatus
@@ -119,8 +119,8 @@ async def serve(
             await gate.initialise(1, 1, root_token)
         await gate.unseal_alone()
         native = _native(settings, gate, world)
-        dialects = [Compat(gate, world), native, Ops(gate, world, metrics, native)]
-        edge = traced(Edge(dialects, metrics, world), tracing)
+        dialects = [CompatDialect(gate, world), native, OpsDialect(gate, world, metrics, native)]
+        edge = traced(EdgeApp(dialects, metrics, world), tracing)
         start: worker.Listen = partial(_share, fleet, gate.run) if fleet else _listen
         if native.browsers is not None:
             hub = Hub(world)
@@ -180,16 +180,16 @@ def _linking(settings: Settings, metrics: Metrics, world: World) -> "Linking | U
     return Linking(settings, metrics, world)
 
 
-async def _paged(edge: Edge, live: LiveDoor) -> "partial[Coroutine[Any, Any, None]]":
+async def _paged(edge: EdgeApp, live: LiveDoor) -> "partial[Coroutine[Any, Any, None]]":
     """Bind here, with the pages in front of the API."""
     files = await trio.to_thread.run_sync(read_files)
-    return partial(_listen, app=with_pages(edge, live, files))
+    return partial(_listen, app=with_web_interface(edge, live, files))
 
 
 async def _share(
     fleet: Fleet,
     run: Run,
-    edge: Edge,
+    edge: EdgeApp,
     settings: Settings,
     _world: World,
     *,
@@ -204,7 +204,7 @@ async def _share(
 
 
 async def _listen(
-    edge: Edge | WorkerApp,
+    edge: EdgeApp | WorkerApp,
     settings: Settings,
     world: World,
     listener: Listener | None = None,
@@ -219,14 +219,14 @@ async def _listen(
         settings.server.proxies.around(
             app or edge,
             tls=settings.server.tls.enabled,
-            refuse=edge.refuse,
+            refuse=edge.error_response,
             refuse_unread=edge.refuse_unread,
         ),
         limits=limits_of(settings),
-        refuse=edge.refuse,
+        refuse=edge.error_response,
         refuse_unread=edge.refuse_unread,
         any_path=True,
-        turn_away=edge.turn_away,
+        turn_away=edge.overload_response,
         host=host,
         port=port,
         tls=_tls(settings),
@@ -253,11 +253,11 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def _native(settings: Settings, gate: Gate, world: World) -> Native:
+def _native(settings: Settings, gate: Gate, world: World) -> NativeDialect:
     """The native dialect; with a web interface it reads cookies, too."""
     if not settings.server.web:
-        return Native(gate, world)
-    return BrowsingNative(gate, world, Browsers(tls=settings.server.tls.enabled))
+        return NativeDialect(gate, world)
+    return BrowserNativeDialect(gate, world, BrowserSessions(tls=settings.server.tls.enabled))
 
 
 def _tls(settings: Settings) -> TlsConfig | None:

@@ -5,14 +5,14 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from vault.audit.broker import Broker
-from vault.audit.end import SharedEnd
-from vault.audit.layout import Layout
+from vault.audit.broker import AuditBroker
+from vault.audit.layout import LogLayout
+from vault.audit.shared_tail import SharedTail
+from vault.authn.credential_usage import CredentialUsage
 from vault.authn.lockout import Lockout
-from vault.authn.usage import Usage
-from vault.authz.limits import TokenBuckets
 from vault.authz.policy import Policy
-from vault.handlers.access import AccessCounters
+from vault.authz.rate_limits import TokenBuckets
+from vault.handlers.access_counters import AccessCounters
 from vault.mutations import Mutations
 from vault.store.cache import Cache, CacheConfig
 from vault.store.committer import Mark
@@ -28,10 +28,10 @@ class Opening:
     vault: str
     epoch: int
     ceiling: Policy  # of the control plane's policies
-    audit: Broker
+    audit: AuditBroker
     mutations: Mutations
     access: AccessCounters
-    usage: Usage
+    usage: CredentialUsage
 
 
 class Beside(Protocol):
@@ -45,7 +45,7 @@ class Beside(Protocol):
         """Where the index of rows lies, which they read, too."""
         ...
 
-    def end(self, layout: Layout) -> SharedEnd | None:
+    def end(self, layout: LogLayout) -> SharedTail | None:
         """Where they write the audit log themselves; None: they do not."""
         ...
 
@@ -88,7 +88,7 @@ class Nobody:
         """In memory of its own."""
         return OwnMemory()
 
-    def end(self, layout: Layout) -> SharedEnd | None:  # noqa: ARG002
+    def end(self, layout: LogLayout) -> SharedTail | None:  # noqa: ARG002
         """Nobody else writes."""
         return None
 

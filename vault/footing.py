@@ -27,11 +27,11 @@ from vault.anchor.keeper import Keeper
 from vault.anchor.mark import Marker, Times
 from vault.anchor.opening import Standing, There, stand, unavailable
 from vault.anchor.state import MAX_BYTES
-from vault.audit.broker import Broker
+from vault.audit.broker import AuditBroker
 from vault.audit.keys import AuditKeys
-from vault.audit.layout import Layout
-from vault.audit.recovery import Recovered, recover
-from vault.audit.retention import Retention
+from vault.audit.layout import LogLayout
+from vault.audit.recovery import RecoveredLog, recover_log
+from vault.audit.retention import RetentionSchedule
 from vault.barrier import KEYRING_ROW, RowGuard
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
@@ -73,9 +73,9 @@ class Footing:
     standing: Standing
     marker: Marker
     keeper: Keeper
-    found: Recovered
+    found: RecoveredLog
     anchor: Path
-    retention: Retention
+    retention: RetentionSchedule
     foreign_writes: int
     """How often somebody else was seen to write to the database before it was looked at."""
     world: World
@@ -158,7 +158,7 @@ class Footing:
             await store.commit(_nothing)
             await self.keeper.write()
 
-    async def confirm(self, audit: Broker) -> None:
+    async def confirm(self, audit: AuditBroker) -> None:
         """Put an acceptance on record, and have the anchor say where we are.
 
         Raises `UnavailableError`.
@@ -172,7 +172,7 @@ class Footing:
         except OSError as error:
             raise unavailable(error) from error
 
-    async def keep_clock(self, store: Store, audit: Broker) -> bool:
+    async def keep_clock(self, store: Store, audit: AuditBroker) -> bool:
         """Have a mark tell the time: a clock that is set back while we are down revives nothing.
 
         Returns whether an operator has confirmed the clock. Raises `UnavailableError`.
@@ -181,7 +181,7 @@ class Footing:
         await store.commit(_nothing)
         return confirmed
 
-    async def _confirm_clock(self, audit: Broker) -> bool:
+    async def _confirm_clock(self, audit: AuditBroker) -> bool:
         """Go on from the machine's clock where an operator says that it is right; whether so."""
         clock, place = self.retention.clock, (self.anchor, Subject.CLOCK)
         try:
@@ -212,7 +212,7 @@ async def find_footing(
     if standing.accepted:
         keyring = keyring.raised(standing.epoch)
     world.clock.resume(standing.slewed or world.wall(), standing.time)
-    retention = Retention(world.clock, places.retention_days, standing.notice)
+    retention = RetentionSchedule(world.clock, places.retention_days, standing.notice)
     marker = Marker(
         keys,
         base=standing.base,
@@ -234,7 +234,7 @@ class DatabaseWatch:
     """`vault.store.inspection.Watch` of an open vault."""
 
     marker: Marker
-    audit: Broker
+    audit: AuditBroker
     seal: Callable[[], None]
     world: World
     alert: Callable[[], None]
@@ -268,13 +268,15 @@ def try_places(places: Places) -> None:
     (`anchor_exists`, `audit_log_exists`) where another vault has left its own, `SetupError`
     (`anchor_unavailable`, `audit_unavailable`) where nothing can be written.
     """
-    anchor, layout = places.anchor, Layout(places.log)
+    anchor, layout = places.anchor, LogLayout(places.log)
     _try_folder(anchor, "anchor", "anchor.file")
     _try_folder(layout.log, "audit", "audit.log_file")
     beside = (new_of(anchor), *(acceptance.path_of(anchor, subject) for subject in Subject))
     _try_names("anchor", *beside)
-    _try_names("audit", layout.reserve)
-    left = next(filter(os.path.lexists, (layout.head, *layout.files(), layout.log)), None)
+    _try_names("audit", layout.reserve_file)
+    left = next(
+        filter(os.path.lexists, (layout.head_file, *layout.segment_files(), layout.log)), None
+    )
     for file, code in ((anchor, "anchor_exists"), (left, "audit_log_exists")):
         if file is not None and os.path.lexists(file):
             raise ConflictError(
@@ -314,10 +316,10 @@ def _try_names(what: str, *files: Path) -> None:
             )
 
 
-def _log_end(log: Path, keys: AuditKeys, vault: str) -> Recovered:
+def _log_end(log: Path, keys: AuditKeys, vault: str) -> RecoveredLog:
     """The end of the log, which is not there before the first start."""
     try:
-        return recover(Layout(log), keys, vault)
+        return recover_log(LogLayout(log), keys, vault)
     except OSError as error:
         raise UnavailableError(
             "audit_unavailable",

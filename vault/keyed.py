@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from vault.audit.keys import AuditKeys
-from vault.authn.scheme import Located
+from vault.authn.credential_scheme import LocatedCredential
 from vault.crypto import credentials
 from vault.crypto.digest import sha256
 from vault.crypto.keyring import Keyring
@@ -12,7 +12,7 @@ from vault.crypto.note import NoteKey, is_signed
 
 
 class Scheme:
-    """`vault.authn.scheme.CredentialScheme` with this vault's pepper."""
+    """`vault.authn.credential_scheme.CredentialScheme` with this vault's pepper."""
 
     def __init__(self, pepper: bytes) -> None:
         self._pepper = MacKey(pepper)
@@ -41,7 +41,7 @@ class Scheme:
         """Where any presented text would be found; never raises."""
         return credentials.locate(self._pepper, text)
 
-    def matches(self, located: Located, stored: bytes | None) -> bool:
+    def matches(self, located: LocatedCredential, stored: bytes | None) -> bool:
         """Compare in constant time; the same work when nothing is stored."""
         if not isinstance(located, credentials.Located):
             raise TypeError("what this scheme located is what it compares")

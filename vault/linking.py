@@ -27,14 +27,14 @@ from protocols.link.vocabulary import (
     SyncPhase,
 )
 from protocols.pki.errors import PkiError
-from vault.audit.layout import Layout
-from vault.authz.book import PolicyBook
+from vault.audit.layout import LogLayout
+from vault.authz.policy_store import PolicyStore
 from vault.config import Settings
 from vault.config.linking import ControlPlane
 from vault.counting import keep_counting, measure
 from vault.errors import UnavailableError, VaultError
 from vault.gate import Gate
-from vault.handlers.fleet import in_force
+from vault.handlers.control_plane import bundle_in_force
 from vault.metrics import Metrics
 from vault.model.instant import SECOND, of_millis
 from vault.model.link import LinkStatus
@@ -113,17 +113,17 @@ class Linking:
         self._damaged = False  # and whether it is for a person to mend
         self._held: Credential | None = None  # who the agent is without it
         self._identity = identity_of(settings)
-        self._view = AuditView(Layout(settings.audit_log), world)
-        self._book: PolicyBook | None = None
+        self._view = AuditView(LogLayout(settings.audit_log), world)
+        self._book: PolicyStore | None = None
         self._keys: KeyReader | None = None
         self._host: LocalHost | None = None
         self._expiries: Expiring | None = None
         self.seam = seam_of(settings, world)
-        self.seam.opened, self.seam.closed = self._opened, self._closed
+        self.seam.on_open, self.seam.on_close = self._opened, self._closed
         self.seam.followers = (self._view,)
-        self.seam.trust, self.seam.link = self._trust, self._status
-        self.seam.bundle_dropped = self._bundle_dropped
-        self.seam.alert = self._alert
+        self.seam.trust, self.seam.link_status = self._trust, self._status
+        self.seam.on_bundle_dropped = self._bundle_dropped
+        self.seam.raise_alert = self._alert
 
     @asynccontextmanager
     async def linked(
@@ -268,11 +268,11 @@ class Linking:
     def _source(self, host: LocalHost) -> Source:
         return Source(host.run, host.open_now, host.totals, self.seam.tally)
 
-    def _opened(self, book: PolicyBook, keys: KeyReader) -> None:
+    def _opened(self, book: PolicyStore, keys: KeyReader) -> None:
         """The data path is built: what it holds of the control plane is known from now on."""
         self._book, self._keys = book, keys
         if self._host is not None:
-            self._host.policies = lambda: in_force(book, self._trust())
+            self._host.policies = lambda: bundle_in_force(book, self._trust())
             self._host.keys = keys
         if self._uplink is not None:
             self._uplink.stir()
@@ -281,7 +281,7 @@ class Linking:
         """It is taken down: of its bundle the last state is known, of its keys nothing."""
         book, self._book, self._keys = self._book, None, None
         if self._host is not None and book is not None:
-            held = in_force(book, self._trust())
+            held = bundle_in_force(book, self._trust())
             self._host.policies, self._host.keys = lambda: held, lambda: None
 
     def _alert(self, code: AlertCode, count: int) -> None:

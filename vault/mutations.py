@@ -17,7 +17,7 @@ from actors import Failure
 from vault.barrier import NEVER, SECRETS, Barrier, VaultTx, late
 from vault.errors import VaultError
 from vault.handlers.handler import Call
-from vault.handlers.secrets import Secrets, check_upsert
+from vault.handlers.secrets import SecretHandlers, check_existence_unchanged
 from vault.model.identity import ANONYMOUS
 from vault.model.operation import Facts, Operation, Origin
 from vault.model.path import ResourcePath
@@ -51,7 +51,12 @@ class Decided(Struct, frozen=True, array_like=True):
         """What is sent of an operation."""
         op = call.op
         return cls(
-            op.request_id, str(op.path), call.payload, call.identity.name, call.facts, call.decisive
+            op.request_id,
+            str(op.path),
+            call.payload,
+            call.identity.name,
+            call.facts,
+            call.needs_facts,
         )
 
     def call(self) -> Call:
@@ -83,8 +88,8 @@ class Follows(Protocol):
 class Mutations:
     """Carries out what was decided and recorded elsewhere."""
 
-    def __init__(self, secrets: Secrets, following: Follows) -> None:
-        self._writing = secrets.writing
+    def __init__(self, secrets: SecretHandlers, following: Follows) -> None:
+        self._writing = secrets.prepare_write
         self._barrier: Barrier = secrets.barrier
         self._following = following
         self._clock = secrets.world.uptime
@@ -130,7 +135,7 @@ class Mutations:
             raise late()
         call = decided.call()
         if decided.facts.guess:  # before anything is refused: who may not know is not told
-            check_upsert(call, tx.get(SECRETS, call.op.path))
+            check_existence_unchanged(call, tx.get(SECRETS, call.op.path))
         return self._writing(call)(tx)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from actors.world import World
 from protocols import json_text
-from vault.audit.broker import Broker
+from vault.audit.broker import AuditBroker
 from vault.audit.record import AuditEvent
 from vault.gate import SEAL_ROW, SealRecord
 from vault.model.instant import rfc3339
@@ -20,7 +20,7 @@ UNSEAL: Final = "sys.unseal"
 
 
 async def record_opening(
-    audit: Broker, store: Store, world: World, *, first: bool, by_person: bool
+    audit: AuditBroker, store: Store, world: World, *, first: bool, by_person: bool
 ) -> None:
     """Put the unsealing on record, and before it the making of the vault if `first`.
 

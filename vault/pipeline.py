@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from actors.world import World
 from vault.audit.record import AuditEvent
 from vault.authn.authenticator import Authenticator
-from vault.authz.access import Access, Decision
+from vault.authz.access import AccessRequest, Decision
 from vault.authz.authorizer import Authorizer
-from vault.authz.failures import FailureLimits, RecordLimits, TooManyFailuresError
-from vault.authz.limits import RateLimits
+from vault.authz.rate_limits import RateLimiter
+from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
 from vault.barrier import SECRETS, Barrier
 from vault.errors import (
     AuthenticationError,
@@ -31,7 +31,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
-from vault.handlers.sight import facts_of
+from vault.handlers.visibility import secret_facts
 from vault.metrics import Metrics
 from vault.model.identity import ANONYMOUS, OPERATOR, Identity, service_identity
 from vault.model.operation import NO_FACTS, Capability, Facts, Operation, Origin
@@ -43,7 +43,7 @@ class Recorder(Protocol):
     """What the pipeline asks of the audit log."""
 
     async def record(self, event: AuditEvent) -> None:
-        """As `vault.audit.broker.Broker.record`: durable on return."""
+        """As `vault.audit.broker.AuditBroker.record`: durable on return."""
         ...
 
 
@@ -104,7 +104,7 @@ async def stored_facts(
 ) -> Facts:
     """The facts as they are stored."""
     row = await barrier.get(SECRETS, path)
-    return NO_FACTS if row is None else facts_of(row)
+    return NO_FACTS if row is None else secret_facts(row)
 
 
 DECISIONS: Final = 10  # on one operation whose secret comes and goes, or changes, meanwhile
@@ -137,7 +137,7 @@ class Pipeline:
         *,
         authenticator: Authenticator,
         authorizer: Authorizer,
-        limits: RateLimits,
+        limits: RateLimiter,
         audit: Recorder,
         facts: Look,
         handlers: Handlers,
@@ -145,7 +145,7 @@ class Pipeline:
         world: World,
         failures: FailureLimits | None = None,
         refusals: RecordLimits | None = None,
-        self_service: RateLimits | None = None,
+        self_service: RateLimiter | None = None,
         following: Following = NOTHING_HELD,
     ) -> None:
         """Facts are looked up with `facts`; `following` is made current before each decision."""
@@ -167,15 +167,15 @@ class Pipeline:
         trail = Trail(op, self._handlers[op.name])
         try:
             trail.identity = await self._authenticate(op, trail.handler)  # 1
-            self._limits.take(trail.identity.id)
-            if trail.handler.of_self:
+            self._limits.acquire(trail.identity.id)
+            if trail.handler.is_self_service:
                 self._take_own(trail)
             if not self._following.is_current:
                 await self._follow(trail.handler)
             if not self._authorizer.is_ready(trail.identity):
                 await self._authorizer.prepare(trail.identity)
             facts = await self._authorized(trail)  # 2
-            trail.allowed = not trail.handler.refuses
+            trail.allowed = not trail.handler.only_refuses
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
             raise await self._failed(trail, error) from None  # 5
         call = Call(op, trail.identity, facts, trail.decisive)
@@ -183,11 +183,11 @@ class Pipeline:
             return await self._carry_out(trail, call)  # 3 to 6
         try:
             result = await trail.handler.run(call)  # 4
-            if trail.handler.shows is not None and not trail.handler.shows(result):
+            if trail.handler.discloses is not None and not trail.handler.discloses(result):
                 self._take_own(trail)
         except Exception as error:  # noqa: BLE001  # the same
             raise await self._failed(trail, error) from None  # 5
-        if trail.handler.recorded:
+        if trail.handler.is_audited:
             try:
                 await self._audit.record(trail.succeeded(result))  # 5
             except VaultError as refused:
@@ -203,13 +203,13 @@ class Pipeline:
     def _take_own(self, trail: Trail) -> None:
         """Count what anybody may do: else its records would fill the disk."""
         if self._self_service is not None:
-            self._self_service.take(trail.identity.first)
+            self._self_service.acquire(trail.identity.first)
 
     async def _follow(self, handler: Handler) -> None:
         try:
             await self._following.follow()
         except VaultError:
-            if not handler.closes:
+            if not handler.only_restricts:
                 raise
 
     async def _authenticate(self, op: Operation, handler: Handler) -> Identity:
@@ -219,15 +219,15 @@ class Pipeline:
         """
         if op.service:
             return service_identity(op.service)
-        if handler.by_share or handler.anonymous:
+        if handler.authorized_by_shares or handler.anonymous:
             if self._failures is not None:
-                self._failures.fail(op.origin.ip)
-            return OPERATOR if handler.by_share else ANONYMOUS
+                self._failures.count_failure(op.origin.ip)
+            return OPERATOR if handler.authorized_by_shares else ANONYMOUS
         try:
             return await self._authenticator.authenticate(op.credential, op.origin)
         except AuthenticationError:
             if self._failures is not None:
-                self._failures.fail(op.origin.ip)
+                self._failures.count_failure(op.origin.ip)
             raise
 
     async def _carry_out(self, trail: Trail, call: Call) -> object:
@@ -263,10 +263,10 @@ class Pipeline:
                 await self._authorizer.prepare(trail.identity)
             facts = Facts(exists=not call.facts.exists)  # nothing else was asked
             trail.decisive = self._authorizer.needs_facts(trail.identity)  # by now they may
-            if call.decisive or trail.decisive:
+            if call.needs_facts or trail.decisive:
                 facts = await self._look(trail.op.path, decisive=True)
             trail.decision = self._authorize(trail, facts)
-            call = replace(call, facts=facts, decisive=trail.decisive)
+            call = replace(call, facts=facts, needs_facts=trail.decisive)
         return await trail.handler.run(call)
 
     async def _authorized(self, trail: Trail) -> Facts:
@@ -292,13 +292,13 @@ class Pipeline:
         wanted = handler.capability
         capability = trail.capability = wanted(facts) if callable(wanted) else wanted
         self._decide(trail, capability, facts)
-        if handler.proposes is not None and trail.decisive:
-            self._decide(trail, capability, handler.proposes(op.payload, facts))
+        if handler.proposed_facts is not None and trail.decisive:
+            self._decide(trail, capability, handler.proposed_facts(op.payload, facts))
         return trail.decision
 
     def _decide(self, trail: Trail, capability: Capability, facts: Facts) -> None:
         trail.decision = self._authorizer.decide(
-            Access(
+            AccessRequest(
                 capability=capability,
                 path=trail.op.path,
                 identity=trail.identity,
@@ -312,7 +312,7 @@ class Pipeline:
 
     async def _facts(self, trail: Trail) -> Facts:
         handler = trail.handler
-        if not handler.on_secret:
+        if not handler.targets_secret:
             return NO_FACTS
         trail.decisive = self._authorizer.needs_facts(trail.identity)
         if not callable(handler.capability) and not trail.decisive:
@@ -339,7 +339,7 @@ class Pipeline:
         allowed = trail.allowed and not isinstance(told, RateLimitError)
         if allowed or trail.identity is ANONYMOUS or self._refusals is None:
             return True
-        return self._refusals.admits(trail.identity.first)
+        return self._refusals.allows(trail.identity.first)
 
     def _count(self, operation: str, status: str) -> None:
         self._metrics.operation(operation, status)

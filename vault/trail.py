@@ -47,7 +47,7 @@ class Trail:
 
     def succeeded(self, result: object) -> AuditEvent:
         """Step 5 of an operation that was done."""
-        show = self.handler.response
+        show = self.handler.audit_response
         response = None if show is None else show(result)
         request = None if self.handler.mutates else self._request()
         return self._event("outcome", "ok", request=request, response=response)
@@ -55,7 +55,7 @@ class Trail:
     def failed(self, error: VaultError) -> AuditEvent:
         """Step 5 of an operation that was refused or failed."""
         denied = isinstance(error, AuthenticationError | AuthorizationError | RateLimitError)
-        request = self._request() if self.handler.refuses else None
+        request = self._request() if self.handler.only_refuses else None
         result = "denied" if denied else "failed"
         return self._event("outcome", result, code=error.code, request=request)
 
@@ -76,10 +76,10 @@ class Trail:
 
     def tells(self, error: VaultError) -> bool:
         """Whether there is something to record: not a fault in words that nothing is done with."""
-        return self.handler.recorded or not isinstance(error, ValidationError)
+        return self.handler.is_audited or not isinstance(error, ValidationError)
 
     def _request(self) -> object:
-        show = self.handler.request
+        show = self.handler.audit_request
         return self.op.payload if show is None else show(self.op.payload)
 
     def _event(self, phase: str, result: str, **more: Any) -> AuditEvent:

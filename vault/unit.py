@@ -21,34 +21,34 @@ from actors.periodic import Job, run_periodic_jobs
 from protocols.link.vocabulary import AlertCode
 from vault.anchor.aftermath import foreign_write_event
 from vault.anchor.keeper import Keeper, keeping
-from vault.audit.broker import Broker, open_audit
-from vault.audit.feed import Follower
-from vault.audit.inspection import Inspection, inspecting
+from vault.audit.broker import AuditBroker, open_audit
+from vault.audit.feed import LogFollower
 from vault.audit.keys import AuditKeys
-from vault.audit.layout import Layout
-from vault.audit.proving import proving
-from vault.audit.sinks.database import Index, open_index
+from vault.audit.layout import LogLayout
+from vault.audit.periodic_verification import PeriodicVerification, open_periodic_verification
+from vault.audit.prover import make_prover
+from vault.audit.sinks.database import AuditIndex, open_audit_index
 from vault.audit.sinks.file import FileSink
-from vault.audit.sinks.syslog import Syslog, SyslogConfig, open_syslog
-from vault.audit.verification import verifying
+from vault.audit.sinks.syslog import SyslogConfig, SyslogForwarder, open_syslog
+from vault.audit.verification import open_verification
 from vault.audit.writer import AuditConfig
 from vault.authn.api_keys import ApiKeys
 from vault.authn.authenticator import Authenticator, CredentialMethod
 from vault.authn.bearer import api_key_method, token_method
+from vault.authn.credential_owners import CredentialOwners
+from vault.authn.credential_scheme import API_KEY, TOKEN
+from vault.authn.credential_usage import CredentialUsage
 from vault.authn.lockout import Lockout
-from vault.authn.owners import Owners
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
-from vault.authn.scheme import API_KEY, TOKEN
-from vault.authn.sessions import SessionRule
-from vault.authn.streams import Sessions
+from vault.authn.sessions import SessionLimits
+from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
-from vault.authn.usage import Usage
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
-from vault.authz.book import PolicyBook
-from vault.authz.failures import FailureLimits, RecordLimits
-from vault.authz.limits import SELF_SERVICE, RateLimits
+from vault.authz.policy_store import PolicyStore
+from vault.authz.rate_limits import SELF_SERVICE, RateLimiter
+from vault.authz.record_limits import FailureLimits, RecordLimits
 from vault.barrier import Barrier, RowGuard
 from vault.beside import ALONE, Beside, Opening
 from vault.config import Settings
@@ -58,30 +58,30 @@ from vault.crypto.keyring import Keyring
 from vault.errors import TamperedError, VaultError
 from vault.footing import DatabaseWatch, Footing, Places, alert_of, find_footing
 from vault.gate import Unit
-from vault.handlers.access import AccessCounters
-from vault.handlers.audits import Audits
-from vault.handlers.fleet import FleetHandlers, Seam
+from vault.handlers.access_counters import AccessCounters
+from vault.handlers.api_keys import ApiKeyHandlers
+from vault.handlers.audit import AuditHandlers
+from vault.handlers.control_plane import ControlPlaneHandlers, LinkPorts
 from vault.handlers.handler import Handlers
-from vault.handlers.health import Health
-from vault.handlers.keys import Keys
-from vault.handlers.listing import Listing
-from vault.handlers.live import LiveHandlers, Watchers
-from vault.handlers.malformed import MalformedRequests
-from vault.handlers.metadata import Metadata
-from vault.handlers.mounts import Mounts
-from vault.handlers.policies import Policies
-from vault.handlers.replays import Replays
-from vault.handlers.rewrapping import Rewrapping
+from vault.handlers.health import HealthHandlers
+from vault.handlers.listing import ListingHandlers
+from vault.handlers.live import LiveHandlers, SubscriberAccess
+from vault.handlers.live_topics import actor_reader, event_reader, state_reader
+from vault.handlers.malformed_requests import MalformedRequestHandlers
+from vault.handlers.metadata import MetadataHandlers
+from vault.handlers.mounts import MountHandlers
+from vault.handlers.policies import PolicyHandlers
+from vault.handlers.policy_replay import PolicyReplayHandlers
+from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.roles import RoleHandlers
 from vault.handlers.root_key import RootKeyHandlers
-from vault.handlers.secrets import Secrets
+from vault.handlers.secrets import SecretHandlers
 from vault.handlers.sessions import SessionHandlers
-from vault.handlers.system import System
+from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
-from vault.handlers.topics import actor_reader, event_reader, reader
 from vault.handlers.usage import OpaqueId, UsageHandlers
 from vault.handlers.users import UserHandlers
-from vault.handlers.versions import VersionLife
+from vault.handlers.versions import VersionHandlers
 from vault.keyed import Scheme, audit_keys, opaque_id
 from vault.metrics import Metrics
 from vault.model.mounts import MountBook
@@ -126,7 +126,7 @@ class Parts:
     world: World
     dev_token: str = ""  # development: make sure that this root token and KV v2 at secret/ exist
     beside: Beside = ALONE
-    seam: Seam = field(default_factory=Seam)
+    seam: LinkPorts = field(default_factory=LinkPorts)
     pipeline: Callable[..., Pipeline] = Pipeline
 
     @property
@@ -175,8 +175,8 @@ async def open_unit(
         ) as store,
         footing.taken(store, root_key),
         _open_audit(parts, keyring, store, footing) as (audit, index),
-        inspecting(*_log(parts, keyring, footing), world) as inspection,
-        verifying(*_log(parts, keyring, footing), world) as verification,
+        open_periodic_verification(*_log(parts, keyring, footing), world) as inspection,
+        open_verification(*_log(parts, keyring, footing), world) as verification,
     ):
         await footing.confirm(audit)
         await record_opening(audit, store, world, first=footing.is_first, by_person=by_person)
@@ -186,13 +186,15 @@ async def open_unit(
         await barrier.open()
         branches: list[Callable[[], Node]] = [store.tree]
         tree = partial(_tree, branches)
-        prover = proving(parts.settings.audit_log, audit_keys(keyring), world)
+        prover = make_prover(parts.settings.audit_log, audit_keys(keyring), world)
         scheme, opaque = Scheme(keyring.pepper), opaque_id(keyring)
         base = Base(parts, seal, store, barrier, audit, scheme, opaque, footing)
-        order, rewrapping = partial(footing.order_seal, store), Rewrapping(barrier)
-        system = System(barrier, seal.want_seal, order, tree, rewrapping)
+        order, rewrapping = partial(footing.order_seal, store), KeyRewrapper(barrier)
+        system = SystemHandlers(barrier, seal.want_seal, order, tree, rewrapping)
         trouble = partial(_trouble, inspection, keeper, index)
-        wired = await _wire(base, system, Audits(audit, index, prover, trouble, verification))
+        wired = await _wire(
+            base, system, AuditHandlers(audit, index, prover, trouble, verification)
+        )
         tampered = partial(_alert, parts, AlertCode.STORE_TAMPERED)
         await index.warn(partial(_index_changed, parts, audit))
         watch = DatabaseWatch(footing.marker, audit, seal.want_seal, world, tampered)
@@ -222,7 +224,7 @@ async def open_unit(
                 )  # fmt: skip
                 async with parts.beside.opened(opening):
                     yield Unit(
-                        wired.pipeline, wired.mounts.mounts, audit.refusal, parts.beside.shut
+                        wired.pipeline, wired.mounts.mounts, audit.refusal_reason, parts.beside.shut
                     )
 
 
@@ -240,7 +242,7 @@ async def _found(parts: Parts, keyring: Keyring) -> Footing:
     return found
 
 
-async def _index_changed(parts: Parts, audit: Broker, what: str) -> None:
+async def _index_changed(parts: Parts, audit: AuditBroker, what: str) -> None:
     """As an alert, to all who hear of one. Raises `UnavailableError`."""
     _alert(parts, AlertCode.STORE_TAMPERED)
     await audit.record(foreign_write_event("audit_index_tampered", what, parts.world))
@@ -248,7 +250,7 @@ async def _index_changed(parts: Parts, audit: Broker, what: str) -> None:
 
 def _alert(parts: Parts, code: AlertCode) -> None:
     parts.metrics.store_tampered += code is AlertCode.STORE_TAMPERED
-    parts.seam.alert(code, 1)
+    parts.seam.raise_alert(code, 1)
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,7 @@ class Base:
     seal: SealControl
     store: Store
     barrier: Barrier
-    audit: Broker
+    audit: AuditBroker
     scheme: Scheme
     opaque: OpaqueId
     footing: Footing
@@ -271,35 +273,35 @@ class Wired:
 
     pipeline: Pipeline
     following: Following
-    secrets: Secrets
-    book: PolicyBook
-    mounts: Mounts
+    secrets: SecretHandlers
+    book: PolicyStore
+    mounts: MountHandlers
     tokens: Tokens
     access: AccessCounters
-    usage: Usage
+    usage: CredentialUsage
     jobs: list[Job]
 
 
-async def _wire(base: Base, system: System, audits: Audits) -> Wired:
+async def _wire(base: Base, system: SystemHandlers, audits: AuditHandlers) -> Wired:
     """Make the nouns and their handlers, and the pipeline over them."""
     store, barrier, world = base.store, base.barrier, base.parts.world
     seam = base.parts.seam
-    book = PolicyBook(store, world, seam.ceiling)
+    book = PolicyStore(store, world, seam.ceiling)
     await book.reload()
     authorizer = Authorizer(book)
-    access = AccessCounters(barrier, world, seam.tally.read)
-    usage = Usage(store, world, seam.tally.used)
-    streams = Sessions()
+    access = AccessCounters(barrier, world, seam.tally.add_reads)
+    usage = CredentialUsage(store, world, seam.tally.add_uses)
+    streams = StreamRegistry()
     revoker = Revoker(store, streams)
     known = base.parts.settings.authentication
-    rule = SessionRule(timeout=known.session_timeout, most=known.max_sessions_per_user)
+    rule = SessionLimits(timeout=known.session_timeout, max_per_user=known.max_sessions_per_user)
     tokens = Tokens(store, base.scheme, revoker, world, rule)
     users = Users(store, revoker, world)
     keys = ApiKeys(store, base.scheme, revoker, usage, world)
-    mounts = Mounts(barrier, MountBook(), authorizer, world)
+    mounts = MountHandlers(barrier, MountBook(), authorizer, world)
     await mounts.reload()
-    owners = Owners(keys, tokens, users)
-    secrets = Secrets(barrier, mounts.mounts, access, world)
+    owners = CredentialOwners(keys, tokens, users)
+    secrets = SecretHandlers(barrier, mounts.mounts, access, world)
     root_key = RootKey(
         barrier,
         base.parts.key_file,
@@ -311,25 +313,25 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
     )
     handlers: Handlers = {
         **secrets.handlers(),
-        **VersionLife(barrier, world).handlers(),
-        **Metadata(barrier, mounts.mounts, access, world).handlers(),
-        **Listing(barrier, authorizer, world).handlers(),
+        **VersionHandlers(barrier, world).handlers(),
+        **MetadataHandlers(barrier, mounts.mounts, access, world).handlers(),
+        **ListingHandlers(barrier, authorizer, world).handlers(),
         **mounts.handlers(),
-        **MalformedRequests(authorizer).handlers(),
+        **MalformedRequestHandlers(authorizer).handlers(),
         **TokenHandlers(tokens, keys, authorizer, world).handlers(),
         **SessionHandlers(tokens, known.session_idle, known.session_timeout).handlers(),
         **UserHandlers(users, authorizer).handlers(),
         **RoleHandlers(Roles(store, world), authorizer).handlers(),
-        **Keys(keys, users, authorizer, world).handlers(),
-        **Policies(book, authorizer, users, barrier, world).handlers(),
-        **FleetHandlers(book, seam, world).handlers(),
+        **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
+        **PolicyHandlers(book, authorizer, users, barrier, world).handlers(),
+        **ControlPlaneHandlers(book, seam, world).handlers(),
         **UsageHandlers(barrier, authorizer, base.opaque, owners, world).handlers(),
         **audits.handlers(),
         **system.handlers(),
         **RootKeyHandlers(root_key).handlers(),
-        **_looks(base, system, audits, Watchers(tokens, streams, authorizer, world)),
+        **_looks(base, system, audits, SubscriberAccess(tokens, streams, authorizer, world)),
     }
-    again = Replays(book, audits.index, owners, barrier, base.opaque, handlers, world)
+    again = PolicyReplayHandlers(book, audits.index, owners, barrier, base.opaque, handlers, world)
     handlers |= again.handlers()
     failed = base.parts.settings.limits.failures
     failures = FailureLimits(failed.per_second, failed.burst_size, failed.share, world.now)
@@ -341,20 +343,22 @@ async def _wire(base: Base, system: System, audits: Audits) -> Wired:
         base, authorizer, usage, handlers,
         lockout=lockout, failures=failures, refusals=refusals, following=following,
     )  # fmt: skip
-    rotation = KeyRotation(pipeline.run, lambda: barrier.rotation_due, world, seam.alert)
+    rotation = KeyRotation(pipeline.run, lambda: barrier.rotation_due, world, seam.raise_alert)
     jobs = [
         Job("access-counts", FLUSH_EVERY, access.flush, at_end=True),
         Job("credential-usage", FLUSH_EVERY, usage.flush, at_end=True),
-        Job("expired-tokens", SWEEP_EVERY, partial(revoker.sweep, world.clock)),
+        Job("expired-tokens", SWEEP_EVERY, partial(revoker.revoke_expired, world.clock)),
         Job("late-changes", FOLLOW_EVERY, following.follow),
         Job("clock", CLOCK_EVERY, partial(_keep_clock, base, store), at_end=True),
         Job("clock-ahead", CLOCK_EVERY, ClockAhead(base.audit.record, world)),
         Job(
-            "key-rewrap", REWRAP_EVERY, KeyRewrap(pipeline.run, system.rewrapping.is_behind, world)
+            "key-rewrap",
+            REWRAP_EVERY,
+            KeyRewrap(pipeline.run, system.rewrapper.has_old_keys, world),
         ),
         Job("root-key-attempts", SWEEP_EVERY, root_key.expire),
         Job("key-rotation", ROTATION_EVERY, rotation),
-        Job("lockouts", EVERY, LockoutReport(lambda: lockout.begun, seam.alert), at_end=True),
+        Job("lockouts", EVERY, LockoutReport(lambda: lockout.begun, seam.raise_alert), at_end=True),
         Job(
             "refused-authentications",
             EVERY,
@@ -378,17 +382,19 @@ async def _root_token(tokens: Tokens) -> str:
     return (await tokens.create_root()).text
 
 
-def _looks(base: Base, system: System, audits: Audits, watchers: Watchers) -> Handlers:
+def _looks(
+    base: Base, system: SystemHandlers, audits: AuditHandlers, watchers: SubscriberAccess
+) -> Handlers:
     """How the agent does: asked for once, or followed by a page."""
     parts, world = base.parts, base.parts.world
     release, now = version("freehold"), world.now()
-    health = Health(base.barrier, parts.metrics, audits.state, release, now, world)
+    health = HealthHandlers(base.barrier, parts.metrics, audits.state, release, now, world)
     topics = {
-        "health": reader(health.state),
+        "health": state_reader(health.state),
         "actors": actor_reader(system.tree),
-        "link": reader(parts.seam.link),
+        "link": state_reader(parts.seam.link_status),
         "audit": event_reader(audits.index),
-        "verification": reader(lambda: audits.verification.state),
+        "verification": state_reader(lambda: audits.verification.state),
     }
     return {**health.handlers(), **LiveHandlers(topics, watchers).handlers()}
 
@@ -396,7 +402,7 @@ def _looks(base: Base, system: System, audits: Audits, watchers: Watchers) -> Ha
 def _pipeline(
     base: Base,
     authorizer: Authorizer,
-    usage: Usage,
+    usage: CredentialUsage,
     handlers: Handlers,
     *,
     lockout: Lockout,
@@ -415,7 +421,7 @@ def _pipeline(
     return parts.pipeline(
         authenticator=Authenticator(base.scheme, methods, usage, world),
         authorizer=authorizer,
-        limits=RateLimits(
+        limits=RateLimiter(
             parts.beside.buckets(rate.requests_per_second, rate.burst_size), world.now
         ),
         audit=base.audit,
@@ -425,7 +431,7 @@ def _pipeline(
         world=world,
         failures=failures,
         refusals=refusals,
-        self_service=RateLimits(
+        self_service=RateLimiter(
             parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
         ),
         following=following,
@@ -447,12 +453,12 @@ async def _exact_uses(barrier: Barrier) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _lent(
-    parts: Parts, footing: Footing, barrier: Barrier, book: PolicyBook
+    parts: Parts, footing: Footing, barrier: Barrier, book: PolicyStore
 ) -> AsyncIterator[None]:
     """Who outlives the data path looks into it for the length of the block; then its keys go."""
     with (
         footing.marker.following(lambda: barrier.epoch),
-        parts.seam.lent(book, lambda: barrier.key_state),
+        parts.seam.connect(book, lambda: barrier.key_state),
     ):
         try:
             yield
@@ -463,7 +469,7 @@ async def _lent(
 @asynccontextmanager
 async def _open_audit(
     parts: Parts, keyring: Keyring, store: Store, footing: Footing
-) -> AsyncIterator[tuple[Broker, Index]]:
+) -> AsyncIterator[tuple[AuditBroker, AuditIndex]]:
     """The audit log in its file, with its index in the database and its copy to syslog."""
     settings, world = parts.settings, parts.world
     config = AuditConfig(rotation_bytes=settings.audit.rotation_size)
@@ -472,7 +478,7 @@ async def _open_audit(
     keys = audit_keys(keyring)
     async with AsyncExitStack() as stack:
         index = await stack.enter_async_context(
-            open_index(
+            open_audit_index(
                 store,
                 AUDIT,
                 sink.layout,
@@ -482,8 +488,8 @@ async def _open_audit(
                 end=end,
             )
         )
-        followers: list[Follower] = [footing.keeper, index, *parts.seam.followers]
-        syslog: Syslog | None = None
+        followers: list[LogFollower] = [footing.keeper, index, *parts.seam.followers]
+        syslog: SyslogForwarder | None = None
         if settings.audit.forward_to_syslog:
             to = SyslogConfig(hostname=socket.gethostname())
             syslog = await stack.enter_async_context(open_syslog(to, world))
@@ -498,13 +504,13 @@ async def _open_audit(
         yield await stack.enter_async_context(opening), index
 
 
-def _log(parts: Parts, keyring: Keyring, footing: Footing) -> tuple[Layout, AuditKeys, str]:
+def _log(parts: Parts, keyring: Keyring, footing: Footing) -> tuple[LogLayout, AuditKeys, str]:
     """What the log is checked by: its files, its keys, and what was seen of it before."""
-    layout = Layout(parts.settings.audit_log)
+    layout = LogLayout(parts.settings.audit_log)
     return layout, audit_keys(keyring), footing.standing.checkpoint
 
 
-def _trouble(inspection: Inspection, keeper: Keeper, index: Index) -> str:
+def _trouble(inspection: PeriodicVerification, keeper: Keeper, index: AuditIndex) -> str:
     """What is wrong with audit log, anchor and index, for people."""
     damage = f"the log is damaged: {inspection.damage}" if inspection.damage else ""
     failing = f"the anchor cannot be written: {keeper.error}" if keeper.error else ""
@@ -526,7 +532,7 @@ def _tree(branches: list[Callable[[], Node]]) -> Node:
 
 @contextmanager
 def _followed(
-    metrics: Metrics, store: Store, audit: Broker, tree: Callable[[], Node]
+    metrics: Metrics, store: Store, audit: AuditBroker, tree: Callable[[], Node]
 ) -> Iterator[None]:
     """Gauges that read from the open data path while it is open."""
     with (
@@ -535,7 +541,7 @@ def _followed(
             cache_bytes=lambda: store.statistics().cache.bytes,
             audit_records=lambda: audit.state().size,
             audit_sinks_failing=lambda: sum(s.failing for s in audit.state().sinks if s.durable),
-            refusing=lambda: float(bool(audit.refusal())),
+            refusing=lambda: float(bool(audit.refusal_reason())),
             store_failing=lambda: float(store.failing),
         ),
         metrics.follow_sinks(lambda: {s.label: s.failing_for for s in audit.state().sinks}),

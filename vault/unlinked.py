@@ -15,7 +15,7 @@ from actors import World
 from vault.authz.ceiling import read_ceiling
 from vault.config import Settings
 from vault.gate import Gate
-from vault.handlers.fleet import Seam
+from vault.handlers.control_plane import LinkPorts
 from vault.model.link import SentPage, SentVerdict
 from vault.store.interface import Backend
 from vault.uplink import browsing
@@ -30,7 +30,7 @@ def folder_of(settings: Settings) -> Path:
     return chosen or settings.storage.path.with_name(FOLDER)
 
 
-def seam_of(settings: Settings, world: World) -> Seam:
+def seam_of(settings: Settings, world: World) -> LinkPorts:
     """What the data path is lent, linked or not.
 
     Raises `UnavailableError` for a ceiling that is not understood.
@@ -47,7 +47,7 @@ def seam_of(settings: Settings, world: World) -> Seam:
             return await world.run_sync(browsing.verify, ledger)
 
     ceiling = read_ceiling(settings.control_plane.ceiling)
-    return Seam(ceiling=ceiling, sent=sent, sent_verified=verified)
+    return LinkPorts(ceiling=ceiling, list_sent=sent, verify_sent=verified)
 
 
 class Unlinked:

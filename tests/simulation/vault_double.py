@@ -23,9 +23,9 @@ from protocols.link.signing import sha256
 from protocols.merkle import Frontier, leaf_hash
 from tests.simulation.machine import SimWorld
 from tests.simulation.oracle import broken
-from vault.audit.checkpoint import Head, origin_of, sign
+from vault.audit.checkpoint import TreeHead, log_origin, sign_checkpoint
 from vault.audit.keys import AuditKeys
-from vault.authz import fleet
+from vault.authz import policy_bundle
 from vault.model.seam import PolicyTrust
 from vault.uplink.growth import Growth
 from vault.uplink.host import Applied, Facts, Figures
@@ -144,7 +144,7 @@ class VaultDouble:
             stored=kept.stored,
             now_ms=self._world.now() // _MILLI,
         )
-        found = fleet.read(PolicyTrust(ORG, kept.name, b""), accepted)
+        found = policy_bundle.parse_bundle(PolicyTrust(ORG, kept.name, b""), accepted)
         if found.version <= kept.stored.version:
             broken("policy", f"{kept.name} goes from {kept.stored.version} to {found.version}")
         kept.stored, kept.expires = Stored(found.version, found.hash), found.expires
@@ -168,8 +168,8 @@ class VaultDouble:
         if len(lines) == old or not lines:
             return None
         growth = self._growth_from(old) if old <= len(lines) else None
-        head = Head(
-            origin=origin_of(self._kept.name),
+        head = TreeHead(
+            origin=log_origin(self._kept.name),
             size=len(lines),
             root=self._kept.tree.root(),
             head=NO_BUNDLE,
@@ -180,7 +180,7 @@ class VaultDouble:
         if growth is not None and growth.base_root == (old_root or growth.base_root):
             proof = growth.proof()
             growth.mark()
-        note = sign(head, _KEYS)
+        note = sign_checkpoint(head, _KEYS)
         return m.AuditCheckpoint(
             old_size=old,
             size=head.size,

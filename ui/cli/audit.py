@@ -20,7 +20,7 @@ from ui.cli.source import read_value
 
 if TYPE_CHECKING:
     from vault.anchor.witness import Witness
-    from vault.audit.verify import Verdict
+    from vault.audit.verify import LogVerdict
 
 app = typer.Typer(help="Look at the audit log and prove that it is whole.", no_args_is_help=True)
 
@@ -130,7 +130,7 @@ def check(
 
     from vault.audit.keys import VerifyKeys
     from vault.audit.proof import Proof
-    from vault.audit.proof import check as check_proof
+    from vault.audit.proof import verify_proof as check_proof
     from vault.crypto.digest import sha256
     from vault.crypto.note import is_signed
 
@@ -172,11 +172,11 @@ def _asked(ask: Callable[[Path], "Witness | None"], file: Path | None) -> "Witne
         raise CliError(f"cannot read {file}: {error.strerror}") from None
 
 
-def _verified(log: Path, key: bytes | None, witness: "Witness | None" = None) -> "Verdict":
-    from vault.audit.fault import BadLogError
+def _verified(log: Path, key: bytes | None, witness: "Witness | None" = None) -> "LogVerdict":
+    from vault.audit.errors import BadLogError
     from vault.audit.keys import VerifyKeys
-    from vault.audit.layout import Layout
-    from vault.audit.verify import verify as verify_log
+    from vault.audit.layout import LogLayout
+    from vault.audit.verify import verify_log as verify_log
     from vault.crypto.digest import sha256
     from vault.crypto.note import is_signed
 
@@ -185,8 +185,8 @@ def _verified(log: Path, key: bytes | None, witness: "Witness | None" = None) ->
         return verify_log(log, VerifyKeys(sha256, is_signed), key, note)
     except BadLogError as error:
         seen_by = f" (witness: {witness.file})" if witness else ""
-        layout = Layout(log)
-        if not layout.head.exists() and not layout.files():
+        layout = LogLayout(log)
+        if not layout.head_file.exists() and not layout.segment_files():
             raise CliError(f"there is no audit log: {log}{seen_by}") from None
         raise CliError(f"the log is not whole: {error}{seen_by}") from None
     except OSError as error:

@@ -18,7 +18,7 @@ from vault.anchor.keys import AnchorKeys
 from vault.anchor.mark import Marker
 from vault.anchor.opening import unavailable
 from vault.anchor.state import Anchor
-from vault.audit.ledger import Batch
+from vault.audit.batch import Batch
 from vault.errors import UnavailableError
 
 log: Final = logging.getLogger("freehold.anchor")
@@ -38,16 +38,16 @@ class Keeper:
         self.error = ""
         """Why the anchor was not written at the last attempt; empty when it was."""
 
-    def begin(self, size: int) -> None:
+    def on_open(self, size: int) -> None:
         """The log was opened: nothing to say before its next batch."""
 
-    def offer(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         """The log has grown: the next marks say so, and the next anchor."""
         if batch.note:
             self._marker.checkpoint = batch.note
             self._moved.set()
 
-    def reads_lines(self) -> bool:
+    def wants_lines(self) -> bool:
         """See `Follower`."""
         return False
 

@@ -15,8 +15,8 @@ from vault.anchor.keys import AnchorKeys
 from vault.anchor.rows import MARK_ROW as MARK_ROW
 from vault.anchor.rows import Totals, count, exchanged
 from vault.anchor.state import MARK_FORMAT, Mark, decode, encode
-from vault.audit.end import SharedEnd
-from vault.audit.retention import Notice
+from vault.audit.retention import RetentionNotice
+from vault.audit.shared_tail import SharedTail
 from vault.errors import TamperedError
 from vault.model.records import SystemRow
 from vault.store.interface import Session
@@ -36,7 +36,7 @@ class Times(NamedTuple):
 
     now: int = 0
     slewed: int = 0
-    notice: Notice | None = None
+    notice: RetentionNotice | None = None
 
 
 class Marker:
@@ -70,7 +70,7 @@ class Marker:
         self.anchored = anchored
         self.sealed_at = sealed_at
         self.commits = base.commits
-        self.end: SharedEnd | None = None
+        self.end: SharedTail | None = None
         self._keys = keys
         self._times = times
         self._base, self._written = base, written
@@ -94,7 +94,7 @@ class Marker:
     def stamp(self, batch: Batch) -> None:
         """Count the transaction, and say what it makes of the rows. Raises `TamperedError`."""
         base = self._on(batch)
-        if self.end is not None and (end := self.end.look()) is not None:
+        if self.end is not None and (end := self.end.peek()) is not None:
             self.checkpoint = end.note
         totals = base.totals.exchanged(exchanged(batch), self._keys)
         self._next, epoch, times = Base(base.commits + 1, totals), self.epoch, self._times()

@@ -14,8 +14,8 @@ from vault.anchor.keys import AnchorKeys
 from vault.anchor.mark import MARK_ROW, Base, base_of
 from vault.anchor.rows import Totals, count, count_macs, forged
 from vault.anchor.state import Anchor, Mark, decode
-from vault.audit.recovery import Recovered
-from vault.audit.retention import Notice
+from vault.audit.recovery import RecoveredLog
+from vault.audit.retention import RetentionNotice
 from vault.errors import TamperedError, UnavailableError
 from vault.model.instant import parse_rfc3339
 from vault.store.guard import Guard
@@ -41,7 +41,7 @@ class Standing:
     sealed_at: int = 0  # when a person ordered the seal that is still in force; 0: nobody did
     time: int = 0  # Unix ns, of the last commit as the agent had it; see `SlewedClock.resume`
     slewed: int = 0  # of the `SlewedClock`; 0: it begins with the machine's
-    notice: Notice | None = None
+    notice: RetentionNotice | None = None
     adopts: bool = False  # the mark is of an older program: the first commit writes one of ours
     accepted: tuple[Finding, ...] = ()
     why: str = ""
@@ -59,7 +59,7 @@ class There:
     backend: Backend
     guard: Guard
     anchor: AnchorFile
-    found: Recovered
+    found: RecoveredLog
     epoch: int
 
 
@@ -152,7 +152,7 @@ def _read(anchor: AnchorFile, keys: AnchorKeys) -> tuple[Anchor | None, str]:
 
 
 def _after(
-    seen: Seen, totals: Totals, found: Recovered, findings: list[Finding], accepted: Acceptance
+    seen: Seen, totals: Totals, found: RecoveredLog, findings: list[Finding], accepted: Acceptance
 ) -> Standing:
     """Above all that is known of, so that what was set back stays recognisable as old."""
     return Standing(
@@ -174,7 +174,7 @@ def _sealed_at(seen: Seen) -> int:
     return max((state.sealed_at or 0 for state in states), default=0)
 
 
-def _times(seen: Seen, found: Recovered) -> dict[str, Any]:
+def _times(seen: Seen, found: RecoveredLog) -> dict[str, Any]:
     """What is known of the time: by the mark, or by the log's head where that says nothing of it.
 
     Both are authentic. The head is of the last batch, so at most a minute behind.
@@ -187,7 +187,7 @@ def _times(seen: Seen, found: Recovered) -> dict[str, Any]:
     return {"time": last, "slewed": last}
 
 
-def _latest(seen: Seen, found: Recovered) -> str:
+def _latest(seen: Seen, found: RecoveredLog) -> str:
     """The checkpoint over the most records: a power cut may have set the head itself back."""
     sizes = {"": -1}
     for state in (seen.mark, seen.anchor):

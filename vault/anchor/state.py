@@ -11,8 +11,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from protocols import json_text
 from vault.anchor.keys import AnchorKeys
-from vault.audit.checkpoint import Head, unsigned_head
-from vault.audit.retention import Notice
+from vault.audit.checkpoint import TreeHead, parse_unverified_head
+from vault.audit.retention import RetentionNotice
 
 FORMAT: Final = 1
 MARK_FORMAT: Final = 3
@@ -43,9 +43,9 @@ class Anchor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sealed_at: int | UnsetType = UNSET
 
     @property
-    def head(self) -> Head | None:
+    def head(self) -> TreeHead | None:
         """The log as it was. What signs this state vouches for it: the signature is not checked."""
-        return unsigned_head(self.checkpoint) if self.checkpoint else None
+        return parse_unverified_head(self.checkpoint) if self.checkpoint else None
 
 
 class Mark(Anchor, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +59,7 @@ class Mark(Anchor, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rows: bytes
     time: int = 0
     slewed: int = 0
-    notice: Notice | None = None
+    notice: RetentionNotice | None = None
 
     @property
     def covers_system(self) -> bool:

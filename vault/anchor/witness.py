@@ -11,7 +11,7 @@ from msgspec import Struct
 from vault.anchor.file import look
 from vault.anchor.mark import MARK_ROW
 from vault.anchor.state import Mark, read_unchecked
-from vault.audit.checkpoint import unsigned_head
+from vault.audit.checkpoint import parse_unverified_head
 from vault.store.sqlite import ForeignReader
 from vault.store.tables import SYSTEM
 
@@ -25,7 +25,7 @@ class Witness(Struct, frozen=True):
     @property
     def size(self) -> int:
         """How many records it has seen."""
-        return unsigned_head(self.note).size
+        return parse_unverified_head(self.note).size
 
 
 def in_anchor(file: Path) -> Witness | None:

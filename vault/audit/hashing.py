@@ -40,7 +40,7 @@ class ValueHasher:
         # The three values that no secret hides behind: of others only references' are remembered.
         self._plain = {literal: self._tag(_scalar(literal)) for literal in (True, False, None)}
 
-    def value(self, value: object) -> str:
+    def hash_value(self, value: object) -> str:
         """The hash that `value` has in every record: a scalar's own, or a whole tree's."""
         plain = _plain(value)
         if isinstance(plain, dict | list | tuple):
@@ -134,14 +134,14 @@ def _scalar(value: object) -> bytes:
         case bytes():
             return b"b" + value
         case int():
-            return b"n" + _decimal(value)
+            return b"n" + _decimal_text(value)
         case float():
             return b"n" + repr(value).encode()
         case _:
             raise TypeError(f"a value of type {type(value).__name__} cannot be hashed")
 
 
-def _decimal(value: int) -> bytes:
+def _decimal_text(value: int) -> bytes:
     if value.bit_length() <= _INT_BITS:
         return b"%d" % value
     return b"%x" % value + b"h"  # linear time: Python's decimal form of a huge integer is not

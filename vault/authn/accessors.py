@@ -8,17 +8,17 @@ from vault.store.store import Store
 from vault.store.table import Key, Query
 from vault.store.tables import TOKENS
 
-MOST_KNOWN: Final = 8_192  # accessors whose token is remembered; 1.2 MiB (tracemalloc)
+MAX_CACHED: Final = 8_192  # accessors whose token is remembered; 1.2 MiB (tracemalloc)
 
 
-class Accessors:
+class AccessorIndex:
     """Finds tokens by them; how a token stands is not asked."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._ids: Memo[str, str] = Memo(MOST_KNOWN)
+        self._ids: Memo[str, str] = Memo(MAX_CACHED)
 
-    async def find(self, accessor: str) -> TokenRow | None:
+    async def find_token(self, accessor: str) -> TokenRow | None:
         """The token, or None. An accessor belongs to no other one ever, so it is looked up once."""
         if not accessor:
             return None
@@ -31,7 +31,7 @@ class Accessors:
             self._ids.keep(accessor, row.id)
         return row
 
-    async def all(self) -> list[str]:
+    async def list_accessors(self) -> list[str]:
         """Those of all tokens that are stored, in no particular order."""
         found: list[str] = []
         after: Key | None = None

@@ -6,11 +6,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.authn.names import fold, user_key
-from vault.authn.privilege import require_covers
+from vault.authn.credential_validity import KEY_PARENT, user_policies
+from vault.authn.privilege import require_authority_over
 from vault.authn.revocation import Revoker
-from vault.authn.roles import policy_names
-from vault.authn.standing import KEY_PARENT, held_policies
+from vault.authn.roles import normalized_policy_names
+from vault.authn.usernames import fold_username, username_key
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, Identity, Method
 from vault.model.records import RoleRow, Status, UserRow
@@ -49,10 +49,10 @@ class Users:
         row = UserRow(
             id=self._world.new_id(),
             username=username,
-            name_key=user_key(username),
+            name_key=username_key(username),
             email=_email(email),
-            roles=policy_names(roles, "roles"),
-            policies=policy_names(policies),
+            roles=normalized_policy_names(roles, "roles"),
+            policies=normalized_policy_names(policies),
             created_at=now,
             updated_at=now,
         )
@@ -61,7 +61,7 @@ class Users:
             if tx.select(USERS, Query(equals={"name_key": row.name_key}, limit=1)):
                 raise ConflictError("user_exists", "a user of this name exists")
             _check_roles(tx, row)
-            require_covers(tx.get, caller, held_policies(tx.get, row))
+            require_authority_over(tx.get, caller, user_policies(tx.get, row))
             tx.put(USERS, row)
             return row
 
@@ -74,22 +74,22 @@ class Users:
             raise NotFoundError("user_not_found", "no such user")
         return row
 
-    async def find(self, username: str) -> UserRow:
+    async def find_by_name(self, username: str) -> UserRow:
         """Return the user of a name in any spelling; raises `NotFoundError`."""
-        query = Query(equals={"name_key": fold(username)}, limit=1)
+        query = Query(equals={"name_key": fold_username(username)}, limit=1)
         for row in await self._store.select(USERS, query):
             return row
         raise NotFoundError("user_not_found", "no such user")
 
-    async def identity(self, username: str) -> Identity:
+    async def identity_of(self, username: str) -> Identity:
         """Return whom an API key of this user, not cut down, would stand for; for a dry run.
 
         Raises `NotFoundError`. A disabled user has no policies.
         """
-        user = await self.find(username)
+        user = await self.find_by_name(username)
         names: set[str] = set()
         if user.status == Status.ACTIVE:
-            roles = await self.roles(user)
+            roles = await self.roles_of(user)
             names = {*user.policies, DEFAULT_POLICY}.union(
                 *(role.policies for role in roles.values() if role is not None)
             )
@@ -100,11 +100,11 @@ class Users:
             policies=tuple(sorted(names)),
         )
 
-    async def roles(self, user: UserRow) -> dict[str, RoleRow | None]:
+    async def roles_of(self, user: UserRow) -> dict[str, RoleRow | None]:
         """Return the roles of a user by name; None for one that does not exist any more."""
         return {name: await self._store.get(ROLES, name) for name in user.roles}
 
-    async def page(self, *, after: str = "", limit: int = 100) -> list[UserRow]:
+    async def list_page(self, *, after: str = "", limit: int = 100) -> list[UserRow]:
         """Return up to `limit` users, by id, beyond the id `after`; raises `ValidationError`."""
         if not 1 <= limit <= MAX_LIMIT:
             raise ValidationError("limit_invalid", f"limit must be 1 to {MAX_LIMIT}", field="limit")
@@ -135,19 +135,19 @@ class Users:
         if email is not None:
             changes["email"] = _email(email)
         if roles is not None:
-            changes["roles"] = policy_names(roles, "roles")
+            changes["roles"] = normalized_policy_names(roles, "roles")
         if policies is not None:
-            changes["policies"] = policy_names(policies)
+            changes["policies"] = normalized_policy_names(policies)
         if status is not None:
             changes["status"] = status
 
         def change(tx: Tx) -> UserRow:
-            old = _of(tx, user_id)
+            old = _require_user(tx, user_id)
             row = replace(old, **changes)
             if roles is not None:
                 _check_roles(tx, row)
-            require_covers(tx.get, caller, held_policies(tx.get, old))
-            require_covers(tx.get, caller, held_policies(tx.get, row))
+            require_authority_over(tx.get, caller, user_policies(tx.get, old))
+            require_authority_over(tx.get, caller, user_policies(tx.get, row))
             tx.put(USERS, row)
             return row
 
@@ -159,7 +159,7 @@ class Users:
             disabled[:] = [change(tx)]  # a batch may be run again
             return _credentials(tx, user_id)
 
-        await self._revoker.revoke(end)
+        await self._revoker.revoke_families(end)
         return disabled[0]
 
     async def delete(self, caller: Identity, user_id: str) -> None:
@@ -169,8 +169,8 @@ class Users:
         """
 
         def change(tx: Tx) -> list[str]:
-            user = _of(tx, user_id)
-            require_covers(tx.get, caller, held_policies(tx.get, user))
+            user = _require_user(tx, user_id)
+            require_authority_over(tx.get, caller, user_policies(tx.get, user))
             ending = _credentials(tx, user_id)
             for key in tx.select(API_KEYS, Query(equals={"user_id": user_id})):
                 tx.delete(API_KEYS, key.id)
@@ -178,7 +178,7 @@ class Users:
             tx.delete(USERS, user_id)
             return ending
 
-        await self._revoker.revoke(change)
+        await self._revoker.revoke_families(change)
 
 
 def _credentials(tx: Tx, user_id: str) -> list[str]:
@@ -191,7 +191,7 @@ def _credentials(tx: Tx, user_id: str) -> list[str]:
     return keys + [row.id for row in tx.select(TOKENS, query)]
 
 
-def _of(tx: Tx, user_id: str) -> UserRow:
+def _require_user(tx: Tx, user_id: str) -> UserRow:
     row = tx.get(USERS, user_id)
     if row is None:
         raise NotFoundError("user_not_found", "no such user")

@@ -9,7 +9,7 @@ from vault.model.operation import NO_FACTS, Capability, Facts, Origin
 from vault.model.path import ResourcePath
 
 
-class Access(Struct, frozen=True, kw_only=True):
+class AccessRequest(Struct, frozen=True, kw_only=True):
     """The question: may `identity` do `capability` to `path`, from `origin`, at `now` (Unix ns).
 
     For `list` the path is the folder that is listed; its closing slash makes no difference.

@@ -18,8 +18,8 @@ from vault.errors import (
     ValidationError,
 )
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.handlers.settings import checked_versions
-from vault.handlers.versions import erase
+from vault.handlers.secret_settings import validate_max_versions
+from vault.handlers.versions import erase_secret
 from vault.model.mounts import MountBook
 from vault.model.operation import Capability
 from vault.model.path import RESERVED, ResourcePath
@@ -27,13 +27,15 @@ from vault.model.payloads import TuneMount, WriteMount
 from vault.model.records import MountRow
 
 PREFIX: Final = "sys/mounts/"  # where a mount lies in the path space of policies
-MOST_MOUNTS: Final = 1_000  # held in memory, and read whole at unseal and at each change
-ERASED_AT_ONCE: Final = 100  # secrets a transaction, so that a large mount never holds the writer
-MOST_TURNS: Final = 1_000  # transactions of one delete: nobody waits for the end of endless writes
+MAX_MOUNTS: Final = 1_000  # held in memory, and read whole at unseal and at each change
+ERASE_BATCH: Final = 100  # secrets a transaction, so that a large mount never holds the writer
+MAX_ERASE_BATCHES: Final = (
+    1_000  # transactions of one delete: nobody waits for the end of endless writes
+)
 
 
 @dataclass(frozen=True)
-class Mounts:
+class MountHandlers:
     """The handlers of `mount.*`."""
 
     barrier: Barrier
@@ -47,46 +49,46 @@ class Mounts:
     def handlers(self) -> Handlers:
         """The operations this file serves."""
         return {
-            "mount.list": Handler(run=self.all, capability=Capability.LIST),
-            "mount.visible": Handler(run=self.visible, capability=None, shows=bool),
-            "mount.preflight": Handler(run=self.preflight, capability=None),
+            "mount.list": Handler(run=self.list_all, capability=Capability.LIST),
+            "mount.visible": Handler(run=self.list_visible, capability=None, discloses=bool),
+            "mount.preflight": Handler(run=self.resolve_path, capability=None),
             "mount.read": Handler(run=self.read, capability=Capability.READ),
             "mount.write": Handler(run=self.write, capability=Capability.CREATE, mutates=True),
             "mount.tune": Handler(run=self.tune, capability=Capability.UPDATE, mutates=True),
             "mount.delete": Handler(run=self.delete, capability=Capability.DESTROY, mutates=True),
         }
 
-    async def all(self, _: Call) -> list[MountRow]:
+    async def list_all(self, _: Call) -> list[MountRow]:
         """Every mount in path order."""
         return self.mounts.all()
 
-    async def visible(self, call: Call) -> list[MountRow]:
+    async def list_visible(self, call: Call) -> list[MountRow]:
         """The mounts in which the caller may do anything at all."""
         found = []
         for row in self.mounts.all():
             await trio.lowlevel.checkpoint()  # it takes long where there are many rules
-            if self.authorizer.reaches(call.identity, row.path):
+            if self.authorizer.can_reach(call.identity, row.path):
                 found.append(row)
         return found
 
-    async def preflight(self, call: Call) -> MountRow:
+    async def resolve_path(self, call: Call) -> MountRow:
         """The mount that a path lies in, for whoever may do anything in it.
 
         Raises `AuthorizationError` for anybody else, and `NotFoundError` for no such mount.
         """
         path = f"{call.op.path}/"
         row = self.mounts.match(path)
-        if not self.authorizer.reaches(call.identity, path if row is None else row.path):
+        if not self.authorizer.can_reach(call.identity, path if row is None else row.path):
             raise AuthorizationError("permission_denied", "permission denied")
         if row is None:
-            raise _no_mount()
+            raise _mount_not_found()
         return row
 
     async def read(self, call: Call) -> MountRow:
         """One mount."""
         row = self.mounts.get(_path(call))
         if row is None:
-            raise _no_mount()
+            raise _mount_not_found()
         return row
 
     async def write(self, call: Call) -> MountRow:
@@ -100,9 +102,9 @@ class Mounts:
             raise ValidationError("path_reserved", "cannot mount at a reserved path", field="path")
 
         def change(tx: VaultTx) -> MountRow:
-            others = tx.select(MOUNTS, Query(limit=MOST_MOUNTS))
-            if len(others) == MOST_MOUNTS:
-                raise ValidationError("mounts_full", f"there are {MOST_MOUNTS} mounts")
+            others = tx.select(MOUNTS, Query(limit=MAX_MOUNTS))
+            if len(others) == MAX_MOUNTS:
+                raise ValidationError("mounts_full", f"there are {MAX_MOUNTS} mounts")
             other = MountBook(others).overlapping(path)
             if other is not None:
                 raise ConflictError("mount_exists", f"path is already in use at {other.path}")
@@ -124,14 +126,14 @@ class Mounts:
         """Change what the payload names. Raises `ValidationError` for a downgrade."""
         payload: TuneMount = call.payload
         if payload.max_versions is not None:
-            checked_versions(payload.max_versions)
+            validate_max_versions(payload.max_versions)
         if payload.version is not None:
             _checked_version(payload.version)
 
         def change(tx: VaultTx) -> MountRow:
             row = tx.get(MOUNTS, _path(call))
             if row is None:
-                raise _no_mount()
+                raise _mount_not_found()
             if payload.version is not None and payload.version < row.version:
                 raise ValidationError(
                     "version_downgrade", f"cannot downgrade mount from version {row.version}"
@@ -153,27 +155,28 @@ class Mounts:
         """
         path = _path(call)
         if self.mounts.get(path) is None:
-            raise _no_mount()
+            raise _mount_not_found()
 
         def change(tx: VaultTx) -> bool:
-            secrets = tx.select(SECRETS, Query(prefix=("name", path), limit=ERASED_AT_ONCE))
+            secrets = tx.select(SECRETS, Query(prefix=("name", path), limit=ERASE_BATCH))
             for secret in secrets:
-                erase(tx, secret)
-            done = len(secrets) < ERASED_AT_ONCE
+                erase_secret(tx, secret)
+            done = len(secrets) < ERASE_BATCH
             if done and tx.get(MOUNTS, path) is not None:
                 tx.delete(MOUNTS, path)
             return done
 
         async with self._changing.taken():
             try:
-                for _ in range(MOST_TURNS):
+                for _ in range(MAX_ERASE_BATCHES):
                     if await self.barrier.commit(change):
                         return
             finally:
                 await self._follow_up()
         raise UnavailableError(
             "mount_not_empty",
-            f"{MOST_TURNS * ERASED_AT_ONCE:,} secrets are erased, more are left: delete it again",
+            f"{MAX_ERASE_BATCHES * ERASE_BATCH:,} secrets are erased, more are left: "
+            "delete it again",
         )
 
     async def _follow_up(self) -> None:
@@ -184,14 +187,14 @@ class Mounts:
     async def reload(self) -> None:
         """Take the book to what is stored."""
         seen = self.barrier.ended(MOUNTS)
-        rows = await self.barrier.select(MOUNTS, Query(limit=MOST_MOUNTS))
+        rows = await self.barrier.select(MOUNTS, Query(limit=MAX_MOUNTS))
         if seen >= self._seen[0]:  # else another one was quicker, and read later
             self._seen[0] = seen
             self.mounts.replace(rows)
 
     @property
     def is_stale(self) -> bool:
-        """Whether a transaction has ended that the book may not have, as `PolicyBook.is_stale`."""
+        """Whether a transaction has ended that the book may not have, as `PolicyStore.is_stale`."""
         return self.barrier.ended(MOUNTS) > self._seen[0]
 
     async def refresh(self) -> None:
@@ -205,7 +208,7 @@ def _path(call: Call) -> ResourcePath:
     return ResourcePath.parse_folder(call.op.path.removeprefix(PREFIX))
 
 
-def _no_mount() -> NotFoundError:
+def _mount_not_found() -> NotFoundError:
     return NotFoundError("mount_not_found", "there is no mount at this path")
 
 

@@ -75,23 +75,26 @@ class RootKeyHandlers:
         """The operations this file serves."""
         return {
             "sys.generate_root.read": Handler(
-                run=self.root_state, capability=None, by_share=True, response=_progress
+                run=self.root_state,
+                capability=None,
+                authorized_by_shares=True,
+                audit_response=_audit_response,
             ),
-            "sys.generate_root.begin": _by_share(self.begin_root),
-            "sys.generate_root.offer": _by_share(self.offer_root),
-            "sys.generate_root.cancel": _by_share(self.cancel_root),
+            "sys.generate_root.begin": _share_handler(self.begin_root),
+            "sys.generate_root.offer": _share_handler(self.offer_root),
+            "sys.generate_root.cancel": _share_handler(self.cancel_root),
             "sys.rekey.read": Handler(
-                run=self.rekey_state, capability=Capability.READ, response=_progress
+                run=self.rekey_state, capability=Capability.READ, audit_response=_audit_response
             ),
-            "sys.rekey.begin": _sudo(self.begin_rekey, shows=True),
-            "sys.rekey.offer": _sudo(self.offer_rekey),
-            "sys.rekey.commit": _sudo(self.commit_rekey),
-            "sys.rekey.cancel": _sudo(self.cancel_rekey),
+            "sys.rekey.begin": _sudo_handler(self.begin_rekey, discloses=True),
+            "sys.rekey.offer": _sudo_handler(self.offer_rekey),
+            "sys.rekey.commit": _sudo_handler(self.commit_rekey),
+            "sys.rekey.cancel": _sudo_handler(self.cancel_rekey),
             "sys.rekey.verify.read": Handler(
-                run=self.verify_state, capability=Capability.READ, response=_progress
+                run=self.verify_state, capability=Capability.READ, audit_response=_audit_response
             ),
-            "sys.rekey.verify.offer": _sudo(self.offer_verify),
-            "sys.rekey.verify.restart": _sudo(self.restart_verify),
+            "sys.rekey.verify.offer": _sudo_handler(self.offer_verify),
+            "sys.rekey.verify.restart": _sudo_handler(self.restart_verify),
         }
 
     async def root_state(self, _: Call) -> RootState:
@@ -144,21 +147,26 @@ class RootKeyHandlers:
         return await self.root_key.restart_verify()
 
 
-def _by_share(run: Callable[[Call], Any]) -> Handler:
+def _share_handler(run: Callable[[Call], Any]) -> Handler:
     """Whoever brings shares of the root key; the record has no share and no token."""
     return Handler(
-        run=run, capability=None, by_share=True, mutates=True, request=_nonce, response=_progress
+        run=run,
+        capability=None,
+        authorized_by_shares=True,
+        mutates=True,
+        audit_request=_nonce,
+        audit_response=_audit_response,
     )
 
 
-def _sudo(run: Callable[[Call], Any], *, shows: bool = False) -> Handler:
+def _sudo_handler(run: Callable[[Call], Any], *, discloses: bool = False) -> Handler:
     """`shows`: the record has what is asked for, of which nothing is secret."""
     return Handler(
         run=run,
         capability=Capability.SUDO,
         mutates=True,
-        request=None if shows else _nonce,
-        response=_progress,
+        audit_request=None if discloses else _nonce,
+        audit_response=_audit_response,
     )
 
 
@@ -166,7 +174,7 @@ def _nonce(payload: object) -> object:
     return {"nonce": getattr(payload, "nonce", "")}
 
 
-def _progress(result: object) -> object:
+def _audit_response(result: object) -> object:
     """What a record tells of it: never a share, a token or what masks it."""
     names = ("nonce", "progress", "required", "complete")
     return {name: getattr(result, name) for name in names if hasattr(result, name)}

@@ -10,7 +10,7 @@ from protocols.http.scope import Receive, Send
 from protocols.live.limits import Bounds
 from protocols.live.requests import Unwatch, Watch
 from protocols.live_talk import SESSION_OVER, Talk
-from vault.authn.guest import Guest
+from vault.authn.stream_subscriber import StreamSubscriber
 from vault.errors import ValidationError, VaultError
 from vault.gate import Gate
 from vault.live.hub import Hub
@@ -34,7 +34,7 @@ class Place:
 class Browser:
     """One websocket. `op` is what opened it: who asks, and from where."""
 
-    def __init__(self, place: Place, guest: Guest, op: Operation) -> None:
+    def __init__(self, place: Place, guest: StreamSubscriber, op: Operation) -> None:
         self._gate = place.gate
         self._hub = place.hub
         self._guest = guest
@@ -56,7 +56,7 @@ class Browser:
         while True:
             await self._world.sleep(LOOK_EVERY)
             try:
-                if not await self._guest.lasts():
+                if not await self._guest.is_still_valid():
                     return SESSION_OVER, "the session is over"
             except VaultError:
                 continue  # the database does not answer for now; nothing else does either

@@ -11,10 +11,10 @@ import trio
 from protocols.http.scope import Receive, Scope, Send
 from protocols.http.session_key import HEADER, SUBPROTOCOL, offered_key
 from protocols.live_talk import RESTARTS, SESSION_OVER, close
-from vault.authn.guest import Guest
-from vault.edge.browsers import Browsers
-from vault.edge.native.dialect import Native
-from vault.edge.reply import headers_of
+from vault.authn.stream_subscriber import StreamSubscriber
+from vault.edge.browser_sessions import BrowserSessions
+from vault.edge.native.dialect import NativeDialect
+from vault.edge.reply import all_headers
 from vault.edge.request import begin_request
 from vault.errors import NotFoundError, VaultError
 from vault.live.browser import Browser, Place
@@ -30,7 +30,7 @@ MAX_AGENT: Final = 256  # characters of a User-Agent that are kept, as of any re
 class LiveDoor:
     """Answers 401, 403, 404 and 503 before the upgrade; what passes is a `Browser`."""
 
-    def __init__(self, place: Place, browsers: Browsers, native: Native) -> None:
+    def __init__(self, place: Place, browsers: BrowserSessions, native: NativeDialect) -> None:
         self._place = place
         self._gate = place.gate
         self._world = place.world
@@ -49,12 +49,12 @@ class LiveDoor:
         except VaultError as error:
             await self._refuse(error, request_id, send)
             return
-        if not isinstance(guest, Guest):
+        if not isinstance(guest, StreamSubscriber):
             raise TypeError("live.open gives a guest")
         await receive()
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
         browser = Browser(self._place, guest, op)
-        with guest.registered() as cut:
+        with guest.register_stream() as cut:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._close_when_sealed, send)
                 await browser.run(receive, send)
@@ -76,11 +76,11 @@ class LiveDoor:
         request = begin_request(asked, request_id=request_id, dialect="live")
         request.path = scope["path"]
         error = NotFoundError("route_not_found", "there is no such path in this API")
-        return await self._native.malformed(request, None, error)
+        return await self._native.record_malformed(request, None, error)
 
     def _operation(self, scope: Scope, request_id: str) -> Operation:
         """Letting this browser in; of one that no page of ours sent, the refusal."""
-        visit = self._browsers.of_websocket(scope["headers"])
+        visit = self._browsers.read_websocket(scope["headers"])
         ours = visit.same_origin and visit.has_origin
         headers, client = dict(scope["headers"]), scope["client"]
         return Operation(
@@ -98,7 +98,7 @@ class LiveDoor:
         )
 
     async def _refuse(self, error: VaultError, request_id: str, send: Send) -> None:
-        reply = self._native.error(error, request_id).with_header(b"x-request-id", request_id)
+        reply = self._native.error_reply(error, request_id).with_header(b"x-request-id", request_id)
         start = {"type": "websocket.http.response.start", "status": reply.status}
-        await send({**start, "headers": headers_of(reply)})
+        await send({**start, "headers": all_headers(reply)})
         await send({"type": "websocket.http.response.body", "body": reply.body})

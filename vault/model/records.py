@@ -203,7 +203,8 @@ class BlockRow(Struct, frozen=True, gc=False):
     Its key is `(log, first)`: the log's vault id and the number of its first record. `prev` is what
     the last record says of the one before, so of all: another log of the same vault has another.
     `start` is where the first begins in its segment, in bytes; `began` and `ended` are the earliest
-    and the latest time of an event, 0 if there is none; `terms` is a filter (`vault.audit.bloom`).
+    and the latest time of an event, 0 if there is none; `terms` is a filter
+    (`vault.audit.bloom_filter`).
     """
 
     log: str

@@ -10,8 +10,8 @@ It is only true while nobody else writes the database (`Backend.exclusive`). Two
 Neither leans on which rows make room or when they expire, so every policy is as true as any other.
 
 Secrets and their versions are kept packed, which takes half the memory: each look makes a row of
-its own. Rows of other tables are the very ones that were put, which `vault.authn.judgements` tells
-by their identity.
+its own. Rows of other tables are the very ones that were put, which `vault.authn.identity_cache`
+tells by their identity.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

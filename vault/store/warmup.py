@@ -28,7 +28,7 @@ BUSY: Final = 4  # a quarter of a core at most, all processes together
 ALONE: Final = 2  # half of one while nobody looks for a row here
 RECENT: Final = Ranking(
     table=SECRETS, link="id", by=ACCESS, column="last_value_read", limit=MOST
-)  # as `vault.handlers.access` counts them, ten seconds late at most
+)  # as `vault.handlers.access_counters` counts them, ten seconds late at most
 
 
 class Warmup:

@@ -10,9 +10,9 @@ from typing import Final
 
 from actors import World
 from protocols.link import messages as m
-from vault.audit.checkpoint import unsigned_head
-from vault.audit.layout import Layout
-from vault.audit.ledger import Batch
+from vault.audit.batch import Batch
+from vault.audit.checkpoint import parse_unverified_head
+from vault.audit.layout import LogLayout
 from vault.uplink.growth import Growth, read_growth
 
 SLICE: Final = 500  # lines, about 2 ms
@@ -24,7 +24,7 @@ MAX_MISSED: Final = 8 * 1024 * 1024  # bytes of batches that come while the log 
 class AuditView:
     """Told of each batch; asked for checkpoints."""
 
-    def __init__(self, layout: Layout, world: World) -> None:
+    def __init__(self, layout: LogLayout, world: World) -> None:
         self._layout = layout
         self._world = world
         self._note = ""
@@ -33,12 +33,12 @@ class AuditView:
         self._missed: list[Batch] | None = None
         self.size = 0
 
-    def begin(self, size: int) -> None:
+    def on_open(self, size: int) -> None:
         """See `Follower`. The log was opened: what was fed before may not be all of it."""
         self.size, self._note = size, ""
         self._growth, self._missed = None, None
 
-    def offer(self, batch: Batch) -> None:
+    def on_batch(self, batch: Batch) -> None:
         """See `Follower`."""
         if self._growth is not None:
             for line in batch.lines():
@@ -49,7 +49,7 @@ class AuditView:
                 self._missed = None
         self.size, self._note, self._signer = batch.size, batch.note, batch.signer
 
-    def reads_lines(self) -> bool:
+    def wants_lines(self) -> bool:
         """While there is something for them to be added to."""
         return self._growth is not None or self._missed is not None
 
@@ -64,7 +64,7 @@ class AuditView:
         growth = await self._growth_from(old)
         if not self._note:
             return None
-        head = unsigned_head(self._note)
+        head = parse_unverified_head(self._note)
         proof: tuple[bytes, ...] = ()
         if growth is not None and growth.size == head.size and growth.base_root == old_root:
             proof = growth.proof()

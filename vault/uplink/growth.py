@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from protocols.link.signing import sha256
 from protocols.merkle import Frontier, Range, consistency_ranges, leaf_hash, node_hash
-from vault.audit.layout import Layout, first_record, read_lines
-from vault.audit.record import Segment, body_as, decode
+from vault.audit.layout import LogLayout, read_lines, read_segment_header
+from vault.audit.record import SegmentBody, decode_body, decode_record
 
 MAX_MARKS: Final = 16
 
@@ -109,7 +109,7 @@ def _joined(left: _Node, right: _Node) -> _Node:
     return _Node(left.start, right.end, node_hash(sha256, left.hash, right.hash))
 
 
-def read_growth(layout: Layout, old: int, size: int) -> Iterator[Growth | None]:
+def read_growth(layout: LogLayout, old: int, size: int) -> Iterator[Growth | None]:
     """Read a log that is being written up to `size` lines; the last item is its growth from `old`.
 
     Yields None after each line before, so that whoever reads can rest. Raises `ValueError` when the
@@ -126,13 +126,13 @@ def read_growth(layout: Layout, old: int, size: int) -> Iterator[Growth | None]:
     yield growth
 
 
-def _from(layout: Layout, old: int) -> tuple[Frontier, Iterator[bytes]]:
+def _from(layout: LogLayout, old: int) -> tuple[Frontier, Iterator[bytes]]:
     """The tree before the file that holds line `old`, and all lines from there on."""
-    files = layout.files()
+    files = layout.segment_files()
     for place in reversed(range(len(files))):
-        record = first_record(files[place])
+        record = read_segment_header(files[place])
         if record.seq <= old:
-            segment: Segment = body_as(record, Segment)
+            segment: SegmentBody = decode_body(record, SegmentBody)
             hashes = [bytes.fromhex(value) for value in segment.frontier]
             return Frontier(sha256, record.seq, hashes), _lines(files[place:], record.seq)
     raise ValueError("the log begins later, or is empty")
@@ -141,9 +141,9 @@ def _from(layout: Layout, old: int) -> tuple[Frontier, Iterator[bytes]]:
 def _lines(files: Sequence[Path], count: int) -> Iterator[bytes]:
     for file in files:
         for line in read_lines(file):
-            if line.number == 1 and decode(line.data).seq != count:
+            if line.number == 1 and decode_record(line.data).seq != count:
                 raise ValueError("a file of the log was closed meanwhile")
-            if not line.whole:
+            if not line.is_complete:
                 return
             count += 1
             yield line.data

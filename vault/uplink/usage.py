@@ -44,7 +44,7 @@ class Share(StrEnum):
 
 
 class Tally(Protocol):
-    """What is counted beside (`vault.handlers.tally`)."""
+    """What is counted beside (`vault.handlers.usage_tally`)."""
 
     reads: dict[str, int]
     uses: dict[str, int]

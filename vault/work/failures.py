@@ -6,7 +6,7 @@ from typing import Final
 
 from actors import World
 from vault.audit.record import AuditEvent
-from vault.authz.failures import RecordLimits
+from vault.authz.record_limits import RecordLimits
 from vault.model.identity import ANONYMOUS
 
 EVERY: Final = 60.0  # seconds that one record stands for

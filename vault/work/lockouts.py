@@ -9,7 +9,7 @@ class LockoutReport:
     """Raises an alert that says how many lockouts began since the last one."""
 
     def __init__(self, begun: Callable[[], int], alert: Callable[[AlertCode, int], None]) -> None:
-        """`begun`: how many lockouts began, in all; `alert`: as `vault.handlers.fleet.Seam`'s."""
+        """`begun` returns how many lockouts began in all; `alert` is `LinkPorts.alert`."""
         self._begun = begun
         self._alert = alert
         self._told = begun()

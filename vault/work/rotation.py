@@ -23,7 +23,7 @@ class KeyRotation:
     is_due: Callable[[], bool]
     world: World
     alert: Callable[[AlertCode, int], None]
-    """As `vault.handlers.fleet.Seam`'s."""
+    """As `vault.handlers.control_plane.LinkPorts`'s."""
 
     async def __call__(self) -> None:
         """Rotate if it is due. Raises what the operations raise."""

@@ -9,9 +9,9 @@ import trio
 
 from protocols.http.answers import Answers, Reservation
 from protocols.http.scope import RESERVATION
-from vault.audit.broker import Broker
-from vault.audit.draft import Draft
-from vault.edge.asgi import URGENT
+from vault.audit.broker import AuditBroker
+from vault.audit.pending_record import PendingRecord
+from vault.edge.asgi import ALWAYS_SERVED
 from vault.edge.reply import Headers
 from vault.errors import TooLargeError, VaultError
 from vault.model.operation import Memory, Operation
@@ -62,14 +62,14 @@ class Answering(Protocol):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, as ASGI has it."""
 
-    def tell(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
+    def failure_response(self, path: bytes, error: Exception) -> tuple[int, Headers, bytes]:
         """The answer to a request at this path that has failed: status, headers, body."""
 
 
 class AuditDesk:
     """Takes a frame of drafts, has them recorded, answers; in turn."""
 
-    def __init__(self, lane: Lane[list[Drafted]], broker: Callable[[], Broker | None]) -> None:
+    def __init__(self, lane: Lane[list[Drafted]], broker: Callable[[], AuditBroker | None]) -> None:
         self._lane = lane
         self._broker = broker
 
@@ -88,7 +88,7 @@ class AuditDesk:
         taken = [one for one in drafts if not one.begins] if stopped else drafts
         try:
             if taken:
-                await broker.record_together([Draft(d.time, "event", d.body) for d in taken])
+                await broker.record_batch([PendingRecord(d.time, "event", d.body) for d in taken])
         except VaultError as error:
             return Recorded(error.message, refused)
         return Recorded("", refused)
@@ -129,7 +129,7 @@ class RelayDesk:
             if (reservation := self._reserved.pop(request.id, None)) is not None:
                 reservation.release()
             return
-        urgent = isinstance(request, Relayed) and request.raw_path in URGENT
+        urgent = isinstance(request, Relayed) and request.raw_path in ALWAYS_SERVED
         places = self._urgent if urgent else self._places
         try:
             places.acquire_nowait()
@@ -190,7 +190,7 @@ class RelayDesk:
 
     def _fail(self, request: Relayed, error: Exception) -> None:
         self._reserved[request.id].release()
-        self._lane.post(Answered(request.id, *self._edge.tell(request.raw_path, error)))
+        self._lane.post(Answered(request.id, *self._edge.failure_response(request.raw_path, error)))
 
 
 class _Relaying:

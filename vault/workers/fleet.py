@@ -16,9 +16,9 @@ from protocols.errors import where
 from protocols.http import Limits
 from protocols.http.answers import Answers
 from protocols.http.pulse import Pulse
-from vault.audit.broker import Broker
-from vault.audit.end import SharedEnd
-from vault.audit.layout import Layout
+from vault.audit.broker import AuditBroker
+from vault.audit.layout import LogLayout
+from vault.audit.shared_tail import SharedTail
 from vault.beside import Opening
 from vault.errors import UnavailableError
 from vault.gate import DRAIN
@@ -99,9 +99,9 @@ class Fleet:
         """The index of rows, which the workers read."""
         return page.SharedRows(self._page)
 
-    def end(self, layout: Layout) -> SharedEnd:
+    def end(self, layout: LogLayout) -> SharedTail:
         """The end of the audit log, where the workers write, too."""
-        return SharedEnd(self._page.end, layout.head, evict=self._evict)
+        return SharedTail(self._page.end, layout.head_file, evict=self._evict)
 
     def _evict(self, pid: int) -> None:
         """End a worker that keeps all others from the log, if it hangs."""
@@ -338,7 +338,7 @@ class Fleet:
 
     # What they tell.
 
-    def _broker(self) -> Broker | None:
+    def _broker(self) -> AuditBroker | None:
         return None if self._opening is None else self._opening.audit
 
     def _mutations(self) -> Mutations | None:
@@ -349,8 +349,8 @@ class Fleet:
         self._counts[number] = counts
         self._metrics.add(counts.operations, counts.requests, counts.refused)
         if self._opening is not None:
-            self._opening.access.add(counts.access)
-            self._opening.usage.add(counts.usage)
+            self._opening.access.merge(counts.access)
+            self._opening.usage.merge(counts.usage)
 
     def _traced(self, spans: Spans) -> None:
         if self._tracing is not None:

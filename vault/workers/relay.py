@@ -12,7 +12,7 @@ import trio
 from msgspec import Raw
 
 from protocols.http.scope import RESERVATION
-from vault.edge.asgi import URGENT, Edge
+from vault.edge.asgi import ALWAYS_SERVED, EdgeApp
 from vault.edge.compat.dialect import MAX_BODY as COMPAT_BODY
 from vault.edge.native.dialect import MAX_BODY as NATIVE_BODY
 from vault.edge.reply import Send
@@ -94,7 +94,7 @@ class Relay:
         Raises `UnavailableError`.
         """
         above = self._traceparent().encode()
-        places = self._urgent if scope["raw_path"] in URGENT else self._places
+        places = self._urgent if scope["raw_path"] in ALWAYS_SERVED else self._places
         answer = await self._asked(lambda number: _relayed(number, scope, body, above), places)
         return cast("Answered", answer)
 
@@ -185,16 +185,16 @@ class WorkerApp:
     """ASGI: the edge for what may be done here, the relay for the rest."""
 
     def __init__(
-        self, edge: Edge, door: WorkerDoor, relay: Relay, *, browsers: bool = False
+        self, edge: EdgeApp, door: WorkerDoor, relay: Relay, *, browsers: bool = False
     ) -> None:
         """`browsers`: a cookie may be a session, which the leader alone reads."""
         self._browsers = browsers
         self._edge = edge
         self._door = door
         self._relay = relay
-        self.refuse = edge.refuse
+        self.error_response = edge.error_response
         self.refuse_unread = edge.refuse_unread
-        self.turn_away = edge.turn_away
+        self.overload_response = edge.overload_response
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one HTTP request. Here it is decided by whom; of several operations by the door.
@@ -214,7 +214,7 @@ class WorkerApp:
             memory = scope.get(RESERVATION) or UNBOUNDED
             await self._relay.account(answer, memory, len(answer.body))
         except UnavailableError as error:
-            answer = Answered(0, *self._edge.tell(scope["raw_path"], error))
+            answer = Answered(0, *self._edge.failure_response(scope["raw_path"], error))
         start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         await send(start)
         await send({"type": "http.response.body", "body": answer.body})

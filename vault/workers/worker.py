@@ -16,11 +16,11 @@ from protocols.http.errors import TlsConfigError
 from ui.web.files import read_files
 from vault.config import Settings
 from vault.config.settings import Storage
-from vault.edge.asgi import Edge
-from vault.edge.compat import Compat
-from vault.edge.native.dialect import Native
-from vault.edge.ops import Ops
-from vault.edge.web import with_pages
+from vault.edge.asgi import EdgeApp
+from vault.edge.compat import CompatDialect
+from vault.edge.native.dialect import NativeDialect
+from vault.edge.ops import OpsDialect
+from vault.edge.web import with_web_interface
 from vault.errors import VaultError
 from vault.metrics import Metrics
 from vault.model.instant import SECOND
@@ -109,7 +109,7 @@ async def _work(settings: Settings, listen: Listen, spawn: Spawn, fds: list[int]
             nursery.start_soon(_until_closed, run_)
         if web:
             files = await trio.to_thread.run_sync(read_files)
-            listen = partial(listen, app=with_pages(app, sockets, files))
+            listen = partial(listen, app=with_web_interface(app, sockets, files))
         others = Others(parts.page, spawn.number, settings.server.workers)
         listen = partial(listen, on_connections=others.tell)
         bound = Listener(socket.socket(fileno=listener), gives_way=others.are_freer)
@@ -147,9 +147,13 @@ class WorkerMetrics(Metrics):
         raise Elsewhere
 
 
-def _edge(door: WorkerDoor, metrics: Metrics, world: World) -> Edge:
-    native = Native(door, world)
-    return Edge([Compat(door, world), native, Ops(door, world, metrics, native)], metrics, world)
+def _edge(door: WorkerDoor, metrics: Metrics, world: World) -> EdgeApp:
+    native = NativeDialect(door, world)
+    return EdgeApp(
+        [CompatDialect(door, world), native, OpsDialect(door, world, metrics, native)],
+        metrics,
+        world,
+    )
 
 
 class Others:

@@ -1,7 +1,7 @@
 """vault.beside: an agent of one process."""
 
 from vault.authn.lockout import Lockout
-from vault.authz.limits import TokenBuckets
+from vault.authz.rate_limits import TokenBuckets
 from vault.beside import ALONE
 from vault.store.cache import CacheConfig
 

@@ -10,8 +10,8 @@ from tests.unit.vault.anchor.places import AUDIT_KEYS, KEYRING, Log, commit, new
 from vault.anchor import acceptance
 from vault.anchor.acceptance import Acceptance, Subject
 from vault.audit.broker import open_audit
-from vault.audit.record import decode
-from vault.audit.retention import Notice
+from vault.audit.record import decode_record
+from vault.audit.retention import RetentionNotice
 from vault.audit.sinks.file import FileSink
 from vault.audit.testing import NOW, VAULT
 from vault.audit.writer import AuditConfig
@@ -62,7 +62,7 @@ class Vault:
     def events(self) -> list[str]:
         """The operations on record."""
         lines = self.places.log.read_bytes().splitlines()
-        records = [decode(line) for line in lines]
+        records = [decode_record(line) for line in lines]
         return [record.body["operation"] for record in records if record.kind == "event"]
 
 
@@ -248,7 +248,7 @@ async def test_an_operator_confirms_a_clock_that_is_behind(vault: Vault) -> None
 async def test_an_announced_deletion_is_found_by_the_next_opening(vault: Vault) -> None:
     """Else each restart would announce it anew, and a log would never become shorter."""
     await vault.open()
-    found, announced = await vault.footing(), Notice(3, 40, NOW + 7 * DAY * SECOND)
+    found, announced = await vault.footing(), RetentionNotice(3, 40, NOW + 7 * DAY * SECOND)
     found.retention.notice = announced
     sink = FileSink(vault.places.log, reserve_bytes=0, durability="write")
     async with (

@@ -50,8 +50,8 @@ class Site:
     @property
     def status(self) -> LinkStatus:
         """As the API has it."""
-        assert self.linking.seam.link is not None
-        return self.linking.seam.link()
+        assert self.linking.seam.link_status is not None
+        return self.linking.seam.link_status()
 
     @property
     def closed(self) -> bool:
@@ -133,13 +133,13 @@ async def test_a_folder_that_cannot_be_made_is_tried_again(site: Site) -> None:
 
 async def test_an_alert_of_the_opening_waits_for_the_link(site: Site) -> None:
     """The vault opens before its link does, and the link's folder may not be there yet."""
-    site.linking.seam.alert(AlertCode.STORE_ROLLED_BACK, 1)
+    site.linking.seam.raise_alert(AlertCode.STORE_ROLLED_BACK, 1)
     site.database.parent.write_bytes(b"")
     async with site.linked():
-        site.linking.seam.alert(AlertCode.STORE_ROLLED_BACK, 1)
+        site.linking.seam.raise_alert(AlertCode.STORE_ROLLED_BACK, 1)
         site.database.parent.unlink()
         await site.later()
-        site.linking.seam.alert(AlertCode.LOCKOUT, 3)
+        site.linking.seam.raise_alert(AlertCode.LOCKOUT, 3)
         await site.later()
     assert owed(site.database) == [
         (AlertCode.STORE_ROLLED_BACK, Severity.CRITICAL, 2),

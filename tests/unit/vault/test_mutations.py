@@ -12,9 +12,9 @@ from tests.unit.vault.conftest import Vault
 from vault.barrier import SECRETS, VERSIONS
 from vault.crypto.uses import UseCounter, WrapLimitReached
 from vault.errors import TamperedError, UnavailableError, VaultError
-from vault.handlers.access import AccessCounters
+from vault.handlers.access_counters import AccessCounters
 from vault.handlers.handler import Call
-from vault.handlers.secrets import Secrets
+from vault.handlers.secrets import SecretHandlers
 from vault.model.identity import Identity, Method, Permission
 from vault.model.mounts import MountBook
 from vault.model.operation import NO_FACTS, Facts, Operation, Origin
@@ -58,7 +58,7 @@ class House:
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
         mounts = MountBook([MountRow(path="s/", id="s", accessor="s", created_at=0)])
-        self.secrets = Secrets(
+        self.secrets = SecretHandlers(
             vault.barrier, mounts, AccessCounters(vault.barrier, vault.world), vault.world
         )
         self.followed = 0
@@ -125,7 +125,7 @@ def test_what_is_sent_is_what_step_4_needs() -> None:
         assert kept not in sent
     again = decided("s/a", THERE, decisive=True, cas=3).call()
     assert again.op == replace(call.op, credential=None, origin=Origin(ip=""))
-    assert (again.identity.name, again.facts, again.decisive) == ("ann", THERE, True)
+    assert (again.identity.name, again.facts, again.needs_facts) == ("ann", THERE, True)
 
 
 async def test_one_that_fails_fails_alone(either: House) -> None:

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from actors.testing import FakeWorld
 from vault.audit.record import AuditEvent
-from vault.authz.access import Access, Decision
-from vault.authz.failures import FailureLimits, RecordLimits, TooManyFailuresError
-from vault.authz.limits import RateLimits, TokenBuckets
+from vault.authz.access import AccessRequest, Decision
+from vault.authz.rate_limits import RateLimiter, TokenBuckets
+from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -47,14 +47,16 @@ class Parts:
 
     diary: list[str] = field(default_factory=list)
     events: list[AuditEvent] = field(default_factory=list)
-    accesses: list[Access] = field(default_factory=list)
+    accesses: list[AccessRequest] = field(default_factory=list)
     counts: list[tuple[str, str]] = field(default_factory=list)
     who: Identity | VaultError = ANN
     limit: VaultError | None = None
     failures: FailureLimits | None = None
     refusals: RecordLimits | None = None
-    self_service: RateLimits | None = None
-    decide_: Callable[[Access], Decision] = lambda _: Decision(allowed=True, rule="p/rules[0]")
+    self_service: RateLimiter | None = None
+    decide_: Callable[[AccessRequest], Decision] = lambda _: Decision(
+        allowed=True, rule="p/rules[0]"
+    )
     facts_needed: bool = False
     ready: bool = True
     row: SecretRow | None = None
@@ -71,7 +73,7 @@ class Parts:
             raise self.who
         return self.who
 
-    def take(self, key: str) -> None:
+    def acquire(self, key: str) -> None:
         """The limits."""
         self.diary.append(f"limit {key}")
         if self.limit is not None:
@@ -90,7 +92,7 @@ class Parts:
         """Whether conditions ask for tags or metadata."""
         return self.facts_needed
 
-    def decide(self, access: Access) -> Decision:
+    def decide(self, access: AccessRequest) -> Decision:
         """Step 2."""
         self.diary.append(f"decide {access.capability}")
         self.accesses.append(access)
@@ -175,7 +177,10 @@ async def test_a_mutation(parts: Parts) -> None:
 
 async def test_what_the_records_say(parts: Parts) -> None:
     """Who, what, where, whence, by which rule; the request once, at the first of the records."""
-    views = {"request": lambda _: {"asked": 1}, "response": lambda answer: {"got": answer}}
+    views = {
+        "audit_request": lambda _: {"asked": 1},
+        "audit_response": lambda answer: {"got": answer},
+    }
     await parts.pipeline(op=handler(parts, mutates=True, **views)).run(op())
     await parts.pipeline(op=handler(parts, **views)).run(op())
     intent, outcome, read = parts.events
@@ -241,7 +246,7 @@ async def test_a_denied_upsert_does_not_tell_whether_the_secret_is_there(
     async def run(_: Call) -> str:
         raise AssertionError
 
-    upsert = Handler(run=run, capability=create_or_update, on_secret=True)
+    upsert = Handler(run=run, capability=create_or_update, targets_secret=True)
     with pytest.raises(AuthorizationError) as caught:
         await parts.pipeline(op=upsert).run(op())
     assert "permission denied: create or update on s/a is not allowed;" in caught.value.message
@@ -272,7 +277,7 @@ async def test_an_upsert_asks_what_it_is(parts: Parts, row: SecretRow | None, wa
     async def run(call: Call) -> None:
         seen.append(call.facts)
 
-    upsert = Handler(run=run, capability=create_or_update, on_secret=True)
+    upsert = Handler(run=run, capability=create_or_update, targets_secret=True)
     await parts.pipeline(op=upsert).run(op())
     assert parts.accesses[0].capability == wanted
     assert seen[0].exists == (row is not None)
@@ -285,9 +290,9 @@ async def test_facts_are_looked_up_when_a_policy_asks(parts: Parts, *, needed: b
     seen: list[bool] = []
 
     async def run(call: Call) -> None:
-        seen.append(call.decisive)
+        seen.append(call.needs_facts)
 
-    read = Handler(run=run, capability=Capability.READ, on_secret=True)
+    read = Handler(run=run, capability=Capability.READ, targets_secret=True)
     await parts.pipeline(op=read).run(op())
     assert ("facts s/a" in parts.diary) == needed
     assert parts.accesses[0].facts.tags == (frozenset({"old"}) if needed else frozenset())
@@ -300,9 +305,9 @@ async def test_new_facts_are_decided_on_too(parts: Parts) -> None:
     parts.decide_ = lambda access: Decision(allowed="new" not in access.facts.tags)
     proposing = handler(
         parts,
-        on_secret=True,
+        targets_secret=True,
         mutates=True,
-        proposes=lambda _, facts: Facts(exists=facts.exists, tags=frozenset({"new"})),
+        proposed_facts=lambda _, facts: Facts(exists=facts.exists, tags=frozenset({"new"})),
     )
     with pytest.raises(AuthorizationError):
         await parts.pipeline(op=proposing).run(op())
@@ -397,7 +402,7 @@ async def test_the_refusal_of_a_caller_who_left_is_recorded(parts: Parts) -> Non
     """Hanging up does not hide an attempt."""
     with trio.CancelScope() as scope:
 
-        def decide(_: Access) -> Decision:
+        def decide(_: AccessRequest) -> Decision:
             scope.cancel()
             return Decision(allowed=False)
 
@@ -419,7 +424,9 @@ async def test_background_work_is_a_caller_too(parts: Parts) -> None:
 async def test_who_comes_with_shares_is_nobody_and_is_paced(parts: Parts) -> None:
     """No credential counts, not even a good one; each try is on record, at the pace of failures."""
     parts.failures = FailureLimits(1, 1, 10, lambda: 0)
-    pipeline = parts.pipeline(op=handler(parts, mutates=True, capability=None, by_share=True))
+    pipeline = parts.pipeline(
+        op=handler(parts, mutates=True, capability=None, authorized_by_shares=True)
+    )
     assert await pipeline.run(op()) == "done"
     assert parts.diary == ["limit service:operator", "intent ok", "handle", "outcome ok"]
     assert {event.actor_id for event in parts.events} == {"service:operator"}
@@ -454,7 +461,7 @@ async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
     pipeline = parts.pipeline(
         op=handler(parts),
         absent=Handler(run=gone, capability=Capability.READ),
-        odd=Handler(run=gone, capability=None, refuses=True),
+        odd=Handler(run=gone, capability=None, only_refuses=True),
     )
     parts.decide_ = lambda _: Decision(allowed=False)
     for _ in range(5):
@@ -473,12 +480,12 @@ async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
 
 async def test_what_anybody_may_do_has_a_pace(parts: Parts) -> None:
     """For all of a line; so has what shows nothing. Of those beyond it few have a record."""
-    parts.self_service = RateLimits(TokenBuckets(1, 2), lambda: 0, "own ")
+    parts.self_service = RateLimiter(TokenBuckets(1, 2), lambda: 0, "own ")
     parts.refusals = RecordLimits(1, 1, 10, lambda: 0)
     pipeline = parts.pipeline(
-        own=handler(parts, of_self=True),
-        search=handler(parts, answer=[], shows=bool),
-        found=handler(parts, answer=[1], shows=bool),
+        own=handler(parts, is_self_service=True),
+        search=handler(parts, answer=[], discloses=bool),
+        found=handler(parts, answer=[1], discloses=bool),
     )
     for name, line in (("own", "first"), ("search", "first")):
         parts.who = replace(ANN, id=name, line=line)
@@ -503,7 +510,9 @@ async def test_who_needs_no_credential_is_anonymous(parts: Parts) -> None:
     async def refuse(_: Call) -> object:
         raise ValidationError("bad_host", "bad")
 
-    pipeline = parts.pipeline(op=Handler(run=refuse, capability=None, refuses=True, anonymous=True))
+    pipeline = parts.pipeline(
+        op=Handler(run=refuse, capability=None, only_refuses=True, anonymous=True)
+    )
     with pytest.raises(ValidationError):
         await pipeline.run(op())
     with pytest.raises(TooManyFailuresError):

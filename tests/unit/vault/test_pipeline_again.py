@@ -35,7 +35,7 @@ def upsert(parts: Parts, changes: int = 1) -> Handler:
             raise left.pop()
         return call.facts
 
-    return Handler(run=run, capability=create_or_update, mutates=True, on_secret=True)
+    return Handler(run=run, capability=create_or_update, mutates=True, targets_secret=True)
 
 
 async def test_what_came_meanwhile_is_decided_on_again(parts: Parts) -> None:
@@ -100,7 +100,7 @@ async def test_tags_that_have_changed_are_looked_up(parts: Parts) -> None:
         return await made.run(call)
 
     assert await parts.pipeline(op=replace(made, run=run)).run(op()) == seen[-1].facts
-    assert [(call.decisive, set(call.facts.tags)) for call in seen] == [
+    assert [(call.needs_facts, set(call.facts.tags)) for call in seen] == [
         (True, {"old"}), (True, {"new"}),
     ]  # fmt: skip
     parts.row, made = SECRET, upsert(parts)
@@ -120,7 +120,7 @@ async def test_tags_that_no_longer_decide_are_none(parts: Parts) -> None:
         return await made.run(call)
 
     await parts.pipeline(op=replace(made, run=run)).run(op())
-    assert [(call.decisive, call.facts.exists) for call in seen] == [(True, True), (False, True)]
+    assert [(call.needs_facts, call.facts.exists) for call in seen] == [(True, True), (False, True)]
 
 
 async def test_it_is_decided_on_what_counts_by_now(parts: Parts) -> None:
@@ -140,7 +140,7 @@ async def test_it_is_decided_on_what_counts_by_now(parts: Parts) -> None:
     made = upsert(parts)
     parts.facts_needed, parts.row = False, None
     await parts.pipeline(op=replace(made, run=run)).run(op())
-    assert [(call.decisive, call.facts.exists) for call in seen] == [
+    assert [(call.needs_facts, call.facts.exists) for call in seen] == [
         (False, False), (False, False), (True, True),
     ]  # fmt: skip
     assert seen[-1].facts.tags == frozenset(SECRET.tags)

@@ -21,7 +21,7 @@ async def test_a_no_is_not_made_on_a_guess() -> None:
         looks.append(decisive)
         return Facts(exists=True) if decisive else Facts(guess=True)
 
-    upsert = handler(parts, capability=create_or_update, on_secret=True)
+    upsert = handler(parts, capability=create_or_update, targets_secret=True)
     pipeline = parts.pipeline(op=upsert)
     pipeline._look = look
     assert await pipeline.run(op()) == "done"

@@ -76,5 +76,7 @@ async def test_what_only_takes_away_is_decided_all_the_same() -> None:
     """Sealing by what was in force: a database that is gone must not keep a vault open."""
     parts = Parts()
     held = [Snapshot(parts, UnavailableError("store_unavailable", "gone"))]
-    assert await parts.pipeline(op=handler(parts, closes=True), held=held).run(op()) == "done"
+    assert (
+        await parts.pipeline(op=handler(parts, only_restricts=True), held=held).run(op()) == "done"
+    )
     assert parts.diary[2:] == ["refresh", "decide read", "handle", "outcome ok"]

@@ -82,7 +82,7 @@ async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         async def authenticate(self, *_: object) -> Identity:
             return ann
 
-        def take(self, _: str) -> None:
+        def acquire(self, _: str) -> None:
             pass
 
         def is_ready(self, _: object) -> bool:

@@ -12,7 +12,7 @@ from tests.unit.vault.uplink.test_ledger import ledger, sending
 from vault.config import Settings
 from vault.errors import UnavailableError
 from vault.gate import Gate
-from vault.handlers.fleet import no_link
+from vault.handlers.control_plane import link_disabled
 from vault.store.memory import MemoryBackend
 from vault.unlinked import EGRESS, FOLDER, Unlinked, folder_of
 
@@ -26,7 +26,7 @@ def alone(folder: Path, **control_plane: object) -> Settings:
 def test_it_has_no_link(tmp_path: Path) -> None:
     """And holds no bundle of anybody's."""
     seam = Unlinked(alone(tmp_path), FakeWorld()).seam
-    assert (seam.link, seam.trust(), seam.followers) == (no_link, None, ())
+    assert (seam.link_status, seam.trust(), seam.followers) == (link_disabled, None, ())
 
 
 def test_its_ceiling_is_read(tmp_path: Path) -> None:
@@ -40,12 +40,12 @@ async def test_what_it_once_sent_can_be_looked_at(tmp_path: Path) -> None:
     """The ledger outlives the link; where there is none, nothing was sent."""
     own, world = alone(tmp_path), FakeWorld()
     seam = Unlinked(own, world).seam
-    assert (await seam.sent(0, 10)).entries == ()
+    assert (await seam.list_sent(0, 10)).entries == ()
     (tmp_path / FOLDER).mkdir()
     async with ledger(folder_of(own) / EGRESS) as opened:
         await opened.record(sending(), [b"a frame"])
-    assert [entry.length for entry in (await seam.sent(0, 10)).entries] == [len(b"a frame")]
-    assert (await seam.sent_verified()).entries == 1
+    assert [entry.length for entry in (await seam.list_sent(0, 10)).entries] == [len(b"a frame")]
+    assert (await seam.verify_sent()).entries == 1
 
 
 async def test_it_serves_without_any_keeping(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from vault.authz.access import Decision
-from vault.authz.book import Effective, PolicyNames
 from vault.authz.policy import MAX_RULES, Action, Conditions, Policy, Rule, ShownPolicy
+from vault.authz.policy_store import Effective, PolicyNames
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
@@ -67,13 +67,13 @@ class DryRunBody(Struct, frozen=True, forbid_unknown_fields=True):
 @policies.add("GET", "policies", "List the policies' names", returns=PolicyNames)
 async def list_(dialect: Dialect, request: Request) -> PolicyNames:
     path = system_folder("policies")
-    found: PolicyNames = await dialect.run(request, "policy.list", path, Nothing())
+    found: PolicyNames = await dialect.run_operation(request, "policy.list", path, Nothing())
     return found
 
 
 @policies.add("GET", "policies/{name}", "Read a policy", returns=ShownPolicy)
 async def read(dialect: Dialect, request: Request, name: str) -> ShownPolicy:
-    policy: ShownPolicy = await dialect.run(request, "policy.read", _at(name), Nothing())
+    policy: ShownPolicy = await dialect.run_operation(request, "policy.read", _at(name), Nothing())
     return policy
 
 
@@ -88,7 +88,7 @@ async def read(dialect: Dialect, request: Request, name: str) -> ShownPolicy:
 async def write(
     dialect: Dialect, request: Request, name: str, *, body: dict[str, Any]
 ) -> WrittenPolicy:
-    row: PolicyRow = await dialect.run(
+    row: PolicyRow = await dialect.run_operation(
         request, "policy.write", _at(name), WritePolicy(document=body)
     )
     return WrittenPolicy(
@@ -113,7 +113,7 @@ async def validate(
     dialect: Dialect, request: Request, name: str, *, body: dict[str, Any]
 ) -> Policy:
     payload = WritePolicy(document=body)
-    policy: Policy = await dialect.run(request, "policy.validate", _at(name), payload)
+    policy: Policy = await dialect.run_operation(request, "policy.validate", _at(name), payload)
     return policy
 
 
@@ -121,13 +121,13 @@ async def validate(
     "DELETE", "policies/{name}", "Delete a policy; it is out of force at once", status=204
 )
 async def delete(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run(request, "policy.delete", _at(name), Nothing())
+    await dialect.run_operation(request, "policy.delete", _at(name), Nothing())
 
 
 @policies.add("GET", "policies-effective", "The policies that count for you", returns=Effective)
 async def effective(dialect: Dialect, request: Request) -> Effective:
     path = system_path("policies-effective")
-    found: Effective = await dialect.run(request, "policy.effective", path, Nothing())
+    found: Effective = await dialect.run_operation(request, "policy.effective", path, Nothing())
     return found
 
 
@@ -158,7 +158,7 @@ async def dry_run(dialect: Dialect, request: Request, *, body: DryRunBody) -> De
     )  # takes no policy: see `Policies`
     name = "policy.check" if own else "policy.dry_run"
     path = system_path("policies-dry-run")
-    decision: Decision = await dialect.run(request, name, path, payload)
+    decision: Decision = await dialect.run_operation(request, name, path, payload)
     return decision
 
 

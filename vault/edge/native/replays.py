@@ -127,7 +127,7 @@ async def replay(dialect: Dialect, request: Request, *, body: ReplayBody) -> Rep
         limit=body.limit,
     )
     path = system_path("policies-replay")
-    found: Replayed = await dialect.run(request, "policy.replay", path, payload)
+    found: Replayed = await dialect.run_operation(request, "policy.replay", path, payload)
     fields = asdict(found) | {"changes": [ChangeBody.of(change) for change in found.changes]}
     times = {name: rfc3339(fields[name]) for name in ("since", "until", "reached")}
     return ReplayedBody(**fields | times)

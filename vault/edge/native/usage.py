@@ -41,7 +41,7 @@ class UsageBody(Struct, frozen=True):
 )
 async def look(dialect: Dialect, request: Request) -> UsageBody:
     asked = LookAtUsage(opaque=True)
-    found: Looked = await dialect.run(request, "usage.look", system_path("usage"), asked)
+    found: Looked = await dialect.run_operation(request, "usage.look", system_path("usage"), asked)
     return UsageBody(
         total=found.total,
         never_read=found.never_read,
@@ -58,7 +58,7 @@ async def look(dialect: Dialect, request: Request) -> UsageBody:
 )
 async def who(dialect: Dialect, request: Request, opaque: str) -> Who:
     asked = AskWho(opaque=opaque)
-    found: Who = await dialect.run(request, "usage.who", system_path("usage"), asked)
+    found: Who = await dialect.run_operation(request, "usage.who", system_path("usage"), asked)
     return found
 
 

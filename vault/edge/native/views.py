@@ -130,13 +130,13 @@ def version_bodies(info: SecretInfo) -> list[VersionBody]:
 def diff_body(found: Compared) -> DiffBody:
     """Both sides with their difference."""
     return DiffBody(
-        before=_side(found.before),
-        after=_side(found.after),
+        before=_side_body(found.before),
+        after=_side_body(found.after),
         changes=LabelDiff.between(found.before.labels, found.after.labels),
     )
 
 
-def _side(of: Labelled) -> SideBody:
+def _side_body(of: Labelled) -> SideBody:
     return SideBody(
         version=of.version,
         at=rfc3339(of.at),

@@ -10,11 +10,11 @@ from vault.anchor.file import AnchorFile
 from vault.anchor.mark import Base, Marker
 from vault.anchor.opening import There
 from vault.anchor.rows import Totals
-from vault.audit.layout import Layout
-from vault.audit.ledger import Ledger
-from vault.audit.recovery import recover
+from vault.audit.batch import BatchComposer
+from vault.audit.layout import LogLayout
+from vault.audit.recovery import recover_log
 from vault.audit.sinks.file import FileSink
-from vault.audit.testing import NOW, VAULT, make_draft, make_keys
+from vault.audit.testing import NOW, VAULT, make_keys, make_pending_record
 from vault.barrier import RowGuard
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
@@ -75,11 +75,13 @@ class Log:
         self.path = path
         self._sink = FileSink(path, reserve_bytes=0, durability="write")
         position = self._sink.load(AUDIT_KEYS, VAULT).position
-        self._ledger = Ledger(AUDIT_KEYS, VAULT, position, rotation_bytes=2**30, commits=commits)
+        self._ledger = BatchComposer(
+            AUDIT_KEYS, VAULT, position, rotation_bytes=2**30, commits=commits
+        )
 
     def grow(self) -> str:
         """One batch; the signed head."""
-        batch = self._ledger.compose([make_draft()], NOW)
+        batch = self._ledger.compose([make_pending_record()], NOW)
         self._sink.write((batch,))
         return batch.note
 
@@ -90,5 +92,5 @@ class Log:
 
 def there(backend: MemoryBackend, folder: Path, epoch: int = EPOCH) -> There:
     """What an opening finds in a folder."""
-    found = recover(Layout(folder / "audit.log"), AUDIT_KEYS, VAULT)
+    found = recover_log(LogLayout(folder / "audit.log"), AUDIT_KEYS, VAULT)
     return There(backend, RowGuard(KEYRING), AnchorFile(folder / "vault.anchor"), found, epoch)

@@ -6,14 +6,14 @@ import pytest
 
 from vault.anchor.judge import Seen, commits_known, epoch_known, judge
 from vault.anchor.state import Anchor, Mark
-from vault.audit.checkpoint import Head, sign
+from vault.audit.checkpoint import TreeHead, sign_checkpoint
 from vault.audit.testing import make_keys
 
 
 def note(size: int, commits: int) -> str:
     """A signed head."""
-    head = Head("freehold.audit/v", size, bytes(32), bytes(32), "2026-01-01T00:00:00Z", commits)
-    return sign(head, make_keys())
+    head = TreeHead("freehold.audit/v", size, bytes(32), bytes(32), "2026-01-01T00:00:00Z", commits)
+    return sign_checkpoint(head, make_keys())
 
 
 def mark(commits: int = 10, size: int = 20, head_commits: int = 9, epoch: int = 2) -> Mark:

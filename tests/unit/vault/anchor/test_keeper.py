@@ -15,9 +15,9 @@ from tests.unit.vault.anchor.places import AUDIT_KEYS, KEYS, commit, new_marker
 from vault.anchor.file import AnchorFile
 from vault.anchor.keeper import PERIOD, Keeper, keeping
 from vault.anchor.state import Anchor
+from vault.audit.batch import Batch, BatchComposer, LogPosition
 from vault.audit.chain import Chain
-from vault.audit.ledger import Batch, Ledger, Position
-from vault.audit.testing import NOW, VAULT, make_draft
+from vault.audit.testing import NOW, VAULT, make_pending_record
 from vault.errors import UnavailableError
 from vault.store.memory import MemoryBackend
 
@@ -29,14 +29,14 @@ class Kept:
         self.world, self.marker, self.backend = FakeWorld(), new_marker(), MemoryBackend()
         self.file = AnchorFile(folder / "vault.anchor")
         self.keeper = Keeper(self.file, KEYS, self.marker, self.world)
-        position = Position(Chain(AUDIT_KEYS.digest), 0, 0, 0, closed=True, checkpoint=0)
-        self._ledger = Ledger(
+        position = LogPosition(Chain(AUDIT_KEYS.digest), 0, 0, 0, is_closed=True, checkpoint=0)
+        self._ledger = BatchComposer(
             AUDIT_KEYS, VAULT, position, rotation_bytes=2**30, commits=self._commits
         )
 
     def batch(self) -> Batch:
         """The log's next."""
-        return self._ledger.compose([make_draft()], NOW)
+        return self._ledger.compose([make_pending_record()], NOW)
 
     def commit(self) -> None:
         """One transaction."""
@@ -61,13 +61,13 @@ async def kept(folder: Path) -> AsyncIterator[Kept]:
 async def test_it_writes_what_was_acknowledged(tmp_path: Path) -> None:
     """The batch's signed head, and the count of commits; then marks may say that there is one."""
     async with kept(tmp_path) as it:
-        it.keeper.begin(0)
+        it.keeper.on_open(0)
         await wait_all_tasks_blocked()
         assert it.anchor() is None
         assert not it.marker.anchored
         it.commit()
         batch = it.batch()
-        it.keeper.offer(batch)
+        it.keeper.on_batch(batch)
         assert it.marker.checkpoint == batch.note
         await wait_all_tasks_blocked()
         assert it.anchor() == Anchor(vault=VAULT, epoch=1, commits=1, checkpoint=batch.note)
@@ -77,12 +77,12 @@ async def test_it_writes_what_was_acknowledged(tmp_path: Path) -> None:
 async def test_many_batches_are_one_write_a_second(tmp_path: Path) -> None:
     """And the last of them is not forgotten when it becomes quiet."""
     async with kept(tmp_path) as it:
-        it.keeper.offer(it.batch())
+        it.keeper.on_batch(it.batch())
         await wait_all_tasks_blocked()
         first = it.anchor()
         for _ in range(5):
             last = it.batch()
-            it.keeper.offer(last)
+            it.keeper.on_batch(last)
             await wait_all_tasks_blocked()
         assert it.anchor() == first
         it.world.advance(PERIOD)
@@ -95,10 +95,10 @@ async def test_many_batches_are_one_write_a_second(tmp_path: Path) -> None:
 async def test_an_orderly_end_leaves_it_exact(tmp_path: Path) -> None:
     """Whatever came within the last second."""
     async with kept(tmp_path) as it:
-        it.keeper.offer(it.batch())
+        it.keeper.on_batch(it.batch())
         await wait_all_tasks_blocked()
         last = it.batch()
-        it.keeper.offer(last)
+        it.keeper.on_batch(last)
         it.commit()
     assert it.anchor() == Anchor(vault=VAULT, epoch=1, commits=1, checkpoint=last.note)
 
@@ -114,7 +114,7 @@ async def test_a_failure_is_told_and_tried_again(
     async with kept(tmp_path) as it:
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", fail)
-            it.keeper.offer(it.batch())
+            it.keeper.on_batch(it.batch())
             await wait_all_tasks_blocked()
             assert it.keeper.error == "OSError: No space left on device"
             with pytest.raises(UnavailableError, match="anchor_unavailable"):
@@ -139,7 +139,7 @@ async def test_records_without_a_head_say_nothing_new(tmp_path: Path) -> None:
     """What others wrote comes in pieces: the last of them has the signed head."""
     async with kept(tmp_path) as it:
         first = it.batch()
-        it.keeper.offer(first)
-        it.keeper.offer(replace(it.batch(), note=""))
+        it.keeper.on_batch(first)
+        it.keeper.on_batch(replace(it.batch(), note=""))
         assert it.marker.checkpoint == first.note
-        assert not it.keeper.reads_lines()
+        assert not it.keeper.wants_lines()

@@ -10,7 +10,7 @@ from tests.unit.vault.anchor.places import KEYRING, KEYS, commit, new_marker
 from vault.anchor.mark import MARK_ROW, Base, Marker, base_of, damaged
 from vault.anchor.rows import count
 from vault.anchor.state import Mark, decode
-from vault.audit.end import BYTES, End, SharedEnd, Tail
+from vault.audit.shared_tail import BYTES, LastLine, SharedTail, Tail
 from vault.barrier import RowGuard
 from vault.errors import TamperedError
 from vault.model.records import SystemRow
@@ -46,12 +46,12 @@ def test_every_transaction_is_counted() -> None:
 
 def test_where_others_write_the_log_too() -> None:
     """The mark has the head that was signed last, whoever did, and they are told of each commit."""
-    end = SharedEnd(memoryview(bytearray(BYTES)), Path("unused"))
+    end = SharedTail(memoryview(bytearray(BYTES)), Path("unused"))
     backend, marker = MemoryBackend(), new_marker()
     marker.checkpoint, marker.end = "older", end
     commit(backend, marker)
     assert (mark_in(backend).checkpoint, end.commits) == ("older", 1)
-    end.leave(End(1, b"", [], 1, 0, 0, 0, 0, Tail(), 0, "newest", 0))
+    end.publish(Tail(1, b"", [], 1, 0, 0, 0, 0, LastLine(), 0, "newest", 0))
     commit(backend, marker)
     assert (mark_in(backend).checkpoint, end.commits) == ("newest", 2)
 

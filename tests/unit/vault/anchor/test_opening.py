@@ -13,7 +13,7 @@ from vault.anchor.mark import MARK_ROW, Base, Marker, Times
 from vault.anchor.opening import stand, unavailable
 from vault.anchor.rows import count, count_macs
 from vault.anchor.state import Anchor, Mark, encode
-from vault.audit.retention import Notice
+from vault.audit.retention import RetentionNotice
 from vault.audit.testing import NOW, VAULT
 from vault.barrier import RowGuard
 from vault.errors import TamperedError, UnavailableError
@@ -160,7 +160,7 @@ def test_rows_without_a_mac_are_covered_by_the_mark(
 
 def test_the_time_is_that_of_the_last_mark(vault: Vault, tmp_path: Path) -> None:
     """With how far the slewed clock had come, and what retention had announced."""
-    times = Times(NOW + 7, NOW + 5, Notice(3, 100, NOW + 9))
+    times = Times(NOW + 7, NOW + 5, RetentionNotice(3, 100, NOW + 9))
     marker = Marker(KEYS, base=base_of_now(vault), written=b"", times=lambda: times)
     commit(vault.backend, marker)
     standing = stand(there(vault.backend, tmp_path), KEYS, NOW)

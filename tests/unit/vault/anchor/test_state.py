@@ -5,13 +5,13 @@ import pytest
 
 from tests.unit.vault.anchor.places import KEYS
 from vault.anchor.state import Anchor, Mark, decode, encode, read_unchecked
-from vault.audit.checkpoint import Head, sign
+from vault.audit.checkpoint import TreeHead, sign_checkpoint
 from vault.audit.testing import make_keys
 from vault.crypto.anchoring import AnchoringKeys
 from vault.crypto.keyring import Keyring
 
-HEAD = Head("freehold.audit/vault-1", 7, b"\x01" * 32, b"\x02" * 32, "2026-01-01T00:00:00Z", 5)
-ANCHOR = Anchor(vault="vault-1", epoch=2, commits=9, checkpoint=sign(HEAD, make_keys()))
+HEAD = TreeHead("freehold.audit/vault-1", 7, b"\x01" * 32, b"\x02" * 32, "2026-01-01T00:00:00Z", 5)
+ANCHOR = Anchor(vault="vault-1", epoch=2, commits=9, checkpoint=sign_checkpoint(HEAD, make_keys()))
 MARK = Mark(vault="vault-1", epoch=2, commits=9, checkpoint="", anchored=True, rows=b"\0\xff")
 
 

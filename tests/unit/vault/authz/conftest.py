@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 
-from vault.authz.access import Access
+from vault.authz.access import AccessRequest
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, Facts, Origin
 from vault.model.path import ResourcePath
@@ -98,7 +98,7 @@ def world() -> _FixedWorld:
 
 
 @pytest.fixture
-def make_access() -> Callable[..., Access]:
+def make_access() -> Callable[..., AccessRequest]:
     """Build an access from a capability, a path and what else matters."""
 
     def make(
@@ -110,10 +110,10 @@ def make_access() -> Callable[..., Access]:
         facts: Facts = NO_FACTS,
         now: int = NOW,
         **who: Any,
-    ) -> Access:
+    ) -> AccessRequest:
         who = {"id": "u1", "name": "ann", "method": Method.TOKEN} | who
         folder = path == "" or path.endswith("/")
-        return Access(
+        return AccessRequest(
             capability=Capability(capability),
             path=ResourcePath.parse_folder(path) if folder else ResourcePath.parse(path),
             identity=identity or Identity(**who),

@@ -33,7 +33,7 @@ class Plain(Dialect):
     router: ClassVar[Router] = _router
     max_body = 100
 
-    def error(self, error: VaultError, request_id: str) -> Reply:
+    def error_reply(self, error: VaultError, request_id: str) -> Reply:
         """The code, and whose it is."""
         return Reply(error.status, f"{error.code} {request_id}".encode())
 
@@ -55,7 +55,7 @@ async def _raise(dialect: Plain, request: Request, what: str) -> Reply:
 
 @_router.add("GET", "POST", template="run/{path}")
 async def _run(dialect: Plain, request: Request, path: str) -> Reply:
-    result = await dialect.run(request, "op", ResourcePath.parse(path), Nothing())
+    result = await dialect.run_operation(request, "op", ResourcePath.parse(path), Nothing())
     return Reply(200, str(result).encode())
 
 
@@ -98,7 +98,7 @@ class Wire:
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": body}
 
-        return await self.dialect.answer(scope, receive)
+        return await self.dialect.handle(scope, receive)
 
 
 @pytest.fixture
@@ -110,10 +110,10 @@ def wire() -> Wire:
 @_router.add("POST", template="decode")
 @_router.add("POST", template="share", public=True)
 async def _decode(dialect: Plain, request: Request) -> Reply:
-    decoded = request.json(list[float])
+    decoded = request.decode_json(list[float])
     if dialect.router.match("POST", request.path.removeprefix("/p/"))[0].public:
         return Reply(200, str(len(decoded)).encode())
-    result = await dialect.run(request, "op", ResourcePath.parse("x"), Nothing())
+    result = await dialect.run_operation(request, "op", ResourcePath.parse("x"), Nothing())
     return Reply(200, str(result).encode())
 
 
@@ -165,8 +165,8 @@ async def test_those_that_came_together_are_read_before_the_first_one_runs(
 ) -> None:
     """So that each part of a request runs for all of them in a row (decision 0043)."""
     diary: list[str] = []
-    monkeypatch.setattr(wire.dialect, "find", lambda *a: diary.append("read") or find(*a))
-    find = type(wire.dialect).find.__get__(wire.dialect)
+    monkeypatch.setattr(wire.dialect, "find_route", lambda *a: diary.append("read") or find(*a))
+    find = type(wire.dialect).find_route.__get__(wire.dialect)
     run = wire.gate.run
 
     async def noted(op: Operation) -> object:
@@ -262,10 +262,10 @@ async def test_each_request_has_its_own_id(wire: Wire) -> None:
 async def test_what_fails_outside_of_a_dialect_is_told_as_its_own() -> None:
     """An error of ours with its status and `Retry-After`; the rest as 500, without its text."""
     dialect = Plain(FakeGate(), FakeWorld())  # type: ignore[arg-type]  # not asked
-    late = dialect.failure(UnavailableError("late", "look"))
+    late = dialect.failure_reply(UnavailableError("late", "look"))
     assert (late.status, dict(late.headers)[b"retry-after"]) == (503, b"1")
     assert late.body.startswith(b"late ")
-    broken = dialect.failure(ValueError("a secret"))
+    broken = dialect.failure_reply(ValueError("a secret"))
     assert broken.status == 500
     assert b"secret" not in broken.body
     for reply in (late, broken):
@@ -274,7 +274,7 @@ async def test_what_fails_outside_of_a_dialect_is_told_as_its_own() -> None:
 
 async def test_the_refusal_of_an_overload_says_when_to_come_back() -> None:
     """In the dialect's own shape, with an id and `Retry-After`."""
-    reply = Plain(FakeGate(), FakeWorld()).overloaded()  # type: ignore[arg-type]  # not asked
+    reply = Plain(FakeGate(), FakeWorld()).overload_reply()  # type: ignore[arg-type]  # not asked
     headers = dict(reply.headers)
     assert reply.status == 503
     assert headers[b"retry-after"] == b"%d" % RETRY_AFTER

@@ -11,30 +11,30 @@ from msgspec.structs import replace
 from actors.tree import Node
 from actors.world import SystemWorld
 from vault.authn.api_keys import ApiKeys
+from vault.authn.credential_usage import CredentialUsage
 from vault.authn.revocation import Revoker
 from vault.authn.roles import Roles
-from vault.authn.streams import Sessions
+from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import Tokens
-from vault.authn.usage import Usage
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
-from vault.authz.book import PolicyBook
+from vault.authz.policy_store import PolicyStore
 from vault.barrier import MOUNTS, SECRETS, VERSIONS, Barrier, Query, RowGuard, Table
 from vault.crypto.keyring import Keyring
-from vault.handlers.access import AccessCounters
+from vault.handlers.access_counters import AccessCounters
+from vault.handlers.api_keys import ApiKeyHandlers
 from vault.handlers.handler import Call, Handlers
-from vault.handlers.keys import Keys
-from vault.handlers.listing import Listing
-from vault.handlers.metadata import Metadata
-from vault.handlers.policies import Policies
-from vault.handlers.rewrapping import Rewrapping
+from vault.handlers.listing import ListingHandlers
+from vault.handlers.metadata import MetadataHandlers
+from vault.handlers.policies import PolicyHandlers
+from vault.handlers.rewrap import KeyRewrapper
 from vault.handlers.roles import RoleHandlers
-from vault.handlers.secrets import Secrets
-from vault.handlers.sight import facts_of
-from vault.handlers.system import System
+from vault.handlers.secrets import SecretHandlers
+from vault.handlers.system import SystemHandlers
 from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
-from vault.handlers.versions import VersionLife
+from vault.handlers.versions import VersionHandlers
+from vault.handlers.visibility import secret_facts
 from vault.keyed import Scheme
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountBook
@@ -77,9 +77,9 @@ class House:
     world: StillWorld
     mounts: MountBook
     access: AccessCounters
-    sessions: Sessions
+    sessions: StreamRegistry
     tokens: Tokens
-    book: PolicyBook
+    book: PolicyStore
     handlers: Handlers
     sealings: list[str]
 
@@ -97,9 +97,9 @@ class House:
         handler = self.handlers[name]
         place = _place(path)
         found = NO_FACTS
-        if handler.on_secret:
+        if handler.targets_secret:
             row = await self.barrier.get(SECRETS, place)
-            found = NO_FACTS if row is None else facts_of(row)
+            found = NO_FACTS if row is None else secret_facts(row)
         if facts:
             found = replace(found, **facts)
         op = Operation(
@@ -177,7 +177,7 @@ def _place(path: str) -> ResourcePath:
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
     """A vault with mounts and nothing in them."""
-    world, sessions = StillWorld(), Sessions()
+    world, sessions = StillWorld(), StreamRegistry()
     mounts = MountBook(
         _mount(path)
         for path in (
@@ -199,7 +199,7 @@ async def house() -> AsyncIterator[House]:
     async with open_store(MemoryBackend(), RowGuard(keyring), world) as store:
         barrier = Barrier(store, keyring, bytes(32), world)
         await barrier.open()
-        book, usage = PolicyBook(store, world), Usage(store, world)
+        book, usage = PolicyStore(store, world), CredentialUsage(store, world)
         authorizer, scheme = Authorizer(book), Scheme(keyring.pepper)
         revoker = Revoker(store, sessions)
         tokens, users = Tokens(store, scheme, revoker, world), Users(store, revoker, world)
@@ -211,18 +211,18 @@ async def house() -> AsyncIterator[House]:
             sealings.append("ordered")
 
         handlers = {
-            **Secrets(barrier, mounts, access, world).handlers(),
-            **VersionLife(barrier, world).handlers(),
-            **Metadata(barrier, mounts, access, world).handlers(),
-            **Listing(barrier, authorizer, world).handlers(),
+            **SecretHandlers(barrier, mounts, access, world).handlers(),
+            **VersionHandlers(barrier, world).handlers(),
+            **MetadataHandlers(barrier, mounts, access, world).handlers(),
+            **ListingHandlers(barrier, authorizer, world).handlers(),
             **TokenHandlers(tokens, keys, authorizer, world).handlers(),
             **UserHandlers(users, authorizer).handlers(),
             **RoleHandlers(Roles(store, world), authorizer).handlers(),
-            **Keys(keys, users, authorizer, world).handlers(),
-            **Policies(book, authorizer, users, barrier, world).handlers(),
-            **System(
+            **ApiKeyHandlers(keys, users, authorizer, world).handlers(),
+            **PolicyHandlers(book, authorizer, users, barrier, world).handlers(),
+            **SystemHandlers(
                 barrier, lambda: sealings.append("sealed"), order_seal,
-                lambda: Node("agent", "unit", "running"), Rewrapping(barrier),
+                lambda: Node("agent", "unit", "running"), KeyRewrapper(barrier),
             ).handlers(),
         }  # fmt: skip
         yield House(

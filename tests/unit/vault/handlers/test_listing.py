@@ -7,8 +7,8 @@ import trio
 
 from actors.pacer import SLICE
 from tests.unit.vault.handlers.conftest import NOW, ROOT, SECOND, House
-from vault.authz import shown
-from vault.authz.evaluate import shows
+from vault.authz import list_filter
+from vault.authz.evaluate import is_listed
 from vault.errors import ValidationError
 from vault.model.identity import Identity, Method
 from vault.model.operation import Capability
@@ -124,7 +124,7 @@ async def test_a_search_looks_at_a_bounded_number_of_rows(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing matches it stops early with a cursor that leads on to the matches."""
-    monkeypatch.setattr("vault.handlers.listing.MOST_SCANNED", 4)
+    monkeypatch.setattr("vault.handlers.listing.MAX_SCANNED", 4)
     for number in range(10):
         await house.write(f"s/{number}", tags=["last"] if number == 9 else [])
     page = await search(house, tags=("last",))
@@ -297,14 +297,14 @@ async def test_others_get_their_turns(
     def counted(*question: Any) -> bool:
         in_a_row[-1] += 1
         now[0] += SLICE / 3.5
-        return shows(*question)
+        return is_listed(*question)
 
     async def other() -> None:
         while True:
             await trio.lowlevel.checkpoint()
             in_a_row.append(0)
 
-    monkeypatch.setattr(shown, "shows", counted)
+    monkeypatch.setattr(list_filter, "is_listed", counted)
     monkeypatch.setattr(house.world, "monotonic", lambda: now[0])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(other)

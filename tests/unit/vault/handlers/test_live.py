@@ -4,11 +4,11 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import HERE, ROOT, House
-from vault.authn.guest import Guest
+from vault.authn.stream_subscriber import StreamSubscriber
 from vault.authz.authorizer import Authorizer
 from vault.errors import ValidationError
 from vault.handlers.handler import Call
-from vault.handlers.live import LiveHandlers, Watchers
+from vault.handlers.live import LiveHandlers, SubscriberAccess
 from vault.model.identity import Identity, Method
 from vault.model.live import PATHS, Rows, Watching
 from vault.model.operation import Capability, Operation
@@ -23,7 +23,7 @@ async def rows() -> Rows:
 
 async def ask(house: House, name: str, path: str, payload: object, by: Identity) -> object:
     """Run one."""
-    watchers = Watchers(house.tokens, house.sessions, Authorizer(house.book), house.world)
+    watchers = SubscriberAccess(house.tokens, house.sessions, Authorizer(house.book), house.world)
     table = LiveHandlers(dict.fromkeys(PATHS, rows), watchers).handlers()
     op = Operation(
         name=name, path=ResourcePath.parse(path), payload=payload, request_id="r",
@@ -35,7 +35,7 @@ async def ask(house: House, name: str, path: str, payload: object, by: Identity)
 
 async def test_a_session_opens_a_feed_and_a_key_does_not(house: House) -> None:
     """A key has no end that a page could be told of."""
-    assert isinstance(await ask(house, "live.open", "sys/live", None, ROOT), Guest)
+    assert isinstance(await ask(house, "live.open", "sys/live", None, ROOT), StreamSubscriber)
     with pytest.raises(ValidationError, match="session_missing"):
         await ask(house, "live.open", "sys/live", None, replace(ROOT, method=Method.API_KEY))
 

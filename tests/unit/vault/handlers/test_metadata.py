@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from tests.unit.vault.handlers.conftest import SECOND, House
 from vault.barrier import SECRETS, VERSIONS, Query, Table
 from vault.errors import ConflictError, NotFoundError, ValidationError
-from vault.handlers.metadata import FEW, SMALL
-from vault.handlers.secrets import LOOKS
+from vault.handlers.metadata import CACHED_VERSIONS, SMALL_BYTES
+from vault.handlers.secrets import MAX_ATTEMPTS
 from vault.model.labels import Labels
 from vault.model.operation import Facts
 from vault.model.payloads import (
@@ -67,7 +67,7 @@ async def test_many_versions_are_all_listed(house: House) -> None:
 
 async def test_few_versions_are_told_as_they_are_at_hand(house: House) -> None:
     """Without a question to the database, which would answer the same; many are asked for."""
-    await house.mount("secret/", max_versions=2 * FEW)
+    await house.mount("secret/", max_versions=2 * CACHED_VERSIONS)
     select, asked = house.barrier.select, list[Query]()
 
     async def counted(table: Table[Any], query: Query) -> list[Any]:
@@ -75,7 +75,7 @@ async def test_few_versions_are_told_as_they_are_at_hand(house: House) -> None:
         return await select(table, query)
 
     house.barrier.select = counted  # type: ignore[method-assign, assignment]
-    for number in range(FEW):
+    for number in range(CACHED_VERSIONS):
         await house.write(APP, tags=[f"t{number // 2}"])
     await house.do("secret.delete", APP, Versions(versions=(2, 5)))
     told: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
@@ -96,7 +96,7 @@ async def test_few_versions_are_told_as_they_are_at_hand(house: House) -> None:
     house.barrier.together = together  # type: ignore[method-assign]
     await house.write(APP)
     info = await house.do("secret.metadata.read", APP, ReadMetadata())
-    assert (len(info.versions), len(asked)) == (FEW + 1, 2)
+    assert (len(info.versions), len(asked)) == (CACHED_VERSIONS + 1, 2)
 
 
 async def _nothing(*_: object) -> list[Any]:
@@ -110,7 +110,7 @@ async def test_few_versions_are_brought_to_hand(house: House) -> None:
     """
     for number in range(3):
         await house.write(APP, b"%d" % number)
-        await house.write("secret/large", b'"' + b"x" * (SMALL // 2) + b'"')
+        await house.write("secret/large", b'"' + b"x" * (SMALL_BYTES // 2) + b'"')
     warm, brought = house.barrier.warm, list[Any]()
 
     async def counted(table: Table[Any], keys: Sequence[Any]) -> list[Any]:
@@ -137,14 +137,14 @@ async def test_few_versions_are_brought_to_hand(house: House) -> None:
 async def test_what_is_at_hand_and_large_is_asked_for(house: House) -> None:
     """Everybody waits while it is unpacked; nobody does where a thread reads it."""
     for _ in range(3):
-        await house.write(APP, b'"' + b"x" * (SMALL // 4) + b'"')
+        await house.write(APP, b'"' + b"x" * (SMALL_BYTES // 4) + b'"')
     key = [(SECRETS, (APP,))]
     head = await house.head(APP)
     assert head is not None
     versions = [(VERSIONS, (head.id, number)) for number in (1, 2, 3)]
-    assert house.barrier.together([*key, *versions], SMALL) is not None
-    await house.write(APP, b'"' + b"x" * (SMALL // 4) + b'"')
-    assert house.barrier.together([*key, *versions, (VERSIONS, (head.id, 4))], SMALL) is None
+    assert house.barrier.together([*key, *versions], SMALL_BYTES) is not None
+    await house.write(APP, b'"' + b"x" * (SMALL_BYTES // 4) + b'"')
+    assert house.barrier.together([*key, *versions, (VERSIONS, (head.id, 4))], SMALL_BYTES) is None
     info: SecretInfo = await house.do("secret.metadata.read", APP, ReadMetadata())
     assert [row.version for row in info.versions] == [1, 2, 3, 4]
 
@@ -245,7 +245,7 @@ async def test_an_upsert_does_what_was_authorized(house: House) -> None:
 
 async def test_new_facts_are_proposed(house: House) -> None:
     """The decision is asked about the tags and metadata as the write would leave them."""
-    proposes = house.handlers["secret.metadata.write"].proposes
+    proposes = house.handlers["secret.metadata.write"].proposed_facts
     assert proposes is not None
     facts = Facts(exists=True, tags=frozenset({"a"}), metadata={"k": "v", "l": "w"})
     kept = proposes(WriteMetadata(), facts)
@@ -371,9 +371,9 @@ async def test_the_current_version_is_among_those_that_are_listed(house: House) 
 
 async def test_metadata_of_what_is_written_without_end(house: House) -> None:
     """Whose every look is overtaken is told to try again, not half of two moments."""
-    await house.mount("secret/", max_versions=2 * FEW)
-    for _ in range(FEW + 1):
+    await house.mount("secret/", max_versions=2 * CACHED_VERSIONS)
+    for _ in range(CACHED_VERSIONS + 1):
         await house.write(APP)
-    house.overtake(APP, times=2 * LOOKS)
+    house.overtake(APP, times=2 * MAX_ATTEMPTS)
     with pytest.raises(ConflictError, match="changed_meanwhile"):
         await house.do("secret.metadata.read", APP, ReadMetadata())

@@ -17,7 +17,7 @@ from vault.errors import (
 )
 from vault.handlers import mounts as module
 from vault.handlers.handler import Call
-from vault.handlers.mounts import Mounts
+from vault.handlers.mounts import MountHandlers
 from vault.model.identity import Identity, Method
 from vault.model.mounts import MountBook
 from vault.model.operation import Operation, Origin
@@ -71,7 +71,7 @@ class FakeAuthorizer:
     def __init__(self) -> None:
         self.folders: set[str] | None = None  # None: all
 
-    def reaches(self, _identity: Identity, folder: str) -> bool:
+    def can_reach(self, _identity: Identity, folder: str) -> bool:
         """As told."""
         return self.folders is None or folder in self.folders
 
@@ -81,7 +81,7 @@ class House:
 
     def __init__(self) -> None:
         self.barrier, self.authorizer, self.book = FakeBarrier(), FakeAuthorizer(), MountBook()
-        self.nouns = Mounts(self.barrier, self.book, self.authorizer, FakeWorld())  # type: ignore[arg-type]  # the fakes have what it asks
+        self.nouns = MountHandlers(self.barrier, self.book, self.authorizer, FakeWorld())  # type: ignore[arg-type]  # the fakes have what it asks
         self.handlers = self.nouns.handlers()
 
     async def do(self, name: str, path: str, payload: object = None) -> Any:
@@ -170,7 +170,7 @@ async def test_the_number_of_mounts_is_bounded(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are held in memory."""
-    monkeypatch.setattr(module, "MOST_MOUNTS", 2)
+    monkeypatch.setattr(module, "MAX_MOUNTS", 2)
     await house.mount("a")
     await house.mount("b")
     with pytest.raises(ValidationError, match="there are 2 mounts"):
@@ -204,7 +204,7 @@ async def test_what_cannot_be_tuned(house: House) -> None:
 
 async def test_delete_erases_what_is_in_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every secret below with all its versions, some at a time; its neighbours stay."""
-    monkeypatch.setattr(module, "ERASED_AT_ONCE", 2)
+    monkeypatch.setattr(module, "ERASE_BATCH", 2)
     await house.mount("a")
     for name in ("a/1", "a/2/x", "a/3", "a/4", "a/5", "ab/6"):
         await house.secret(name)
@@ -220,8 +220,8 @@ async def test_a_delete_ends_though_others_write(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stops after so many and says so; told again it goes on, and the mount goes last."""
-    monkeypatch.setattr(module, "ERASED_AT_ONCE", 1)
-    monkeypatch.setattr(module, "MOST_TURNS", 2)
+    monkeypatch.setattr(module, "ERASE_BATCH", 1)
+    monkeypatch.setattr(module, "MAX_ERASE_BATCHES", 2)
     await house.mount("a")
     for name in ("a/1", "a/2", "a/3"):
         await house.secret(name)
@@ -237,7 +237,7 @@ async def test_a_delete_cut_short_can_be_repeated(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The mount goes last, so what is left is still in it."""
-    monkeypatch.setattr(module, "ERASED_AT_ONCE", 1)
+    monkeypatch.setattr(module, "ERASE_BATCH", 1)
     await house.mount("a")
     await house.secret("a/1")
     await house.secret("a/2")

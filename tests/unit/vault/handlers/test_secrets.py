@@ -9,8 +9,8 @@ from msgspec.structs import asdict, replace
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
 from vault.barrier import SECRETS, VERSIONS, VaultTx
 from vault.errors import ConflictError, NotFoundError, TooLargeError, ValidationError
-from vault.handlers.secrets import LOOKS
-from vault.handlers.settings import MAX_VALUE
+from vault.handlers.secret_settings import MAX_VALUE_BYTES
+from vault.handlers.secrets import MAX_ATTEMPTS
 from vault.model.instant import MAX
 from vault.model.labels import Labels
 from vault.model.payloads import (
@@ -133,7 +133,7 @@ ON_ONE_SECRET: list[tuple[str, object]] = [
 async def test_every_operation_on_a_secret_is_among_those(house: House) -> None:
     """A new one has to be added above, and so to check what was decided on."""
     assert {name for name, _ in ON_ONE_SECRET} == {
-        name for name, handler in house.handlers.items() if handler.on_secret
+        name for name, handler in house.handlers.items() if handler.targets_secret
     }
 
 
@@ -364,10 +364,10 @@ async def test_rollback_needs_a_live_version(house: House) -> None:
 
 async def test_size(house: House) -> None:
     """A value may have 1 MiB and not a byte more, also when a patch makes it."""
-    await house.write(APP, b'"' + b"a" * (MAX_VALUE - 2) + b'"')
+    await house.write(APP, b'"' + b"a" * (MAX_VALUE_BYTES - 2) + b'"')
     with pytest.raises(TooLargeError):
-        await house.write(APP, b'"' + b"a" * (MAX_VALUE - 1) + b'"')
-    await house.write(APP, b'{"a":"' + b"a" * (MAX_VALUE - 8) + b'"}')
+        await house.write(APP, b'"' + b"a" * (MAX_VALUE_BYTES - 1) + b'"')
+    await house.write(APP, b'{"a":"' + b"a" * (MAX_VALUE_BYTES - 8) + b'"}')
     with pytest.raises(TooLargeError):
         await house.do("secret.patch", APP, PatchSecret(patch=b'{"b":1}'))
 
@@ -387,7 +387,7 @@ async def test_reads_are_counted(house: House) -> None:
 async def test_the_audit_views_hold_no_value_of_the_answer(house: House) -> None:
     """Of a value that was read, the record tells which it was."""
     written = await house.write(APP)
-    view = house.handlers["secret.read"].response
+    view = house.handlers["secret.read"].audit_response
     assert view is not None
     assert asdict(view(await read(house))) == {"secret_id": written.secret.id, "version": 1}
 
@@ -413,7 +413,7 @@ async def test_a_secret_that_is_written_without_end_is_not_denied(house: House) 
     """Whose every look is overtaken is told to try again, never that the secret is not there."""
     await house.mount("old/", version=1)
     await house.write("old/app")
-    house.overtake("old/app", times=2 * LOOKS)
+    house.overtake("old/app", times=2 * MAX_ATTEMPTS)
     with pytest.raises(ConflictError, match="changed_meanwhile"):
         await read(house, path="old/app")
 

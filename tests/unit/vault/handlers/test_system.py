@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.vault.handlers.conftest import House
 from vault.errors import ConflictError
-from vault.handlers import rewrapping
+from vault.handlers import rewrap
 from vault.model.operation import Capability
 from vault.model.payloads import ReadSecret, Rewrap, Versions
 from vault.model.results import RewrapStep
@@ -65,7 +65,7 @@ async def test_rewrap_of_more_than_a_step_looks_at(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some at a time and step by step, and none is forgotten."""
-    monkeypatch.setattr(rewrapping, "MOST", 200)
+    monkeypatch.setattr(rewrap, "MAX_SCANNED", 200)
     await house.mount("s/", max_versions=500)
     for _ in range(450):
         await house.write("s/a", b"1")
@@ -80,12 +80,12 @@ async def test_a_rotation_begins_another_pass(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the last one had left over; what is written meanwhile is under the newest key."""
-    monkeypatch.setattr(rewrapping, "MOST", rewrapping.AT_ONCE)
+    monkeypatch.setattr(rewrap, "MAX_SCANNED", rewrap.BATCH_VERSIONS)
     await house.mount("s/", max_versions=500)
     for _ in range(100):
         await house.write("s/a", b"1")
     await house.do("sys.rotate", "sys/rotate")
-    assert (await house.do("sys.rewrap", "sys/rewrap")).moved == rewrapping.AT_ONCE
+    assert (await house.do("sys.rewrap", "sys/rewrap")).moved == rewrap.BATCH_VERSIONS
     await house.do("sys.rotate", "sys/rotate")
     await house.write("s/a", b"1")
     steps = await one_pass(house)

@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.unit.vault.handlers.conftest import ROOT, SECOND, House
-from vault.authn.tokens import Issued, NewToken
+from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.identity import Identity
 from vault.model.operation import Capability
@@ -23,11 +23,11 @@ async def root(house: House) -> tuple[str, Identity]:
 
 async def make(
     house: House, path: str = CREATE, by: Identity | None = None, **new: object
-) -> Issued:
+) -> IssuedToken:
     """A token."""
     caller = (await root(house))[1] if by is None else by
     payload = NewToken(ttl=HOUR, **new)  # type: ignore[arg-type]  # its fields
-    issued: Issued = await house.do("token.create", path, payload, by=caller)
+    issued: IssuedToken = await house.do("token.create", path, payload, by=caller)
     return issued
 
 
@@ -91,7 +91,7 @@ async def test_revoke_orphan_keeps_the_children(house: House) -> None:
         parent = await make(house, policies=("root",))
         child = await make(house, by=replace(ROOT, credential=parent.row.accessor))
         await house.do(f"token.{way}", "auth/token/x", ByToken(token=parent.text))
-        assert (await house.tokens.find(child.text) is not None) == survives
+        assert (await house.tokens.find_by_text(child.text) is not None) == survives
 
 
 async def test_sudo_is_asked_on_the_path(house: House) -> None:
@@ -128,13 +128,13 @@ async def test_no_audit_view_holds_a_text(house: House) -> None:
         if not name.startswith("token."):
             continue
         fitting = payloads[:1] if name == "token.create" else payloads[1:]
-        assert name == "token.accessors" or handler.request is not None
-        if handler.request is not None:
+        assert name == "token.accessors" or handler.audit_request is not None
+        if handler.audit_request is not None:
             for payload in fitting:
-                assert canary.encode() not in msgspec.json.encode(handler.request(payload))
-        assert handler.response is not None
+                assert canary.encode() not in msgspec.json.encode(handler.audit_request(payload))
+        assert handler.audit_response is not None
         answer = [canary] if name == "token.accessors" else made
-        assert canary.encode() not in msgspec.json.encode(handler.response(answer))
+        assert canary.encode() not in msgspec.json.encode(handler.audit_response(answer))
 
 
 async def test_the_table(house: House) -> None:

@@ -26,7 +26,7 @@ def parts() -> Parts:
 
 def quiet(parts: Parts, answer: object = "done", **declared: Any) -> Any:
     """A pipeline over one handler that leaves no record."""
-    return parts.pipeline(op=handler(parts, answer, recorded=False, **declared))
+    return parts.pipeline(op=handler(parts, answer, is_audited=False, **declared))
 
 
 async def test_an_answer_and_a_fault_leave_no_record(parts: Parts) -> None:
@@ -66,6 +66,6 @@ async def test_another_failure_is_on_record(parts: Parts, error: Exception) -> N
 
 async def test_no_other_operation_is_left_off(house: House) -> None:
     """Whatever else is asked of a vault leaves a record."""
-    left_off = [name for name, found in house.handlers.items() if not found.recorded]
+    left_off = [name for name, found in house.handlers.items() if not found.is_audited]
     assert left_off == ["policy.validate"]
     assert not house.handlers["policy.validate"].mutates

@@ -7,13 +7,13 @@ import pytest
 
 from protocols.link.limits import MAX_NAMED
 from tests.unit.vault.handlers.conftest import NOW, ROOT, SECOND, House
-from vault.authn.owners import Owners
+from vault.authn.credential_owners import CredentialOwners
 from vault.authz.authorizer import Authorizer
 from vault.barrier import ACCESS
 from vault.errors import NotFoundError
 from vault.handlers import usage as module
 from vault.handlers.handler import Call
-from vault.handlers.usage import MOST_READ, OTHERS, UsageHandlers
+from vault.handlers.usage import MAX_MOST_READ, MAX_NAMED_EACH, UsageHandlers
 from vault.model.identity import Identity
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
@@ -29,22 +29,22 @@ def opaque(kind: str, id_: str) -> bytes:
     return f"{kind[0]}{id_}".encode()[:16].ljust(16, b"-")
 
 
-class TwoUsers(Owners):
+class TwoUsers(CredentialOwners):
     """`k1` and `k2` are ann's; `gone` is nobody's."""
 
     def __init__(self) -> None:
         pass
 
-    async def owner(self, credential: str) -> tuple[str, str] | None:
-        """See `Owners`."""
+    async def find_owner(self, credential: str) -> tuple[str, str] | None:
+        """See `CredentialOwners`."""
         return {"k1": ("u1", "ann"), "k2": ("u1", "ann"), "k3": ("u2", "bob")}.get(credential)
 
-    async def users(self) -> list[tuple[str, str]]:
-        """See `Owners`."""
+    async def list_users(self) -> list[tuple[str, str]]:
+        """See `CredentialOwners`."""
         return [("u1", "ann"), ("u2", "bob")]
 
-    async def tokens(self) -> list[tuple[str, str]]:
-        """See `Owners`."""
+    async def list_tokens(self) -> list[tuple[str, str]]:
+        """See `CredentialOwners`."""
         return [("acc", "a token")]
 
 
@@ -98,8 +98,8 @@ async def test_what_has_no_value_does_not_count(house: House) -> None:
 
 async def test_the_few_that_matter_are_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The most read, the longest idle, the oldest, the next to expire; never more than may be."""
-    monkeypatch.setattr(module, "MOST_READ", 1)
-    monkeypatch.setattr(module, "OTHERS", 1)
+    monkeypatch.setattr(module, "MAX_MOST_READ", 1)
+    monkeypatch.setattr(module, "MAX_NAMED_EACH", 1)
     monkeypatch.setattr(module, "_PAGE", 2)
     ids = {}
     for number in range(5):
@@ -112,7 +112,7 @@ async def test_the_few_that_matter_are_named(house: House, monkeypatch: pytest.M
     assert set(named) == {"s/2", "s/4", "s/0"}  # read; idle and expiring; oldest
     assert (named["s/2"].reads, named["s/2"].opaque) == (9, opaque("secret", ids[2]))
     assert named["s/0"].rotated_at == NOW
-    assert 3 * 32 + 64 == MAX_NAMED == 3 * OTHERS + MOST_READ
+    assert 3 * 32 + 64 == MAX_NAMED == 3 * MAX_NAMED_EACH + MAX_MOST_READ
 
 
 async def test_identities_are_added_up_over_their_credentials(house: House) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.unit.vault.handlers.conftest import NOW, SECOND, House
 from vault.barrier import ACCESS
 from vault.errors import NotFoundError, ValidationError
-from vault.handlers.versions import MOST_AT_ONCE
+from vault.handlers.versions import MAX_VERSIONS_AT_ONCE
 from vault.model.operation import Capability
 from vault.model.payloads import ReadSecret, Versions
 from vault.model.records import SecretRow, Status
@@ -121,14 +121,14 @@ async def test_what_cannot_be_taken_back_needs_its_own_capability(house: House) 
     assert found["delete"].capability is found["undelete"].capability is Capability.DELETE
     assert found["destroy"].capability is Capability.DESTROY
     assert house.handlers["secret.purge"].capability is Capability.DESTROY
-    assert all(handler.mutates and handler.on_secret for handler in found.values())
+    assert all(handler.mutates and handler.targets_secret for handler in found.values())
 
 
 async def test_the_writer_is_not_held_by_numbers(house: House) -> None:
     """Too many versions at once are refused; those that never were cost nothing."""
     await house.write(APP, b"1")
     with pytest.raises(ValidationError):
-        await edit(house, "delete", *range(1, MOST_AT_ONCE + 2))
+        await edit(house, "delete", *range(1, MAX_VERSIONS_AT_ONCE + 2))
     assert await values(house, 1) == [b"1"]
-    await edit(house, "delete", *([1] * (MOST_AT_ONCE + 1)), 7, 2**62)
+    await edit(house, "delete", *([1] * (MAX_VERSIONS_AT_ONCE + 1)), 7, 2**62)
     assert await values(house, 1) == [None]

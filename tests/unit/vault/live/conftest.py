@@ -8,8 +8,8 @@ import trio
 from actors.world import SystemWorld
 from protocols.http import Limits, serve
 from tests.unit.vault.live.serving import FakeGate, Site
-from vault.edge.browsers import Browsers
-from vault.edge.native.browsing import BrowsingNative
+from vault.edge.browser_sessions import BrowserSessions
+from vault.edge.native.browser_dialect import BrowserNativeDialect
 from vault.live.browser import Place
 from vault.live.door import LiveDoor
 from vault.live.hub import Hub
@@ -35,8 +35,8 @@ async def site(nursery: trio.Nursery, hub: Hub) -> Site:
     gate, world = FakeGate(), QuickWorld()
     await nursery.start(hub.run)
     place = Place(gate, hub, world)  # type: ignore[arg-type]  # the fake has what it asks
-    browsers = Browsers(tls=False)
-    door = LiveDoor(place, browsers, BrowsingNative(gate, world, browsers))  # type: ignore[arg-type]
+    browsers = BrowserSessions(tls=False)
+    door = LiveDoor(place, browsers, BrowserNativeDialect(gate, world, browsers))  # type: ignore[arg-type]
     run = partial(serve, door, host="127.0.0.1", port=0, tls=None, limits=Limits(), websockets=True)
     handle = await nursery.start(run)
     return Site(gate, handle.port)

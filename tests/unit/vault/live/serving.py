@@ -9,8 +9,8 @@ from typing import Any
 import trio
 import trio_websocket as ws
 
-from vault.authn.guest import Guest
-from vault.authn.streams import Sessions
+from vault.authn.stream_registry import StreamRegistry
+from vault.authn.stream_subscriber import StreamSubscriber
 from vault.errors import AuthenticationError, AuthorizationError, UnavailableError, VaultError
 from vault.live.door import PATH
 from vault.model.identity import Identity, Method
@@ -23,19 +23,19 @@ COOKIE, KEY = "one", "key"
 WHO = Identity(id="i", name="ada", method=Method.TOKEN, credential="acc")
 
 
-class FakeGuest(Guest):
+class FakeGuest(StreamSubscriber):
     """Ada, as long as she stands."""
 
-    def __init__(self, streams: Sessions) -> None:
+    def __init__(self, streams: StreamRegistry) -> None:
         self.identity = WHO
         self.streams = streams
         self.stands = True
 
-    def registered(self) -> AbstractContextManager[trio.CancelScope]:
+    def register_stream(self) -> AbstractContextManager[trio.CancelScope]:
         """Cut by the revocation of her session."""
-        return self.streams.register(WHO.credential)
+        return self.streams.open_stream(WHO.credential)
 
-    async def lasts(self) -> bool:
+    async def is_still_valid(self) -> bool:
         """As set."""
         return self.stands
 
@@ -44,7 +44,7 @@ class FakeGate:
     """Lets Ada in, shows her `rows`, and remembers what it was asked."""
 
     def __init__(self) -> None:
-        self.streams = Sessions()
+        self.streams = StreamRegistry()
         self.guest = FakeGuest(self.streams)
         self.asked: list[Operation] = []
         self.rows: Rows = {"now": {"size": 1}}

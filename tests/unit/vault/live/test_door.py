@@ -41,7 +41,7 @@ async def test_a_revocation_cuts_it_at_once(site: Site) -> None:
     async with site.open() as talk:
         await talk.say(watch=1, topic="health")
         await talk.next()
-        site.gate.streams.revoke(["acc"])
+        site.gate.streams.cancel_streams(["acc"])
         assert await talk.code() == 4401
     assert site.gate.asked[0].credential == f"{COOKIE}:{KEY}"
     assert site.gate.asked[0].origin.dialect == "live"

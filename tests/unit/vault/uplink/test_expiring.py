@@ -12,7 +12,7 @@ from protocols.link import messages as m
 from protocols.link.vocabulary import AlertCode, Severity
 from tests.unit.vault.uplink.samples import NANO, TrioWorld
 from vault.errors import UnavailableError
-from vault.handlers.tally import Tally
+from vault.handlers.usage_tally import UsageTally
 from vault.metrics import Metrics
 from vault.model.operation import Operation
 from vault.model.usage import ExpiringSecret, FoundExpiring, LookForExpiring
@@ -59,7 +59,7 @@ class Vault:
 
     def expiring(self, share: Share = Share.OPAQUE, windows: tuple[int, ...] = WINDOWS) -> Expiring:
         """As a process begins."""
-        source = Source(self.run, lambda: self.is_open, Metrics().totals, Tally())
+        source = Source(self.run, lambda: self.is_open, Metrics().totals, UsageTally())
         return Expiring(source, Warnings(windows, 3600.0, share), self.world)
 
 

@@ -7,7 +7,7 @@ import pytest
 from actors.testing import FakeWorld
 from protocols.link import vocabulary as words
 from protocols.link.bundle import BundleError, Stored
-from vault.audit.layout import Layout
+from vault.audit.layout import LogLayout
 from vault.errors import ConflictError, UnavailableError, ValidationError
 from vault.metrics import Metrics
 from vault.model.operation import Operation
@@ -41,7 +41,7 @@ def host(gate: Gate, metrics: Metrics | None = None) -> LocalHost:
         open_now=lambda: gate.is_open,
         totals=(metrics or Metrics()).totals,
         connections=lambda: 5.0,
-        audit=AuditView(Layout(Path("nowhere") / "audit.log"), world),
+        audit=AuditView(LogLayout(Path("nowhere") / "audit.log"), world),
         release="1.2.3",
         key_holder=words.KeyHolder.SHAMIR,
         world=world,

@@ -12,7 +12,7 @@ from protocols.link.codec import encode_payload
 from protocols.link.vocabulary import OperationName
 from tests.unit.vault.uplink.samples import NANO, TrioWorld
 from vault.errors import UnavailableError
-from vault.handlers.tally import Tally
+from vault.handlers.usage_tally import UsageTally
 from vault.metrics import Metrics
 from vault.model.operation import Operation
 from vault.model.usage import LookAtUsage, Looked, NamedIdentity, NamedSecret
@@ -33,7 +33,7 @@ class Vault:
 
     world: TrioWorld
     metrics: Metrics = field(default_factory=Metrics)
-    tally: Tally = field(default_factory=Tally)
+    tally: UsageTally = field(default_factory=UsageTally)
     is_open: bool = True
     slow: float = 0.0
     fault: Exception | None = None

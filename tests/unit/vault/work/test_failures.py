@@ -4,7 +4,7 @@ import contextlib
 
 from actors.testing import FakeWorld
 from vault.audit.record import AuditEvent
-from vault.authz.failures import FailureLimits, RecordLimits, TooManyFailuresError
+from vault.authz.record_limits import FailureLimits, RecordLimits, TooManyFailuresError
 from vault.work.failures import FAILURES, REFUSALS, RefusedReport
 
 
@@ -22,7 +22,7 @@ async def test_a_window_is_one_record() -> None:
     assert events == []
     for ip in ("192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.2"):
         with contextlib.suppress(TooManyFailuresError):
-            limits.fail(ip)
+            limits.count_failure(ip)
     await report()
     await report()
     (event,) = events
@@ -44,7 +44,7 @@ async def test_refusals_of_callers_who_are_known() -> None:
 
     world = FakeWorld()
     limits = RecordLimits(1, 1, 100, world.now)
-    admitted = [limits.admits(caller) for caller in ("ann", "ann", "bob", "ann")]
+    admitted = [limits.allows(caller) for caller in ("ann", "ann", "bob", "ann")]
     assert admitted == [True, False, True, False]
     await RefusedReport(REFUSALS, limits, record, world)()
     (event,) = events

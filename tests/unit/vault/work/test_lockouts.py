@@ -13,16 +13,16 @@ async def test_lockouts_are_one_alert_that_says_how_many() -> None:
     report = LockoutReport(lambda: lockout.begun, lambda *alert: alerts.append(alert))
     for key in (("a", "10.0.0.1"), ("b", "10.0.0.1")):
         for _ in range(FAILURES - 1):
-            lockout.fail(key, now)
+            lockout.record_failure(key, now)
     await report()
     assert alerts == []
     for key in (("a", "10.0.0.1"), ("b", "10.0.0.1")):
         for _ in range(FAILURES):
-            lockout.fail(key, now)
+            lockout.record_failure(key, now)
     await report()
     await report()
     assert alerts == [(AlertCode.LOCKOUT, 2)]
     for _ in range(FAILURES):
-        lockout.fail(("a", "10.0.0.1"), now + DURATION)
+        lockout.record_failure(("a", "10.0.0.1"), now + DURATION)
     await report()
     assert alerts[1:] == [(AlertCode.LOCKOUT, 1)]

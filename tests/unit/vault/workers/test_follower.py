@@ -211,7 +211,7 @@ async def test_failures(stage: Stage) -> None:
     stage.journal.failed(("id", "ip"), 1)
     assert await stage.follower.is_current()
     with pytest.raises(Elsewhere):
-        stage.lockout.locked(("id", "ip"), 10**18)
+        stage.lockout.is_locked(("id", "ip"), 10**18)
     stage.journal.cleared(("id", "ip"))
     assert await stage.follower.is_current()
-    assert not stage.lockout.locked(("id", "ip"), 10**18)
+    assert not stage.lockout.is_locked(("id", "ip"), 10**18)

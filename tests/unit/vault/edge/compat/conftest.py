@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.testing import FakeWorld
-from vault.edge.compat import Compat
+from vault.edge.compat import CompatDialect
 from vault.errors import UnavailableError
 from vault.gate import Initialised, SealStatus
 from vault.model.mounts import MountBook
@@ -126,7 +126,7 @@ class Wire:
     token: str = "s.token"
 
     def __post_init__(self) -> None:
-        self.compat = Compat(self.gate, self.world)  # type: ignore[arg-type]  # the fake has what it asks
+        self.compat = CompatDialect(self.gate, self.world)  # type: ignore[arg-type]  # the fake has what it asks
 
     async def ask(
         self, method: str, path: str, body: object = b"", headers: dict[str, str] | None = None
@@ -146,7 +146,7 @@ class Wire:
         async def receive() -> dict[str, object]:
             return {"type": "http.request", "body": content, "more_body": False}
 
-        reply, endpoint = await self.compat.answer(scope, receive)
+        reply, endpoint = await self.compat.handle(scope, receive)
         return Answer(reply.status, reply.body, dict(reply.headers), endpoint)
 
     @property

@@ -199,9 +199,9 @@ async def test_what_was_found_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyP
         await wire.ask("GET", f"secret/data/{number}/x")
         await wire.ask("GET", f"nowhere/{number}/x")
         await wire.ask("GET", f"secret/data/{number}/" + "x" * MAX_BYTES + "/x")
-        assert 1 <= len(wire.compat._below) <= 3
+        assert 1 <= len(wire.compat._folder_routes) <= 3
         await wire.ask("GET", f"secret/data/{number}/" + "\N{GRINNING FACE}" * 20 + "/x")
-        assert all(is_short(folder) for _, folder in wire.compat._below)
+        assert all(is_short(folder) for _, folder in wire.compat._folder_routes)
 
 
 async def test_what_is_remembered_is_the_folder(wire: Wire) -> None:
@@ -213,11 +213,14 @@ async def test_what_is_remembered_is_the_folder(wire: Wire) -> None:
         assert (wire.last.name, wire.last.path) == ("secret.read", f"secret/app/{name}")
         await wire.ask("LIST", f"secret/metadata/{name}")
         assert (wire.last.name, wire.last.path) == ("secret.keys", f"secret/{name}/")
-    assert [*wire.compat._below] == [("GET", "secret/data/app/"), ("LIST", "secret/metadata/")]
+    assert [*wire.compat._folder_routes] == [
+        ("GET", "secret/data/app/"),
+        ("LIST", "secret/metadata/"),
+    ]
     await wire.ask("LIST", "secret/metadata/")
     assert (wire.last.name, wire.last.path) == ("secret.keys", "secret/")
     assert (await wire.ask("GET", "secret/config")).endpoint == "/v1/config"
-    assert len(wire.compat._below) == 2
+    assert len(wire.compat._folder_routes) == 2
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -233,12 +236,12 @@ def test_a_folders_route_is_that_of_each_name(wire: Wire, version: int, verb: st
     folders += [f"a/b/{part}/{deeper}" for part in parts for deeper in ("x/", "data/", "x/config/")]
     remembered = 0
     for folder in folders:
-        if below := wire.compat._find_below(verb, folder):
+        if below := wire.compat._find_folder_route(verb, folder):
             remembered += 1
             route, found, begin = below
             for name in parts:
                 path = folder + name
-                assert dialect._in_mount(book, verb, path) == (route, (found, path[begin:]))
+                assert dialect._find_in_mount(book, verb, path) == (route, (found, path[begin:]))
     assert remembered or (verb, version) == ("PATCH", 1)  # which there is none of
 
 
@@ -250,5 +253,5 @@ async def test_a_folder_keeps_its_own_route(wire: Wire) -> None:
     wire.gate.answers["secret.keys"] = Keys(keys=["a"])
     alone = (await wire.ask("LIST", "secret/")).endpoint
     assert (await wire.ask("LIST", "secret/app")).endpoint == "/v1/{path}" != alone
-    assert ("LIST", "secret/") in wire.compat._below
+    assert ("LIST", "secret/") in wire.compat._folder_routes
     assert (await wire.ask("LIST", "secret/")).endpoint == alone

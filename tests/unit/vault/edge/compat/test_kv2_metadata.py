@@ -176,7 +176,7 @@ async def test_a_detailed_list_has_a_size(wire: Wire, monkeypatch: pytest.Monkey
 
 async def test_a_detailed_list_is_bounded(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each entry is a read with its own record."""
-    monkeypatch.setattr(kv2_metadata, "MOST_DETAILED", 2)
+    monkeypatch.setattr(kv2_metadata, "MAX_DETAILED", 2)
     wire.gate.answers["secret.keys"] = Keys(keys=["a", "b", "c"])
     assert (await wire.ask("LIST", "secret/detailed-metadata")).status == 400
     assert len(wire.gate.asked) == 1

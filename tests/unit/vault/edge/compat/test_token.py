@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.vault.edge.compat.conftest import NOW, Wire
-from vault.authn.tokens import Issued, NewToken
+from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.payloads import ByAccessor, ByToken, Nothing, RenewToken
 from vault.model.records import TokenRow
@@ -26,7 +26,7 @@ def row(**changes: Any) -> TokenRow:
 
 async def test_create(wire: Wire) -> None:
     """All fields, in the loose forms that clients send."""
-    wire.gate.answers["token.create"] = Issued(row=row(meta={"a": "1"}), text="s.new")
+    wire.gate.answers["token.create"] = IssuedToken(row=row(meta={"a": "1"}), text="s.new")
     body = {
         "policies": ["a"], "ttl": "1h", "explicit_max_ttl": "2h", "period": 60, "num_uses": "3",
         "renewable": False, "display_name": "d", "meta": {"a": 1}, "no_parent": True,
@@ -51,7 +51,7 @@ async def test_create(wire: Wire) -> None:
 
 async def test_create_with_nothing(wire: Wire) -> None:
     """The caller's policies, the default life; `lease` is the old name of `ttl`."""
-    wire.gate.answers["token.create"] = Issued(row=row(), text="s.new")
+    wire.gate.answers["token.create"] = IssuedToken(row=row(), text="s.new")
     await wire.ask("POST", "auth/token/create")
     assert wire.last.payload == NewToken()
     answer = await wire.ask("POST", "auth/token/create", {"lease": "1h"})
@@ -61,7 +61,7 @@ async def test_create_with_nothing(wire: Wire) -> None:
 
 async def test_create_with_remarks(wire: Wire) -> None:
     """What was cut, and what was not understood."""
-    wire.gate.answers["token.create"] = Issued(row=row(), text="s.new", warnings=("cut",))
+    wire.gate.answers["token.create"] = IssuedToken(row=row(), text="s.new", warnings=("cut",))
     answer = await wire.ask("POST", "auth/token/create", {"foo": 1})
     assert answer.json["warnings"] == [
         "cut", "Endpoint ignored these unrecognized parameters: [foo]",
@@ -70,7 +70,7 @@ async def test_create_with_remarks(wire: Wire) -> None:
 
 async def test_create_an_orphan(wire: Wire) -> None:
     """By the path that has a right of its own."""
-    wire.gate.answers["token.create"] = Issued(row=row(parent=""), text="s.new")
+    wire.gate.answers["token.create"] = IssuedToken(row=row(parent=""), text="s.new")
     answer = await wire.ask("POST", "auth/token/create-orphan", {})
     assert (wire.last.path, answer.json["auth"]["orphan"]) == ("auth/token/create-orphan", True)
     assert wire.last.payload == NewToken(path="auth/token/create-orphan")
@@ -158,7 +158,7 @@ async def test_lookup_by_accessor(wire: Wire) -> None:
 async def test_renew(wire: Wire, route: str, body: object, payload: RenewToken, text: str) -> None:
     """For how long is told in `auth`; the text only to who has it."""
     renewed = row(issued_at=NOW + HOUR, expires_at=NOW + 3 * HOUR)
-    wire.gate.answers[f"token.{route.replace('-', '_')}"] = Issued(row=renewed)
+    wire.gate.answers[f"token.{route.replace('-', '_')}"] = IssuedToken(row=renewed)
     answer = await wire.ask("PUT", f"auth/token/{route}", body)
     assert (wire.last.path, wire.last.payload) == (f"auth/token/{route}", payload)
     auth = answer.json["auth"]

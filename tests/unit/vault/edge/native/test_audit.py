@@ -7,14 +7,14 @@ import pytest
 
 from vault.audit.broker import BrokerState, SinkState
 from vault.audit.proof import Proof
-from vault.audit.query import AuditQuery, Page
+from vault.audit.query import AuditPage, AuditQuery
 from vault.model.instant import parse_rfc3339
 from vault.model.payloads import AuditRecord, HashValue
 
 
 async def test_events_are_searched_by_all_filters(wire: Any) -> None:
     """Every filter of the query reaches the search, times as nanoseconds."""
-    wire.gate.answers["audit.query"] = Page(events=[], cursor="7")
+    wire.gate.answers["audit.query"] = AuditPage(events=[], cursor="7")
     reply = await wire.ask(
         "GET",
         "audit/events?since=2026-01-01T00:00:00Z&actor_id=a&operation=secret.read&path=secret/"

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from vault.authz.access import Decision
-from vault.authz.book import Effective, PolicyNames
 from vault.authz.policy import Policy
+from vault.authz.policy_store import Effective, PolicyNames
 from vault.model.payloads import DryRun, WritePolicy
 from vault.model.records import PolicyRow
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from vault.edge.browsers import Browsers
-from vault.edge.native.dialect import Native
+from vault.edge.browser_sessions import BrowserSessions
+from vault.edge.native.dialect import NativeDialect
 from vault.model.results import Session
 
 SECOND = 10**9
@@ -24,7 +24,7 @@ def session(now: int) -> Session:
 @pytest.fixture
 def on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The web interface is on."""
-    monkeypatch.setattr(Native, "browsers", Browsers(tls=False))
+    monkeypatch.setattr(NativeDialect, "browsers", BrowserSessions(tls=False))
 
 
 @pytest.mark.usefixtures("on")
