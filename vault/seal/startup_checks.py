@@ -133,8 +133,8 @@ class StartupState:
                 ROLLBACK_ACCEPTED,
                 f"{self.resume_point.accepted_findings[0].what}. This is accepted, and takes a "
                 "person with the root key, since the key file alone opens nothing that was set "
-                "back: run `freehold operator unseal --config FILE` on the agent's machine within the hour "
-                "of the acceptance",
+                "back: run `freehold operator unseal --config FILE` on the agent's machine within "
+                "the hour of the acceptance",
             )
 
     async def persist_seal_order(self, store: Store) -> None:
