@@ -15,7 +15,7 @@ import msgspec
 from control.api.openapi import encode_document
 from control.api.rest_app import RESOURCES as CONTROL
 from vault.edge.native.dialect import RESOURCES as AGENT
-from vault.edge.native.openapi import document
+from vault.edge.native.openapi import openapi_document
 
 TARGET: Final = Path(__file__).parents[1] / "ui/web/src/lib/limits.ts"
 _HEAD: Final = """\
@@ -29,7 +29,7 @@ _HEAD: Final = """\
 def text() -> str:
     """The file as it should be."""
     control = msgspec.json.decode(encode_document(CONTROL))
-    parts = (_object("CONTROL_LIMITS", control), _object("AGENT_LIMITS", document(AGENT)))
+    parts = (_object("CONTROL_LIMITS", control), _object("AGENT_LIMITS", openapi_document(AGENT)))
     return _HEAD + "\n".join(parts)
 
 

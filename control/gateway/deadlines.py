@@ -1,7 +1,7 @@
 """Timers of connections: one heap and one task for all.
 
 A timer of its own costs each of ten thousand connections a wait that is begun, cancelled and begun
-again, a fifth of the cost of an idle link (decision 0041). Here a connection is checked when it
+again, a fifth of the cost of an idle link (decision 15). Here a connection is checked when it
 would have been due; mostly something has arrived since, and it is put back for later.
 """
 

@@ -1,7 +1,7 @@
 """Connections to the two databases: SQLite in a file of ours, PostgreSQL at an address.
 
 A commit must be durable, so weaker settings are refused: SQLite below `synchronous=FULL`
-(`docs/decisions/0004-store.md`), PostgreSQL with `fsync`, `full_page_writes` or
+(decision 4), PostgreSQL with `fsync`, `full_page_writes` or
 `synchronous_commit` off.
 """
 

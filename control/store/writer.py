@@ -1,6 +1,6 @@
 """The writer of this process: one transaction and one fsync for all waiting changes.
 
-Ten thousand agents that report at once would cost a commit each (`docs/decisions/0004-store.md`).
+Ten thousand agents that report at once would cost a commit each (decision 4).
 Changes of a kind (`GroupedChange`) are one statement, as well. A change that fails is rolled back
 to its savepoint, and fails alone, also one with a value that the database does not take. When the
 database fails, every change of the batch gets the error and the actor crashes: its restart has a

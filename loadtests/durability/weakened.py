@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import trio
 
-from vault.audit.broker import Broker
+from vault.audit.broker import AuditBroker
 from vault.audit.record import AuditEvent
 
 EARLY: Final = 0.5  # seconds
@@ -47,19 +47,19 @@ def forget_fdatasync() -> None:
 
 def forget_reads() -> None:
     """The audit log hears of a read when its client has the value already."""
-    record = Broker.record
+    record = AuditBroker.record
 
-    async def later(broker: Broker, event: AuditEvent) -> None:
+    async def later(broker: AuditBroker, event: AuditEvent) -> None:
         await trio.sleep(EARLY)
         await record(broker, event)
 
-    async def early(self: Broker, event: AuditEvent) -> None:
+    async def early(self: AuditBroker, event: AuditEvent) -> None:
         if event.operation == "secret.read":
             trio.lowlevel.spawn_system_task(later, self, event)
         else:
             await record(self, event)
 
-    Broker.record = early  # type: ignore[method-assign]
+    AuditBroker.record = early  # type: ignore[method-assign]
 
 
 WEAKNESSES: Final[dict[str, Callable[[], None]]] = {

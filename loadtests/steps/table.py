@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-REQUEST: Final = "Edge.__call__"  # starts once for each request that is answered
+REQUEST: Final = "EdgeApp.__call__"  # starts once for each request that is answered
 
 
 class Function(NamedTuple):

@@ -14,7 +14,7 @@ import trio
 
 from protocols.errors import where
 from protocols.http.answers import Answers
-from vault.audit.broker import Broker
+from vault.audit.broker import AuditBroker
 from vault.mutations import Mutations
 from vault.workers.desk import Answering, App, AuditDesk, RelayDesk, RunBelow
 from vault.workers.pipe import Pipe
@@ -63,7 +63,7 @@ class Staff:
     run: RunBelow
     live: App | None  # of websockets; None: there are none
     answers: Answers  # the leader's own budget for what it answers to all of them
-    broker: Callable[[], Broker | None]
+    broker: Callable[[], AuditBroker | None]
     mutations: Callable[[], Mutations | None]
     counted: Callable[[int, Counts], None]
     traced: Callable[[Spans], None]

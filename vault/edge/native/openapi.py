@@ -52,13 +52,13 @@ ABOUT: Final = About(
 )
 
 
-def describe(resources: Iterable[Endpoints]) -> Endpoints:
+def openapi_endpoint(resources: Iterable[Endpoints]) -> Endpoints:
     """The endpoint that serves the document of these resources, and of itself."""
     api = Endpoints("api", "This document.")
 
     @cache
     def encoded() -> bytes:
-        return msgspec.json.encode(document([*resources, api]))
+        return msgspec.json.encode(openapi_document([*resources, api]))
 
     @api.add("GET", "openapi.json", "This document", public=True, returns=ApiDocument)
     async def openapi(dialect: Dialect, request: Request) -> Reply:
@@ -67,6 +67,6 @@ def describe(resources: Iterable[Endpoints]) -> Endpoints:
     return api
 
 
-def document(resources: Iterable[Endpoints]) -> Schema:
+def openapi_document(resources: Iterable[Endpoints]) -> Schema:
     """The document, as plain data."""
     return describe_all(resources, ABOUT)

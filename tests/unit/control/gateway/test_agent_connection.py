@@ -3,6 +3,8 @@
 import pytest
 import trio
 from msgspec.structs import replace
+from vault.uplink.intake import QUESTIONS_A_MINUTE
+from vault.uplink.replays import MAX_WAITING
 
 from control.errors import UnavailableError
 from control.gateway.agent_connection import (
@@ -20,8 +22,6 @@ from protocols.pki.profile import AGENT_LIFE, SECOND
 from tests.unit.control.gateway.test_link_store import alert, alerts
 from tests.unit.control.gateway.wired import Hub, Talk, registration
 from tests.unit.control.services.test_replays import told
-from vault.uplink.intake import QUESTIONS_A_MINUTE
-from vault.uplink.replays import MAX_WAITING
 
 BEAT = m.Heartbeat(
     health=words.Health.SEALED,

@@ -4,7 +4,7 @@ import pytest
 
 from loadtests.steps.table import Function, requests, table
 
-EDGE = Function("vault/edge/asgi.py:44 Edge.__call__", 40, 4, 8)
+EDGE = Function("vault/edge/asgi.py:44 EdgeApp.__call__", 40, 4, 8)
 OTHER = Function("vault/a.py:1 other", 80, 2, 2)
 
 

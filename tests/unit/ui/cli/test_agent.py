@@ -12,7 +12,7 @@ from tests.unit.ui.cli.conftest import Run
 from ui.cli.agent import in_one_line
 from ui.cli.errors import CliError
 from vault.errors import UnavailableError
-from vault.gate import SealStatus
+from vault.seal.manager import SealStatus
 
 Served = list[dict[str, Any]]
 OPEN = SealStatus(type="shamir", initialized=True, sealed=False)
@@ -37,7 +37,7 @@ def served(monkeypatch: pytest.MonkeyPatch, protected: list[None]) -> Iterator[S
         calls.append(
             {"settings": settings, "collects": gc.isenabled(), "protected": len(protected), **more}
         )
-        more["listening"](4321, STATUS.pop() if STATUS else OPEN)
+        more["on_listening"](4321, STATUS.pop() if STATUS else OPEN)
         if (zygote := more.get("zygote")) is not None:
             zygote.close()
 

@@ -39,7 +39,7 @@ async def test_life(desk: Any) -> None:
     assert who.permissions == (READ,)
     shown = await desk.keys.get(made.key.id)
     assert (shown.uses, shown.last_used, shown.created_by) == (1, desk.world.time, "root")
-    assert await desk.keys.of_user(user.id) == [shown]
+    assert await desk.keys.list_for_user(user.id) == [shown]
     await desk.keys.revoke(ROOT, made.key.id)
     await desk.keys.revoke(ROOT, made.key.id)
     assert (await desk.keys.get(made.key.id)).status == "revoked"
@@ -125,5 +125,5 @@ async def test_bounds(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         await desk.keys.revoke(ROOT, key.credential)
         _, key = await desk.key(user.id)
         desk.world.time += 1
-    statuses = [key.status for key in await desk.keys.of_user(user.id)]
+    statuses = [key.status for key in await desk.keys.list_for_user(user.id)]
     assert (statuses.count("active"), statuses.count("revoked")) == (3, 2)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from actors.testing import FakeWorld
-from vault.edge.native.dialect import Native
-from vault.edge.ops import Ops
+from vault.edge.native.dialect import NativeDialect
+from vault.edge.ops import OpsDialect
 from vault.edge.reply import Reply
-from vault.gate import SealStatus
 from vault.metrics import Metrics
+from vault.seal.manager import SealStatus
 
 
 class FakeGate:
@@ -38,7 +38,7 @@ async def ask(
     """One request without a credential."""
     gate: Any = FakeGate(initialized=initialized, sealed=sealed, refusing=refusing)
     world = FakeWorld()
-    ops = Ops(gate, world, Metrics(enabled=enabled), Native(gate, world))
+    ops = OpsDialect(gate, world, Metrics(enabled=enabled), NativeDialect(gate, world))
     scope = {
         "method": "GET", "raw_path": path.encode(), "query_string": b"", "headers": [],
         "client": None,
@@ -47,7 +47,7 @@ async def ask(
     async def receive() -> dict[str, Any]:
         return {"type": "http.request"}
 
-    reply, _ = await ops.answer(scope, receive)
+    reply, _ = await ops.handle(scope, receive)
     return reply
 
 
