@@ -7,6 +7,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Test modules are rewritten for pytest: without their bytecode each process does it each time anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?=
 VENV ?= .venv
