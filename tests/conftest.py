@@ -1,20 +1,31 @@
 """What holds for the whole suite."""
 
+import gc
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.scratch import use_memory
+
 # A shared machine may pause a test for longer than any deadline worth setting.
 settings.register_profile("freehold", deadline=None, print_blob=True)
 settings.load_profile("freehold")
+use_memory()
 
 
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""
     return Path(__file__).parents[1]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Modules and tests stay until the end: no collection of garbage looks through them again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
