@@ -1,6 +1,5 @@
 """What holds for the whole suite."""
 
-import gc
 import os
 from pathlib import Path
 
@@ -21,13 +20,6 @@ os.environ.setdefault("SSL_CERT_FILE", os.devnull)
 def root() -> Path:
     """The repository."""
     return Path(__file__).parents[1]
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """Modules and tests stay until the end: no collection of garbage looks through them again."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
