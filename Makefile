@@ -7,14 +7,19 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Test modules are rewritten for pytest: without their bytecode each process does it each time anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?=
 VENV ?= .venv
 PORT ?= 8200
 # Where `make run` keeps its data.
 RUN ?= .run
-# Of the tests: how many files run at once; half as many again as cores, for a third of it is waiting.
-JOBS ?= $(shell cores=$$(nproc); echo $$((cores + cores / 2)))
+# Of the tests: how many files run at once. More than cores, for half of it is waiting for others; 1 GiB each.
+JOBS ?= $(shell echo $$(($$(nproc) * 5 / 2)))
+# The unit tests without those of a whole control plane, of databases and of processes.
+FAST := tests/unit $(addprefix --ignore=tests/unit/,control/compliance control/gateway control/live control/services \
+  deploy loadtests vault/audit/sinks vault/store vault/workers)
 # Of each kind of fault in `make durability`.
 ROUNDS ?= 200
 # Of `make simulate`: how many seeds, and after how many minutes no other begins.
@@ -40,8 +45,12 @@ run: setup ## start a control plane and two agents from 127.0.0.1:8200 on (PORT=
 	@tools/run.sh "$(BIN)/freehold" "$(PORT)" "$(RUN)"
 
 .PHONY: test
-test: lint ## lint, then every test, three files at once on two cores (JOBS=…)
+test: lint ## lint, then every test, five files at once on two cores (JOBS=…)
 	@$(PY) -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
+.PHONY: test-fast
+test-fast: lint ## lint, then the tests of pure logic: a minute, for the inner loop
+	@$(PY) -m pytest -q --numprocesses logical --dist loadfile $(FAST)
 
 .PHONY: test-both
 test-both: test ## `make test`, then the unit tests on the other supported interpreter (OTHER=python3.11)

@@ -8,7 +8,6 @@ import pytest
 
 from tests.acceptance.agent import Agent, dev_agent, own_folder, running
 from tests.acceptance.native.test_story import API, ok
-from tests.acceptance.workers.fleet import fleet_agent
 
 RULES = 139
 WINDOWS = 16
@@ -19,10 +18,8 @@ EACH = 6  # documents that a connection sends
 @pytest.fixture(scope="module", params=[1, 2], ids=["1 process", "2 workers"])
 def agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
     """With a token that may do nothing but look at itself, and one that may write policies."""
-    with own_folder() as folder:
-        made = dev_agent(folder) if request.param == 1 else fleet_agent(folder)
-        with running(made) as started:
-            yield started
+    with own_folder() as folder, running(dev_agent(folder, workers=request.param)) as started:
+        yield started
 
 
 def unknown_zones() -> dict[str, object]:
