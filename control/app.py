@@ -29,13 +29,13 @@ from control.live.hub import LiveHub
 from control.metrics import PrometheusMetrics
 from control.model.notices import State
 from control.services.delivery_worker import DeliveryWorker
-from protocols import shapes
+from protocols import msgspec_init
 from protocols.http import Limits, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
+from protocols.http.asgi import App, Receive, Scope, Send
 from protocols.http.errors import TlsConfigError
-from protocols.http.scope import App, Receive, Scope, Send
-from protocols.systemd import Service
-from protocols.telemetry.running import telling, tracing_of
+from protocols.systemd import SystemdNotifier
+from protocols.telemetry.activation import make_tracing, running_exporter
 from ui.web.files import File, read_files
 from ui.web.site import Site
 
@@ -56,7 +56,7 @@ async def serve(
     first account is made with the password there. Raises `ControlError`, `PkiKeyError` or `OSError`
     when the control plane cannot run.
     """
-    shapes.complete()
+    msgspec_init.prepare_structs()
     world, metrics = SystemWorld(), PrometheusMetrics()
     await need_authority(settings, world)
     async with open_control_plane(settings, world) as core, trio.open_nursery() as nursery:
@@ -76,8 +76,8 @@ async def serve(
         hub = LiveHub(core.store, core.bus, core.presence, world)
         await nursery.start(hub.run)
         live = LiveEndpoint(live_services(core), hub)
-        plan = settings.telemetry.plan("freehold-control", gethostname())
-        tracing = tracing_of(plan, world.new_id)
+        plan = settings.telemetry.export_plan("freehold-control", gethostname())
+        tracing = make_tracing(plan, world.new_id)
         served = _with_tracing(_route_by_scope(ops, live), tracing)
         handle = await nursery.start(_listen, served, settings, world)
         async with open_gateway(core, settings, hub) as door:
@@ -88,7 +88,7 @@ async def serve(
             gauges["deletions_suspended"] = lambda: float(core.deletion_guard.is_suspended)
             gauges |= _cluster_gauges(core) | _notification_gauges(core.delivery_worker)
             with metrics.sample_gauges(partial(_agents_by_state, core), gauges):
-                async with telling(
+                async with running_exporter(
                     plan, metrics.families, tracing, now=world.now, sleep=world.sleep
                 ):
                     ports = _describe_ports(handle, door)
@@ -101,9 +101,9 @@ async def serve(
 def _with_tracing(app: App, tracing: "Tracing | None") -> App:
     if tracing is None:
         return app
-    from protocols.telemetry.asgi import Traced
+    from protocols.telemetry.middleware import TracingMiddleware
 
-    return Traced(app, tracing)
+    return TracingMiddleware(app, tracing)
 
 
 def _route_by_scope(http: App, live: App) -> App:
@@ -138,7 +138,7 @@ async def _listen(
         )
     refuse = partial(refusal_response, world)
     await serve_http(
-        settings.server.proxies.around(app, tls=tls.enabled, refuse=refuse),
+        settings.server.proxies.wrap_app(app, tls=tls.enabled, refuse=refuse),
         host=host,
         port=port,
         tls=config,
@@ -146,7 +146,7 @@ async def _listen(
         refuse=refuse,
         wall_clock=lambda: world.now() / 1e9,
         websockets=True,
-        trusts=settings.server.proxies.trusts(),
+        trusts=settings.server.proxies.trust_predicate(),
         task_status=task_status,
     )
 
@@ -199,9 +199,9 @@ def _describe_ports(handle: ServerHandle, door: LinkListener | None) -> str:
 
 async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: str) -> None:
     """Notify systemd; reload certificates at SIGHUP, drain at SIGTERM or SIGINT."""
-    service = Service.from_environment()
+    service = SystemdNotifier.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        service.ready(ports)
+        service.notify_ready(ports)
         nursery.start_soon(_watchdog, service)
         async for received in signals:
             if received != signal.SIGHUP:
@@ -210,12 +210,12 @@ async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: s
                 handle.reload_tls()
             except TlsConfigError as error:
                 log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400
-    service.stopping()
+    service.notify_stopping()
     await handle.drain(DRAIN_SECONDS)
 
 
-async def _watchdog(service: Service) -> None:
+async def _watchdog(service: SystemdNotifier) -> None:
     """Notify systemd that the event loop runs, twice in each watchdog interval."""
-    while service.watchdog:
-        service.alive()
-        await trio.sleep(service.watchdog / 2)
+    while service.watchdog_seconds:
+        service.notify_watchdog()
+        await trio.sleep(service.watchdog_seconds / 2)

@@ -1,7 +1,7 @@
 """Where tests write: in memory, if there is room, for none of it outlives the run.
 
 A commit waits for the disk, and a run makes tens of thousands. What a test kills is a process, not
-the machine; a disk that fails is made by faults in system calls (decision 0010), not by a real one.
+the machine; a disk that fails is made by faults in system calls (decision 10), not by a real one.
 """
 
 import os

@@ -12,7 +12,7 @@ from control.model.people import PLATFORM
 from control.store import people
 from control.store.store import StoreReader
 from protocols.errors import ErrorType
-from protocols.http.scope import Headers
+from protocols.http.asgi import Headers
 from protocols.instant import SECOND, rfc3339
 from protocols.openapi import ErrorBody
 

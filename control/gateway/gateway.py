@@ -35,19 +35,19 @@ from control.store import agents, links
 from control.store.ca_store import revoked_serials
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.errors import where
-from protocols.link.delivery import Batch
-from protocols.link.ends import End, Moment
-from protocols.link.errors import Fault, OutboxRolledBackError, PipeError, RemoteFaultError
-from protocols.link.events import Opened
-from protocols.link.handshake import Channel
+from protocols.errors import locate
+from protocols.link.delivery import OutboxBatch
+from protocols.link.errors import Fault, OutboxRolledBackError, RemoteFaultError, TransportError
+from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import DEAD_SECONDS, HELLO_SECONDS
 from protocols.link.messages import PolicyReplay
-from protocols.link.pipe import REFUSED, Pipe
-from protocols.link.session import Session
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session_events import SessionOpened
 from protocols.link.signing import Signer, Verifier, sha256
+from protocols.link.transport import REFUSED, LinkTransport
 from protocols.link.vocabulary import ByeReason
-from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.names import AgentName
 
 AGENTS_PER_TRANSACTION: Final = 250
@@ -155,11 +155,11 @@ class Connections:
         """Register a connection of this agent for the length of the block.
 
         `disconnect` ends the block. To be entered before the agent is admitted: then the lock of an
-        agent meanwhile finds it. Raises `PipeError` (`crowded`) when the agent has too many.
+        agent meanwhile finds it. Raises `TransportError` (`crowded`) when the agent has too many.
         """
         seats = self._seats.setdefault(name, [])
         if len(seats) >= MAX_CONNECTIONS_PER_AGENT:
-            raise PipeError("crowded", "this agent has too many connections")
+            raise TransportError("crowded", "this agent has too many connections")
         with trio.CancelScope() as scope:
             seat = ConnectionSlot(scope)
             seats.append(seat)
@@ -258,27 +258,27 @@ class ProtocolAlerts:
         await self._alerts.fire_alerts(replace(made, count=before + 1))
 
 
-async def is_link_key_proven(pipe: Pipe, end: End, world: World) -> bool:
+async def is_link_key_proven(pipe: LinkTransport, end: SessionConfig, world: World) -> bool:
     """Whether a peer with an older certificate opens a session, and so has the link key.
 
     The nonce is made after the certificate was found to be outdated, so the proof is new. Nothing
     that the peer sends beyond it is read. Raises `RemoteFaultError` for an invalid proof,
-    `PipeError` when the peer is gone.
+    `TransportError` when the peer is gone.
     """
-    session = Session.control(end, _now(world))
+    session = LinkSession.control(end, _now(world))
     with trio.move_on_after(HELLO_SECONDS):
         while True:
             frame = await pipe.receive()
-            events = session.receive(frame, _now(world))
-            if any(isinstance(event, Opened) for event in events):
+            events = session.receive_frame(frame, _now(world))
+            if any(isinstance(event, SessionOpened) for event in events):
                 return True
-            for answer in session.frames(_now(world)):
+            for answer in session.take_frames(_now(world)):
                 await pipe.send(answer)
     return False
 
 
-def _now(world: World) -> Moment:
-    return Moment(world.monotonic(), world.wall() // 10**6)
+def _now(world: World) -> ClockReading:
+    return ClockReading(world.monotonic(), world.wall() // 10**6)
 
 
 class Gateway:
@@ -323,8 +323,8 @@ class Gateway:
         self.refused = 0
         """Connections of agents that do not count."""
 
-    async def serve_connection(self, pipe: Pipe, peer: Peer, ours: bytes) -> None:
-        """Serve one connection until it ends. Raises `PipeError`.
+    async def serve_connection(self, pipe: LinkTransport, peer: Peer, ours: bytes) -> None:
+        """Serve one connection until it ends. Raises `TransportError`.
 
         `peer`: the agent that TLS has verified. `ours`: SHA-256 over the certificate that we
         showed.
@@ -373,18 +373,20 @@ class Gateway:
 
     # --- one connection ---------------------------------------------------------------------------
 
-    async def _serve(self, pipe: Pipe, peer: Peer, ours: bytes, seat: ConnectionSlot) -> None:
+    async def _serve(
+        self, pipe: LinkTransport, peer: Peer, ours: bytes, seat: ConnectionSlot
+    ) -> None:
         known, outdated = await self._revocation.admit_peer(peer)
         # Admission confirms what it is shown, unless that is outdated: then it is older than this.
         seat.generation = 0 if outdated else known.confirmed
         link = await self._ends.open_link(peer.name)
-        channel = Channel(
+        channel = ChannelBinding(
             org=peer.name.org,
             vault=peer.name.vault,
             agent_certificate=sha256(pipe.peer_certificate),
             control_certificate=ours,
         )
-        end = End(
+        end = SessionConfig(
             channel=channel,
             signer=self._signer,
             verifier=Verifier([known.link_key]),
@@ -402,7 +404,9 @@ class Gateway:
             self.connections.remove_active(agent)
             self._audience.on_unlinked(*agent.name, agent)
 
-    async def _handle_outdated(self, pipe: Pipe, peer: Peer, end: End) -> NoReturn:
+    async def _handle_outdated(
+        self, pipe: LinkTransport, peer: Peer, end: SessionConfig
+    ) -> NoReturn:
         """Handle an older certificate than the agent was seen with: a copy, or an old handshake.
 
         Raises `AuthorizationError`; the agent is locked if the peer has its link key.
@@ -485,7 +489,7 @@ class Gateway:
             agent = named[AgentName(org, link.vault)]
             agent.bundle = link.bundle
             entry = outbox.bundle_entry(link, row)
-            agent.notify_waiting(link.newest, Batch(link.newest - 1, link.newest, (entry,)))
+            agent.notify_waiting(link.newest, OutboxBatch(link.newest - 1, link.newest, (entry,)))
 
     async def _resync_periodically(self) -> None:
         looked = self._world.monotonic()
@@ -559,7 +563,7 @@ def _offer_bundles(org: str, vaults: list[str], tx: Tx) -> list[outbox.OfferedBu
 
 def log_connection_error(error: BaseException) -> None:
     """Log why a connection failed: the wire is the agent's matter, anything else is ours."""
-    if isinstance(error, PipeError):
+    if isinstance(error, TransportError):
         log.debug("connection ended: %s", error.reason)
     else:
-        log.error("connection failed: %s", where(error))
+        log.error("connection failed: %s", locate(error))

@@ -34,12 +34,12 @@ from control.pipeline import Pipeline
 from control.services.agent_registry import AgentRegistry
 from control.services.audit_log import AuditLog
 from control.store.read_scope import anonymous_scope, session_scope, use_read_scope
-from protocols.http.scope import Receive, Scope, Send
+from protocols.http.asgi import Receive, Scope, Send
 from protocols.http.session_key import SUBPROTOCOL
 from protocols.instant import MINUTE, SECOND, rfc3339
-from protocols.live.limits import Bounds
-from protocols.live.requests import Unwatch, Watch
-from protocols.live_talk import LATER, SESSION_OVER, Talk
+from protocols.live.connection import CLOSE_SESSION_ENDED, CLOSE_TRY_AGAIN_LATER, FeedConnection
+from protocols.live.limits import LiveLimits
+from protocols.live.requests import UnwatchRequest, WatchRequest
 from protocols.openapi import JSON, ErrorBody
 
 LIVE_PATH: Final = "/api/v1/live"
@@ -71,7 +71,12 @@ class LiveServices:
 class LiveEndpoint:
     """Answers 401, 403 and 404 before the upgrade; the rest becomes a `LiveConnection`."""
 
-    def __init__(self, services: LiveServices, hub: LiveHub, bounds: Bounds = Bounds()) -> None:  # noqa: B008  # frozen
+    def __init__(
+        self,
+        services: LiveServices,
+        hub: LiveHub,
+        bounds: LiveLimits = LiveLimits(),  # noqa: B008  # frozen
+    ) -> None:
         self._services = services
         self._hub = hub
         self._bounds = bounds
@@ -200,14 +205,14 @@ class LiveConnection:
         hub: LiveHub,
         visit: ActiveSession,
         op: Operation,
-        bounds: Bounds,
+        bounds: LiveLimits,
     ) -> None:
         self._services = services
         self._hub = hub
         self._visit = visit
         self._op = op
         self._views: dict[int, ViewKey] = {}
-        self._talk = Talk(bounds, services.world.monotonic)
+        self._talk = FeedConnection(bounds, services.world.monotonic)
         self._feed = self._talk.feed
 
     async def run(self, receive: Receive, send: Send) -> None:
@@ -222,11 +227,11 @@ class LiveConnection:
         try:
             await self._services.sessions.wait_ended(self._visit)
         except ControlError:
-            return LATER, "sessions cannot be looked at for now"
-        return SESSION_OVER, "the session is over"
+            return CLOSE_TRY_AGAIN_LATER, "sessions cannot be looked at for now"
+        return CLOSE_SESSION_ENDED, "the session is over"
 
-    async def _handle_request(self, request: Watch | Unwatch) -> None:
-        if isinstance(request, Unwatch):
+    async def _handle_request(self, request: WatchRequest | UnwatchRequest) -> None:
+        if isinstance(request, UnwatchRequest):
             self._end_view(request.unwatch)
             return
         number = request.watch
@@ -234,18 +239,18 @@ class LiveConnection:
         try:
             view = await self._authorize_view(request)
         except ControlError as error:
-            self._feed.refuse(number, error.code, error.message)
+            self._feed.refuse_watch(number, error.code, error.message)
             return
         self._hub.subscribe(view, self._feed, number)
         self._views[number] = view
 
     def _end_view(self, number: int) -> None:
-        self._feed.unwatch(number)
+        self._feed.remove_watch(number)
         view = self._views.pop(number, None)
         if view is not None:
             self._hub.unsubscribe(view, self._feed, number)
 
-    async def _authorize_view(self, request: Watch) -> ViewKey:
+    async def _authorize_view(self, request: WatchRequest) -> ViewKey:
         """The requested view, through the pipeline: refusals are recorded as any other's."""
         kind = TOPICS.get(request.topic)
         if kind is None:

@@ -21,10 +21,10 @@ from control.model.agents import SERVING
 from control.services.event_bus import EventBus, Topic
 from control.services.presence import PresenceTracker
 from control.store.store import Store
-from protocols.errors import where
+from protocols.errors import locate
 from protocols.instant import SECOND
 from protocols.link import messages as m
-from protocols.live.feed import Feed
+from protocols.live.feed import LiveFeed
 from protocols.live.limits import MERGE_SECONDS
 
 POINT_INTERVAL: Final = 10
@@ -49,7 +49,7 @@ class ProjectionWorker:
     def __init__(self, projection: Projection, world: World) -> None:
         self.projection = projection
         self._world = world
-        self._followers: dict[tuple[Feed, int], None] = {}
+        self._followers: dict[tuple[LiveFeed, int], None] = {}
         self._stirred = trio.Event()
         self._reload = True
         self._left = world.monotonic()  # when one left
@@ -59,12 +59,12 @@ class ProjectionWorker:
         """Whether there is any subscriber."""
         return bool(self._followers)
 
-    def subscribe(self, feed: Feed, number: int) -> None:
+    def subscribe(self, feed: LiveFeed, number: int) -> None:
         """Send this feed the changes, under its number."""
         self._followers[feed, number] = None
         self._stirred.set()
 
-    def unsubscribe(self, feed: Feed, number: int) -> None:
+    def unsubscribe(self, feed: LiveFeed, number: int) -> None:
         """Stop that."""
         self._followers.pop((feed, number), None)
         self._left = self._world.monotonic()
@@ -104,7 +104,7 @@ class ProjectionWorker:
         except ControlError as error:
             log.warning("a live view waits for the database: %s", error.code)
         except Exception as error:  # noqa: BLE001  # told; the others go on
-            log.error("a live view failed: %s", where(error))  # noqa: TRY400  # its text could hold anything
+            log.error("a live view failed: %s", locate(error))  # noqa: TRY400  # its text could hold anything
         else:
             return True
         self._reload = True
@@ -113,12 +113,12 @@ class ProjectionWorker:
         return False
 
     def _send_changes(self) -> None:
-        body = self.projection.collection.take()
+        body = self.projection.collection.take_changes()
         for feed, number in self._followers:
             if body is not None:
-                feed.offer(number, body)
+                feed.enqueue_changes(number, body)
             else:
-                feed.wake()
+                feed.notify_ready()
 
 
 class ViewKey(NamedTuple):
@@ -156,13 +156,13 @@ class LiveHub:
 
     # --- browsers ---------------------------------------------------------------------------------
 
-    def subscribe(self, view: ViewKey, feed: Feed, number: int) -> None:
+    def subscribe(self, view: ViewKey, feed: LiveFeed, number: int) -> None:
         """Send the feed this view. Raises `RequestError` for one subscription too many."""
         keeper = self._workers.get(view) or self._start_worker(view)
-        feed.watch(number, keeper.projection.collection)
+        feed.add_watch(number, keeper.projection.collection)
         keeper.subscribe(feed, number)
 
-    def unsubscribe(self, view: ViewKey, feed: Feed, number: int) -> None:
+    def unsubscribe(self, view: ViewKey, feed: LiveFeed, number: int) -> None:
         """Stop that; may be repeated."""
         if (keeper := self._workers.get(view)) is not None:
             keeper.unsubscribe(feed, number)

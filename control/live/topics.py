@@ -42,7 +42,7 @@ class AlertsProjection(Projection):
     async def load(self) -> None:
         """See `Projection`."""
         rows = await self.context.store.read(self._rows)
-        self.collection.replace({row.id: alert_columns(row) for row in rows})
+        self.collection.replace_rows({row.id: alert_columns(row) for row in rows})
 
     def _rows(self, tx: Tx) -> list[Alert]:
         newest = alerts.list_alerts(tx, self.org, limit=MAX_NEWEST_ALERTS)
@@ -79,7 +79,7 @@ class CurvesProjection(Projection):
     async def load(self) -> None:
         """See `Projection`."""
         points = self.context.live.curve_points(self.org)
-        self.collection.replace({str(at): columns for at, columns in points})
+        self.collection.replace_rows({str(at): columns for at, columns in points})
 
     def on_point(self) -> bool:
         """See `Projection`."""
@@ -97,7 +97,7 @@ class ChangesProjection(Projection):
         rows = await self.context.store.read(
             lambda tx: audit_records.list_newest_events(tx, org, before=0, limit=MAX_NEWEST_CHANGES)
         )
-        self.collection.replace({str(row.seq): change_columns(row) for row in rows})
+        self.collection.replace_rows({str(row.seq): change_columns(row) for row in rows})
 
 
 def change_columns(event: AuditEvent) -> Columns:
@@ -126,7 +126,7 @@ class RolloutsProjection(Projection):
         """See `Projection`."""
         org = self.org
         rows = await self.context.store.read(lambda tx: _read_rollouts(tx, org))
-        self.collection.replace({row.id: rollout_columns(row, fares) for row, fares in rows})
+        self.collection.replace_rows({row.id: rollout_columns(row, fares) for row, fares in rows})
 
     def on_event(self, event: Event) -> bool:
         """See `Projection`."""

@@ -23,7 +23,7 @@ from control.notify.mail import InvitationMail, render_invitation, render_mail
 from control.notify.message import NotificationMessage
 from control.notify.network_policy import NetworkPolicy, Resolver, TargetUrl, unreachable_error
 from control.notify.smtp import MailRelay, SmtpMailer
-from protocols.errors import where
+from protocols.errors import locate
 from protocols.instant import SECOND
 
 SECONDS: Final = 15.0  # for all of it
@@ -101,7 +101,7 @@ def _delivery_error(url: str, error: Exception) -> TransientDeliveryError:
             return TransientDeliveryError("its certificate is not one to trust")
         cause = cause.__cause__ or cause.__context__
     return unreachable_error(
-        urlsplit(url).netloc, f"no connection, or it broke off ({where(error)})"
+        urlsplit(url).netloc, f"no connection, or it broke off ({locate(error)})"
     )
 
 

@@ -188,7 +188,7 @@ async def test_everything_is_read_anew_between_what_happens(
     await core.agents.registry.set_tags(
         "acme", "v4", ("west",)
     )  # without an event: another process
-    fleet.collection.put("ghost", {"life": "active"})
+    fleet.collection.put_row("ghost", {"life": "active"})
     await fleet.load()  # v1, v2
     assert fleet.has_more
     await enrolled(core, world, "v0")

@@ -225,7 +225,7 @@ async def test_heads_that_were_set_aside_end_their_alert(core: Core, tmp_path: P
         started = SignedHeads(core.store, core.agents.alerts, _key(core), path, core.world)
         await started.save_heads()
         assert await states(core) == ["firing"]
-    files.write(path.with_name(REPLACED), lost, files.SECRET)
+    files.write_atomically(path.with_name(REPLACED), lost, files.SECRET_MODE)
     await started.save_heads()
     assert await states(core) == ["resolved"]
 
@@ -238,7 +238,7 @@ async def test_a_damaged_file_is_told_until_its_own_process_reads_it(
     await note(core, "a.one")
     await core.audit.signed_heads.save_heads()
     whole = path.read_bytes()
-    files.write(path, b"[]x", files.SECRET, replace=True)
+    files.write_atomically(path, b"[]x", files.SECRET_MODE, replace=True)
     again = SignedHeads(core.store, core.agents.alerts, _key(core), path, core.world)
     await again.save_heads()
     (tmp_path / "other").mkdir(mode=0o700)
@@ -247,7 +247,7 @@ async def test_a_damaged_file_is_told_until_its_own_process_reads_it(
     )
     await other.save_heads()
     assert await states(core, "platform") == ["firing"]
-    files.write(path, whole, files.SECRET, replace=True)
+    files.write_atomically(path, whole, files.SECRET_MODE, replace=True)
     await again.save_heads()
     assert await states(core, "platform") == ["resolved"]
 
@@ -335,7 +335,7 @@ async def test_a_file_that_somebody_wrote_is_not_written_over(core: Core, tmp_pa
     """It is evidence; the platform's people are told."""
     await note(core, "a.one")
     path = tmp_path / "keys" / HEADS_FILE
-    files.write(path, b"[]x", files.SECRET, replace=True)
+    files.write_atomically(path, b"[]x", files.SECRET_MODE, replace=True)
     again = SignedHeads(core.store, core.agents.alerts, _key(core), path, core.world)
     await again.save_heads()
     assert path.read_bytes() == b"[]x"
