@@ -3,8 +3,6 @@
 import pytest
 import trio
 from msgspec.structs import replace
-from vault.uplink.intake import QUESTIONS_A_MINUTE
-from vault.uplink.replays import MAX_WAITING
 
 from control.errors import UnavailableError
 from control.gateway.agent_connection import (
@@ -22,6 +20,8 @@ from protocols.pki.profile import AGENT_LIFE, SECOND
 from tests.unit.control.gateway.test_link_store import alert, alerts
 from tests.unit.control.gateway.wired import Hub, Talk, registration
 from tests.unit.control.services.test_replays import told
+from vault.control_link.intake_queue import REPLAY_QUERIES_PER_MINUTE
+from vault.control_link.policy_replays import MAX_WAITING
 
 BEAT = m.Heartbeat(
     health=words.Health.SEALED,
@@ -279,7 +279,7 @@ def test_each_has_its_own() -> None:
     """So much at once, and as much a minute from then on; one does not use up another's."""
     paces = ConnectionRateLimits.unused(5.0)
     for now in (5.0, 65.0):
-        taken = [sum(pace.take(now) for _ in range(200)) for pace in paces]
+        taken = [sum(pace.try_consume(now) for _ in range(200)) for pace in paces]
         assert taken == [
             REGISTRATIONS_PER_MINUTE,
             HEALTH_CHANGES_PER_MINUTE,
@@ -289,4 +289,4 @@ def test_each_has_its_own() -> None:
 
 def test_no_honest_agent_answers_as_fast() -> None:
     """As many as it takes questions, and those that it was at before."""
-    assert REPLAY_RESULTS_PER_MINUTE > QUESTIONS_A_MINUTE + MAX_WAITING
+    assert REPLAY_RESULTS_PER_MINUTE > REPLAY_QUERIES_PER_MINUTE + MAX_WAITING
