@@ -109,6 +109,8 @@ async def stored_facts(
 
 DECISIONS: Final = 10  # on one operation whose secret comes and goes, or changes, meanwhile
 
+_PACED_BY_ADDRESS: Final = (ANONYMOUS, OPERATOR)  # each call of theirs, by `Pipeline._failures`
+
 NOTHING_HELD: Final = Following((), int)
 
 
@@ -175,7 +177,9 @@ class Pipeline:
             if not self._authorizer.is_ready(trail.identity):
                 await self._authorizer.prepare(trail.identity)
             facts = await self._authorized(trail)  # 2
-            trail.allowed = not trail.handler.only_refuses
+            if trail.handler.precondition is not None:
+                await trail.handler.precondition(trail.identity)
+            trail.allowed = trail.handler.capability is not None
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
             raise await self._failed(trail, error) from None  # 5
         call = Call(op, trail.identity, facts, trail.decisive)
@@ -337,7 +341,7 @@ class Pipeline:
         if trail.done or isinstance(told, TooManyFailuresError) or not trail.tells(told):
             return False
         allowed = trail.allowed and not isinstance(told, RateLimitError)
-        if allowed or trail.identity is ANONYMOUS or self._refusals is None:
+        if allowed or trail.identity in _PACED_BY_ADDRESS or self._refusals is None:
             return True
         return self._refusals.allows(trail.identity.first)
 

@@ -38,7 +38,7 @@ class Trail:
         self.decision: Decision = ALLOWED
         self.capability: str = ""
         self.decisive = False  # tags or metadata of the secret can have a say
-        self.allowed = False  # it was decided that it may be done
+        self.allowed = False  # a policy allows it: what anybody may try has not been allowed
         self.done = False  # a mutation has happened, whatever comes of its record
 
     def intent(self) -> AuditEvent:

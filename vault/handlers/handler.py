@@ -62,7 +62,9 @@ class Handler:
     """An entry of the operation table.
 
     `capability` None: any authenticated caller (the handler itself limits what he sees).
+    What such an operation fails with is a refusal, and its records have that pace.
     `mutates`: an intent record is durable before `run` is called.
+    `precondition`: raises, before that record, what the caller cannot do for what he is.
     `targets_secret`: the path names a secret, so its facts are looked up for create-or-update and
     for conditions on tags and metadata.
     `proposed_facts`: the facts as the operation would leave them, which must be allowed too.
@@ -82,6 +84,7 @@ class Handler:
     run: Callable[[Call], Awaitable[object]]
     capability: Capability | Callable[[Facts], Capability] | None
     mutates: bool = False
+    precondition: Callable[[Identity], Awaitable[object]] | None = None
     is_audited: bool = True
     is_self_service: bool = False
     discloses: Callable[[Any], bool] | None = None
