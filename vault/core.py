@@ -478,7 +478,7 @@ def _pipeline(
             parts.beside.buckets(rate.requests_per_second, rate.burst_size), world.now
         ),
         audit=base.audit,
-        facts=partial(load_stored_facts, base.barrier),
+        load_facts=partial(load_stored_facts, base.barrier),
         handlers=handlers,
         metrics=parts.metrics,
         world=world,
@@ -487,7 +487,7 @@ def _pipeline(
         self_service=RateLimiter(
             parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
         ),
-        following=following,
+        snapshots=following,
     )
 
 

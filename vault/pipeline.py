@@ -9,6 +9,7 @@ what looks at nothing but the caller's own words leaves none unless it is refuse
 (`Handler.recorded`).
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -29,6 +30,7 @@ from vault.errors import (
     AuthorizationError,
     ConflictError,
     RateLimitError,
+    UnavailableError,
     VaultError,
 )
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
@@ -110,6 +112,12 @@ async def load_stored_facts(
 
 
 MAX_DECISIONS: Final = 10  # on one operation whose secret comes and goes, or changes, meanwhile
+
+CLOSING_RECORD_TIMEOUT: Final = 2.0
+"""Seconds that each record of a seal is waited for: all three waits of one, with that of its order,
+end within `vault.seal.manager.DRAIN_TIMEOUT`."""
+
+log: Final = logging.getLogger("freehold.pipeline")
 
 _PACED_BY_ADDRESS: Final = (ANONYMOUS, OPERATOR)  # each call of theirs, by `Pipeline._failures`
 
@@ -244,14 +252,43 @@ class Pipeline:
         """
         try:
             with trio.CancelScope(shield=True):
-                await self._audit.record(trail.intent_event())  # 3
+                if trail.handler.closes is None:
+                    await self._audit.record(trail.intent_event())  # 3
+                else:
+                    await self._close(trail, trail.handler.closes)
                 result = await self._handle_mutation(trail, call)  # 4
                 trail.is_done = True
-                await self._audit.record(trail.success_event(result))  # 5
+                await self._record(trail, trail.success_event(result))  # 5
         except Exception as error:  # noqa: BLE001  # the same
             raise await self._record_failure(trail, error) from None  # 5
         self._count(trail.op.name, "ok")
         return result  # 6
+
+    async def _close(self, trail: AuditContext, close: Callable[[], object]) -> None:
+        """Step 3 of what closes: it does not depend on the log."""
+        close()
+        try:
+            await self._record(trail, trail.intent_event())
+        except VaultError as error:
+            log.error(  # noqa: TRY400  # one line tells all
+                "request %s: %s goes on, its intent is not on record: %s",
+                trail.op.request_id,
+                trail.op.name,
+                error.message,
+            )
+
+    async def _record(self, trail: AuditContext, event: AuditEvent) -> None:
+        """As the log's; of what closes for `CLOSING_RECORD_TIMEOUT`."""
+        if trail.handler.closes is None:
+            await self._audit.record(event)
+            return
+        try:
+            with trio.fail_after(CLOSING_RECORD_TIMEOUT):
+                await self._audit.record(event)
+        except trio.TooSlowError:
+            raise UnavailableError(
+                "audit_unavailable", "the audit log does not answer; see to its disk"
+            ) from None
 
     async def _handle_mutation(self, trail: AuditContext, call: Call) -> object:
         """Step 4. What is not so any more, or was guessed wrong, is decided again, on what is so.
@@ -331,7 +368,7 @@ class Pipeline:
         if self._is_failure_recorded(trail, told):
             with trio.CancelScope(shield=True):
                 try:
-                    await self._audit.record(trail.failure_event(told))
+                    await self._record(trail, trail.failure_event(told))
                 except VaultError as refused:
                     self._count(trail.op.name, refused.type)
                     raise unrecorded_error(told, refused) from None

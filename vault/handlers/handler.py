@@ -74,6 +74,9 @@ class Handler:
     each line of credentials (`limits.self_service`). `discloses`: says of a result whether it shows
     anything that not everybody is shown; one that shows nothing has that pace.
     `only_refuses`: it does nothing but put a refusal on record.
+    `closes`: called as soon as it is allowed, before its intent is on record. A log that does not
+    answer must not keep anybody from closing: its records are waited for shortly, and may be
+    missing.
     `only_restricts`: it only takes away. Where what is stored cannot be read, what was in force
     decides. `authorized_by_shares`: no credential is asked for, since the handler asks for shares
     of the root key. `anonymous`: none is looked at; the caller is anonymous and held to the pace
@@ -90,6 +93,7 @@ class Handler:
     discloses: Callable[[Any], bool] | None = None
     only_refuses: bool = False
     only_restricts: bool = False
+    closes: Callable[[], object] | None = None
     authorized_by_shares: bool = False
     anonymous: bool = False
     targets_secret: bool = False

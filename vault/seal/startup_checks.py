@@ -5,6 +5,7 @@ then store and log are opened, and if an operator has accepted that something wa
 written down first: in the keyring's epoch, in the audit log, in the anchor.
 """
 
+import errno
 import logging
 import os
 import stat
@@ -13,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
@@ -33,7 +34,7 @@ from vault.model.records import SystemRow
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import AcceptanceSubject
 from vault.seal.anchor.anchor_file import AnchorFile, replace_file, temporary_path
-from vault.seal.anchor.anchor_writer import AnchorWriter
+from vault.seal.anchor.anchor_writer import WRITE_TIMEOUT, AnchorWriter
 from vault.seal.anchor.audit_events import (
     clock_confirmed_event,
     foreign_write_event,
@@ -59,9 +60,13 @@ OLD_CLOCK_ROW: Final = "clock"
 ORDER_SECONDS: Final = 3.0
 """That the order of a seal waits for the database: operations get `vault.seal.manager.DRAIN` in
 all."""
+ORDER_GRACE: Final = 0.5
+"""Seconds that the second place gets to store the order of a seal."""
 
 _ROLLED_BACK: Final = frozenset({"storage_rolled_back", "audit_log_behind", "anchor_missing"})
 """Codes of findings that say that a place is older than another one knows."""
+
+T = TypeVar("T")
 
 log: Final = logging.getLogger("freehold.seal")
 
@@ -133,14 +138,15 @@ class StartupState:
                 ROLLBACK_ACCEPTED,
                 f"{self.resume_point.accepted_findings[0].what}. This is accepted, and takes a "
                 "person with the root key, since the key file alone opens nothing that was set "
-                "back: run `freehold operator unseal --config FILE` on the agent's machine within the hour "
-                "of the acceptance",
+                "back: run `freehold operator unseal --config FILE` on the agent's machine within "
+                "the hour of the acceptance",
             )
 
     async def persist_seal_order(self, store: Store) -> None:
         """Have the seal outlive the process: only a person ends it. One of the two places suffices.
 
-        Raises `UnavailableError` (`seal_not_stored`) when neither database nor anchor took it.
+        Once one has it the other gets `ORDER_GRACE`: its disk may hang. Raises `UnavailableError`
+        (`seal_not_stored`) when neither database nor anchor took it.
         """
         self.stamp_writer.sealed_at = self.world.now()
         failures = list[VaultError]()
@@ -151,8 +157,10 @@ class StartupState:
             except VaultError as error:
                 log.error("the ordered seal is not stored: %s", error)  # noqa: TRY400  # one line tells all
                 failures.append(error)
+            else:
+                nursery.cancel_scope.deadline = trio.current_time() + ORDER_GRACE
 
-        async with trio.open_nursery() as nursery:  # a database that is locked is not waited for
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(store_it, partial(store.commit, _no_change, deadline=ORDER_SECONDS))
             nursery.start_soon(store_it, self.anchor_writer.write_anchor)
         if len(failures) > 1:
@@ -179,10 +187,7 @@ class StartupState:
             await audit.record(rollback_accepted_event(self.resume_point, self.world))
         await self._confirm_clock(audit)
         await self.anchor_writer.write_anchor()
-        try:
-            await self.world.run_sync(acceptance.remove_acceptance, self.anchor)
-        except OSError as error:
-            raise anchor_unavailable_error(error) from error
+        await self._call_beside_anchor(acceptance.remove_acceptance, self.anchor)
 
     async def stamp_clock(self, store: Store, audit: AuditBroker) -> bool:
         """Have a mark tell the time: a clock that is set back while we are down revives nothing.
@@ -195,18 +200,28 @@ class StartupState:
 
     async def _confirm_clock(self, audit: AuditBroker) -> bool:
         """Go on from the machine's clock where an operator says that it is right; whether so."""
-        clock, place = self.retention.clock, (self.anchor, AcceptanceSubject.CLOCK)
-        try:
-            found = await self.world.run_sync(
-                acceptance.read_acceptance, self.anchor, self.world.wall(), AcceptanceSubject.CLOCK
-            )
-            if found is not None:
-                await audit.record(clock_confirmed_event(found.reason, clock.lag, self.world))
-                clock.step()
-            await self.world.run_sync(acceptance.remove_acceptance, *place)
-        except OSError as error:
-            raise anchor_unavailable_error(error) from error
+        clock, call = self.retention.clock, self._call_beside_anchor
+        found = await call(
+            acceptance.read_acceptance, self.anchor, self.world.wall(), AcceptanceSubject.CLOCK
+        )
+        if found is not None:
+            await audit.record(clock_confirmed_event(found.reason, clock.lag, self.world))
+            clock.step()
+        await call(acceptance.remove_acceptance, self.anchor, AcceptanceSubject.CLOCK)
         return found is not None
+
+    async def _call_beside_anchor(self, fn: Callable[..., T], *args: object) -> T:
+        """The blocking call, bounded. Raises `UnavailableError` (`anchor_unavailable`)."""
+        try:
+            with trio.fail_after(WRITE_TIMEOUT):
+                return await self.world.run_sync(fn, *args, abandon_on_cancel=True)
+        except trio.TooSlowError:
+            error: OSError = TimeoutError(
+                errno.ETIMEDOUT, f"no answer within {WRITE_TIMEOUT:g} s", str(self.anchor.parent)
+            )
+        except OSError as failure:
+            error = failure
+        raise anchor_unavailable_error(error) from error
 
 
 async def run_startup_checks(

@@ -92,7 +92,7 @@ async def records(name: str, run: Callable[[Any], Awaitable[object]]) -> int:
     pipeline = parts.pipeline(op=handler)
     for _ in range(TIMES):
         try:
-            await pipeline.run(op())
+            await pipeline.run_operation(op())
         except VaultError:
             continue
     return len(parts.events)
@@ -124,7 +124,7 @@ async def test_what_has_no_right_to_a_session_is_refused_before_an_intent() -> N
     parts = Parts()
     known = dataclasses.replace(UNGUARDED[ENDS_THE_CREDENTIAL], precondition=fail, run=unreached)
     with pytest.raises(NotFoundError):
-        await parts.pipeline(op=known).run(op())
+        await parts.pipeline(op=known).run_operation(op())
     assert [(event.phase, event.code) for event in parts.events] == [("outcome", "gone")]
 
 
