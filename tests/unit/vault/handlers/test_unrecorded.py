@@ -33,7 +33,9 @@ async def test_an_answer_and_a_fault_leave_no_record(parts: Parts) -> None:
     """They are counted all the same, and the caller is known and held to the rate."""
     assert await quiet(parts).run_operation(op()) == "done"
     with pytest.raises(ValidationError):
-        await quiet(parts, ValidationError("policy_invalid", "rules is no list")).run_operation(op())
+        await quiet(parts, ValidationError("policy_invalid", "rules is no list")).run_operation(
+            op()
+        )
     assert parts.events == []
     assert parts.diary == ["authenticate s.text", "limit u1", "decide read", "handle"] * 2
     assert parts.counts == [("op", "ok"), ("op", "validation")]
