@@ -73,7 +73,7 @@ async def test_those_that_came_together_are_answered_before_the_first_answer_is_
     async def send(_message: Any) -> None:
         diary.append("sent")
 
-    edge = EdgeApp([Turning("/", world)], FakeMetrics(), world)  # type: ignore[arg-type, list-item]
+    edge = EdgeApp([Noting("/", world)], FakeMetrics(), world)  # type: ignore[arg-type, list-item]
     async with trio.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(edge, {"raw_path": b"/", "method": "GET"}, None, send)
