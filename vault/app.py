@@ -51,7 +51,7 @@ from vault.metrics import Metrics
 from vault.model.instant import SECOND
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
-from vault.seal.startup_checks import check_paths
+from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError
 from vault.store.sqlite import SqliteBackend
 from vault.telemetry.wiring import RunOperation, pipeline_factory, telemetry_plan, trace_app
@@ -395,6 +395,7 @@ def _make_seal_manager(parts: CoreDependencies) -> SealManager:
 
 @asynccontextmanager
 async def _open_backend(backend: SqliteBackend, path: Path, world: World) -> AsyncIterator[None]:
+    await world.run_sync(require_private_database, path)
     try:
         await world.run_sync(backend.open)
     except BackendError as error:  # whoever starts the agent is told where, callers are not

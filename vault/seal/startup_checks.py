@@ -8,6 +8,7 @@ written down first: in the keyring's epoch, in the audit log, in the anchor.
 import errno
 import logging
 import os
+import shlex
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -62,6 +63,8 @@ ORDER_SECONDS: Final = 3.0
 all."""
 ORDER_GRACE: Final = 0.5
 """Seconds that the second place gets to store the order of a seal."""
+
+_OTHERS: Final = 0o077  # mode bits of group and world
 
 _ROLLED_BACK: Final = frozenset({"storage_rolled_back", "audit_log_behind", "anchor_missing"})
 """Codes of findings that say that a place is older than another one knows."""
@@ -286,6 +289,37 @@ def alert_for(code: str) -> AlertCode:
 
 def _no_change(_tx: StoreTx) -> None:
     """The change of a transaction that is there for its mark alone."""
+
+
+def require_private_database(file: Path) -> None:
+    """Refuse a database that somebody else may read, change or swap. Blocks; none yet is all right.
+
+    Its rows are authenticated; what is taken away or held back is noticed late, and names of
+    secrets are in the clear. Raises `UnavailableError` (`database_not_private`).
+    """
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path = file.with_name(file.name + suffix)
+        try:
+            found = path.lstat()
+        except OSError:
+            continue  # whoever opens it is told what is wrong
+        mode, quoted = stat.S_IMODE(found.st_mode), shlex.quote(str(path))
+        if not stat.S_ISREG(found.st_mode):
+            why, remedy = (
+                "is not a plain file",
+                "set `storage.connection_string` to the file itself",
+            )
+        elif found.st_uid != os.geteuid():
+            why = f"belongs to user {found.st_uid}, the agent is user {os.geteuid()}"
+            remedy = f"see who has changed it, then run chown {os.geteuid()} {quoted}"
+        elif mode & _OTHERS:
+            why = f"has mode {mode:04o}"
+            remedy = f"see who has changed it, then run chmod 600 {quoted}"
+        else:
+            continue
+        raise UnavailableError(
+            "database_not_private", f"the database is not opened: {path} {why}; {remedy}"
+        )
 
 
 def check_paths(paths: SealPaths) -> None:
