@@ -51,7 +51,7 @@ from vault.metrics import Metrics
 from vault.model.instant import SECOND
 from vault.seal.bootstrap import BackendSystemTable
 from vault.seal.manager import SealManager, SealStatus
-from vault.seal.startup_checks import check_paths
+from vault.seal.startup_checks import check_paths, require_private_database
 from vault.store.interface import BackendError
 from vault.store.sqlite import SqliteBackend
 from vault.telemetry.wiring import RunOperation, pipeline_factory, telemetry_plan, trace_app
@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from vault.control_link.wiring import ControlLink
 
 DRAIN_GRACE: Final = 10.0  # seconds for answers in flight at SIGTERM; systemd waits longer
+SEAL_TIMEOUT: Final = 30.0
+"""Seconds from the order of a seal until its keys are gone, whatever hangs: more than operations
+(`vault.seal.manager.DRAIN_TIMEOUT`) and workers (`vault.workers.fleet`) are given."""
 DEFAULT_ORG: Final = "local"  # until an agent is enrolled with an organization
 
 log: Final = logging.getLogger("freehold.agent")
@@ -118,6 +121,7 @@ async def serve(
         )
         gate = _make_seal_manager(parts)
         await nursery.start(gate.run_until_cancelled)
+        nursery.start_soon(_end_stuck_seal, gate)
         await gate.reload()
         if root_token and not gate.status().initialized:
             await gate.initialize(1, 1, root_token)
@@ -137,7 +141,7 @@ async def serve(
         await nursery.start(disks.run, world)
         garbage_collector.freeze_at_startup()
         handle = await nursery.start(start, edge, settings, world)
-        metrics.register_counters(requests_shed=handle.shed)
+        metrics.register_counters(requests_shed=handle.refused_requests)
         if tracing is not None:
             metrics.register_counters(spans_dropped=lambda: float(tracing.dropped_spans))
         on_listening(handle.port, gate.status())
@@ -322,6 +326,27 @@ def _check_certificates(settings: Settings) -> None:
         raise UnavailableError("tls_unusable", str(error)) from None
 
 
+async def _end_stuck_seal(gate: SealManager) -> None:
+    """End the process when a seal cannot finish: a disk that hangs must not keep the keys here.
+
+    A thread that waits for a disk cannot be cancelled. What was acknowledged is durable, and what
+    comes next is what follows a crash.
+    """
+    while True:
+        await gate.wait_seal_requested()
+        with trio.move_on_after(SEAL_TIMEOUT) as waited:
+            await gate.wait_sealed()
+        if waited.cancelled_caught:
+            log.critical(
+                "the vault was to be sealed and its data path has not ended within %g s, since a "
+                "disk does not answer: the agent ends here, so that no keys stay in memory; see "
+                "to the disks of audit log, database and anchor before it is started again",
+                SEAL_TIMEOUT,
+            )
+            logging.shutdown()
+            os._exit(1)
+
+
 async def _until_stopped(
     handle: ServerHandle | Fleet, gate: SealManager, nursery: trio.Nursery
 ) -> None:
@@ -372,6 +397,7 @@ def _make_seal_manager(parts: CoreDependencies) -> SealManager:
 
 @asynccontextmanager
 async def _open_backend(backend: SqliteBackend, path: Path, world: World) -> AsyncIterator[None]:
+    await world.run_sync(require_private_database, path)
     try:
         await world.run_sync(backend.open)
     except BackendError as error:  # whoever starts the agent is told where, callers are not

@@ -45,7 +45,7 @@ class AuditContext:
         self.decision: Decision = ALLOWED
         self.capability: str = ""
         self.needs_facts = False  # tags or metadata of the secret can have a say
-        self.is_allowed = False  # it was decided that it may be done
+        self.is_allowed = False  # a policy allows it: what anybody may try has not been allowed
         self.is_done = False  # a mutation has happened, whatever comes of its record
 
     def intent_event(self) -> AuditEvent:

@@ -9,6 +9,7 @@ what looks at nothing but the caller's own words leaves none unless it is refuse
 (`Handler.recorded`).
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -29,6 +30,7 @@ from vault.errors import (
     AuthorizationError,
     ConflictError,
     RateLimitError,
+    UnavailableError,
     VaultError,
 )
 from vault.handlers.handler import CHANGED_MEANWHILE, Call, Handler, Handlers
@@ -111,6 +113,14 @@ async def load_stored_facts(
 
 MAX_DECISIONS: Final = 10  # on one operation whose secret comes and goes, or changes, meanwhile
 
+CLOSING_RECORD_TIMEOUT: Final = 2.0
+"""Seconds that each record of a seal is waited for: all three waits of one, with that of its order,
+end within `vault.seal.manager.DRAIN_TIMEOUT`."""
+
+log: Final = logging.getLogger("freehold.pipeline")
+
+_PACED_BY_ADDRESS: Final = (ANONYMOUS, OPERATOR)  # each call of theirs, by `Pipeline._failures`
+
 NO_SNAPSHOTS: Final = SnapshotRefresher((), int)
 
 
@@ -177,7 +187,9 @@ class Pipeline:
             if not self._authorizer.is_ready(trail.identity):
                 await self._authorizer.prepare(trail.identity)
             facts = await self._authorize_with_facts(trail)  # 2
-            trail.is_allowed = not trail.handler.only_refuses
+            if trail.handler.precondition is not None:
+                await trail.handler.precondition(trail.identity)
+            trail.is_allowed = trail.handler.capability is not None
         except Exception as error:  # noqa: BLE001  # whatever failed: recorded, then told
             raise await self._record_failure(trail, error) from None  # 5
         call = Call(op, trail.identity, facts, trail.needs_facts)
@@ -240,14 +252,43 @@ class Pipeline:
         """
         try:
             with trio.CancelScope(shield=True):
-                await self._audit.record(trail.intent_event())  # 3
+                if trail.handler.closes is None:
+                    await self._audit.record(trail.intent_event())  # 3
+                else:
+                    await self._close(trail, trail.handler.closes)
                 result = await self._handle_mutation(trail, call)  # 4
                 trail.is_done = True
-                await self._audit.record(trail.success_event(result))  # 5
+                await self._record(trail, trail.success_event(result))  # 5
         except Exception as error:  # noqa: BLE001  # the same
             raise await self._record_failure(trail, error) from None  # 5
         self._count(trail.op.name, "ok")
         return result  # 6
+
+    async def _close(self, trail: AuditContext, close: Callable[[], object]) -> None:
+        """Step 3 of what closes: it does not depend on the log."""
+        close()
+        try:
+            await self._record(trail, trail.intent_event())
+        except VaultError as error:
+            log.error(  # noqa: TRY400  # one line tells all
+                "request %s: %s goes on, its intent is not on record: %s",
+                trail.op.request_id,
+                trail.op.name,
+                error.message,
+            )
+
+    async def _record(self, trail: AuditContext, event: AuditEvent) -> None:
+        """As the log's; of what closes for `CLOSING_RECORD_TIMEOUT`."""
+        if trail.handler.closes is None:
+            await self._audit.record(event)
+            return
+        try:
+            with trio.fail_after(CLOSING_RECORD_TIMEOUT):
+                await self._audit.record(event)
+        except trio.TooSlowError:
+            raise UnavailableError(
+                "audit_unavailable", "the audit log does not answer; see to its disk"
+            ) from None
 
     async def _handle_mutation(self, trail: AuditContext, call: Call) -> object:
         """Step 4. What is not so any more, or was guessed wrong, is decided again, on what is so.
@@ -327,7 +368,7 @@ class Pipeline:
         if self._is_failure_recorded(trail, told):
             with trio.CancelScope(shield=True):
                 try:
-                    await self._audit.record(trail.failure_event(told))
+                    await self._record(trail, trail.failure_event(told))
                 except VaultError as refused:
                     self._count(trail.op.name, refused.type)
                     raise unrecorded_error(told, refused) from None
@@ -343,7 +384,7 @@ class Pipeline:
         ):
             return False
         allowed = trail.is_allowed and not isinstance(told, RateLimitError)
-        if allowed or trail.identity is ANONYMOUS or self._refusals is None:
+        if allowed or trail.identity in _PACED_BY_ADDRESS or self._refusals is None:
             return True
         return self._refusals.allows(trail.identity.first)
 

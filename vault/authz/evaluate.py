@@ -62,9 +62,13 @@ def _first_match(rules: RuleSet, access: AccessRequest, forms: tuple[str, ...]) 
         return NO_RULE_APPLIES
     first: CompiledRule | None = None
     alert = False
+    failed = set[int]()  # a rule may be filed under several patterns that cover the path
     for path in forms:
         for rule in table.index.matching(path):
-            if rule.checks and not rule.conditions_hold(access):
+            if first is not None and rule.order >= first.order and (alert or not rule.alert):
+                continue  # it changes nothing
+            if rule.checks and (rule.order in failed or not rule.conditions_hold(access)):
+                failed.add(rule.order)
                 continue
             alert = alert or rule.alert
             if first is None or rule.order < first.order:

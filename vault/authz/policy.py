@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from vault.authz import conditions
-from vault.authz.conditions import KINDS, MAX_CONDITIONS, Condition
+from vault.authz.conditions import KINDS, MAX_CONDITIONS, Condition, condition_cost
 from vault.authz.pattern import SEGMENT, parse_pattern
 from vault.errors import ValidationError
 from vault.model.identity import ROOT_POLICY, Permission
@@ -24,6 +24,8 @@ MAX_PATHS: Final = 100  # a rule
 MAX_BYTES: Final = 256 * 1024  # of the whole document as JSON: OpenBao's entry bound is 1 MiB
 MAX_PERMISSIONS: Final = 64  # of an API key
 MAX_WILD: Final = 1_000  # paths with `+`, of a policy or an API key: each may cost a look
+MAX_SET_COST: Final = 2_000
+"""Of all policies of one identity together (`policy_cost`): a decision takes some 3 ms at most."""
 MAX_PRIORITY: Final = 1_000_000
 
 ANY_CAPABILITY: Final = "*"  # as the only capability: every one, those of later versions too
@@ -98,7 +100,19 @@ def validate_new_policy(document: object) -> Policy:
     policy = validate_policy(document)
     if _count_wildcards(policy.rules) > MAX_WILD:
         raise _refuse([("rules", _TOO_WILD)])
+    if (cost := policy_cost(policy)) > MAX_SET_COST:
+        fault = (
+            f"must have at most {MAX_SET_COST} conditions and paths with '{SEGMENT}', not {cost}"
+        )
+        raise _refuse([("rules", fault)])
     return policy
+
+
+def policy_cost(policy: Policy) -> int:
+    """What a decision may cost: the conditions, of the policy for each rule, and wild paths."""
+    shared = sum(map(condition_cost, policy.conditions))
+    checks = sum(shared + sum(map(condition_cost, rule.conditions)) for rule in policy.rules)
+    return checks + _count_wildcards(policy.rules)
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Whoever decides holds a snapshot; a write replaces it whole. A set of policies i
 first use and kept by the tuple of its names.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from itertools import count
@@ -19,11 +20,13 @@ from vault.authz.ceiling import NO_CEILING, compile_ceiling
 from vault.authz.compile import CompiledCeiling, compile_permissions, compile_policies
 from vault.authz.compiled_policies import CompiledPolicies, DecisionKey
 from vault.authz.policy import (
+    MAX_SET_COST,
     Effect,
     Policy,
     Rule,
     ShownPolicy,
     is_denial,
+    policy_cost,
     policy_document,
     validate_new_policy,
     validate_policy,
@@ -121,11 +124,16 @@ class PolicySnapshot:
         self._numbers = count()
         self._decisions: BoundedMemo[DecisionKey, Decision] = BoundedMemo(MAX_REMEMBERED)
         self._weight = 0
+        self._costs: dict[int, int] = {}  # of policies, which live as long as this, by their ids
 
     def compiled_for(self, identity: Identity) -> CompiledPolicies:
-        """Return what decides for this identity."""
+        """Return what decides for this identity.
+
+        Raises `AuthorizationError` (`policy_set_too_heavy`) where its policies are too much.
+        """
         found = self._sets.get(_cache_key(identity))
         if found is None:
+            self._require_light(identity)
             found = self.compile(identity)
             self.cache_compiled(identity, found)
         return found
@@ -135,11 +143,37 @@ class PolicySnapshot:
         if _cache_key(identity) in self._sets:
             return True
         names = dict.fromkeys((*identity.policies, *identity.denied_by))
-        held = [self.policies[name] for name in names if name in self.policies]
         paths = sum(len(permission.paths) for permission in identity.permissions)
-        for policy in (*held, *self.bundle_policies(names)):
+        for policy in self._policies_named(names):
             paths += sum(len(rule.paths) for rule in policy.rules)
         return paths <= MAX_INLINE_PATHS
+
+    def _policies_named(self, names: Iterable[str]) -> list[Policy]:
+        held = [self.policies[name] for name in names if name in self.policies]
+        return [*held, *self.bundle_policies(names)]
+
+    def _require_light(self, identity: Identity) -> None:
+        """Raise `AuthorizationError` where a decision for the identity would take too long.
+
+        Others wait for it. To leave some of the policies out could drop a denial.
+        """
+        if ROOT_POLICY in identity.policies:
+            return
+        costs = Counter[str]()
+        names = dict.fromkeys((*identity.policies, *identity.denied_by))
+        for policy in self._policies_named(names):
+            cost = self._costs.get(id(policy))
+            if cost is None:
+                cost = self._costs[id(policy)] = policy_cost(policy)
+            costs[policy.name] += cost
+        if (total := costs.total()) > MAX_SET_COST:
+            heaviest = ", ".join(f"{name} ({cost})" for name, cost in costs.most_common(3))
+            raise AuthorizationError(
+                "policy_set_too_heavy",
+                f"the policies of this identity have {total} conditions and paths with '+' "
+                f"together, and at most {MAX_SET_COST} are decided on: nothing is allowed until "
+                f"some are taken away; the most have {heaviest}",
+            )
 
     def cache_compiled(self, identity: Identity, compiled: CompiledPolicies) -> None:
         """Let `compiled` return this, for as long as there is room."""

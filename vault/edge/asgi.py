@@ -8,12 +8,14 @@ import trio
 from actors.world import World
 from protocols.http.asgi import Address
 from protocols.http.errors import RefusedError
+from vault.authz.rate_limits import TokenBuckets
 from vault.edge.dialect import UNCLEAR_PATH, Dialect
 from vault.edge.reply import Headers, Send, all_headers, send_reply
 from vault.edge.request import Receive
 from vault.edge.server_error import server_error_reply
 from vault.errors import RateLimitError
 from vault.metrics import Metrics
+from vault.model.instant import SECOND
 from vault.model.operation import Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import RefusedRequest
@@ -22,7 +24,6 @@ ALWAYS_SERVED: Final = frozenset(
     {
         b"/health/live",
         b"/health/ready",
-        b"/metrics",
         b"/v1/sys/health",
         b"/v1/sys/seal-status",
         b"/v1/sys/seal",
@@ -36,6 +37,11 @@ ALWAYS_SERVED: Final = frozenset(
 )
 """What whoever looks after an overloaded agent needs: see it, log in, stop it."""
 
+METRICS_PATH: Final = b"/metrics"
+MAX_SCRAPES: Final = 8
+"""Requests for the metrics in a second that are served in an overload. They need no credential and
+have long answers, so they are not always served: nobody should wait for them who seals."""
+
 
 class EdgeApp:
     """Dialects by prefix; the last one takes what no other does."""
@@ -45,6 +51,7 @@ class EdgeApp:
         self._fallback = dialects[-1]
         self._metrics = metrics
         self._world = world
+        self._scrapes = TokenBuckets(MAX_SCRAPES, MAX_SCRAPES, 1)
         self._refusals: tuple[int, dict[str, tuple[Headers, bytes]]] = (-1, {})
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -102,9 +109,12 @@ class EdgeApp:
         Made once a second for each dialect: it says nothing of the request, and has to be cheap.
         """
         path = target.partition(b"?")[0]
-        if path in ALWAYS_SERVED:
+        now = self._world.monotonic()
+        if path in ALWAYS_SERVED or (
+            path == METRICS_PATH and not self._scrapes.take_token("", round(now * SECOND))
+        ):
             return None
-        dialect, second = self._dialect_for(path), int(self._world.monotonic())
+        dialect, second = self._dialect_for(path), int(now)
         if self._refusals[0] != second:
             self._refusals = second, {}
         answers = self._refusals[1]

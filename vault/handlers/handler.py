@@ -62,7 +62,9 @@ class Handler:
     """An entry of the operation table.
 
     `capability` None: any authenticated caller (the handler itself limits what he sees).
+    What such an operation fails with is a refusal, and its records have that pace.
     `mutates`: an intent record is durable before `run` is called.
+    `precondition`: raises, before that record, what the caller cannot do for what he is.
     `targets_secret`: the path names a secret, so its facts are looked up for create-or-update and
     for conditions on tags and metadata.
     `proposed_facts`: the facts as the operation would leave them, which must be allowed too.
@@ -72,6 +74,9 @@ class Handler:
     each line of credentials (`limits.self_service`). `discloses`: says of a result whether it shows
     anything that not everybody is shown; one that shows nothing has that pace.
     `only_refuses`: it does nothing but put a refusal on record.
+    `closes`: called as soon as it is allowed, before its intent is on record. A log that does not
+    answer must not keep anybody from closing: its records are waited for shortly, and may be
+    missing.
     `only_restricts`: it only takes away. Where what is stored cannot be read, what was in force
     decides. `authorized_by_shares`: no credential is asked for, since the handler asks for shares
     of the root key. `anonymous`: none is looked at; the caller is anonymous and held to the pace
@@ -82,11 +87,13 @@ class Handler:
     run: Callable[[Call], Awaitable[object]]
     capability: Capability | Callable[[SecretFacts], Capability] | None
     mutates: bool = False
+    precondition: Callable[[Identity], Awaitable[object]] | None = None
     is_audited: bool = True
     is_self_service: bool = False
     discloses: Callable[[Any], bool] | None = None
     only_refuses: bool = False
     only_restricts: bool = False
+    closes: Callable[[], object] | None = None
     authorized_by_shares: bool = False
     anonymous: bool = False
     targets_secret: bool = False

@@ -34,7 +34,7 @@ class SessionHandlers:
                 audit_response=_audit_response,
             ),
             "session.renew": replace(_mutation(self.renew), is_self_service=True),
-            "session.close": _mutation(self.close),
+            "session.close": replace(_mutation(self.close), precondition=self._own),
             "session.refuse": Handler(run=self.refuse, capability=None, only_refuses=True),
         }
 

@@ -27,7 +27,11 @@ class SystemHandlers:
         """The operations this file serves."""
         return {
             "sys.seal": Handler(
-                run=self.seal, capability=Capability.SUDO, mutates=True, only_restricts=True
+                run=self.seal,
+                capability=Capability.SUDO,
+                mutates=True,
+                only_restricts=True,
+                closes=self.request_seal,
             ),
             "sys.rotate": Handler(run=self.rotate, capability=Capability.SUDO, mutates=True),
             "sys.rewrap": Handler(run=self.rewrap, capability=Capability.SUDO, mutates=True),
@@ -45,9 +49,8 @@ class SystemHandlers:
     async def seal(self, _: Call) -> None:
         """Seal the vault: it happens when this and the other operations in flight are done.
 
-        From here on nothing new is served. A restart does not end it: only a person does.
+        Nothing new is served any more. A restart does not end it: only a person does.
         """
-        self.request_seal()
         await self.record_seal()
 
     async def rotate(self, _: Call) -> int:

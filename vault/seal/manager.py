@@ -216,11 +216,11 @@ class SealManager:
     @property
     def is_open(self) -> bool:
         """Whether operations are served."""
-        return self._core is not None
+        return self._core is not None and not self._seal_wanted.is_set()
 
     def status(self) -> SealStatus:
         """What anybody may ask."""
-        record = self._seal_record
+        record, core = self._seal_record, self._core
         kind = "shamir" if self._key_file is None else self._key_file.kind
         if record is None:
             return SealStatus(type=kind, initialized=False, sealed=True)
@@ -232,13 +232,13 @@ class SealManager:
         return SealStatus(
             type=record.type,
             initialized=True,
-            sealed=self._core is None,
+            sealed=not self.is_open,
             threshold=record.threshold,
             shares=record.shares,
             progress=progress.progress,
             nonce=progress.nonce,
             vault=record.vault,
-            refusing="" if self._core is None else self._core.refusal_reason(),
+            refusing="" if core is None or not self.is_open else core.refusal_reason(),
         )
 
     async def reload(self) -> None:
@@ -289,8 +289,9 @@ class SealManager:
         """
         async with self._lock:
             self._require_initialized()
-            if self._core is not None:
+            if self.is_open:
                 return self.status()
+            await self.wait_sealed()
             await self._read_again()
             try:
                 outcome = self._initialized_share_collector.submit_share(share, self._decode)
@@ -325,8 +326,9 @@ class SealManager:
         missing, unsafe or of another vault.
         """
         async with self._lock:
-            if self._key_file is None or self._seal_record is None or self._core is not None:
+            if self._key_file is None or self._seal_record is None or self.is_open:
                 return False
+            await self.wait_sealed()
             await self._read_again()
             if self._seal_record.type != self._key_file.kind:
                 raise UnavailableError(
@@ -351,6 +353,13 @@ class SealManager:
         self._seal_wanted.set()
         if self._core is not None:
             self._core.shut()
+
+    async def wait_seal_requested(self) -> None:
+        """Return when a vault that is open, or will be, is to be sealed."""
+        async with self._seal_changed:
+            while self._core is None:
+                await self._seal_changed.wait()
+        await self._seal_wanted.wait()
 
     async def wait_sealed(self) -> None:
         """Return when the data path is gone."""

@@ -5,15 +5,17 @@ then store and log are opened, and if an operator has accepted that something wa
 written down first: in the keyring's epoch, in the audit log, in the anchor.
 """
 
+import errno
 import logging
 import os
+import shlex
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
@@ -33,7 +35,7 @@ from vault.model.records import SystemRow
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import AcceptanceSubject
 from vault.seal.anchor.anchor_file import AnchorFile, replace_file, temporary_path
-from vault.seal.anchor.anchor_writer import AnchorWriter
+from vault.seal.anchor.anchor_writer import WRITE_TIMEOUT, AnchorWriter
 from vault.seal.anchor.audit_events import (
     clock_confirmed_event,
     foreign_write_event,
@@ -59,9 +61,15 @@ OLD_CLOCK_ROW: Final = "clock"
 ORDER_SECONDS: Final = 3.0
 """That the order of a seal waits for the database: operations get `vault.seal.manager.DRAIN` in
 all."""
+ORDER_GRACE: Final = 0.5
+"""Seconds that the second place gets to store the order of a seal."""
+
+_OTHERS: Final = 0o077  # mode bits of group and world
 
 _ROLLED_BACK: Final = frozenset({"storage_rolled_back", "audit_log_behind", "anchor_missing"})
 """Codes of findings that say that a place is older than another one knows."""
+
+T = TypeVar("T")
 
 log: Final = logging.getLogger("freehold.seal")
 
@@ -140,7 +148,8 @@ class StartupState:
     async def persist_seal_order(self, store: Store) -> None:
         """Have the seal outlive the process: only a person ends it. One of the two places suffices.
 
-        Raises `UnavailableError` (`seal_not_stored`) when neither database nor anchor took it.
+        Once one has it the other gets `ORDER_GRACE`: its disk may hang. Raises `UnavailableError`
+        (`seal_not_stored`) when neither database nor anchor took it.
         """
         self.stamp_writer.sealed_at = self.world.now()
         failures = list[VaultError]()
@@ -151,8 +160,10 @@ class StartupState:
             except VaultError as error:
                 log.error("the ordered seal is not stored: %s", error)  # noqa: TRY400  # one line tells all
                 failures.append(error)
+            else:
+                nursery.cancel_scope.deadline = trio.current_time() + ORDER_GRACE
 
-        async with trio.open_nursery() as nursery:  # a database that is locked is not waited for
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(store_it, partial(store.commit, _no_change, deadline=ORDER_SECONDS))
             nursery.start_soon(store_it, self.anchor_writer.write_anchor)
         if len(failures) > 1:
@@ -179,10 +190,7 @@ class StartupState:
             await audit.record(rollback_accepted_event(self.resume_point, self.world))
         await self._confirm_clock(audit)
         await self.anchor_writer.write_anchor()
-        try:
-            await self.world.run_sync(acceptance.remove_acceptance, self.anchor)
-        except OSError as error:
-            raise anchor_unavailable_error(error) from error
+        await self._call_beside_anchor(acceptance.remove_acceptance, self.anchor)
 
     async def stamp_clock(self, store: Store, audit: AuditBroker) -> bool:
         """Have a mark tell the time: a clock that is set back while we are down revives nothing.
@@ -195,18 +203,28 @@ class StartupState:
 
     async def _confirm_clock(self, audit: AuditBroker) -> bool:
         """Go on from the machine's clock where an operator says that it is right; whether so."""
-        clock, place = self.retention.clock, (self.anchor, AcceptanceSubject.CLOCK)
-        try:
-            found = await self.world.run_sync(
-                acceptance.read_acceptance, self.anchor, self.world.wall(), AcceptanceSubject.CLOCK
-            )
-            if found is not None:
-                await audit.record(clock_confirmed_event(found.reason, clock.lag, self.world))
-                clock.step()
-            await self.world.run_sync(acceptance.remove_acceptance, *place)
-        except OSError as error:
-            raise anchor_unavailable_error(error) from error
+        clock, call = self.retention.clock, self._call_beside_anchor
+        found = await call(
+            acceptance.read_acceptance, self.anchor, self.world.wall(), AcceptanceSubject.CLOCK
+        )
+        if found is not None:
+            await audit.record(clock_confirmed_event(found.reason, clock.lag, self.world))
+            clock.step()
+        await call(acceptance.remove_acceptance, self.anchor, AcceptanceSubject.CLOCK)
         return found is not None
+
+    async def _call_beside_anchor(self, fn: Callable[..., T], *args: object) -> T:
+        """The blocking call, bounded. Raises `UnavailableError` (`anchor_unavailable`)."""
+        try:
+            with trio.fail_after(WRITE_TIMEOUT):
+                return await self.world.run_sync(fn, *args, abandon_on_cancel=True)
+        except trio.TooSlowError:
+            error: OSError = TimeoutError(
+                errno.ETIMEDOUT, f"no answer within {WRITE_TIMEOUT:g} s", str(self.anchor.parent)
+            )
+        except OSError as failure:
+            error = failure
+        raise anchor_unavailable_error(error) from error
 
 
 async def run_startup_checks(
@@ -271,6 +289,37 @@ def alert_for(code: str) -> AlertCode:
 
 def _no_change(_tx: StoreTx) -> None:
     """The change of a transaction that is there for its mark alone."""
+
+
+def require_private_database(file: Path) -> None:
+    """Refuse a database that somebody else may read, change or swap. Blocks; none yet is all right.
+
+    Its rows are authenticated; what is taken away or held back is noticed late, and names of
+    secrets are in the clear. Raises `UnavailableError` (`database_not_private`).
+    """
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path = file.with_name(file.name + suffix)
+        try:
+            found = path.lstat()
+        except OSError:
+            continue  # whoever opens it is told what is wrong
+        mode, quoted = stat.S_IMODE(found.st_mode), shlex.quote(str(path))
+        if not stat.S_ISREG(found.st_mode):
+            why, remedy = (
+                "is not a plain file",
+                "set `storage.connection_string` to the file itself",
+            )
+        elif found.st_uid != os.geteuid():
+            why = f"belongs to user {found.st_uid}, the agent is user {os.geteuid()}"
+            remedy = f"see who has changed it, then run chown {os.geteuid()} {quoted}"
+        elif mode & _OTHERS:
+            why = f"has mode {mode:04o}"
+            remedy = f"see who has changed it, then run chmod 600 {quoted}"
+        else:
+            continue
+        raise UnavailableError(
+            "database_not_private", f"the database is not opened: {path} {why}; {remedy}"
+        )
 
 
 def check_paths(paths: SealPaths) -> None:

@@ -155,7 +155,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             authorizer=authorizer,
             limits=_limits(parts),
             audit=audit,
-            facts=known.facts,
+            load_facts=known.facts,
             handlers=_local(
                 SecretHandlers(barrier, mounts.mounts, access, world).handlers()
                 | MetadataHandlers(barrier, mounts.mounts, access, world).handlers()
@@ -167,7 +167,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             world=world,
             refusals=refusals,
             self_service=_self_service(parts),
-            following=CaughtUp(follower),
+            snapshots=CaughtUp(follower),
         )
         report = RefusedReport(AUTHORIZATIONS_REFUSED, refusals, audit.record, world)
         jobs = [

@@ -1,5 +1,6 @@
 """Tests of the one way through: the six steps, their order, and what the caller hears."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from msgspec.structs import replace
 
 from actors.testing import FakeWorld
@@ -31,7 +33,13 @@ from vault.model.operation import Capability, Operation, Origin, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.payloads import NoParameters
 from vault.model.records import SecretRow
-from vault.pipeline import Pipeline, Snapshot, SnapshotRefresher, load_stored_facts
+from vault.pipeline import (
+    CLOSING_RECORD_TIMEOUT,
+    Pipeline,
+    Snapshot,
+    SnapshotRefresher,
+    load_stored_facts,
+)
 
 ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
 REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")
@@ -61,6 +69,7 @@ class Parts:
     ready: bool = True
     row: SecretRow | None = None
     refuse: Callable[[AuditEvent], bool] = lambda _: False
+    log_hangs: bool = False
     ended: int = 0  # transactions that are over
 
     # Authenticator, rate limits, authorizer, barrier, broker and metrics, as far as they are asked.
@@ -107,6 +116,8 @@ class Parts:
         """Steps 3 and 5."""
         await trio.lowlevel.checkpoint()
         self.diary.append(f"{event.phase} {event.result}")
+        if self.log_hangs:
+            await trio.sleep_forever()
         if self.refuse(event):
             raise REFUSED
         self.events.append(event)
@@ -537,3 +548,40 @@ def test_what_is_held_is_stale_if_any_of_it_is() -> None:
     fresh, stale = Thing(is_stale=False), Thing(is_stale=True)
     assert SnapshotRefresher((fresh, stale), lambda: 1).is_stale
     assert not SnapshotRefresher((fresh, fresh), lambda: 1).is_stale
+
+
+def closing(parts: Parts) -> Handler:
+    """Of a seal."""
+    return dataclasses.replace(
+        handler(parts, mutates=True), closes=lambda: parts.diary.append("close")
+    )
+
+
+async def test_what_closes_does_so_before_its_intent_is_on_record(parts: Parts) -> None:
+    """All else is as of any mutation."""
+    assert await parts.pipeline(op=closing(parts)).run_operation(op()) == "done"
+    steps = ("close", "intent ok", "outcome ok")
+    assert [step for step in parts.diary if step in steps] == [*steps]
+
+
+async def test_what_closes_is_still_refused(parts: Parts) -> None:
+    """Who may not seal does not."""
+    parts.decide_ = lambda _: Decision(allowed=False)
+    with pytest.raises(AuthorizationError):
+        await parts.pipeline(op=closing(parts)).run_operation(op())
+    assert "close" not in parts.diary
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
+async def test_what_closes_does_not_depend_on_the_log(
+    how: str, parts: Parts, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is done in a bounded time, and the caller is told that there is no record."""
+    parts.refuse, parts.log_hangs = (lambda _: how == "refuses"), how == "hangs"
+    begun = trio.current_time()
+    with pytest.raises(UnavailableError, match="outcome_unrecorded") as told:
+        await parts.pipeline(op=closing(parts)).run_operation(op())
+    assert told.value.details["outcome"] == "done"
+    assert "close" in parts.diary
+    assert trio.current_time() - begun <= 2 * CLOSING_RECORD_TIMEOUT
+    assert "its intent is not on record" in caplog.text

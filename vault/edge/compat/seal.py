@@ -77,7 +77,7 @@ async def seal(dialect: Dialect, request: Request) -> Reply:
         await dialect.run_operation(
             request, "sys.seal", ResourcePath.parse("sys/seal"), NoParameters()
         )
-        await dialect.service.wait_sealed()
+    await dialect.service.wait_sealed()
     return NO_CONTENT_REPLY
 
 

@@ -4,7 +4,9 @@ It follows the log's batches and writes about once a second while there is somet
 once more when log and store have come to their end.
 """
 
+import errno
 import logging
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -25,6 +27,7 @@ log: Final = logging.getLogger("freehold.anchor")
 WRITE_INTERVAL: Final = (
     1.0  # seconds between writes: what an attacker who sets all else back can hide
 )
+WRITE_TIMEOUT: Final = 3.0  # seconds for one write: its file system may hang, as a network's does
 
 
 class AnchorWriter:
@@ -37,6 +40,8 @@ class AnchorWriter:
         self._keys = keys
         self._stamp_writer = marker
         self._writing = trio.Lock()
+        self._in_thread = threading.Lock()  # one write at a time, also after one was abandoned
+        self._newest: Anchor | None = None
         self._world = world
         self._pending = trio.Event()
         self.error = ""
@@ -56,7 +61,24 @@ class AnchorWriter:
         return False
 
     async def write_anchor(self) -> None:
-        """Write the anchor as things stand. Raises `UnavailableError` (`anchor_unavailable`)."""
+        """Write the anchor as things stand. Raises `UnavailableError` (`anchor_unavailable`).
+
+        A write that takes longer than `WRITE_TIMEOUT`, or is cancelled, is abandoned: it may still
+        end by itself, but never after a newer one.
+        """
+        try:
+            with trio.fail_after(WRITE_TIMEOUT):
+                await self._write_newest()
+        except trio.TooSlowError:
+            error = self._timeout_error()
+        except OSError as failure:
+            error = failure
+        else:
+            return
+        self.error = f"{type(error).__name__}: {error.strerror}"
+        raise anchor_unavailable_error(error) from error
+
+    async def _write_newest(self) -> None:
         marker = self._stamp_writer
         async with self._writing:
             anchor = Anchor(
@@ -66,13 +88,24 @@ class AnchorWriter:
                 checkpoint=marker.checkpoint,
                 sealed_at=marker.sealed_at or UNSET,
             )
-            try:
-                await self._world.run_sync(self._file.write, anchor, self._keys)
-            except OSError as error:
-                self.error = f"{type(error).__name__}: {error.strerror}"
-                raise anchor_unavailable_error(error) from error
+            self._newest = anchor
+            await self._world.run_sync(self._replace_file, anchor, abandon_on_cancel=True)
             self.error = ""
             marker.anchored = True
+
+    def _replace_file(self, anchor: Anchor) -> None:
+        """In a thread. An abandoned write goes first; one that has become old is left out."""
+        if not self._in_thread.acquire(timeout=WRITE_TIMEOUT):
+            raise self._timeout_error()
+        try:
+            if anchor is self._newest:
+                self._file.write(anchor, self._keys)
+        finally:
+            self._in_thread.release()
+
+    def _timeout_error(self) -> OSError:
+        path = str(self._file.path)
+        return TimeoutError(errno.ETIMEDOUT, f"no answer within {WRITE_TIMEOUT:g} s", path)
 
     async def run(self) -> None:
         """Write when there is something to say, until cancelled. A write that fails is retried."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import MockClock
 
 from actors.world import SystemWorld
@@ -16,7 +17,13 @@ from vault.authz import policy_store as module
 from vault.authz.policy import validate_policy
 from vault.authz.policy_bundle import PolicyBundle
 from vault.authz.policy_store import BUILT_IN_DEFAULT, PolicySnapshot, PolicyStore
-from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
+from vault.errors import (
+    AuthorizationError,
+    ConflictError,
+    NotFoundError,
+    UnavailableError,
+    ValidationError,
+)
 from vault.model.identity import Identity, Method, Permission
 from vault.model.records import BUNDLE_ROW, PolicyRow
 from vault.store.interface import StoreSession, WriteSet
@@ -432,3 +439,47 @@ async def test_a_write_that_timed_out_is_followed_once_it_is_stored() -> None:
         assert book.is_stale
         await book.refresh()
         assert book.get("app").rules[0].paths == ("kv/*",)
+
+
+def heavy(name: str, rules: int, conditions: int) -> dict[str, Any]:
+    """A policy with so many conditions on so many rules, each for other secrets."""
+    rule = {
+        "effect": "allow",
+        "capabilities": ["read"],
+        "conditions": [{"type": "tags", "all": [f"t{i}"]} for i in range(conditions)],
+    }
+    return {
+        "name": name,
+        "rules": [{**rule, "paths": [f"secret/{name}/{i}"]} for i in range(rules)],
+    }
+
+
+async def test_a_set_of_policies_is_not_heavier_than_its_bound(store: Any, world: Any) -> None:
+    """Each may be all right: whoever has all of them may do nothing, and is told of which."""
+    book = PolicyStore(store, world)
+    for name in "ab":
+        await book.put(heavy(name, 100, 10), by=caller("ann"))
+    await book.put(heavy("c", 1, 1), by=caller("ann"))
+    assert book.snapshot.compiled_for(_identity("a", "b", "default")).rules.rules
+    for held in (_identity("a", "b", "c"), replace(_identity("c"), denied_by=("a", "b"))):
+        assert book.snapshot.is_ready(held)
+        with pytest.raises(AuthorizationError, match="policy_set_too_heavy") as told:
+            book.snapshot.compiled_for(held)
+        assert "2001" in told.value.message
+        assert "a (1000), b (1000), c (1)" in told.value.message
+    assert book.snapshot.compiled_for(_identity("a", "b", "c", "root")).rules.root
+    await book.delete("c", by=caller("ann"))
+    assert book.snapshot.compiled_for(_identity("a", "b", "c")).rules.rules
+
+
+async def test_a_policy_that_alone_is_too_heavy_is_not_written(store: Any, world: Any) -> None:
+    """Conditions of the policy count for each rule, many networks for several."""
+    book = PolicyStore(store, world)
+    networks = [f"10.0.{i}.0/24" for i in range(160)]
+    policy = heavy("a", 200, 0)
+    policy["conditions"] = [{"type": "source_network", "networks": networks}]
+    with pytest.raises(ValidationError, match="policy_invalid") as told:
+        await book.put(policy, by=caller("ann"))
+    assert "not 2200" in str(told.value.details)
+    policy["conditions"][0]["networks"] = networks[:128]
+    await book.put(policy, by=caller("ann"))

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from actors.testing import FakeWorld
-from vault.edge.asgi import ALWAYS_SERVED, EdgeApp
+from vault.edge.asgi import ALWAYS_SERVED, MAX_SCRAPES, EdgeApp
 from vault.edge.compat import CompatDialect
 from vault.edge.native.dialect import NativeDialect
 from vault.edge.ops import OpsDialect
@@ -148,6 +148,17 @@ def test_each_dialect_turns_away_in_its_own_words_but_nothing_urgent() -> None:
     assert edge.overload_response(b"/v1/sys/health?standbyok=true") is None
     assert edge.overload_response(b"/v1/sys/seal") is None
     assert edge.overload_response(b"/v1/sys/sealx") is not None
+
+
+def test_in_an_overload_metrics_have_a_pace() -> None:
+    """Anybody may ask for them: whoever monitors gets some, whoever floods gets 503."""
+    world = FakeWorld()
+    edge = EdgeApp([Turning("/", world)], FakeMetrics(), world)  # type: ignore[arg-type,list-item]  # what it asks of them
+    for _ in range(2):
+        answers = [edge.overload_response(b"/metrics") for _ in range(10 * MAX_SCRAPES)]
+        assert answers.count(None) == MAX_SCRAPES
+        assert edge.overload_response(b"/v1/sys/seal") is None
+        world.advance(1)
 
 
 def test_what_is_urgent_exists() -> None:

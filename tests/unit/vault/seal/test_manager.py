@@ -244,6 +244,8 @@ async def test_sealing_waits_for_operations_in_flight(
         with pytest.raises(UnavailableError, match="sealed"), trio.fail_after(1):
             await vault.seal_manager.run_operation(OP)
         assert vault.fake_core.diary == ["run op"]
+        assert vault.seal_manager.status().sealed
+        assert not vault.seal_manager.is_open
         goes_on.set()
         await vault.seal_manager.wait_sealed()
     assert vault.fake_core.diary == ["run op", "done op", "taken down"]
@@ -262,6 +264,46 @@ async def test_sealing_waits_a_bounded_time(
         vault.seal_manager.request_seal()
         await vault.seal_manager.wait_sealed()
         assert trio.current_time() - begun == pytest.approx(DRAIN_TIMEOUT)
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_unseals_waits_for_the_seal(
+    vault: Vault, autojump_clock: trio.testing.MockClock
+) -> None:
+    """What is taken down is gone before it is built anew: nobody is told that it is open."""
+    shares = (await vault.init_and_unseal()).shares[:2]
+    vault.fake_core.work = trio.sleep_forever
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(vault.seal_manager.run_operation, OP)
+        await trio.testing.wait_all_tasks_blocked()
+        vault.seal_manager.request_seal()
+        for share in shares:
+            status = await vault.seal_manager.unseal(share)
+        assert not status.sealed
+        assert "taken down" in vault.fake_core.diary
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_waits_for_an_order_to_seal_hears_of_it(vault: Vault) -> None:
+    """Of the open vault: not of the seal before."""
+    await vault.init_and_unseal()
+    heard = list[str]()
+
+    async def wait() -> None:
+        await vault.seal_manager.wait_seal_requested()
+        heard.append("seal")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not heard
+        vault.seal_manager.request_seal()
+        await vault.seal_manager.wait_sealed()
+        await trio.testing.wait_all_tasks_blocked()
+        assert heard == ["seal"]
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        assert heard == ["seal"]
         nursery.cancel_scope.cancel()
 
 

@@ -1,5 +1,6 @@
 """What an opening stands on: found before it, taken with it, confirmed once the log is open."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -19,7 +20,13 @@ from vault.errors import SetupError, TamperedError, UnavailableError
 from vault.model.instant import SECOND
 from vault.seal.anchor import acceptance
 from vault.seal.anchor.acceptance import Acceptance, AcceptanceSubject
-from vault.seal.startup_checks import SealPaths, StartupState, check_paths, run_startup_checks
+from vault.seal.startup_checks import (
+    SealPaths,
+    StartupState,
+    check_paths,
+    require_private_database,
+    run_startup_checks,
+)
 from vault.store.interface import BackendError
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
@@ -298,3 +305,46 @@ def test_a_place_that_is_full_is_found_before_a_vault_is_made(tmp_path: Path) ->
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_database_that_is_the_agents_alone_is_taken(tmp_path: Path) -> None:
+    """None yet, too; the log of one that was not closed has to be as private."""
+    file = tmp_path / "vault.db"
+    require_private_database(file)
+    for name in ("vault.db", "vault.db-wal"):
+        (tmp_path / name).touch(mode=0o600)
+    require_private_database(file)
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize(
+    ("mode", "is_link", "owner", "told"),
+    [
+        (0o666, False, 0, "mode 0666; see who has changed it, then run chmod 600"),
+        (0o640, False, 0, "mode 0640"),
+        (0o600, True, 0, "is not a plain file; set `storage.connection_string`"),
+        (0o600, False, 1, "; see who has changed it, then run chown"),
+    ],
+)
+def test_a_database_of_others_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: int,
+    owner: int,
+    told: str,
+    suffix: str,
+    *,
+    is_link: bool,
+) -> None:
+    """With what to do."""
+    file = tmp_path / f"it's.db{suffix}"
+    target = tmp_path / "elsewhere"
+    (target if is_link else file).touch()
+    (target if is_link else file).chmod(mode)
+    if is_link:
+        file.symlink_to(target)
+    uid = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: uid + owner)
+    with pytest.raises(UnavailableError, match="database_not_private") as refused:
+        require_private_database(tmp_path / "it's.db")
+    assert told in refused.value.message

@@ -1,6 +1,7 @@
 """The anchor follows the log, about once a second, and no request waits for it."""
 
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,14 +11,17 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from actors import SystemWorld
 from actors.testing import FakeWorld
 from tests.unit.vault.seal.anchor.places import AUDIT_KEYS, KEYS, commit, new_marker
 from vault.audit.batch import Batch, BatchComposer, LogPosition
 from vault.audit.chain import Chain
 from vault.audit.testing import NOW, VAULT, make_pending_record
 from vault.errors import UnavailableError
+from vault.seal.anchor import anchor_writer
 from vault.seal.anchor.anchor_file import AnchorFile
 from vault.seal.anchor.anchor_writer import WRITE_INTERVAL, AnchorWriter, run_anchor_writer
+from vault.seal.anchor.keys import AnchorKeys
 from vault.seal.anchor.state import Anchor
 from vault.store.memory import MemoryBackend
 
@@ -143,3 +147,58 @@ async def test_records_without_a_head_say_nothing_new(tmp_path: Path) -> None:
         it.keeper.on_batch(replace(it.batch(), note=""))
         assert it.marker.checkpoint == first.note
         assert not it.keeper.wants_lines()
+
+
+class HangingFile(AnchorFile):
+    """Of a file system that does not answer until it is `released`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.released, self.entered = threading.Event(), threading.Event()
+
+    def write(self, anchor: Anchor, keys: AnchorKeys) -> None:
+        """Block."""
+        self.entered.set()
+        self.released.wait()
+        super().write(anchor, keys)
+
+
+async def test_a_file_system_that_hangs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One write after the other fails in time; once it answers, the newest is what stays."""
+    monkeypatch.setattr(anchor_writer, "WRITE_TIMEOUT", 0.05)
+    file, marker = HangingFile(tmp_path / "vault.anchor"), new_marker()
+    writer = AnchorWriter(file, KEYS, marker, SystemWorld())
+    for number in range(3):
+        marker.sealed_at = number
+        with pytest.raises(UnavailableError, match="anchor_unavailable"):
+            await writer.write_anchor()
+        assert writer.error == "TimeoutError: no answer within 0.05 s"
+    monkeypatch.setattr(anchor_writer, "WRITE_TIMEOUT", 30.0)
+    marker.sealed_at = NOW
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer.write_anchor)
+        await wait_all_tasks_blocked(0.05)
+        file.released.set()
+    written = file.read(KEYS)
+    assert written is not None
+    assert written.sealed_at == NOW
+    assert writer.error == ""
+
+
+async def test_the_end_does_not_wait_for_a_file_system_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The anchor is only older then."""
+    monkeypatch.setattr(anchor_writer, "WRITE_TIMEOUT", 0.05)
+    it = Kept(tmp_path)
+    file = HangingFile(tmp_path / "vault.anchor")
+    writer = AnchorWriter(file, KEYS, it.marker, SystemWorld())
+    try:
+        with trio.fail_after(30):
+            async with run_anchor_writer(writer):
+                writer.on_batch(it.batch())
+                await trio.to_thread.run_sync(file.entered.wait)
+    finally:
+        file.released.set()
