@@ -16,8 +16,8 @@ import typer
 
 from ui.cli import agent_link
 from ui.cli.errors import CliError, FaultsError
-from ui.cli.output import tell
-from ui.cli.protection import protect_memory
+from ui.cli.memory_protection import protect_memory
+from ui.cli.output import print_note
 
 if TYPE_CHECKING:
     from vault.config import Settings
@@ -31,7 +31,7 @@ app.add_typer(agent_link.usage, name="usage")
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _without_garbage_collection() -> Iterator[None]:
     """Until `freeze_at_startup`: what is loaded stays; to look at it again and again costs time."""
     gc.disable()
     try:
@@ -41,7 +41,7 @@ def _uncollected() -> Iterator[None]:
 
 
 @app.command()
-@_uncollected()
+@_without_garbage_collection()
 def dev(
     listen: Annotated[str, typer.Option(help="host:port, loopback only.")] = "127.0.0.1:8200",
     data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(".freehold-dev"),
@@ -63,16 +63,16 @@ def dev(
     """
     from vault.config.load import dev_settings
 
-    require_private(data_dir)
-    settings = checked(partial(dev_settings, listen, data_dir, workers, heartbeat))
+    make_private_folder(data_dir)
+    settings = load_or_exit(partial(dev_settings, listen, data_dir, workers, heartbeat))
     token_file = root_token_file or data_dir / "root-token"
 
     def listening(port: int, _: "SealStatus") -> None:
         address = f"http://{listen.rpartition(':')[0]}:{port}"
-        tell(f"freehold: development agent on {address}, data in {data_dir}")
+        print_note(f"freehold: development agent on {address}, data in {data_dir}")
         if settings.server.web:
-            tell(f"  in a browser: {address}/")
-        tell(
+            print_note(f"  in a browser: {address}/")
+        print_note(
             f"  export FREEHOLD_ADDR={address} FREEHOLD_TOKEN=$(cat {shlex.quote(str(token_file))})"
         )
 
@@ -80,7 +80,7 @@ def dev(
 
 
 @app.command("serve")
-@_uncollected()
+@_without_garbage_collection()
 def serve_(
     config: Annotated[Path, typer.Option(help="The configuration file.", dir_okay=False)],
 ) -> None:
@@ -88,16 +88,16 @@ def serve_(
     from vault.config.load import load_settings
 
     def listening(port: int, status: "SealStatus") -> None:
-        tell(f"freehold: listening on port {port}")
+        print_note(f"freehold: listening on port {port}")
         if not status.initialized:
-            tell("  no vault is here yet: make it once, with `freehold operator init`")
+            print_note("  no vault is here yet: make it once, with `freehold operator init`")
         elif status.sealed:
-            tell("  the vault is sealed: open it with `freehold operator unseal`")
+            print_note("  the vault is sealed: open it with `freehold operator unseal`")
 
-    _run(checked(partial(load_settings, config)), listening)
+    _run(load_or_exit(partial(load_settings, config)), listening)
 
 
-def checked(load: Callable[[], "Settings"]) -> "Settings":
+def load_or_exit(load: Callable[[], "Settings"]) -> "Settings":
     """The settings; what is wrong with them is a line each."""
     from vault.config.load import ConfigError
 
@@ -107,7 +107,7 @@ def checked(load: Callable[[], "Settings"]) -> "Settings":
         raise FaultsError(error.faults) from None
 
 
-def require_private(folder: Path) -> None:
+def make_private_folder(folder: Path) -> None:
     """Make the data folder for its owner only, whatever the umask is.
 
     One that is there has to be this user's, and nobody else may write to it.
@@ -150,23 +150,23 @@ def in_one_line(run: Callable[[], object], *kinds: type[Exception]) -> None:
     try:
         run()
     except* kinds as group:
-        told += dict.fromkeys(leaves(group))
+        told += dict.fromkeys(error_lines(group))
     if told:  # raised here: Python 3.11 puts what an `except*` raises into another group
         raise CliError("; ".join(told))
 
 
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
+def error_lines(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
     """What each error in the group says, a line each."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
+            yield from error_lines(error)
         elif isinstance(error, OSError):
-            yield _told(error)
+            yield _print_errors(error)
         else:
             yield str(error)
 
 
-def _told(error: OSError) -> str:
+def _print_errors(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         where = error.filename or "this address"
         return f"something listens on {where} already; end it or choose another address"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ui.cli.errors import CliError, Exit, exit_of
-from ui.cli.output import tell
-from ui.cli.route import route
-from ui.cli.session import session, shown
-from ui.cli.source import read_line
+from ui.cli.api_path import api_path
+from ui.cli.context import cli_context, with_output_option
+from ui.cli.errors import CliError, Exit, exit_code_for
+from ui.cli.input import read_secret_line
+from ui.cli.output import print_note
 
 if TYPE_CHECKING:
     from vault.config import Settings
@@ -27,7 +27,7 @@ Config = Annotated[
     Path | None, typer.Option(help="The agent's configuration file.", dir_okay=False)
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Of a development agent, in its place.")]
-PATIENCE: Final = 2.0
+POLL_SECONDS: Final = 2.0
 """Seconds to the first look whether a person has approved; the control plane says when next."""
 OPAQUE: Final = 16
 """Bytes of an opaque id."""
@@ -52,31 +52,33 @@ def enrol(
 
     if token and join:
         raise CliError("give either --token or --join", Exit.USAGE)
-    door, settings = _door(control, pin), _settings(config, data_dir)
-    token = token or ("" if join else read_line("Enrolment token"))
-    with _told():
+    door, settings = _check_control_plane(control, pin), _settings(config, data_dir)
+    token = token or ("" if join else read_secret_line("Enrolment token"))
+    with _errors_as_one_line():
         trio.run(_enrol, settings, door, token)
-    tell("enrolled; set control_plane.enabled: true if it is not, and restart the agent")
+    print_note("enrolled; set control_plane.enabled: true if it is not, and restart the agent")
 
 
 @link.callback(invoke_without_command=True)
-@shown
+@with_output_option
 def show_link(context: typer.Context) -> None:
     """Show how the running agent stands with its control plane."""
     if context.invoked_subcommand is None:
-        session(context).show(session(context).client.call("GET", route("system/link")))
+        cli_context(context).print_result(
+            cli_context(context).client.call("GET", api_path("system/link"))
+        )
 
 
 @link.command()
-@shown
+@with_output_option
 def policies(context: typer.Context) -> None:
     """Show the control plane's policies that are in force."""
-    found = session(context).client.call("GET", route("system/link/policies"))
-    session(context).show(found["policies"], _POLICIES)
+    found = cli_context(context).client.call("GET", api_path("system/link/policies"))
+    cli_context(context).print_result(found["policies"], _POLICIES)
 
 
 @link.command("reset-policies")
-@shown
+@with_output_option
 def reset_policies(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -85,17 +87,17 @@ def reset_policies(
 
     It needs no link. An agent that is linked gets the policies that it should have at once.
     """
-    client = session(context).client
-    found = client.call("GET", route("system/link/policies"))
+    client = cli_context(context).client
+    found = client.call("GET", api_path("system/link/policies"))
     if not found["version"]:
-        tell("no policies of a control plane are in force: nothing to drop")
+        print_note("no policies of a control plane are in force: nothing to drop")
         return
     if not yes:
-        typer.confirm(f"{dropping(found)}\nDrop them?", abort=True, err=True)
-    session(context).show(client.call("DELETE", route("system/link/policies")))
+        typer.confirm(f"{describe_dropped_policies(found)}\nDrop them?", abort=True, err=True)
+    cli_context(context).print_result(client.call("DELETE", api_path("system/link/policies")))
 
 
-def dropping(found: dict[str, Any]) -> str:
+def describe_dropped_policies(found: dict[str, Any]) -> str:
     """What `reset-policies` is about to take out of force."""
     lines = [
         f"bundle version {found['version']} of {found['org']}/{found['vault']} is in force:",
@@ -110,15 +112,15 @@ def dropping(found: dict[str, Any]) -> str:
 
 
 @usage.command("list")
-@shown
+@with_output_option
 def usage_list(context: typer.Context) -> None:
     """List the secrets that may be named by opaque ids, with their names here."""
-    found = session(context).client.call("GET", route("system", "usage"))
-    session(context).show(found["named"], _NAMED)
+    found = cli_context(context).client.call("GET", api_path("system", "usage"))
+    cli_context(context).print_result(found["named"], _NAMED)
 
 
 @usage.command()
-@shown
+@with_output_option
 def who(
     context: typer.Context,
     opaque: Annotated[
@@ -126,11 +128,11 @@ def who(
     ],
 ) -> None:
     """Show which secret or identity of this agent an opaque id is."""
-    at = route("system", "usage", _hex(opaque))
-    session(context).show(session(context).client.call("GET", at))
+    at = api_path("system", "usage", _opaque_id(opaque))
+    cli_context(context).print_result(cli_context(context).client.call("GET", at))
 
 
-def _hex(opaque: str) -> str:
+def _opaque_id(opaque: str) -> str:
     """An opaque id as the API has it. Raises `CliError`."""
     from base64 import b64decode
     from binascii import Error
@@ -147,7 +149,7 @@ def _hex(opaque: str) -> str:
 
 
 @egress.command("show")
-@shown
+@with_output_option
 def show_(
     context: typer.Context,
     config: Config = None,
@@ -158,26 +160,26 @@ def show_(
     """Show what was sent, newest last, each entry checked with its place in the chain."""
     from collections import deque
 
-    with _told():
+    with _errors_as_one_line():
         entries = deque(_entries(config, data_dir), maxlen=limit or None)
-        session(context).show([_row(entry, raw=raw) for entry in entries], _COLUMNS)
+        cli_context(context).print_result([_row(entry, raw=raw) for entry in entries], _COLUMNS)
 
 
 @egress.command()
-@shown
+@with_output_option
 def verify(context: typer.Context, config: Config = None, data_dir: DataDir = None) -> None:
     """Check the whole ledger: every hash, the chain, and each connection's offsets."""
     from vault.uplink.ledger import Tally
 
     tally = Tally()
-    with _told():
+    with _errors_as_one_line():
         for entry in _entries(config, data_dir):
             tally.add(entry)
-    session(context).show(tally.found())
+    cli_context(context).print_result(tally.found())
 
 
 @egress.command()
-@shown
+@with_output_option
 def compare(
     context: typer.Context,
     pcap: Annotated[Path, typer.Option(help="Your capture, as tcpdump -w writes it.")],
@@ -193,7 +195,7 @@ def compare(
     from vault.uplink.comparing import compare as hold
     from vault.uplink.network import address_of
 
-    with _told():
+    with _errors_as_one_line():
         entries = list(_entries(config, data_dir))
         ports = sorted({address_of(entry.peer)[1] for entry in entries})
         try:
@@ -202,7 +204,7 @@ def compare(
             found = hold(entries, capture, read_secrets(keylog.read_text()), ports)
         except (CaptureError, UnicodeDecodeError) as error:
             raise CliError(f"cannot read the capture: {error}") from None
-    session(context).show(asdict(found))
+    cli_context(context).print_result(asdict(found))
     if not found.holds:
         raise CliError(
             "the capture does not prove the ledger: see missing, foreign, unread and midway"
@@ -237,17 +239,17 @@ def _entries(config: Path | None, data_dir: Path | None) -> Iterator["Entry"]:
 def _settings(config: Path | None, data_dir: Path | None) -> "Settings":
     from functools import partial
 
-    from ui.cli.agent import checked
+    from ui.cli.agent import load_or_exit
     from vault.config.load import dev_settings, load_settings
 
     if (config is None) == (data_dir is None):
         raise CliError("give either --config or --data-dir", Exit.USAGE)
     if data_dir is not None:
-        return checked(partial(dev_settings, "127.0.0.1:0", data_dir))
-    return checked(partial(load_settings, config or Path()))
+        return load_or_exit(partial(dev_settings, "127.0.0.1:0", data_dir))
+    return load_or_exit(partial(load_settings, config or Path()))
 
 
-def _door(control: str, pin: str) -> "Door":
+def _check_control_plane(control: str, pin: str) -> "Door":
     """Where to go, looked at before anything is asked for or sent. Raises `CliError`."""
     from protocols.pki.errors import PinError
     from protocols.pki.pin import parse_pin
@@ -291,17 +293,17 @@ async def _join(enroller: Any, door: Any, label: str) -> None:
     while (pending := await enroller.join(door, label=label)) is not None:
         if pending.fingerprint != fingerprint:
             fingerprint = pending.fingerprint
-            tell(f"waiting for approval; compare the fingerprint: {fingerprint}")
-        await trio.sleep(max(PATIENCE, pending.pause))
+            print_note(f"waiting for approval; compare the fingerprint: {fingerprint}")
+        await trio.sleep(max(POLL_SECONDS, pending.pause))
 
 
 def _exit(status: int) -> Exit:
     """Of a control plane that answered with this, or did not (0)."""
-    return exit_of(status) if status else Exit.UNREACHABLE
+    return exit_code_for(status) if status else Exit.UNREACHABLE
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _errors_as_one_line() -> Iterator[None]:
     """What can go wrong, as one line."""
     from protocols.pki.errors import PkiError
     from vault.errors import VaultError

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ui.cli.anchor import Config, anchor_of, beside, database_of
+from ui.cli.agent_files import Config, anchor_path, database_path, default_paths
+from ui.cli.api_path import api_path
+from ui.cli.arguments import without_empty
+from ui.cli.context import cli_context, with_output_option
 from ui.cli.errors import CliError
-from ui.cli.output import Format, document, json_visible, plain, tell
-from ui.cli.paging import every
-from ui.cli.pairs import given
-from ui.cli.route import route
-from ui.cli.session import session, shown
-from ui.cli.source import read_value
+from ui.cli.input import read_value
+from ui.cli.output import OutputFormat, escape_json, print_json, print_note, print_text
+from ui.cli.pagination import fetch_pages
 
 if TYPE_CHECKING:
     from vault.anchor.witness import Witness
@@ -30,7 +30,7 @@ Log = Annotated[Path, typer.Option(help="The active log file, its segments besid
 
 
 @app.command()
-@shown
+@with_output_option
 def verify(
     context: typer.Context,
     log: Log,
@@ -49,18 +49,20 @@ def verify(
     says, or vault.anchor and vault.db beside the log) tell when the log was cut and its head file
     set back with it.
     """
-    near_anchor, near_database = beside(log)
-    witness = _witness(
-        anchor_of(config, anchor) or near_anchor, database_of(config) or near_database
+    near_anchor, near_database = default_paths(log)
+    witness = _newest_anchor(
+        anchor_path(config, anchor) or near_anchor, database_path(config) or near_database
     )
     verdict = _verified(log, _key(key) if key else None, witness)
     if witness is None:
-        tell(
+        print_note(
             "freehold: no anchor and no database to hold the log against: an older copy of all its "
             "files would pass; name them by --config"
         )
     public = base64.b64encode(verdict.public).decode()
-    session(context).show({"size": verdict.size, "root": verdict.root, "public_key": public})
+    cli_context(context).print_result(
+        {"size": verdict.size, "root": verdict.root, "public_key": public}
+    )
 
 
 @app.command("key")
@@ -70,20 +72,20 @@ def key_(log: Log) -> None:
 
 
 @app.command()
-@shown
+@with_output_option
 def status(context: typer.Context) -> None:
     """Show how many records there are and how each sink does."""
-    current = session(context)
-    found = current.client.call("GET", route("audit/status"))
-    if current.form is Format.JSON:
-        current.show(found)
+    current = cli_context(context)
+    found = current.client.call("GET", api_path("audit/status"))
+    if current.output_format is OutputFormat.JSON:
+        current.print_result(found)
         return
-    current.show({"size": found["size"], "trouble": found["trouble"] or "none"})
-    current.show(found["sinks"])
+    current.print_result({"size": found["size"], "trouble": found["trouble"] or "none"})
+    current.print_result(found["sinks"])
 
 
 @app.command()
-@shown
+@with_output_option
 def query(
     context: typer.Context,
     since: Annotated[str, typer.Option(help="RFC 3339 time.")] = "",
@@ -96,8 +98,8 @@ def query(
     limit: Annotated[int, typer.Option(min=0, help="At most this many; 0 means all.")] = 100,
 ) -> None:
     """Search the log, newest first."""
-    current = session(context)
-    asked: dict[str, Any] = given(
+    current = cli_context(context)
+    asked: dict[str, Any] = without_empty(
         since=since,
         until=until,
         **{"actor_id" if _UUID.fullmatch(actor) else "actor": actor},
@@ -106,10 +108,10 @@ def query(
         result=result,
         request_id=request,
     )
-    found = list(every(current.client, route("audit/events"), "events", asked, most=limit))
+    found = list(fetch_pages(current.client, api_path("audit/events"), "events", asked, most=limit))
     if actor and not found:
-        tell(f"no record that fits is of {actor}, by name or by id")
-    current.show(found, QUERIED)
+        print_note(f"no record that fits is of {actor}, by name or by id")
+    current.print_result(found, QUERIED)
 
 
 @app.command()
@@ -117,7 +119,7 @@ def prove(
     context: typer.Context, seq: Annotated[int, typer.Argument(help="Number of the record.")]
 ) -> None:
     """Prove that a record is in the log, as JSON for `audit check` on any machine."""
-    document(session(context).client.call("GET", route("audit/proofs", str(seq))))
+    print_json(cli_context(context).client.call("GET", api_path("audit/proofs", str(seq))))
 
 
 @app.command()
@@ -139,7 +141,7 @@ def check(
         check_proof(proof, VerifyKeys(sha256, is_signed), _key(key))
     except ValueError as error:
         raise CliError(f"this does not prove the record: {error}") from None
-    plain(json_visible(proof.record.rstrip("\n")))
+    print_text(escape_json(proof.record.rstrip("\n")))
 
 
 @app.command("hash")
@@ -150,18 +152,18 @@ def hash_(
 ) -> None:
     """Show what a value reads as in the log, to search for it."""
     body = {"value": read_value(file, None, as_json=as_json)}
-    plain(session(context).client.call("POST", route("audit/hash"), body)["hash"])
+    print_text(cli_context(context).client.call("POST", api_path("audit/hash"), body)["hash"])
 
 
-def _witness(anchor: Path | None, database: Path | None) -> "Witness | None":
+def _newest_anchor(anchor: Path | None, database: Path | None) -> "Witness | None":
     """Who has seen the most of the log: asked before the log is read, which only grows."""
     from vault.anchor.witness import in_anchor, in_database
 
-    found = [_asked(in_anchor, anchor), _asked(in_database, database)]
+    found = [_query_log(in_anchor, anchor), _query_log(in_database, database)]
     return max(filter(None, found), key=lambda witness: witness.size, default=None)
 
 
-def _asked(ask: Callable[[Path], "Witness | None"], file: Path | None) -> "Witness | None":
+def _query_log(ask: Callable[[Path], "Witness | None"], file: Path | None) -> "Witness | None":
     from vault.errors import VaultError
 
     try:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ui.cli import control_ca, control_report, control_trail, control_user
-from ui.cli.agent import in_one_line, require_private
+from ui.cli.agent import in_one_line, make_private_folder
+from ui.cli.context import cli_context, with_output_option
 from ui.cli.errors import FaultsError
-from ui.cli.output import tell
-from ui.cli.protection import protect_memory
-from ui.cli.session import session, shown
-from ui.cli.source import read_new
+from ui.cli.input import read_new_password
+from ui.cli.memory_protection import protect_memory
+from ui.cli.output import print_note
 
 if TYPE_CHECKING:
     from control.config.settings import Settings
@@ -44,14 +44,14 @@ def dev(
     from control.app import serve
     from control.config.load import dev_settings
 
-    require_private(data_dir)
+    make_private_folder(data_dir)
     settings = _checked(partial(dev_settings, listen, data_dir, (heartbeat, offline_after)))
-    tell(f"freehold: development control plane on http://{listen}, data in {data_dir}")
+    print_note(f"freehold: development control plane on http://{listen}, data in {data_dir}")
     _run(
         partial(
             _with_authority,
             data_dir.absolute(),
-            partial(serve, settings, tell, password_file=data_dir / "password"),
+            partial(serve, settings, print_note, password_file=data_dir / "password"),
         )
     )
 
@@ -66,7 +66,7 @@ async def _with_authority(data_dir: Path, serve: Callable[[], Awaitable[None]]) 
 
 
 @app.command()
-@shown
+@with_output_option
 def init(
     context: typer.Context,
     organization: Annotated[str, typer.Argument(help="Id of the first organization: acme.")],
@@ -94,7 +94,7 @@ def init(
     ask = (
         partial(read_or_create_password, password_file)
         if password_file
-        else partial(read_new, "Password")
+        else partial(read_new_password, "Password")
     )
     pins: list[str] = []
 
@@ -108,10 +108,12 @@ def init(
 
     _run(make)
     made = {"organization": organization, "login": "admin of platform", "pin": pins[0]}
-    session(context).show(made | ({"password": str(password_file)} if password_file else {}))
+    cli_context(context).print_result(
+        made | ({"password": str(password_file)} if password_file else {})
+    )
     if root is not None:
-        tell(f"Take {root} away from this machine: its key can make any authority.")
-    tell(f"Now start it: freehold control serve --config {config}")
+        print_note(f"Take {root} away from this machine: its key can make any authority.")
+    print_note(f"Now start it: freehold control serve --config {config}")
 
 
 @app.command("serve")
@@ -122,7 +124,7 @@ def serve_(
     from control.app import serve
     from control.config.load import load_settings
 
-    _run(partial(serve, _checked(partial(load_settings, config)), tell))
+    _run(partial(serve, _checked(partial(load_settings, config)), print_note))
 
 
 @app.command("confirm-clock")
@@ -137,8 +139,8 @@ def confirm_clock(
     """
     from control.offline import confirm_clock as confirm
 
-    control_trail.offline(config, data_dir, confirm)
-    tell("The clock is confirmed: deletions and expiry go by it.")
+    control_trail.run_offline(config, data_dir, confirm)
+    print_note("The clock is confirmed: deletions and expiry go by it.")
 
 
 def _checked(load: Callable[[], "Settings"]) -> "Settings":

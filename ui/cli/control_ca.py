@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ui.cli.context import cli_context, with_output_option
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import tell
-from ui.cli.session import session, shown
+from ui.cli.output import print_note
 
 if TYPE_CHECKING:
     from control.ca.directory import CaDirectory
@@ -32,7 +32,7 @@ LABEL = "Freehold"
 
 
 @app.command()
-@shown
+@with_output_option
 def init(
     context: typer.Context,
     root: RootFolder,
@@ -40,18 +40,18 @@ def init(
     label: Label = LABEL,
 ) -> None:
     """Make a root and an intermediate; the root's key goes to a folder of its own."""
-    with _told():
+    with _errors_as_one_line():
         _directory(directory).create_authority(root, label, _now())
-        session(context).show(_summary(directory))
-    _take_away(root)
+        cli_context(context).print_result(_summary(directory))
+    _remind_to_remove(root)
 
 
 @app.command()
-@shown
+@with_output_option
 def show(context: typer.Context, directory: Directory = DEFAULT) -> None:
     """Show the pin that agents need, the phase, and when each authority expires."""
-    with _told():
-        session(context).show(_summary(directory))
+    with _errors_as_one_line():
+        cli_context(context).print_result(_summary(directory))
 
 
 @app.command("intermediate-request")
@@ -60,13 +60,13 @@ def intermediate_request(
     label: Label = LABEL,
 ) -> None:
     """Make the intermediate's key and print the request that your own root is to sign."""
-    with _told():
+    with _errors_as_one_line():
         request = _directory(directory).create_request(f"{label} intermediate")
     typer.echo(request.decode(), nl=False)
 
 
 @app.command("intermediate-install")
-@shown
+@with_output_option
 def intermediate_install(
     context: typer.Context,
     certificate: Annotated[Path, typer.Argument(help="What your root signed, in PEM.")],
@@ -76,13 +76,13 @@ def intermediate_install(
     """Take the intermediate that your own root signed."""
     from protocols.pki.files import read
 
-    with _told():
+    with _errors_as_one_line():
         _directory(directory).install_intermediate(read(certificate), read(root))
-        session(context).show(_summary(directory))
+        cli_context(context).print_result(_summary(directory))
 
 
 @app.command("intermediate-renew")
-@shown
+@with_output_option
 def intermediate_renew(
     context: typer.Context,
     root: Annotated[Path, typer.Option(help="Folder with the root's key.")],
@@ -91,12 +91,12 @@ def intermediate_renew(
     """Certify the intermediate for another year, with the root's key brought back for it."""
     from control.ca.directory import load_root
 
-    _move(context, directory, lambda ca: ca.renew_intermediate(load_root(root), _now()))
-    _take_away(root)
+    _run_step(context, directory, lambda ca: ca.renew_intermediate(load_root(root), _now()))
+    _remind_to_remove(root)
 
 
 @rollover.command()
-@shown
+@with_output_option
 def start(
     context: typer.Context,
     old_root: Annotated[Path, typer.Option(help="Folder with the present root's key.")],
@@ -107,22 +107,22 @@ def start(
     """Make the next root, have the present one certify it, and announce it to agents."""
     from control.ca.directory import load_root
 
-    with _told():
+    with _errors_as_one_line():
         _directory(directory).rollover_start(load_root(old_root), new_root, label, _now())
-        session(context).show(_summary(directory))
-    _take_away(new_root)
+        cli_context(context).print_result(_summary(directory))
+    _remind_to_remove(new_root)
 
 
 @rollover.command()
 def request(directory: Directory = DEFAULT, label: Label = LABEL) -> None:
     """Print the request that your own next root is to sign: the next intermediate's."""
-    with _told():
+    with _errors_as_one_line():
         made = _directory(directory).rollover_request(f"{label} intermediate")
     typer.echo(made.decode(), nl=False)
 
 
 @rollover.command()
-@shown
+@with_output_option
 def adopt(
     context: typer.Context,
     certificate: Annotated[Path, typer.Argument(help="What your next root signed, in PEM.")],
@@ -142,40 +142,42 @@ def adopt(
 
     if (cross is None) == (old_root is None):
         raise CliError("say --cross FILE or --old-root FOLDER: who certifies the next root?")
-    with _told():
+    with _errors_as_one_line():
         leads = read(cross) if cross is not None else load_root(old_root or Path())
         _directory(directory).rollover_adopt(read(certificate), read(root), leads, _now())
-        session(context).show(_summary(directory))
+        cli_context(context).print_result(_summary(directory))
     if old_root is not None:
-        _take_away(old_root)
+        _remind_to_remove(old_root)
 
 
 @rollover.command()
-@shown
+@with_output_option
 def switch(
     context: typer.Context,
     directory: Directory = DEFAULT,
     force: Force = False,
 ) -> None:
     """Issue from the next authority, once every agent knows its root."""
-    _move(context, directory, lambda ca: ca.rollover_switch(_now(), force=force))
+    _run_step(context, directory, lambda ca: ca.rollover_switch(_now(), force=force))
 
 
 @rollover.command()
-@shown
+@with_output_option
 def finish(
     context: typer.Context,
     directory: Directory = DEFAULT,
     force: Force = False,
 ) -> None:
     """Trust the old root no more. With --force, not even to lead stragglers to the new one."""
-    _move(context, directory, lambda ca: ca.rollover_finish(_now(), force=force))
+    _run_step(context, directory, lambda ca: ca.rollover_finish(_now(), force=force))
 
 
-def _move(context: typer.Context, directory: Path, step: "Callable[[CaDirectory], object]") -> None:
-    with _told():
+def _run_step(
+    context: typer.Context, directory: Path, step: "Callable[[CaDirectory], object]"
+) -> None:
+    with _errors_as_one_line():
         step(_directory(directory))
-        session(context).show(_summary(directory))
+        cli_context(context).print_result(_summary(directory))
 
 
 def _directory(path: Path) -> "CaDirectory":
@@ -208,12 +210,12 @@ def _now() -> int:
     return SystemWorld().now()
 
 
-def _take_away(folder: Path) -> None:
-    tell(f"Take {folder} away from this machine: its key can make any authority.")
+def _remind_to_remove(folder: Path) -> None:
+    print_note(f"Take {folder} away from this machine: its key can make any authority.")
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _errors_as_one_line() -> Iterator[None]:
     """The library's errors as this command's."""
     from control.errors import ConflictError, ControlError, NotFoundError
     from protocols.pki.errors import PkiError

@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
+from ui.cli.context import cli_context, with_output_option
 from ui.cli.control_trail import DEV, Config, DataDir
 from ui.cli.errors import CliError, Exit
-from ui.cli.session import session, shown
 
 app = typer.Typer(help="Compliance reports: verify them.", no_args_is_help=True)
 
 
 @app.command()
-@shown
+@with_output_option
 def verify(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The JSON form of the report.", dir_okay=False)],
@@ -38,7 +38,7 @@ def verify(
     verdict = verify_report_file(data, _key(key, config, data_dir))
     told = "not as it was signed" if verdict.faults else "whole"
     row = {"verdict": told, "digest": verdict.digest, "faults": list(verdict.faults)}
-    session(context).show(row)
+    cli_context(context).print_result(row)
     if verdict.faults:
         raise typer.Exit(Exit.ERROR)
 
@@ -46,10 +46,10 @@ def verify(
 def _key(given: str, config: Path | None, data_dir: Path) -> bytes:
     """The public key: given, or that of the keys' folder. Raises `CliError`."""
     from control.offline import read_witness_key
-    from ui.cli.control_trail import settings_of
+    from ui.cli.control_trail import load_settings
 
     if not given:
-        kept = read_witness_key(settings_of(config, data_dir))
+        kept = read_witness_key(load_settings(config, data_dir))
         if not kept:
             raise CliError(
                 "there is no key here to check the signature by: pass --key, as "

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from ui.cli.context import cli_context, with_output_option
 from ui.cli.errors import CliError, Exit, FaultsError
-from ui.cli.session import session, shown
 
 if TYPE_CHECKING:
     from actors import World
@@ -31,7 +31,7 @@ COLUMNS: Final = ("organization", "records", "signed", "verdict", "head")
 
 
 @app.command()
-@shown
+@with_output_option
 def verify(context: typer.Context, config: Config = None, data_dir: DataDir = DEV) -> None:
     """Go through every organization's chain, and compare it with the signed heads beside the keys.
 
@@ -40,8 +40,8 @@ def verify(context: typer.Context, config: Config = None, data_dir: DataDir = DE
     """
     from control.offline import verify_audit_logs
 
-    rows = [_row(each) for each in offline(config, data_dir, verify_audit_logs)]
-    session(context).show(rows, COLUMNS)
+    rows = [_row(each) for each in run_offline(config, data_dir, verify_audit_logs)]
+    cli_context(context).print_result(rows, COLUMNS)
     if any(row["verdict"] != "whole" for row in rows):
         raise typer.Exit(Exit.ERROR)
 
@@ -55,10 +55,10 @@ def export(
     """Print every record of an organization, the oldest first, one JSON object a line."""
     from control.offline import export_audit_log
 
-    offline(config, data_dir, partial(export_audit_log, org=organization, write_record=_print))
+    run_offline(config, data_dir, partial(export_audit_log, org=organization, write_record=_print))
 
 
-def settings_of(config: Path | None, data_dir: Path) -> "Settings":
+def load_settings(config: Path | None, data_dir: Path) -> "Settings":
     """Those of the file or of a developer. Raises `CliError`."""
     from control.config.load import dev_settings, load_settings
     from protocols.settings.load import ConfigError
@@ -71,7 +71,7 @@ def settings_of(config: Path | None, data_dir: Path) -> "Settings":
         raise FaultsError(error.faults) from None
 
 
-def offline(
+def run_offline(
     config: Path | None, data_dir: Path, do: Callable[["Settings", "World"], Awaitable[Any]]
 ) -> Any:
     """What `do` gives, with the settings of the file or of a developer. Raises `CliError`."""
@@ -80,14 +80,14 @@ def offline(
     from actors import SystemWorld
     from protocols.errors import ApiError
     from protocols.pki.errors import PkiError
-    from ui.cli.agent import leaves
+    from ui.cli.agent import error_lines
 
-    settings, found = settings_of(config, data_dir), None
+    settings, found = load_settings(config, data_dir), None
     told: list[str] = []
     try:
         found = trio.run(do, settings, SystemWorld())
     except* (ApiError, PkiError, OSError) as group:
-        told += dict.fromkeys(leaves(group))
+        told += dict.fromkeys(error_lines(group))
         told += [remedy for code, remedy in _REMEDIES.items() if _has(group, code)]
     if told:  # raised here: Python 3.11 puts what an `except*` raises into another group
         raise CliError("; ".join(told))

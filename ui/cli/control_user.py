@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.control_trail import DEV, Config, DataDir, offline
-from ui.cli.output import tell
-from ui.cli.source import read_new
+from ui.cli.control_trail import DEV, Config, DataDir, run_offline
+from ui.cli.input import read_new_password
+from ui.cli.output import print_note
 
 app = typer.Typer(help="Accounts, when nobody gets in any more.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def recover(
     """
     from control.offline import recover_account
 
-    password = read_new("New password")
+    password = read_new_password("New password")
     do = partial(recover_account, org=organization, name=name, password=password)
-    offline(config, data_dir, do)
-    tell(f"{organization}/{name} signs in with the new password")
+    run_offline(config, data_dir, do)
+    print_note(f"{organization}/{name} signs in with the new password")

@@ -8,45 +8,45 @@ import typer
 from ui.cli import (
     fleet_channel,
     fleet_compliance,
-    fleet_entry,
+    fleet_enrolment,
     fleet_policy,
     fleet_usage,
     fleet_user,
 )
-from ui.cli.errors import CliError, CredentialError, Exit
-from ui.cli.login import tell_kept
-from ui.cli.output import Format, tell
-from ui.cli.pairs import given
-from ui.cli.plane import Fleet, fleet
-from ui.cli.route import route
-from ui.cli.session import session, shown
-from ui.cli.settings import (
-    PLANE,
-    Settings,
-    forget_token,
-    kept_token,
+from ui.cli.api_path import api_path
+from ui.cli.arguments import without_empty
+from ui.cli.connection_settings import (
+    CONTROL_PLANE,
+    ConnectionSettings,
+    delete_token,
     save_token,
-    variable_of,
+    stored_token,
+    token_variable,
 )
-from ui.cli.source import read_line
+from ui.cli.context import cli_context, with_output_option
+from ui.cli.errors import CliError, CredentialError, Exit
+from ui.cli.fleet_context import FleetContext, fleet
+from ui.cli.input import read_secret_line
+from ui.cli.login import print_token_location
+from ui.cli.output import OutputFormat, print_note
 from ui.cli.times import MILLI, instant
 
 if TYPE_CHECKING:
-    from ui.cli.client import Client
+    from ui.cli.client import ApiClient
 
 app = typer.Typer(help="The agents of an organization, and their policies.", no_args_is_help=True)
 app.add_typer(fleet_policy.app, name="policy")
 app.add_typer(fleet_policy.rollouts, name="rollout")
-app.add_typer(fleet_entry.tokens, name="enrolment-token")
+app.add_typer(fleet_enrolment.tokens, name="enrolment-token")
 app.add_typer(fleet_user.app, name="user")
 app.add_typer(fleet_channel.app, name="channel")
 app.add_typer(fleet_usage.app, name="usage")
 app.add_typer(fleet_compliance.reports, name="report")
 app.add_typer(fleet_compliance.holds, name="hold")
 app.command("capacity")(fleet_usage.capacity)
-app.command("pending")(fleet_entry.pending)
-app.command("approve")(fleet_entry.approve)
-app.command("refuse")(fleet_entry.refuse)
+app.command("pending")(fleet_enrolment.pending)
+app.command("approve")(fleet_enrolment.approve)
+app.command("refuse")(fleet_enrolment.refuse)
 
 COLUMNS: Final = ("vault", "state", "sync", "last_seen", "policy", "tags")
 _SAID: Final = ("health", "sync")
@@ -58,7 +58,7 @@ Reason = Annotated[str, typer.Option(help="Kept with the agent and in the audit 
 
 
 @app.command()
-@shown
+@with_output_option
 def login(
     context: typer.Context,
     organization: Annotated[str, typer.Argument(help="Its id; `platform` for super-admins.")],
@@ -71,28 +71,34 @@ def login(
     With a NAME, password and code are asked for without echo, or read from stdin, a line each; a
     recovery code counts as a code. Without one a browser on this machine goes to the provider.
     """
-    from ui.cli.client import Client
+    from ui.cli.client import ApiClient
 
-    settings = Settings.towards_plane(session(context).address)
-    client = Client(settings)
+    settings = ConnectionSettings.for_control_plane_login(cli_context(context).address)
+    client = ApiClient(settings)
     if name:
-        body = {"organization": organization, "name": name, "password": read_line("Password")}
-        made = _asked(client, route("sessions"), body, "organization, name or password is wrong")
+        body = {
+            "organization": organization,
+            "name": name,
+            "password": read_secret_line("Password"),
+        }
+        made = _exchange_credentials(
+            client, api_path("sessions"), body, "organization, name or password is wrong"
+        )
     else:
-        made = _by_browser(client, settings.address, organization)
+        made = _sign_in_by_browser(client, settings.address, organization)
     if made["state"] == "second-factor":
-        answer = {"challenge": made["challenge"], "code": read_line("Code")}
+        answer = {"challenge": made["challenge"], "code": read_secret_line("Code")}
         wrong = "the code is wrong, used already or too late"
-        made = _asked(client, route("second-factor", "answer"), answer, wrong)
+        made = _exchange_credentials(client, api_path("second-factor", "answer"), answer, wrong)
     elif made["state"] != "open":
         raise CliError("your organization wants a second factor: set it up in a browser first")
-    save_token(made["secret"], PLANE)
-    tell_kept(PLANE)
+    save_token(made["secret"], CONTROL_PLANE)
+    print_token_location(CONTROL_PLANE)
     user = f"{organization}/{name or made['token']['user']}"
-    session(context).show({"user": user, "role": made["token"]["role"]})
+    cli_context(context).print_result({"user": user, "role": made["token"]["role"]})
 
 
-def _asked(client: "Client", path: str, body: dict[str, str], wrong: str) -> Any:
+def _exchange_credentials(client: "ApiClient", path: str, body: dict[str, str], wrong: str) -> Any:
     """What comes of these credentials; `wrong`: what to say of those that are not taken."""
     try:
         return client.call("POST", path, body)
@@ -100,34 +106,38 @@ def _asked(client: "Client", path: str, body: dict[str, str], wrong: str) -> Any
         raise CliError(f"{wrong}{error.request}", Exit.DENIED) from None
 
 
-def _by_browser(client: "Client", control: str, organization: str) -> Any:
+def _sign_in_by_browser(client: "ApiClient", control: str, organization: str) -> Any:
     """What the control plane gives for the provider's word. Raises `CliError`."""
     from ui.cli.loopback import loopback
 
     with loopback() as waiting:
-        code = waiting.code(waiting.address(control, organization))
+        code = waiting.wait_code(waiting.authorization_url(control, organization))
         brought = {"code": code, "verifier": waiting.verifier}
-        return client.call("POST", route("oidc", "session"), brought)
+        return client.call("POST", api_path("oidc", "session"), brought)
 
 
 @app.command()
 def logout(context: typer.Context) -> None:
     """End the session that `login` kept; one in FREEHOLD_CONTROL_TOKEN is left alone."""
-    from ui.cli.client import Client
+    from ui.cli.client import ApiClient
 
-    kept, variable = kept_token(PLANE), variable_of(PLANE)
+    kept, variable = stored_token(CONTROL_PLANE), token_variable(CONTROL_PLANE)
     if not kept:
         other = f"; the one in {variable} is not ended by this" if variable else ""
-        raise CliError(f"`{PLANE.login}` has kept no session here{other}", Exit.DENIED)
-    client = Client(replace(Settings.towards_plane(session(context).address), token=kept))
-    client.call("DELETE", route("sessions", "current"))
-    forget_token(PLANE)
+        raise CliError(f"`{CONTROL_PLANE.login}` has kept no session here{other}", Exit.DENIED)
+    client = ApiClient(
+        replace(
+            ConnectionSettings.for_control_plane_login(cli_context(context).address), token=kept
+        )
+    )
+    client.call("DELETE", api_path("sessions", "current"))
+    delete_token(CONTROL_PLANE)
     if variable:
-        tell(f"{variable} is still set, and what it is good for is not ended by this")
+        print_note(f"{variable} is still set, and what it is good for is not ended by this")
 
 
 @app.command("create-org")
-@shown
+@with_output_option
 def create_org(
     context: typer.Context,
     organization: Annotated[str, typer.Argument(help="Its id: a-z, 0-9, '-'.")],
@@ -135,12 +145,12 @@ def create_org(
 ) -> None:
     """Make an organization; for super-admins."""
     current = fleet(context)
-    body = given(id=organization, title=title)
-    current.show(current.client.call("POST", route("organizations"), body))
+    body = without_empty(id=organization, title=title)
+    current.print_result(current.client.call("POST", api_path("organizations"), body))
 
 
 @app.command("list")
-@shown
+@with_output_option
 def list_(
     context: typer.Context,
     tag: Annotated[str, typer.Option(help="Only those with this tag.")] = "",
@@ -154,16 +164,16 @@ def list_(
     """List the agents: the state of each, and whether the policy that it should have is applied."""
     current = fleet(context)
     wanted = {"tag": tag, "life": life, "state": state, "release": release}
-    policies = {row["vault"]: row for row in current.pages("assignments")}
+    policies = {row["vault"]: row for row in current.fetch_rows("assignments")}
     rows = [
-        {**row, **_of_now(current, row), "policy": _policy(policies.get(row["vault"]))}
-        for row in current.pages("agents", **given(**wanted))
+        {**row, **_hide_stale(current, row), "policy": _policy(policies.get(row["vault"]))}
+        for row in current.fetch_rows("agents", **without_empty(**wanted))
     ]
-    current.show(rows, COLUMNS)
+    current.print_result(rows, COLUMNS)
 
 
 @app.command()
-@shown
+@with_output_option
 def show(context: typer.Context, vault: Vault) -> None:
     """Show one agent: what it is, and what it should and does enforce."""
     current = fleet(context)
@@ -173,7 +183,7 @@ def show(context: typer.Context, vault: Vault) -> None:
 
 
 @app.command()
-@shown
+@with_output_option
 def tag(
     context: typer.Context,
     vault: Vault,
@@ -185,7 +195,7 @@ def tag(
 
 
 @app.command()
-@shown
+@with_output_option
 def lock(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
     """Cut an agent off: its certificates count no more, until a token that replaces lets it in."""
     current = fleet(context)
@@ -193,7 +203,7 @@ def lock(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
 
 
 @app.command()
-@shown
+@with_output_option
 def retire(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
     """Cut an agent off for good; its name is not given again."""
     current = fleet(context)
@@ -201,16 +211,16 @@ def retire(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
 
 
 @app.command("accept-log")
-@shown
+@with_output_option
 def accept_log(context: typer.Context, vault: Vault, reason: Reason = "") -> None:
     """Have an agent's audit log cosigned anew, after a fork or rollback was looked into."""
     body = {"reason": reason}
     fleet(context).call("POST", "agents", vault, "checkpoint", "accept", body=body)
-    tell(f"The next checkpoint of {vault} is cosigned as it is.")
+    print_note(f"The next checkpoint of {vault} is cosigned as it is.")
 
 
 @app.command()
-@shown
+@with_output_option
 def alerts(
     context: typer.Context,
     vault: Annotated[str, typer.Option(help="Only of this agent.")] = "",
@@ -221,12 +231,12 @@ def alerts(
 ) -> None:
     """List the newest alerts, as a rule those that are not resolved."""
     current = fleet(context)
-    query = given(vault=vault, state="" if every else state)
-    current.show(current.call("GET", "alerts", query=query), ALERTS)
+    query = without_empty(vault=vault, state="" if every else state)
+    current.print_result(current.call("GET", "alerts", query=query), ALERTS)
 
 
 @app.command("ack")
-@shown
+@with_output_option
 def acknowledge(
     context: typer.Context,
     alert: Annotated[str, typer.Argument(help="Its id.")],
@@ -234,12 +244,12 @@ def acknowledge(
 ) -> None:
     """Acknowledge an alert. What nothing ends, such as a lockout, is resolved by it."""
     current = fleet(context)
-    body = given(note=note)
-    current.show(current.call("POST", "alerts", alert, "acknowledge", body=body or None))
+    body = without_empty(note=note)
+    current.print_result(current.call("POST", "alerts", alert, "acknowledge", body=body or None))
 
 
 @app.command()
-@shown
+@with_output_option
 def command(
     context: typer.Context,
     vault: Vault,
@@ -255,27 +265,29 @@ def command(
     To rotate its key its owner has to have allowed it: control_plane.allow_commands.
     """
     current = fleet(context)
-    current.show(current.call("POST", "agents", vault, "commands", body={"command": word}))
+    current.print_result(current.call("POST", "agents", vault, "commands", body={"command": word}))
 
 
 @app.command()
-@shown
+@with_output_option
 def commands(context: typer.Context, vault: Vault) -> None:
     """List what an agent was asked to do, the newest first."""
     current = fleet(context)
-    current.show(current.call("GET", "agents", vault, "commands"), COMMANDS)
+    current.print_result(current.call("GET", "agents", vault, "commands"), COMMANDS)
 
 
-def _show(current: Fleet, row: dict[str, Any]) -> None:
+def _show(current: FleetContext, row: dict[str, Any]) -> None:
     facts = dict(row["facts"]) if "facts" in row else {}
     if started := facts.get("started_at"):
         facts["started_at"] = instant(started * MILLI)
-    current.show({**row, **({"facts": facts} if facts else {}), **_of_now(current, row)})
+    current.print_result(
+        {**row, **({"facts": facts} if facts else {}), **_hide_stale(current, row)}
+    )
 
 
-def _of_now(current: Fleet, row: dict[str, Any]) -> dict[str, str]:
+def _hide_stale(current: FleetContext, row: dict[str, Any]) -> dict[str, str]:
     """What an agent last said of itself is nothing to a person while it is silent."""
-    if row["presence"] in _HEARD or current.form is not Format.TABLE:
+    if row["presence"] in _HEARD or current.output_format is not OutputFormat.TABLE:
         return {}
     return dict.fromkeys(_SAID, "")
 

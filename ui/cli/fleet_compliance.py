@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ui.cli.context import with_output_option
 from ui.cli.errors import CliError
-from ui.cli.output import tell
-from ui.cli.plane import fleet
-from ui.cli.session import shown
+from ui.cli.fleet_context import fleet
+from ui.cli.output import print_note
 from ui.cli.times import seconds_of
 
 reports = typer.Typer(help="Compliance reports.", no_args_is_help=True)
@@ -23,15 +23,15 @@ Id = Annotated[str, typer.Argument(help="Its id.")]
 
 
 @reports.command("list")
-@shown
+@with_output_option
 def list_(context: typer.Context) -> None:
     """List reports, the newest first."""
     current = fleet(context)
-    current.show(current.call("GET", "reports"), REPORTS)
+    current.print_result(current.call("GET", "reports"), REPORTS)
 
 
 @reports.command()
-@shown
+@with_output_option
 def make(
     context: typer.Context,
     since: Annotated[str, typer.Option(help=f"Beginning of its period: {SHAPES}")],
@@ -47,7 +47,7 @@ def make(
         "title": title, "frameworks": framework,
         "since": seconds_of(since, "--since"), "until": seconds_of(until, "--until"),
     }  # fmt: skip
-    current.show(current.call("POST", "reports", body=body), REPORTS)
+    current.print_result(current.call("POST", "reports", body=body), REPORTS)
 
 
 @reports.command()
@@ -71,45 +71,45 @@ def download(
             made.write(data)
     except OSError as error:
         raise CliError(f"cannot write {file}: {error.strerror}") from None
-    tell(f"{len(data)} bytes in {file}")
+    print_note(f"{len(data)} bytes in {file}")
 
 
 @reports.command()
-@shown
+@with_output_option
 def verify(context: typer.Context, report: Id) -> None:
     """Have the control plane hold it against its signature and the trail."""
     current = fleet(context)
-    current.show(current.call("GET", "reports", report, "verify"))
+    current.print_result(current.call("GET", "reports", report, "verify"))
 
 
 @reports.command()
-@shown
+@with_output_option
 def schedules(context: typer.Context) -> None:
     """List the reports that are made by a clock."""
     current = fleet(context)
-    current.show(current.call("GET", "report-schedules"), SCHEDULES)
+    current.print_result(current.call("GET", "report-schedules"), SCHEDULES)
 
 
 @reports.command()
-@shown
+@with_output_option
 def adopt(
     context: typer.Context, schedule: Annotated[str, typer.Argument(help="Id of the schedule.")]
 ) -> None:
     """Take a schedule over: you own it, and a suspended one makes reports again."""
     current = fleet(context)
-    current.show(current.call("POST", "report-schedules", schedule, "adopt"), SCHEDULES)
+    current.print_result(current.call("POST", "report-schedules", schedule, "adopt"), SCHEDULES)
 
 
 @holds.command("list")
-@shown
+@with_output_option
 def list_holds(context: typer.Context) -> None:
     """List legal holds, the newest first."""
     current = fleet(context)
-    current.show(current.call("GET", "holds"), HOLDS)
+    current.print_result(current.call("GET", "holds"), HOLDS)
 
 
 @holds.command()
-@shown
+@with_output_option
 def place(
     context: typer.Context,
     reason: Annotated[str, typer.Option(help="Why; it is on the trail.")],
@@ -121,4 +121,4 @@ def place(
     current = fleet(context)
     span = {"since": seconds_of(since, "--since"), "until": seconds_of(until, "--until")}
     body = {"reason": reason, "vault": vault, **span}
-    current.show(current.call("POST", "holds", body=body), HOLDS)
+    current.print_result(current.call("POST", "holds", body=body), HOLDS)

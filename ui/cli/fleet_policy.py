@@ -5,13 +5,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ui.cli.arguments import without_empty
+from ui.cli.context import with_output_option
 from ui.cli.errors import CliError, Exit
+from ui.cli.fleet_context import fleet
 from ui.cli.fleet_replay import replay
-from ui.cli.fleet_targets import look, named
-from ui.cli.pairs import given
-from ui.cli.plane import fleet
-from ui.cli.session import shown
-from ui.cli.source import read_value
+from ui.cli.fleet_targets import targets_of_options, warn_unmatched
+from ui.cli.input import read_value
 
 app = typer.Typer(help="Policies: written in versions, brought to agents.", no_args_is_help=True)
 app.command()(replay)
@@ -27,15 +27,15 @@ Reason = Annotated[str, typer.Option(help="Kept with it.")]
 
 
 @app.command("list")
-@shown
+@with_output_option
 def list_(context: typer.Context) -> None:
     """List the policies: newest version, version in general use, and whom each is for."""
     current = fleet(context)
-    current.show(current.call("GET", "policies"), POLICIES)
+    current.print_result(current.call("GET", "policies"), POLICIES)
 
 
 @app.command()
-@shown
+@with_output_option
 def push(
     context: typer.Context,
     name: Name,
@@ -65,40 +65,44 @@ def push(
         raise CliError(f"--percent is given at most {MOST_STEPS} times", Exit.USAGE)
     current = fleet(context)
     document = read_value(file, None, as_json=True)
-    targets = named(tag or [], vault or [], everybody=everybody)
-    look(current, name, targets)
+    targets = targets_of_options(tag or [], vault or [], everybody=everybody)
+    warn_unmatched(current, name, targets)
     plan: dict[str, Any] = {"canary": canary, "percentages": percent or []}
     plan |= {"automatic": not by_hand, "max_failures": max_failures}
-    body = {"document": document, "plan": plan, **given(comment=comment, targets=targets or None)}
-    current.show(current.call("POST", "policies", name, "rollouts", body=body))
+    body = {
+        "document": document,
+        "plan": plan,
+        **without_empty(comment=comment, targets=targets or None),
+    }
+    current.print_result(current.call("POST", "policies", name, "rollouts", body=body))
 
 
 @app.command()
-@shown
+@with_output_option
 def status(context: typer.Context, name: Name) -> None:
     """Show what became of a policy at each agent, and why not."""
     current = fleet(context)
-    current.show(list(current.pages("policies", name, "status")), STATUS)
+    current.print_result(list(current.fetch_rows("policies", name, "status")), STATUS)
 
 
 @rollouts.command()
-@shown
+@with_output_option
 def show(context: typer.Context, rollout: Rollout) -> None:
     """Show a roll-out and how it fares."""
     current = fleet(context)
-    current.show(current.call("GET", "rollouts", rollout))
+    current.print_result(current.call("GET", "rollouts", rollout))
 
 
 @rollouts.command("list")
-@shown
+@with_output_option
 def rollouts_of(context: typer.Context, name: Name) -> None:
     """List a policy's roll-outs, the newest first."""
     current = fleet(context)
-    current.show(current.call("GET", "policies", name, "rollouts"))
+    current.print_result(current.call("GET", "policies", name, "rollouts"))
 
 
 @rollouts.command()
-@shown
+@with_output_option
 def advance(
     context: typer.Context,
     rollout: Rollout,
@@ -114,20 +118,22 @@ def advance(
     """
     current = fleet(context)
     at = current.call("GET", "rollouts", rollout)["step"] if step is None else step
-    current.show(current.call("POST", "rollouts", rollout, "advance", body={"step": at}))
+    current.print_result(current.call("POST", "rollouts", rollout, "advance", body={"step": at}))
 
 
 @rollouts.command()
-@shown
+@with_output_option
 def halt(context: typer.Context, rollout: Rollout, reason: Reason = "") -> None:
     """Stay where it is."""
     current = fleet(context)
-    current.show(current.call("POST", "rollouts", rollout, "halt", body={"reason": reason}))
+    current.print_result(current.call("POST", "rollouts", rollout, "halt", body={"reason": reason}))
 
 
 @rollouts.command()
-@shown
+@with_output_option
 def rollback(context: typer.Context, rollout: Rollout, reason: Reason = "") -> None:
     """Give everybody the previous version again."""
     current = fleet(context)
-    current.show(current.call("POST", "rollouts", rollout, "rollback", body={"reason": reason}))
+    current.print_result(
+        current.call("POST", "rollouts", rollout, "rollback", body={"reason": reason})
+    )

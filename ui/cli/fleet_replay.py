@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ui.cli.arguments import without_empty
+from ui.cli.context import cli_context, with_output_option
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import Format, tell
-from ui.cli.pairs import given
-from ui.cli.plane import fleet
-from ui.cli.session import session, shown
-from ui.cli.source import read_value
+from ui.cli.fleet_context import fleet
+from ui.cli.input import read_value
+from ui.cli.output import OutputFormat, print_note
 
 AGENTS: Final = ("vault", "state", "denied", "allowed", "unchanged", "undecided", "drifted")
 TOTALS: Final = ("id", "states", "accesses", "denied", "allowed", "unchanged", "undecided")
@@ -19,7 +19,7 @@ EVERY: Final = 1.0  # seconds between two looks
 MAX_HOURS: Final = 24 * 366
 
 
-@shown
+@with_output_option
 def replay(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the policy.")],
@@ -48,7 +48,7 @@ def replay(
         raise CliError("a policy is a JSON object and this is none")
     targets: list[dict[str, Any]] = [{"tag": one} for one in tag or []]
     targets += [{"vault": one} for one in vault or []] + ([{"all": True}] if everybody else [])
-    body = {"hours": hours, "targets": targets, **given(document=document)}
+    body = {"hours": hours, "targets": targets, **without_empty(document=document)}
     if version:
         body["version"] = version
     found = current.call("POST", "policies", name, "replays", body=body)
@@ -57,13 +57,15 @@ def replay(
             break
         _pause()
         found = current.call("GET", "replays", found["id"])
-    if session(context).form is Format.JSON:
-        current.show(found)
+    if cli_context(context).output_format is OutputFormat.JSON:
+        current.print_result(found)
         return
-    current.show({key: found[key] for key in TOTALS})
-    current.show(found["agents"], AGENTS)
+    current.print_result({key: found[key] for key in TOTALS})
+    current.print_result(found["agents"], AGENTS)
     if found["open"]:
-        tell("freehold: not every agent has answered; ask with a longer --wait, or look later")
+        print_note(
+            "freehold: not every agent has answered; ask with a longer --wait, or look later"
+        )
 
 
 def _pause() -> None:

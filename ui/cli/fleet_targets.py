@@ -3,21 +3,21 @@
 from typing import Any, Final
 
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import tell
-from ui.cli.plane import Fleet
+from ui.cli.fleet_context import FleetContext
+from ui.cli.output import print_note
 
 _GONE: Final = "retired"
 
 Target = dict[str, Any]
 
 
-def named(tags: list[str], vaults: list[str], *, everybody: bool) -> list[Target]:
+def targets_of_options(tags: list[str], vaults: list[str], *, everybody: bool) -> list[Target]:
     """The targets that a command's options name."""
     targets: list[Target] = [{"tag": one} for one in tags]
     return targets + [{"vault": one} for one in vaults] + ([{"all": True}] if everybody else [])
 
 
-def look(current: Fleet, policy: str, targets: list[Target]) -> None:
+def warn_unmatched(current: FleetContext, policy: str, targets: list[Target]) -> None:
     """Say which of these targets no agent fits. No targets: those that the policy has.
 
     Raises `CliError` where a roll-out could reach nobody, ever, or would take the policy from all
@@ -38,10 +38,10 @@ def look(current: Fleet, policy: str, targets: list[Target]) -> None:
             Exit.NOT_FOUND,
         )
     if missed:
-        tell(f"{told}: {policy} waits for such")
+        print_note(f"{told}: {policy} waits for such")
 
 
-def _present(current: Fleet, policy: str) -> list[Target]:
+def _present(current: FleetContext, policy: str) -> list[Target]:
     try:
         found: list[Target] = current.call("GET", "policies", policy)["targets"]
     except CliError as error:
@@ -56,9 +56,9 @@ def _kinds(targets: list[Target]) -> set[frozenset[tuple[str, Any]]]:
     return {frozenset(one.items()) for one in targets}
 
 
-def _fits_any(current: Fleet, target: Target) -> bool:
+def _fits_any(current: FleetContext, target: Target) -> bool:
     if (vault := target.get("vault")) is None:
-        rows = current.pages("agents", tag=target.get("tag"))
+        rows = current.fetch_rows("agents", tag=target.get("tag"))
         return any(row["life"] != _GONE for row in rows)
     try:
         return bool(current.call("GET", "agents", vault)["life"] != _GONE)

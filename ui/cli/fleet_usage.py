@@ -4,9 +4,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli.pairs import given
-from ui.cli.plane import fleet
-from ui.cli.session import shown
+from ui.cli.arguments import without_empty
+from ui.cli.context import with_output_option
+from ui.cli.fleet_context import fleet
 
 app = typer.Typer(help="What is used; secrets by opaque ids.", no_args_is_help=True)
 
@@ -19,15 +19,15 @@ Limit = Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")]
 
 
 @app.command()
-@shown
+@with_output_option
 def show(context: typer.Context, vault: Vault = "") -> None:
     """Show the last 30 days: operations, and how secrets are kept."""
     current = fleet(context)
-    current.show(current.call("GET", "usage", query=given(vault=vault)))
+    current.print_result(current.call("GET", "usage", query=without_empty(vault=vault)))
 
 
 @app.command()
-@shown
+@with_output_option
 def top(
     context: typer.Context,
     of: Annotated[str, typer.Argument(help="agent, operation, secret, identity")] = "agent",
@@ -36,12 +36,12 @@ def top(
 ) -> None:
     """List the most used first."""
     current = fleet(context)
-    asked = given(of=of, vault=vault, limit=str(limit))
-    current.show(current.call("GET", "usage", "top", query=asked)["rows"], TOP)
+    asked = without_empty(of=of, vault=vault, limit=str(limit))
+    current.print_result(current.call("GET", "usage", "top", query=asked)["rows"], TOP)
 
 
 @app.command()
-@shown
+@with_output_option
 def secrets(
     context: typer.Context,
     which: Annotated[
@@ -53,12 +53,12 @@ def secrets(
 ) -> None:
     """List secrets that need a look; `freehold agent usage who` at their agent names them."""
     current = fleet(context)
-    asked = given(which=which, vault=vault, days=str(days), limit=str(limit))
-    current.show(current.call("GET", "usage", "secrets", query=asked)["rows"], SECRETS)
+    asked = without_empty(which=which, vault=vault, days=str(days), limit=str(limit))
+    current.print_result(current.call("GET", "usage", "secrets", query=asked)["rows"], SECRETS)
 
 
 @app.command()
-@shown
+@with_output_option
 def keys(
     context: typer.Context,
     vault: Vault = "",
@@ -67,11 +67,11 @@ def keys(
 ) -> None:
     """List the key-encryption keys of agents, and since when a change of one is due."""
     current = fleet(context)
-    asked = given(vault=vault, due="true" if due else "", limit=str(limit))
-    current.show(current.call("GET", "usage", "keys", query=asked)["rows"], KEYS)
+    asked = without_empty(vault=vault, due="true" if due else "", limit=str(limit))
+    current.print_result(current.call("GET", "usage", "keys", query=asked)["rows"], KEYS)
 
 
-@shown
+@with_output_option
 def capacity(
     context: typer.Context,
     vault: Vault = "",
@@ -79,8 +79,8 @@ def capacity(
 ) -> None:
     """Show what storage and load are expected to be, with the 90 % band."""
     current = fleet(context)
-    found = current.call("GET", "capacity", query=given(vault=vault, days=str(days)))
-    current.show([_told(one) for one in found], FORECAST)
+    found = current.call("GET", "capacity", query=without_empty(vault=vault, days=str(days)))
+    current.print_result([_told(one) for one in found], FORECAST)
 
 
 def _told(one: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from typing import Annotated, Final
 
 import typer
 
-from ui.cli.plane import fleet
-from ui.cli.session import shown
+from ui.cli.context import with_output_option
+from ui.cli.fleet_context import fleet
 
 app = typer.Typer(help="The people of the organization.", no_args_is_help=True)
 
@@ -16,15 +16,15 @@ Role = Annotated[str, typer.Argument(help="viewer, operator, admin, owner")]
 
 
 @app.command("list")
-@shown
+@with_output_option
 def list_(context: typer.Context) -> None:
     """List the accounts."""
     current = fleet(context)
-    current.show(current.call("GET", "users", query={"limit": 500}), COLUMNS)
+    current.print_result(current.call("GET", "users", query={"limit": 500}), COLUMNS)
 
 
 @app.command()
-@shown
+@with_output_option
 def invite(
     context: typer.Context,
     email: Annotated[str, typer.Argument(help="For whom the link is.")],
@@ -33,39 +33,39 @@ def invite(
     """Make a link that makes one person a member, once, for a week. It is shown this once."""
     current = fleet(context)
     made = current.call("POST", "invitations", body={"email": email, "role": role})
-    current.show({"link": made["link"], **made["invitation"]})
+    current.print_result({"link": made["link"], **made["invitation"]})
 
 
 @app.command()
-@shown
+@with_output_option
 def invitations(context: typer.Context) -> None:
     """List the invitations, without their links."""
     current = fleet(context)
-    current.show(current.call("GET", "invitations"), INVITED)
+    current.print_result(current.call("GET", "invitations"), INVITED)
 
 
 @app.command()
-@shown
+@with_output_option
 def role(context: typer.Context, name: Name, role: Role) -> None:
     """Give another role; every session of the account ends."""
     current = fleet(context)
-    current.show(current.call("PATCH", "users", name, body={"role": role}))
+    current.print_result(current.call("PATCH", "users", name, body={"role": role}))
 
 
 @app.command()
-@shown
+@with_output_option
 def disable(context: typer.Context, name: Name) -> None:
     """Let somebody in no more; every session of the account ends."""
     current = fleet(context)
-    current.show(current.call("PATCH", "users", name, body={"disabled": True}))
+    current.print_result(current.call("PATCH", "users", name, body={"disabled": True}))
 
 
 @app.command()
-@shown
+@with_output_option
 def enable(context: typer.Context, name: Name) -> None:
     """Let somebody in again."""
     current = fleet(context)
-    current.show(current.call("PATCH", "users", name, body={"disabled": False}))
+    current.print_result(current.call("PATCH", "users", name, body={"disabled": False}))
 
 
 @app.command()

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from ui.cli.api_path import api_path
+from ui.cli.arguments import without_empty
+from ui.cli.context import cli_context, with_output_option
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import plain, tell, warn
-from ui.cli.pairs import given
-from ui.cli.route import route
-from ui.cli.session import session, shown
+from ui.cli.output import print_note, print_text, print_warnings
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
 
@@ -18,7 +18,7 @@ KeyId = Annotated[str, typer.Argument(help="Id of the key.")]
 
 
 @app.command()
-@shown
+@with_output_option
 def create(
     context: typer.Context,
     user: Annotated[str, typer.Argument(help="Name of the user whose key it is.")],
@@ -31,45 +31,45 @@ def create(
     raw: Annotated[bool, typer.Option("--raw", help="The key alone, for scripts.")] = False,
 ) -> None:
     """Make a key. It is shown once."""
-    current = session(context)
+    current = cli_context(context)
     permissions = [_permission(text) for text in allow or []]
-    body = given(user=user, name=name, expires_at=expires_at, permissions=permissions)
-    made = current.client.call("POST", route("keys"), body)
+    body = without_empty(user=user, name=name, expires_at=expires_at, permissions=permissions)
+    made = current.client.call("POST", api_path("keys"), body)
     if raw:
-        plain(made["key"])
-        warn(made)
+        print_text(made["key"])
+        print_warnings(made)
         return
-    current.show(made)
-    tell("Keep the key now; it cannot be shown again.")
+    current.print_result(made)
+    print_note("Keep the key now; it cannot be shown again.")
 
 
 @app.command("list")
-@shown
+@with_output_option
 def list_(
     context: typer.Context, user: Annotated[str, typer.Argument(help="Name of the user.")]
 ) -> None:
     """List a user's keys, with when each was last used."""
-    current = session(context)
+    current = cli_context(context)
     columns = ("id", "name", "status", "expires_at", "last_used", "uses")
-    found = current.client.call("GET", route("keys"), query={"user": user})["keys"]
-    current.show(found, columns)
+    found = current.client.call("GET", api_path("keys"), query={"user": user})["keys"]
+    current.print_result(found, columns)
 
 
 @app.command()
-@shown
+@with_output_option
 def show(context: typer.Context, key_id: KeyId) -> None:
     """Show everything but the key itself."""
-    current = session(context)
+    current = cli_context(context)
     with _by_id():
-        found = current.client.call("GET", route("keys", key_id))
-    current.show(found)
+        found = current.client.call("GET", api_path("keys", key_id))
+    current.print_result(found)
 
 
 @app.command()
 def revoke(context: typer.Context, key_id: KeyId) -> None:
     """Revoke a key: its next request is refused."""
     with _by_id():
-        session(context).client.call("DELETE", route("keys", key_id))
+        cli_context(context).client.call("DELETE", api_path("keys", key_id))
 
 
 @contextmanager

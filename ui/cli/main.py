@@ -11,12 +11,12 @@ from typing import Annotated, Final, TextIO
 
 import typer
 
+from ui.cli.context import CliContext, with_output_option
 from ui.cli.errors import CliError, Exit
-from ui.cli.groups import Groups
+from ui.cli.lazy_groups import LazyGroups
 from ui.cli.login import login, logout, status
-from ui.cli.output import Format, tell
+from ui.cli.output import OutputFormat, print_note
 from ui.cli.run import run
-from ui.cli.session import Session, shown
 
 _OUTPUT: Final = 1  # the descriptor of stdout
 _YOUNG: Final = 50_000
@@ -25,12 +25,12 @@ and again took a tenth of the loading."""
 
 app = typer.Typer(
     help="Freehold: secrets on the ground of whoever owns them.",
-    cls=Groups,
+    cls=LazyGroups,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with locals could show a secret
 )
-app.command()(shown(status))
-app.command()(shown(login))
+app.command()(with_output_option(status))
+app.command()(with_output_option(login))
 app.command()(logout)
 app.command(context_settings={"allow_interspersed_args": False})(run)
 
@@ -48,14 +48,14 @@ def options(
     context: typer.Context,
     address: Annotated[str | None, typer.Option(help="The agent; else FREEHOLD_ADDR.")] = None,
     output: Annotated[
-        Format, typer.Option("--output", "-o", help="How to show results.")
-    ] = Format.TABLE,
+        OutputFormat, typer.Option("--output", "-o", help="How to show results.")
+    ] = OutputFormat.TABLE,
     _asked: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Secrets on the ground of whoever owns them."""
-    context.obj = Session(address, output)
+    context.obj = CliContext(address, output)
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def main() -> None:
 def _run() -> int:
     if sys.stdout is None:  # closed by the caller (`>&-`)
         if not _serves(sys.argv[1:]):
-            tell("freehold: the output cannot be written: it is closed")
+            print_note("freehold: the output cannot be written: it is closed")
             return Exit.ERROR
         sys.stdout = _discarding()
     try:
@@ -75,22 +75,26 @@ def _run() -> int:
         sys.stdout.flush()
     except CliError as error:
         for line in error.lines:
-            tell(f"freehold: {line}")
+            print_note(f"freehold: {line}")
         return error.exit_code
     except typer.TyperException as error:
-        return _misused(error)
+        return _usage_error(error)
     except typer.Abort:
-        tell("freehold: given up")
+        print_note("freehold: given up")
         return Exit.INTERRUPTED
     except BrokenPipeError:  # whoever read has enough, as `head` does
         sys.stdout = None  # the interpreter must not flush it again
         return Exit.ERROR
     except OSError as error:
         sys.stdout = None  # the same: what could not be written would fail once more
-        tell(f"freehold: {error.filename or 'the output cannot be written'}: {error.strerror}")
+        print_note(
+            f"freehold: {error.filename or 'the output cannot be written'}: {error.strerror}"
+        )
         return Exit.ERROR
     except Exception as error:  # noqa: BLE001  # shown without its text: that could hold a secret
-        tell(f"freehold: internal error, please report it: {'; '.join(_places(error))}")
+        print_note(
+            f"freehold: internal error, please report it: {'; '.join(_error_locations(error))}"
+        )
         return Exit.ERROR
     return int(code or Exit.OK)
 
@@ -110,20 +114,20 @@ def _discarding() -> TextIO:
     return open(descriptor, "w", encoding="utf-8")  # noqa: PTH123  # a descriptor
 
 
-def _misused(error: typer.TyperException) -> int:
+def _usage_error(error: typer.TyperException) -> int:
     """A wrong option or argument: what the parser says, and where help is."""
     text = " ".join(getattr(error, "format_message", error.__str__)().split()).rstrip(".")
     command = getattr(getattr(error, "ctx", None), "command_path", "freehold")
     if text:  # without arguments the help is the whole answer
-        tell(f"freehold: {text}; see `{command} --help`")
+        print_note(f"freehold: {text}; see `{command} --help`")
     return Exit.USAGE
 
 
-def _places(error: BaseException) -> Iterator[str]:
+def _error_locations(error: BaseException) -> Iterator[str]:
     """Type and place of each error in it: enough to find it, and no value."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _places(inner)
+            yield from _error_locations(inner)
         return
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

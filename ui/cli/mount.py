@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.pairs import given
-from ui.cli.route import route
-from ui.cli.session import session, shown
+from ui.cli.api_path import api_path
+from ui.cli.arguments import without_empty
+from ui.cli.context import cli_context, with_output_option
 
 app = typer.Typer(help="Prefixes of the name space.", no_args_is_help=True)
 
@@ -16,35 +16,35 @@ About = Annotated[str | None, typer.Option("--description", help="What it is for
 
 
 @app.command("list")
-@shown
+@with_output_option
 def list_(context: typer.Context) -> None:
     """List the mounts."""
-    current = session(context)
+    current = cli_context(context)
     columns = ("path", "type", "version", "description", "max_versions", "cas_required")
-    current.show(current.client.call("GET", route("system/mounts"))["mounts"], columns)
+    current.print_result(current.client.call("GET", api_path("system/mounts"))["mounts"], columns)
 
 
 @app.command()
-@shown
+@with_output_option
 def show(context: typer.Context, path: Where) -> None:
     """Show a mount."""
-    current = session(context)
-    current.show(current.client.call("GET", _at(path)))
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", _at(path)))
 
 
 @app.command()
-@shown
+@with_output_option
 def create(
     context: typer.Context, path: Where, version: Version = None, description: About = None
 ) -> None:
     """Make a mount."""
-    current = session(context)
-    body = given(version=version, description=description)
-    current.show(current.client.call("POST", _at(path), body))
+    current = cli_context(context)
+    body = without_empty(version=version, description=description)
+    current.print_result(current.client.call("POST", _at(path), body))
 
 
 @app.command()
-@shown
+@with_output_option
 def update(
     context: typer.Context,
     path: Where,
@@ -57,15 +57,15 @@ def update(
     ] = None,
 ) -> None:
     """Change what the secrets of a mount inherit; what is left out stays."""
-    current = session(context)
-    body = given(
+    current = cli_context(context)
+    body = without_empty(
         version=version,
         description=description,
         max_versions=max_versions,
         cas_required=cas_required,
         delete_version_after=delete_version_after,
     )
-    current.show(current.client.call("PATCH", _at(path), body))
+    current.print_result(current.client.call("PATCH", _at(path), body))
 
 
 @app.command()
@@ -77,8 +77,8 @@ def erase(
     """Erase a mount with every secret in it, for good."""
     if not yes:
         typer.confirm(f"Erase {path} with every secret in it for good?", abort=True, err=True)
-    session(context).client.call("DELETE", _at(path))
+    cli_context(context).client.call("DELETE", _at(path))
 
 
 def _at(path: str) -> str:
-    return route("system/mounts", path.strip("/"))
+    return api_path("system/mounts", path.strip("/"))

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli.anchor import Config, anchor_of, root_keys_of
-from ui.cli.client import Client
+from ui.cli.agent_files import Config, anchor_path, unseal_keys
+from ui.cli.api_path import api_path
+from ui.cli.client import ApiClient
+from ui.cli.context import cli_context, with_output_option
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import Format, tell
-from ui.cli.route import route
-from ui.cli.session import session, shown
-from ui.cli.source import read_line
+from ui.cli.input import read_secret_line
+from ui.cli.output import OutputFormat, print_note
 
 app = typer.Typer(
     help="Run the vault: init, unseal, seal, rotate, generate-root, rekey.", no_args_is_help=True
@@ -34,12 +34,12 @@ KeyConfig = Annotated[
 ]
 
 
-def _offer(client: Client, path: str, config: Path | None, **more: object) -> Any:
+def _submit_share(client: ApiClient, path: str, config: Path | None, **more: object) -> Any:
     """What offering a share is answered: the key file's, or one that is asked for.
 
     There may be two key files, one of which is in force. Raises `CliError`.
     """
-    *first, last = [read_line("Share")] if config is None else root_keys_of(config)
+    *first, last = [read_secret_line("Share")] if config is None else unseal_keys(config)
     for share in first:
         try:
             return client.call("PUT", path, {"key": share, **more})
@@ -55,7 +55,7 @@ def _offer(client: Client, path: str, config: Path | None, **more: object) -> An
 
 
 @contextmanager
-def _attempt(client: Client, path: str, body: object) -> Iterator[Mapping[str, Any]]:
+def _attempt(client: ApiClient, path: str, body: object) -> Iterator[Mapping[str, Any]]:
     """One that is begun for the block, and given up when the block fails."""
     begun = client.call("PUT", path, body)
     try:
@@ -67,14 +67,14 @@ def _attempt(client: Client, path: str, body: object) -> Iterator[Mapping[str, A
 
 
 @app.command()
-@shown
+@with_output_option
 def init(
     context: typer.Context,
     shares: Annotated[int | None, typer.Option(help=f"How many shares; {SHARES}.")] = None,
     threshold: Annotated[int | None, typer.Option(help=f"How many unseal; {THRESHOLD}.")] = None,
 ) -> None:
     """Initialise a new vault. Shows the shares and the root token, once."""
-    current = session(context)
+    current = cli_context(context)
     given = shares is not None or threshold is not None
     if given and current.client.call("GET", "/v1/sys/seal-status")["type"] == "file":
         raise CliError(
@@ -87,11 +87,17 @@ def init(
         "secret_threshold": THRESHOLD if threshold is None else threshold,
     }
     told = current.client.call("PUT", "/v1/sys/init", body)
-    current.show(_keys(told["root_token"], told["keys_base64"], lined=current.form is Format.TABLE))
+    current.print_result(
+        _keys(
+            told["root_token"],
+            told["keys_base64"],
+            lined=current.output_format is OutputFormat.TABLE,
+        )
+    )
     if told["keys_base64"]:
-        tell("Give each share to another person now; nothing keeps a copy.")
+        print_note("Give each share to another person now; nothing keeps a copy.")
     else:
-        tell(
+        print_note(
             "There are no shares: the vault unseals by itself, from the key file that "
             "`encryption.key_file` in the agent's configuration names. Back that file up, apart "
             "from the data: without it nobody opens the vault."
@@ -106,7 +112,7 @@ def _keys(root_token: str, shares: list[str], *, lined: bool) -> Mapping[str, ob
 
 
 @app.command()
-@shown
+@with_output_option
 def unseal(
     context: typer.Context,
     reset: Annotated[bool, typer.Option("--reset", help="Forget the shares given so far.")] = False,
@@ -117,30 +123,30 @@ def unseal(
     A vault with `key_management: file` that was sealed on order takes what its key file holds: give
     `--config`, on the agent's machine.
     """
-    current = session(context)
+    current = cli_context(context)
     if reset:
         told = current.client.call("PUT", _UNSEAL, {"reset": True})
     else:
-        told = _offer(current.client, _UNSEAL, config)
-    current.show({name: told[name] for name in ("sealed", "t", "n", "progress")})
+        told = _submit_share(current.client, _UNSEAL, config)
+    current.print_result({name: told[name] for name in ("sealed", "t", "n", "progress")})
 
 
 @app.command()
 def seal(context: typer.Context) -> None:
     """Seal the vault: it answers nothing until it is unsealed again."""
-    session(context).client.call("POST", route("system/seal"))
+    cli_context(context).client.call("POST", api_path("system/seal"))
 
 
 @app.command()
-@shown
+@with_output_option
 def rotate(context: typer.Context) -> None:
     """Make a new key-encryption key; older values keep theirs and stay readable."""
-    current = session(context)
-    current.show(current.client.call("POST", route("system/rotate")))
+    current = cli_context(context)
+    current.print_result(current.client.call("POST", api_path("system/rotate")))
 
 
 @app.command()
-@shown
+@with_output_option
 def rewrap(
     context: typer.Context,
     retire: Annotated[
@@ -152,19 +158,19 @@ def rewrap(
     The agent does it by itself after a rotation. `--retire` looks at every version first, whatever
     was done before; values of a database that is put back bring their own keys.
     """
-    current = session(context)
+    current = cli_context(context)
     moved, again = 0, retire
     while True:
-        step = current.client.call("POST", route("system/rewrap"), {"again": again})
+        step = current.client.call("POST", api_path("system/rewrap"), {"again": again})
         moved, again = moved + step["versions"], False
         if step["complete"]:
             break
-        tell(f"{step['looked_at']} versions looked at, {moved} moved")
+        print_note(f"{step['looked_at']} versions looked at, {moved} moved")
     result = {"generation": step["generation"], "versions": moved}
     if retire:
-        told = current.client.call("POST", route("system/retire-keys"))
+        told = current.client.call("POST", api_path("system/retire-keys"))
         result["retired"] = told["generations"]
-    current.show(result)
+    current.print_result(result)
 
 
 @app.command("accept-rollback")
@@ -181,8 +187,8 @@ def accept_rollback(
     record in the audit log.
     """
     file = _accept(config, anchor, reason, "accept")
-    tell(f"Accepted for one hour and one opening: {file}")
-    tell(
+    print_note(f"Accepted for one hour and one opening: {file}")
+    print_note(
         "Unseal the vault now; a key file alone does not: `freehold operator unseal --config FILE`."
     )
 
@@ -200,7 +206,7 @@ def confirm_clock(
     user, after looking at the clock. An agent that runs takes it within a minute.
     """
     file = _accept(config, anchor, reason, "clock")
-    tell(f"The clock is confirmed for the agent that reads this within an hour: {file}")
+    print_note(f"The clock is confirmed for the agent that reads this within an hour: {file}")
 
 
 def _accept(config: Path | None, anchor: Path | None, reason: str, subject: str) -> Path:
@@ -208,7 +214,7 @@ def _accept(config: Path | None, anchor: Path | None, reason: str, subject: str)
     from actors.world import SystemWorld
     from vault.anchor import acceptance
 
-    file = anchor_of(config, anchor)
+    file = anchor_path(config, anchor)
     if file is None:
         raise typer.BadParameter("give the agent's --config, or the --anchor file itself")
     if not 1 <= len(reason) <= acceptance.MAX_REASON:
@@ -224,7 +230,7 @@ def _accept(config: Path | None, anchor: Path | None, reason: str, subject: str)
 
 
 @app.command("generate-root")
-@shown
+@with_output_option
 def generate_root(
     context: typer.Context,
     init: Annotated[bool, typer.Option("--init", help="Begin; shows what masks it.")] = False,
@@ -241,33 +247,35 @@ def generate_root(
     `--decode` and `--otp`. With `key_management: file`, `--config` does all of it at once, on the
     agent's machine. No token is needed.
     """
-    current = session(context)
+    current = cli_context(context)
     if decode or otp:
-        current.show({"root_token": _unmasked(decode, otp)})
+        current.print_result({"root_token": _unmasked(decode, otp)})
         return
     if cancel:
         current.client.call("DELETE", _ROOT)
         return
     if init:
         made = current.client.call("PUT", _ROOT, {})
-        current.show({name: made[name] for name in ("nonce", "otp", "progress", "required")})
+        current.print_result(
+            {name: made[name] for name in ("nonce", "otp", "progress", "required")}
+        )
         return
     if config is not None:
         with _attempt(current.client, _ROOT, {}) as begun:
-            done = _offer(current.client, _ROOT_SHARES, config, nonce=begun["nonce"])
-        current.show({"root_token": _unmasked(done["encoded_token"], begun["otp"])})
+            done = _submit_share(current.client, _ROOT_SHARES, config, nonce=begun["nonce"])
+        current.print_result({"root_token": _unmasked(done["encoded_token"], begun["otp"])})
         return
     state = current.client.call("GET", _ROOT)
     if not status:
-        _need_begun(state, "generate-root")
-        body = {"key": read_line("Share"), "nonce": state["nonce"]}
+        _require_begun(state, "generate-root")
+        body = {"key": read_secret_line("Share"), "nonce": state["nonce"]}
         state = current.client.call("PUT", _ROOT_SHARES, body)
     names = ("nonce", "started", "progress", "required", "complete", "encoded_token")
-    current.show({name: state[name] for name in names})
+    current.print_result({name: state[name] for name in names})
 
 
 @app.command()
-@shown
+@with_output_option
 def rekey(
     context: typer.Context,
     init: Annotated[bool, typer.Option("--init", help="Begin.")] = False,
@@ -285,17 +293,17 @@ def rekey(
     then the old ones are. With `key_management: file`, `--config` does all of it at once, on the
     agent's machine. Takes a token that may `sudo` on `sys/rekey`.
     """
-    current = session(context)
+    current = cli_context(context)
     if cancel:
         current.client.call("DELETE", _REKEY)
         return
     if config is not None:
         body = {"secret_shares": 1, "secret_threshold": 1}
         with _attempt(current.client, _REKEY, body) as begun:
-            done = _offer(current.client, _REKEY_SHARES, config, nonce=begun["nonce"])
+            done = _submit_share(current.client, _REKEY_SHARES, config, nonce=begun["nonce"])
         if done.get("warnings"):
             raise CliError(f"another root key was made: {'; '.join(done['warnings'])}")
-        tell(
+        print_note(
             "The key file holds another key now. Back it up; the old one opens older backups only."
         )
         return
@@ -303,32 +311,32 @@ def rekey(
         body = {
             "secret_shares": shares, "secret_threshold": threshold, "require_verification": True
         }  # fmt: skip
-        current.show(_rekey_state(current.client.call("PUT", _REKEY, body)))
+        current.print_result(_rekey_state(current.client.call("PUT", _REKEY, body)))
         return
     state = current.client.call("GET", _REKEY)
     if status:
-        current.show({**_rekey_state(state), **_verification(current.client, state)})
+        current.print_result({**_rekey_state(state), **_verification(current.client, state)})
         return
-    _need_begun(state, "rekey")
+    _require_begun(state, "rekey")
     nonce = state["verification_nonce"] if verify else state["nonce"]
     path = _REKEY_PROOF if verify else _REKEY_SHARES
-    done = current.client.call("PUT", path, {"key": read_line("Share"), "nonce": nonce})
+    done = current.client.call("PUT", path, {"key": read_secret_line("Share"), "nonce": nonce})
     if done.get("keys_base64"):
         made = done["keys_base64"]
-        lined = current.form is Format.TABLE
-        current.show(
+        lined = current.output_format is OutputFormat.TABLE
+        current.print_result(
             {f"share_{n}": s for n, s in enumerate(made, 1)} if lined else {"shares": made}
         )
-        tell(
+        print_note(
             "Give each share to another person now. They count once enough of them were shown with "
             "`freehold operator rekey --verify`; until then keep the old ones."
         )
     elif done.get("complete"):
-        current.show({"complete": True})
-        tell("The new shares are in force. The old ones open older backups only.")
+        current.print_result({"complete": True})
+        print_note("The new shares are in force. The old ones open older backups only.")
     else:
         names = ("progress", "required", "t")
-        current.show({name: done[name] for name in names if name in done})
+        current.print_result({name: done[name] for name in names if name in done})
 
 
 _UNSEAL: Final = "/v1/sys/unseal"
@@ -344,7 +352,7 @@ def _rekey_state(state: Mapping[str, object]) -> Mapping[str, object]:
     return {name: state[name] for name in names}
 
 
-def _verification(client: Client, state: Mapping[str, object]) -> Mapping[str, object]:
+def _verification(client: ApiClient, state: Mapping[str, object]) -> Mapping[str, object]:
     """How many of the new shares were shown, once they are made: no old one is needed then."""
     if not state["verification_nonce"]:
         return {}
@@ -352,7 +360,7 @@ def _verification(client: Client, state: Mapping[str, object]) -> Mapping[str, o
     return {"progress": shown["progress"], "required": shown["t"], "next": "rekey --verify"}
 
 
-def _need_begun(state: Mapping[str, object], command: str) -> None:
+def _require_begun(state: Mapping[str, object], command: str) -> None:
     if not state["started"]:
         raise CliError(f"nothing was begun: run `freehold operator {command} --init` first")
 
@@ -380,24 +388,24 @@ def _unmasked(token: str, otp: str) -> str:
 
 
 @app.command("key-status")
-@shown
+@with_output_option
 def key_status(context: typer.Context) -> None:
     """Show the key-encryption key's generation, age and counted uses."""
-    current = session(context)
-    current.show(current.client.call("GET", route("system/key-status")))
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("system/key-status")))
 
 
 @app.command()
-@shown
+@with_output_option
 def cache(context: typer.Context) -> None:
     """Show how the cache of sealed rows is set, and how it does."""
-    current = session(context)
-    current.show(current.client.call("GET", route("system/cache")))
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("system/cache")))
 
 
 @app.command()
-@shown
+@with_output_option
 def actors(context: typer.Context) -> None:
     """Show the agent's actors: mailbox depth, restarts, time per message."""
-    current = session(context)
-    current.show(current.client.call("GET", route("system/actors"))["actors"])
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("system/actors"))["actors"])

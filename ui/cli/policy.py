@@ -5,13 +5,13 @@ from typing import Annotated, Final
 
 import typer
 
+from ui.cli.api_path import api_path
+from ui.cli.arguments import without_empty
+from ui.cli.context import cli_context, with_output_option
 from ui.cli.errors import Exit
-from ui.cli.output import Format, document, tell
-from ui.cli.pairs import given
+from ui.cli.input import read_value
+from ui.cli.output import OutputFormat, print_json, print_note
 from ui.cli.policy_replay import replay
-from ui.cli.route import route
-from ui.cli.session import session, shown
-from ui.cli.source import read_value
 
 app = typer.Typer(help="Who may do what.", no_args_is_help=True)
 app.command()(replay)
@@ -21,57 +21,57 @@ Name = Annotated[str, typer.Argument(help="Name of the policy.")]
 
 
 @app.command("list")
-@shown
+@with_output_option
 def list_(context: typer.Context) -> None:
     """List the policies, and whose they are: of this agent or of its control plane."""
-    current = session(context)
-    found = current.client.call("GET", route("policies"))
+    current = cli_context(context)
+    found = current.client.call("GET", api_path("policies"))
     rows = [
         {"name": name, "source": [each for each in _SOURCES if name in found[each]]}
         for name in found["policies"]
     ]
-    if current.form is Format.TABLE:
+    if current.output_format is OutputFormat.TABLE:
         rows = [row | {"source": ", ".join(row["source"])} for row in rows]
-    current.show(rows)
+    current.print_result(rows)
 
 
 @app.command()
 def read(context: typer.Context, name: Name) -> None:
     """Show a policy as JSON, as `write` takes it."""
-    found = session(context).client.call("GET", route("policies", name))
+    found = cli_context(context).client.call("GET", api_path("policies", name))
     if found.pop("source", "") == "control_plane":
-        tell(f"{name} is a policy of the control plane: it is changed there, and not here")
-    document(found)
+        print_note(f"{name} is a policy of the control plane: it is changed there, and not here")
+    print_json(found)
 
 
 @app.command()
-@shown
+@with_output_option
 def write(
     context: typer.Context,
     name: Name,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="JSON; else stdin.")] = None,
 ) -> None:
     """Write a policy (JSON from stdin by default); it is in force at once."""
-    current = session(context)
+    current = cli_context(context)
     policy = read_value(file, None, as_json=True)
-    current.show(current.client.call("PUT", route("policies", name), policy))
+    current.print_result(current.client.call("PUT", api_path("policies", name), policy))
 
 
 @app.command()
 def delete(context: typer.Context, name: Name) -> None:
     """Delete a policy; it is out of force at once."""
-    session(context).client.call("DELETE", route("policies", name))
-    tell(f"policy {name} is deleted and out of force")
+    cli_context(context).client.call("DELETE", api_path("policies", name))
+    print_note(f"policy {name} is deleted and out of force")
 
 
 @app.command()
 def effective(context: typer.Context) -> None:
     """Show the policies that count for you, as JSON."""
-    document(session(context).client.call("GET", route("policies-effective")))
+    print_json(cli_context(context).client.call("GET", api_path("policies-effective")))
 
 
 @app.command()
-@shown
+@with_output_option
 def check(
     context: typer.Context,
     capability: Annotated[str, typer.Argument(help="create, read, update, delete, list …")],
@@ -82,12 +82,12 @@ def check(
     at: Annotated[str, typer.Option(help="At this RFC 3339 time.")] = "",
 ) -> None:
     """Would this be allowed, by which rule, and what is missing? Exit 4 when it would not."""
-    current = session(context)
-    body = given(capability=capability, path=path, user=user, policies=policy, ip=ip, at=at)
-    decision = current.client.call("POST", route("policies-dry-run"), body)
-    if current.form is Format.TABLE:
+    current = cli_context(context)
+    body = without_empty(capability=capability, path=path, user=user, policies=policy, ip=ip, at=at)
+    decision = current.client.call("POST", api_path("policies-dry-run"), body)
+    if current.output_format is OutputFormat.TABLE:
         for name in decision.pop("unknown", ()):
-            tell(f"Warning: there is no policy {name}: it allows and denies nothing")
-    current.show(decision)
+            print_note(f"Warning: there is no policy {name}: it allows and denies nothing")
+    current.print_result(decision)
     if not decision["allowed"]:
         raise typer.Exit(Exit.DENIED)

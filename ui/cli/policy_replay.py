@@ -5,12 +5,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ui.cli.api_path import api_path
+from ui.cli.arguments import without_empty
+from ui.cli.context import cli_context, with_output_option
 from ui.cli.errors import CliError
-from ui.cli.output import Format, tell
-from ui.cli.pairs import given
-from ui.cli.route import route
-from ui.cli.session import session, shown
-from ui.cli.source import read_value
+from ui.cli.input import read_value
+from ui.cli.output import OutputFormat, print_note
 
 COUNTS: Final = (
     *("since", "until", "reached", "records", "accesses", "unchanged", "denied", "allowed"),
@@ -20,7 +20,7 @@ CHANGES: Final = ("allowed", "count", "actor_name", "operation", "path", "rule",
 MAX_HOURS: Final = 24 * 366
 
 
-@shown
+@with_output_option
 def replay(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The policy that would be written.")] = "",
@@ -42,7 +42,7 @@ def replay(
 
     Shown are what would be denied or allowed from now on, and how many could not be decided again.
     """
-    body: dict[str, Any] = {"hours": hours, "limit": limit, **given(since=since)}
+    body: dict[str, Any] = {"hours": hours, "limit": limit, **without_empty(since=since)}
     if name:
         body["write"] = [_document(name, file)]
     elif file is not None:
@@ -51,16 +51,18 @@ def replay(
         body["delete"] = delete
     if bundle is not None:
         body["bundle"] = _documents(bundle)
-    current = session(context)
-    found = current.client.call("POST", route("policies-replay"), body)
-    if current.form is Format.JSON:
-        current.show(found)
+    current = cli_context(context)
+    found = current.client.call("POST", api_path("policies-replay"), body)
+    if current.output_format is OutputFormat.JSON:
+        current.print_result(found)
         return
-    current.show({key: found[key] for key in COUNTS})
+    current.print_result({key: found[key] for key in COUNTS})
     if found["changes"]:
-        current.show(found["changes"], CHANGES)
+        current.print_result(found["changes"], CHANGES)
     if found["stopped"]:
-        tell(f"freehold: not everything was looked at, only what came after {found['reached']}")
+        print_note(
+            f"freehold: not everything was looked at, only what came after {found['reached']}"
+        )
 
 
 def _document(name: str, file: Path | None) -> dict[str, Any]:

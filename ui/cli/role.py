@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.route import route
-from ui.cli.session import session, shown
+from ui.cli.api_path import api_path
+from ui.cli.context import cli_context, with_output_option
 
 app = typer.Typer(help="Named sets of policies.", no_args_is_help=True)
 
@@ -13,24 +13,24 @@ Name = Annotated[str, typer.Argument(help="Name of the role.")]
 
 
 @app.command("list")
-@shown
+@with_output_option
 def list_(context: typer.Context) -> None:
     """List the roles."""
-    current = session(context)
+    current = cli_context(context)
     columns = ("name", "policies", "description")
-    current.show(current.client.call("GET", route("roles"))["roles"], columns)
+    current.print_result(current.client.call("GET", api_path("roles"))["roles"], columns)
 
 
 @app.command()
-@shown
+@with_output_option
 def show(context: typer.Context, name: Name) -> None:
     """Show a role."""
-    current = session(context)
-    current.show(current.client.call("GET", route("roles", name)))
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("roles", name)))
 
 
 @app.command()
-@shown
+@with_output_option
 def write(
     context: typer.Context,
     name: Name,
@@ -38,12 +38,12 @@ def write(
     description: str = "",
 ) -> None:
     """Make or replace a role; it counts from the next request of its users on."""
-    current = session(context)
+    current = cli_context(context)
     body = {"policies": policy, "description": description}
-    current.show(current.client.call("PUT", route("roles", name), body))
+    current.print_result(current.client.call("PUT", api_path("roles", name), body))
 
 
 @app.command()
 def delete(context: typer.Context, name: Name) -> None:
     """Delete a role."""
-    session(context).client.call("DELETE", route("roles", name))
+    cli_context(context).client.call("DELETE", api_path("roles", name))

@@ -7,11 +7,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ui.cli.api_path import api_path
+from ui.cli.context import cli_context
 from ui.cli.errors import CliError, Exit
-from ui.cli.route import route
-from ui.cli.session import session
 
-OWN: Final = ("FREEHOLD_TOKEN", "VAULT_TOKEN", "BAO_TOKEN")  # never handed to the program
+TOKEN_VARIABLES: Final = (
+    "FREEHOLD_TOKEN",
+    "VAULT_TOKEN",
+    "BAO_TOKEN",
+)  # never handed to the program
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 # Names that can choose what code a program loads or starts, whom it trusts, or where it sends what
 # it knows. Such a list is never complete: where the writers of a secret are trusted less than the
@@ -91,13 +95,13 @@ def run(
     unless --allow names it: whoever writes the secret would choose the program. So is one that your
     own environment sets to something else.
     """
-    client = session(context).client
+    client = cli_context(context).client
     variables: dict[str, str] = {}
     for name in secret or []:
         value = _value(client, name)
         if not isinstance(value, dict):
             raise CliError(f"{name} is not an object; use --env NAME={name}")
-        _refuse_steering(name, value, allow or [])
+        _refuse_dangerous_names(name, value, allow or [])
         variables |= {key: _text(item) for key, item in value.items()}
     for assignment in env or []:
         variable, sign, place = assignment.partition("=")
@@ -119,15 +123,15 @@ def _execute(command: list[str], variables: dict[str, str]) -> None:
     program = shutil.which(command[0])  # by the caller's PATH, whatever the secrets hold
     if program is None:
         raise CliError(f"there is no program {command[0]}", Exit.NO_PROGRAM)
-    kept = {name: value for name, value in os.environ.items() if name not in OWN}
+    kept = {name: value for name, value in os.environ.items() if name not in TOKEN_VARIABLES}
     try:
         os.execve(program, command, kept | variables)  # noqa: S606  # what the person asked for
     except OSError as error:
         raise CliError(f"cannot run {command[0]}: {error.strerror}", Exit.CANNOT_RUN) from None
 
 
-def _refuse_steering(secret: str, value: dict[str, Any], allowed: list[str]) -> None:
-    found = sorted(key for key in value if _steers(key) and key not in allowed)
+def _refuse_dangerous_names(secret: str, value: dict[str, Any], allowed: list[str]) -> None:
+    found = sorted(key for key in value if _can_alter_program(key) and key not in allowed)
     if found:
         raise CliError(
             f"{secret} has the key {found[0]}, which can choose what code the program runs: "
@@ -145,13 +149,13 @@ def _refuse_steering(secret: str, value: dict[str, Any], allowed: list[str]) -> 
         )
 
 
-def _steers(key: str) -> bool:
+def _can_alter_program(key: str) -> bool:
     name = key.upper()
     return name in _NAMES or name.startswith(_PREFIXES) or name.endswith(_SUFFIXES)
 
 
 def _value(client: Any, name: str) -> Any:
-    return client.call("GET", route("secrets", name))["value"]
+    return client.call("GET", api_path("secrets", name))["value"]
 
 
 def _text(value: Any) -> str:

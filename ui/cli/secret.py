@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ui.cli.bulk import export, import_
+from ui.cli.api_path import api_path
+from ui.cli.arguments import parse_pairs
+from ui.cli.context import cli_context, with_output_option
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import Format, encoded, plain, tell
-from ui.cli.paging import every
-from ui.cli.pairs import pairs
-from ui.cli.route import route
-from ui.cli.session import session, shown
-from ui.cli.source import read_value
+from ui.cli.input import read_value
+from ui.cli.output import OutputFormat, encode_json, print_note, print_text
+from ui.cli.pagination import fetch_pages
+from ui.cli.secret_bulk import export, import_
 
 app = typer.Typer(help="Store, read, version and roll back secrets.", no_args_is_help=True)
 app.command()(export)
@@ -35,7 +35,7 @@ Which = Annotated[list[int] | None, typer.Option("--version", help="A version; m
 
 
 @app.command()
-@shown
+@with_output_option
 def put(
     context: typer.Context,
     name: Name,
@@ -48,18 +48,18 @@ def put(
     expires_at: Annotated[str, typer.Option(help="RFC 3339 time.")] = "",
 ) -> None:
     """Write a value (from stdin by default); creates the secret if it is not there."""
-    current = session(context)
+    current = cli_context(context)
     written = {"value": read_value(file, value, as_json=as_json)}
     body = written | _described(tag, metadata) | ({"expires_at": expires_at} if expires_at else {})
     if cas == 0:
-        answer = current.client.call("POST", route("secrets"), body | {"name": name})
+        answer = current.client.call("POST", api_path("secrets"), body | {"name": name})
     else:
         answer = _upsert(current.client, name, body, cas)
-    current.show(answer)
+    current.print_result(answer)
 
 
 @app.command()
-@shown
+@with_output_option
 def patch(
     context: typer.Context,
     name: Name,
@@ -68,13 +68,15 @@ def patch(
     cas: Cas = None,
 ) -> None:
     """Merge a JSON object into an object value, as a new version; null takes a key away."""
-    current = session(context)
+    current = cli_context(context)
     change = read_value(file, value, as_json=True)
-    current.show(current.client.merge(route("secrets", name), change, query={"cas": cas}))
+    current.print_result(
+        current.client.merge_patch(api_path("secrets", name), change, query={"cas": cas})
+    )
 
 
 @app.command()
-@shown
+@with_output_option
 def get(
     context: typer.Context,
     name: Name,
@@ -85,18 +87,20 @@ def get(
     ] = False,
 ) -> None:
     """Read a value."""
-    current = session(context)
-    answer = current.client.call("GET", route("secrets", name), query={"version": version or None})
+    current = cli_context(context)
+    answer = current.client.call(
+        "GET", api_path("secrets", name), query={"version": version or None}
+    )
     if field or raw:
         value = _field(answer["value"], field) if field else answer["value"]
-        as_text = isinstance(value, str) and current.form is Format.TABLE
-        plain(value if as_text else encoded(value))
+        as_text = isinstance(value, str) and current.output_format is OutputFormat.TABLE
+        print_text(value if as_text else encode_json(value))
     else:
-        current.show(answer)
+        current.print_result(answer)
 
 
 @app.command("list")
-@shown
+@with_output_option
 def list_(
     context: typer.Context,
     prefix: Annotated[str, typer.Argument(help="A folder; empty means everything.")] = "",
@@ -107,28 +111,28 @@ def list_(
     limit: Annotated[int, typer.Option(help="At most this many; 0 means all.")] = 0,
 ) -> None:
     """List the secrets that you may see."""
-    current = session(context)
+    current = cli_context(context)
     query: dict[str, Any] = {
         "prefix": prefix,
         "tags": ",".join(tag or []),
-        "metadata": ",".join(f"{key}:{value}" for key, value in pairs(metadata).items()),
+        "metadata": ",".join(f"{key}:{value}" for key, value in parse_pairs(metadata).items()),
         "status": status,
         "expiring_before": expiring_before,
     }
-    found = list(every(current.client, route("secrets"), "secrets", query, most=limit))
-    current.show(found, ("name", "version", "status", "tags", "updated_at", "expires_at"))
+    found = list(fetch_pages(current.client, api_path("secrets"), "secrets", query, most=limit))
+    current.print_result(found, ("name", "version", "status", "tags", "updated_at", "expires_at"))
 
 
 @app.command()
-@shown
+@with_output_option
 def versions(context: typer.Context, name: Name) -> None:
     """List the versions, with who wrote each."""
-    current = session(context)
-    current.show(current.client.call("GET", route("versions", name)))
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("versions", name)))
 
 
 @app.command()
-@shown
+@with_output_option
 def diff(
     context: typer.Context,
     name: Name,
@@ -138,41 +142,41 @@ def diff(
     ] = 0,
 ) -> None:
     """Show which metadata and tags came, went or changed between two versions."""
-    current = session(context)
+    current = cli_context(context)
     query = {"from": first, "to": second}
-    told = current.client.call("GET", route("diff", name), query=query)
-    if current.form is Format.JSON:
-        return current.show(told)
+    told = current.client.call("GET", api_path("diff", name), query=query)
+    if current.output_format is OutputFormat.JSON:
+        return current.print_result(told)
     if not (rows := _changes(told["changes"])):
-        return tell("metadata and tags are the same")
-    return current.show(rows)
+        return print_note("metadata and tags are the same")
+    return current.print_result(rows)
 
 
 @app.command()
-@shown
+@with_output_option
 def rollback(context: typer.Context, name: Name, version: int, cas: Cas = None) -> None:
     """Write the value of an older version again, as a new version."""
-    current = session(context)
+    current = cli_context(context)
     body = {"version": version, "cas": cas}
-    current.show(current.client.call("POST", route("rollback", name), body))
+    current.print_result(current.client.call("POST", api_path("rollback", name), body))
 
 
 @app.command()
-@shown
+@with_output_option
 def delete(context: typer.Context, name: Name, version: Which = None) -> None:
     """Delete versions (the current one by default); `undelete` undoes it."""
     _edit(context, "delete", name, version)
 
 
 @app.command()
-@shown
+@with_output_option
 def undelete(context: typer.Context, name: Name, version: Which = None) -> None:
     """Bring deleted versions back."""
     _edit(context, "undelete", name, version)
 
 
 @app.command()
-@shown
+@with_output_option
 def destroy(context: typer.Context, name: Name, version: Which = None) -> None:
     """Erase versions for good."""
     _edit(context, "destroy", name, version)
@@ -187,11 +191,11 @@ def purge(
     """Erase a secret with all its versions and metadata."""
     if not yes:
         typer.confirm(f"Erase {name} with all its versions for good?", abort=True, err=True)
-    session(context).client.call("DELETE", route("metadata", name))
+    cli_context(context).client.call("DELETE", api_path("metadata", name))
 
 
 @app.command()
-@shown
+@with_output_option
 def metadata(
     context: typer.Context,
     name: Name,
@@ -205,7 +209,7 @@ def metadata(
     expires_at: Annotated[str | None, typer.Option(help="RFC 3339 time; empty: never.")] = None,
 ) -> None:
     """Show everything but the values; with options, change it."""
-    current = session(context)
+    current = cli_context(context)
     changes = _described(tag, metadata) | {
         key: value
         for key, value in {
@@ -217,31 +221,31 @@ def metadata(
     }
     if drop:
         changes["metadata"] = changes.get("metadata", {}) | dict.fromkeys(drop)
-    path = route("metadata", name)
+    path = api_path("metadata", name)
     if changes:
-        current.show(current.client.call("PATCH", path, changes))
+        current.print_result(current.client.call("PATCH", path, changes))
         return
     told = current.client.call("GET", path)
-    if current.form is Format.TABLE:  # flat, and `versions` shows those
+    if current.output_format is OutputFormat.TABLE:  # flat, and `versions` shows those
         told = told.pop("secret") | {key: told[key] for key in told if key != "versions"}
-    current.show(told)
+    current.print_result(told)
 
 
 def _upsert(client: Any, name: str, body: dict[str, Any], cas: int | None) -> Any:
     """Update, or create where nothing is; a race is decided by the server, not by us."""
-    path = route("secrets", name)
+    path = api_path("secrets", name)
     try:
         return client.call("PUT", path, body | {"cas": cas})
     except CliError as error:
         if error.exit_code is not Exit.NOT_FOUND or cas is not None:
             raise
-    return client.call("POST", route("secrets"), body | {"name": name})
+    return client.call("POST", api_path("secrets"), body | {"name": name})
 
 
 def _edit(context: typer.Context, verb: str, name: str, versions: list[int] | None) -> None:
-    current = session(context)
+    current = cli_context(context)
     body = {"versions": versions or []}
-    current.show(current.client.call("POST", route(verb, name), body))
+    current.print_result(current.client.call("POST", api_path(verb, name), body))
 
 
 def _described(tags: list[str] | None, metadata: list[str] | None) -> dict[str, Any]:
@@ -249,7 +253,7 @@ def _described(tags: list[str] | None, metadata: list[str] | None) -> dict[str, 
     if tags is not None:
         described["tags"] = tags
     if metadata is not None:
-        described["metadata"] = pairs(metadata)
+        described["metadata"] = parse_pairs(metadata)
     return described
 
 

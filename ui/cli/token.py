@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ui.cli.output import plain, tell, warn
-from ui.cli.pairs import given, pairs
-from ui.cli.route import route
-from ui.cli.session import session, shown
-from ui.cli.source import read_line
+from ui.cli.api_path import api_path
+from ui.cli.arguments import parse_pairs, without_empty
+from ui.cli.context import cli_context, with_output_option
+from ui.cli.input import read_secret_line
+from ui.cli.output import print_note, print_text, print_warnings
 
 app = typer.Typer(help="Credentials that expire.", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ FromStdin = Annotated[
 
 
 @app.command()
-@shown
+@with_output_option
 def create(
     context: typer.Context,
     policy: Annotated[list[str] | None, typer.Option(help="A policy; else your own.")] = None,
@@ -37,59 +37,59 @@ def create(
     raw: Annotated[bool, typer.Option("--raw", help="The token alone, for scripts.")] = False,
 ) -> None:
     """Make a token. Its text is shown once."""
-    current = session(context)
-    body = given(
+    current = cli_context(context)
+    body = without_empty(
         policies=policy,
         ttl=ttl,
         explicit_max_ttl=explicit_max_ttl,
         period=period,
         num_uses=num_uses,
         display_name=display_name,
-        metadata=pairs(metadata),
+        metadata=parse_pairs(metadata),
         orphan=orphan,
         renewable=renewable,
         no_default_policy=not default_policy,
     )
-    made = current.client.call("POST", route("tokens"), body)
+    made = current.client.call("POST", api_path("tokens"), body)
     if raw:
-        plain(made["token"])
-        warn(made)
+        print_text(made["token"])
+        print_warnings(made)
         return
-    current.show(made)
-    tell("Keep the token now; it cannot be shown again.")
+    current.print_result(made)
+    print_note("Keep the token now; it cannot be shown again.")
 
 
 @app.command("list")
-@shown
+@with_output_option
 def list_(context: typer.Context) -> None:
     """List the accessors of all tokens."""
-    current = session(context)
-    current.show(current.client.call("GET", route("tokens"))["accessors"])
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("tokens"))["accessors"])
 
 
 @app.command()
-@shown
+@with_output_option
 def show(context: typer.Context, accessor: Accessor = "self", stdin: FromStdin = False) -> None:
     """Show a token's policies, age and what is left of it."""
-    current = session(context)
+    current = cli_context(context)
     if stdin:
-        body = {"token": read_line("Token")}
-        current.show(current.client.call("POST", route("tokens/lookup"), body))
+        body = {"token": read_secret_line("Token")}
+        current.print_result(current.client.call("POST", api_path("tokens/lookup"), body))
     else:
-        current.show(current.client.call("GET", route("tokens", accessor)))
+        current.print_result(current.client.call("GET", api_path("tokens", accessor)))
 
 
 @app.command()
-@shown
+@with_output_option
 def renew(
     context: typer.Context,
     accessor: Accessor = "self",
     increment: Annotated[str, typer.Option(help="Such as 1h; else as at its making.")] = "",
 ) -> None:
     """Make a token last longer."""
-    current = session(context)
-    at = route("tokens", accessor, "renew")
-    current.show(current.client.call("POST", at, given(increment=increment)))
+    current = cli_context(context)
+    at = api_path("tokens", accessor, "renew")
+    current.print_result(current.client.call("POST", at, without_empty(increment=increment)))
 
 
 @app.command()
@@ -107,9 +107,9 @@ def revoke(
         raise typer.BadParameter("give an accessor, --stdin or --self")
     if keep_children and not stdin:
         raise typer.BadParameter("--keep-children goes with --stdin")
-    client = session(context).client
+    client = cli_context(context).client
     if stdin:
-        body: dict[str, Any] = {"token": read_line("Token"), "keep_children": keep_children}
-        client.call("POST", route("tokens/revoke"), body)
+        body: dict[str, Any] = {"token": read_secret_line("Token"), "keep_children": keep_children}
+        client.call("POST", api_path("tokens/revoke"), body)
     else:
-        client.call("DELETE", route("tokens", "self" if own else accessor))
+        client.call("DELETE", api_path("tokens", "self" if own else accessor))

@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
+from ui.cli.api_path import api_path
+from ui.cli.arguments import without_empty
+from ui.cli.context import CliContext, cli_context, with_output_option
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import tell
-from ui.cli.paging import every
-from ui.cli.pairs import given
-from ui.cli.route import route
-from ui.cli.session import Session, session, shown
+from ui.cli.output import print_note
+from ui.cli.pagination import fetch_pages
 
 app = typer.Typer(help="People and machines.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ Policies = Annotated[list[str] | None, typer.Option("--policy", help="A policy; 
 
 
 @app.command()
-@shown
+@with_output_option
 def create(
     context: typer.Context,
     name: Username,
@@ -30,29 +30,29 @@ def create(
     policy: Policies = None,
 ) -> None:
     """Make a user. He can do nothing before he has a policy and a key."""
-    current = session(context)
-    body = given(username=name, email=email, roles=role, policies=policy)
-    current.show(current.client.call("POST", route("users"), body))
+    current = cli_context(context)
+    body = without_empty(username=name, email=email, roles=role, policies=policy)
+    current.print_result(current.client.call("POST", api_path("users"), body))
 
 
 @app.command("list")
-@shown
+@with_output_option
 def list_(context: typer.Context) -> None:
     """List the users."""
-    current = session(context)
-    current.show(list(every(current.client, route("users"), "users")), COLUMNS)
+    current = cli_context(context)
+    current.print_result(list(fetch_pages(current.client, api_path("users"), "users")), COLUMNS)
 
 
 @app.command()
-@shown
+@with_output_option
 def show(context: typer.Context, name: Username) -> None:
     """Show a user."""
-    current = session(context)
-    current.show(_found(current, name))
+    current = cli_context(context)
+    current.print_result(_found(current, name))
 
 
 @app.command()
-@shown
+@with_output_option
 def update(
     context: typer.Context,
     name: Username,
@@ -67,9 +67,9 @@ def update(
 
     `--role` and `--policy` replace all; an empty one (`--policy ""`) takes all away.
     """
-    current = session(context)
+    current = cli_context(context)
     status = None if active is None else "active" if active else "disabled"
-    body = given(status=status) | {
+    body = without_empty(status=status) | {
         key: value
         for key, value in {
             "email": email,
@@ -80,21 +80,21 @@ def update(
     }
     if not body:
         raise typer.BadParameter("nothing to change was given")
-    at = route("users", _found(current, name)["id"])
-    current.show(current.client.call("PATCH", at, body))
+    at = api_path("users", _found(current, name)["id"])
+    current.print_result(current.client.call("PATCH", at, body))
 
 
 @app.command()
 def delete(context: typer.Context, name: Username) -> None:
     """Delete a user with his keys and tokens."""
-    current = session(context)
-    current.client.call("DELETE", route("users", _found(current, name)["id"]))
-    tell(f"user {name} is deleted, with all keys and tokens")
+    current = cli_context(context)
+    current.client.call("DELETE", api_path("users", _found(current, name)["id"]))
+    print_note(f"user {name} is deleted, with all keys and tokens")
 
 
-def _found(current: Session, name: str) -> dict[str, Any]:
+def _found(current: CliContext, name: str) -> dict[str, Any]:
     """The user of this name: paths of the API hold his id."""
-    found = current.client.call("GET", route("users"), query={"username": name})["users"]
+    found = current.client.call("GET", api_path("users"), query={"username": name})["users"]
     if not found:
         raise CliError(f"there is no user {name}; `freehold user list` has them", Exit.NOT_FOUND)
     user: dict[str, Any] = found[0]

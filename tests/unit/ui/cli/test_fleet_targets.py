@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
-from ui.cli.plane import PAGE
+from ui.cli.fleet_context import PAGE_SIZE
 
 PUSH = ("fleet", "policy", "push", "p")
 
@@ -97,7 +97,7 @@ def test_an_agent_behind_many_that_are_retired_is_found(
 ) -> None:
     """All pages of the list are looked through, each with the tag."""
     agent.answer({"targets": [{"tag": "west"}]})
-    agent.answer([{"vault": f"a{number:03}", "life": "retired"} for number in range(PAGE)])
+    agent.answer([{"vault": f"a{number:03}", "life": "retired"} for number in range(PAGE_SIZE)])
     agent.answer([{"vault": "b", "life": "active"}])
     agent.answer({"version": 2}, 201)
     agent.answer({})
@@ -105,8 +105,8 @@ def test_an_agent_behind_many_that_are_retired_is_found(
     assert cli(*PUSH, *words, stdin="{}").code == 0
     tag = "tag=east&" if "east" in words else ""
     assert [path.partition("?")[2] for _, path, _ in agent.asked[1:3]] == [
-        f"{tag}limit={PAGE}",
-        f"{tag}after=a{PAGE - 1}&limit={PAGE}",
+        f"{tag}limit={PAGE_SIZE}",
+        f"{tag}after=a{PAGE_SIZE - 1}&limit={PAGE_SIZE}",
     ]
 
 

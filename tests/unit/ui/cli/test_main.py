@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
 from ui.cli import main as module
-from ui.cli.route import route
+from ui.cli.api_path import api_path
 
 
 def test_help_is_the_answer_to_nothing(cli: Run) -> None:
@@ -93,7 +93,7 @@ def test_routes_are_those_of_the_agent(cli: Run) -> None:
              "versions", "diff", "metadata", "rollback", "delete", "undelete", "destroy",
              "policies-effective", "policies-dry-run")  # fmt: skip
     assert set(asked) <= served
-    assert route("x").startswith("/api/v1/")
+    assert api_path("x").startswith("/api/v1/")
 
 
 def test_faults_of_a_file_are_a_line_each(cli: Run, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from typing import Annotated, Final
 
 import typer
 
-from ui.cli.output import tell
-from ui.cli.plane import fleet
-from ui.cli.session import shown
+from ui.cli.context import with_output_option
+from ui.cli.fleet_context import fleet
+from ui.cli.output import print_note
 
 tokens = typer.Typer(help="Tokens that let an agent in, once.", no_args_is_help=True)
 
@@ -18,7 +18,7 @@ Replace = Annotated[bool, typer.Option("--replace", help="It may take over an ag
 
 
 @tokens.command("create")
-@shown
+@with_output_option
 def create(context: typer.Context, vault: Vault, replace: Replace = False) -> None:
     """Make a token for one agent, good for ten minutes. It is shown this once."""
     current = fleet(context)
@@ -26,18 +26,20 @@ def create(context: typer.Context, vault: Vault, replace: Replace = False) -> No
     made = current.call("POST", "enrolment-tokens", body=body)
     control = made["control"] or "https://HOST:PORT"
     told = {"token": made["secret"], "pin": made["pin"], "control": made["control"]}
-    current.show({**told, **made["token"]})
-    tell(f"On the agent's machine: freehold agent enrol --control {control} --pin {made['pin']}")
+    current.print_result({**told, **made["token"]})
+    print_note(
+        f"On the agent's machine: freehold agent enrol --control {control} --pin {made['pin']}"
+    )
     if not made["control"]:
-        tell("HOST:PORT is where agents reach the control plane: `link` in its settings.")
+        print_note("HOST:PORT is where agents reach the control plane: `link` in its settings.")
 
 
 @tokens.command("list")
-@shown
+@with_output_option
 def list_(context: typer.Context) -> None:
     """List the tokens, without their text."""
     current = fleet(context)
-    current.show(current.call("GET", "enrolment-tokens"), TOKENS)
+    current.print_result(current.call("GET", "enrolment-tokens"), TOKENS)
 
 
 @tokens.command()
@@ -46,14 +48,14 @@ def withdraw(context: typer.Context, token: Annotated[str, typer.Argument(help="
     fleet(context).call("DELETE", "enrolment-tokens", token)
 
 
-@shown
+@with_output_option
 def pending(context: typer.Context) -> None:
     """List the agents that ask to join and wait for a person."""
     current = fleet(context)
-    current.show(current.call("GET", "joins"), JOINS)
+    current.print_result(current.call("GET", "joins"), JOINS)
 
 
-@shown
+@with_output_option
 def approve(
     context: typer.Context,
     join: Join,
@@ -64,11 +66,11 @@ def approve(
     """Let an agent in under this name."""
     current = fleet(context)
     body = {"vault": vault, "fingerprint": fingerprint, "replace": replace}
-    current.show(current.call("POST", "joins", join, "approve", body=body))
+    current.print_result(current.call("POST", "joins", join, "approve", body=body))
 
 
-@shown
+@with_output_option
 def refuse(context: typer.Context, join: Join) -> None:
     """Turn an agent away."""
     current = fleet(context)
-    current.show(current.call("POST", "joins", join, "refuse"))
+    current.print_result(current.call("POST", "joins", join, "refuse"))

@@ -18,15 +18,15 @@ GROUPS: Final = (
 """In the order of the help; each is a module beside this one, and its `app`."""
 
 
-class Groups(TyperGroup):
+class LazyGroups(TyperGroup):
     """The root: its own commands, and `GROUPS`."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Loading({**self.commands, **dict.fromkeys(GROUPS)})
+        self.commands = _LazyCommands({**self.commands, **dict.fromkeys(GROUPS)})
 
 
-class _Loading(UserDict[str, Any]):
+class _LazyCommands(UserDict[str, Any]):
     """Commands by name; None: not loaded yet."""
 
     def __getitem__(self, name: str) -> Any:

@@ -3,7 +3,7 @@
 import typer
 
 
-def pairs(items: list[str] | None) -> dict[str, str]:
+def parse_pairs(items: list[str] | None) -> dict[str, str]:
     """The pairs as a dict, a later one winning. Raises `typer.BadParameter`."""
     split = [item.partition("=") for item in items or []]
     if any(not sign or not key for key, sign, _ in split):
@@ -11,6 +11,6 @@ def pairs(items: list[str] | None) -> dict[str, str]:
     return {key: value for key, _, value in split}
 
 
-def given(**fields: object) -> dict[str, object]:
+def without_empty(**fields: object) -> dict[str, object]:
     """The fields that were given on the command line: neither None nor empty text."""
     return {name: value for name, value in fields.items() if value not in (None, "")}

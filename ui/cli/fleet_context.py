@@ -8,82 +8,85 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from ui.cli.api_path import api_path
+from ui.cli.connection_settings import ConnectionSettings
+from ui.cli.context import CliContext, cli_context
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import Format
-from ui.cli.route import route
-from ui.cli.session import Session, session
-from ui.cli.settings import Settings
-from ui.cli.source import read_line
+from ui.cli.input import read_secret_line
+from ui.cli.output import OutputFormat
 
 if TYPE_CHECKING:
-    from ui.cli.client import Client
+    from ui.cli.client import ApiClient
 
-PAGE: Final = 500
+PAGE_SIZE: Final = 500
 """Of a list; the most that the control plane gives at once."""
-VARIABLE: Final = "FREEHOLD_ORG"
+ORG_VARIABLE: Final = "FREEHOLD_ORG"
 
 
-class Fleet:
+class FleetContext:
     """One organization's fleet, as this person sees it."""
 
-    def __init__(self, current: Session) -> None:
+    def __init__(self, current: CliContext) -> None:
         self._current = current
 
     @cached_property
-    def client(self) -> "Client":
+    def client(self) -> "ApiClient":
         """A client for the control plane. Raises `CliError`."""
-        from ui.cli.client import Client
+        from ui.cli.client import ApiClient
 
-        return Client(Settings.for_plane(self._current.address), prove=prove)
+        return ApiClient(
+            ConnectionSettings.for_control_plane(self._current.address),
+            prove_identity=prove_identity,
+        )
 
     @cached_property
     def org(self) -> str:
         """`FREEHOLD_ORG`, else the organization one is signed in to. Raises `CliError`."""
-        chosen = os.environ.get(VARIABLE)
+        chosen = os.environ.get(ORG_VARIABLE)
         if chosen:
             return chosen
-        own: str = self.client.call("GET", route("whoami"))["organization"]
+        own: str = self.client.call("GET", api_path("whoami"))["organization"]
         if own == "platform":
-            raise CliError(f"which organization? set {VARIABLE}", Exit.USAGE)
+            raise CliError(f"which organization? set {ORG_VARIABLE}", Exit.USAGE)
         return own
 
     def call(
         self, method: str, *names: str, body: object = None, query: dict[str, Any] | None = None
     ) -> Any:
         """The answer for something of the organization."""
-        at = route("organizations", self.org, *names)
+        at = api_path("organizations", self.org, *names)
         return self.client.call(method, at, body, query=query)
 
     def download(self, *names: str, query: dict[str, Any]) -> bytes:
         """A file of the organization, as it is."""
-        return self.client.download(route("organizations", self.org, *names), query=query)
+        return self.client.download(api_path("organizations", self.org, *names), query=query)
 
-    def pages(self, *names: str, **wanted: object) -> Iterator[dict[str, Any]]:
+    def fetch_rows(self, *names: str, **wanted: object) -> Iterator[dict[str, Any]]:
         """All rows of a list that is read page by page, in the order of the agents' names."""
         after = ""
         while True:
-            page = self.call("GET", *names, query={**wanted, "after": after, "limit": PAGE})
+            page = self.call("GET", *names, query={**wanted, "after": after, "limit": PAGE_SIZE})
             yield from page
-            if len(page) < PAGE:
+            if len(page) < PAGE_SIZE:
                 return
             after = page[-1]["vault"]
 
     @property
-    def form(self) -> Format:
+    def output_format(self) -> OutputFormat:
         """How to show results."""
-        return self._current.form
+        return self._current.output_format
 
-    def show(self, value: Any, columns: tuple[str, ...] = ()) -> None:
+    def print_result(self, value: Any, columns: tuple[str, ...] = ()) -> None:
         """Print a result."""
-        self._current.show(value, columns)
+        self._current.print_result(value, columns)
 
 
-def fleet(context: typer.Context) -> Fleet:
+def fleet(context: typer.Context) -> FleetContext:
     """The fleet of a command."""
-    return Fleet(session(context))
+    return FleetContext(cli_context(context))
 
 
-def prove(client: "Client") -> bool:
+def prove_identity(client: "ApiClient") -> bool:
     """Ask the person at the terminal for a code, or the password of whoever has no second factor.
 
     False where nobody is there (what a script pipes in is for the command), and for who has
@@ -91,12 +94,12 @@ def prove(client: "Client") -> bool:
     """
     if not _at_terminal():
         return False
-    one = client.call("GET", route("sessions", "current"))
+    one = client.call("GET", api_path("sessions", "current"))
     if not (one["second_factor"] or one["password"]):
         return False
     what = "code" if one["second_factor"] else "password"
-    shown = {what: read_line(f"{what.capitalize()}, again")}
-    client.call("POST", route("sessions", "current", "confirm"), shown)
+    shown = {what: read_secret_line(f"{what.capitalize()}, again")}
+    client.call("POST", api_path("sessions", "current", "confirm"), shown)
     return True
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
-from ui.cli import plane
+from ui.cli import fleet_context
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_who_is_at_the_terminal_shows_it_again(
 ) -> None:
     """A code, or the password of who has no second factor; then what was asked is asked again."""
     monkeypatch.setenv("FREEHOLD_ORG", "acme")
-    monkeypatch.setattr(plane, "_at_terminal", lambda: True)
+    monkeypatch.setattr(fleet_context, "_at_terminal", lambda: True)
     agent.answer({"code": "step_up", "message": "show", "request_id": "r"}, 403)
     agent.answer({"second_factor": active, "password": True})
     agent.answer(None, 204)
@@ -78,7 +78,7 @@ def test_who_has_nothing_to_show_signs_in_anew(
 ) -> None:
     """Whom the identity provider alone knows is not asked for a password that is none."""
     monkeypatch.setenv("FREEHOLD_ORG", "acme")
-    monkeypatch.setattr(plane, "_at_terminal", lambda: True)
+    monkeypatch.setattr(fleet_context, "_at_terminal", lambda: True)
     agent.answer({"code": "step_up", "message": "show", "request_id": "r"}, 403)
     agent.answer({"second_factor": False, "password": False})
     done = cli("fleet", "lock", "v1")

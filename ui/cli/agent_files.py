@@ -18,14 +18,14 @@ Config = Annotated[
 ]
 
 
-def anchor_of(config: Path | None, anchor: Path | None) -> Path | None:
+def anchor_path(config: Path | None, anchor: Path | None) -> Path | None:
     """The anchor file, if either is given. Raises `CliError` for a bad configuration."""
     if anchor is not None or config is None:
         return anchor
     return _settings(config).anchor_file
 
 
-def beside(log: Path) -> tuple[Path | None, Path | None]:
+def default_paths(log: Path) -> tuple[Path | None, Path | None]:
     """Anchor and database where they are by default, each if it is there."""
     from vault.config.settings import ANCHOR_NAME
 
@@ -33,12 +33,12 @@ def beside(log: Path) -> tuple[Path | None, Path | None]:
     return anchor if anchor.exists() else None, database if database.exists() else None
 
 
-def database_of(config: Path | None) -> Path | None:
+def database_path(config: Path | None) -> Path | None:
     """The database file, if a configuration is given. Raises `CliError` for a bad one."""
     return None if config is None else _settings(config).storage.path
 
 
-def root_keys_of(config: Path) -> list[str]:
+def unseal_keys(config: Path) -> list[str]:
     """What the agent's key file holds, in base64: with `key_management: file` its unseal key.
 
     Two, one of which is in force, after a rekey that has left a second file. Raises `CliError` for

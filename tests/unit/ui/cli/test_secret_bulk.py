@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
-from ui.cli.bulk import AT_ONCE
+from ui.cli.secret_bulk import BATCH_SIZE
 
 READ, WRITE = "/api/v1/batch/read", "/api/v1/batch/write"
 
@@ -65,13 +65,13 @@ def test_import(agent: FakeAgent, cli: Run, tmp_path: Path) -> None:
 
 def test_import_in_steps_and_in_part(agent: FakeAgent, cli: Run) -> None:
     """A failure in one step does not keep the next from being written."""
-    names = [f"n{i}" for i in range(AT_ONCE + 1)]
-    first = [failed("n0", 409, message="exists"), *map(done, names[1:AT_ONCE])]
+    names = [f"n{i}" for i in range(BATCH_SIZE + 1)]
+    first = [failed("n0", 409, message="exists"), *map(done, names[1:BATCH_SIZE])]
     agent.answer({"failed": 1, "results": first}, 207)
     agent.answer({"failed": 0, "results": [done(names[-1])]})
     ended = cli("secret", "import", stdin=json.dumps(dict.fromkeys(names, 1)))
     assert ended.code == 5
-    assert f"{AT_ONCE} of {AT_ONCE + 1} written" in ended.err
+    assert f"{BATCH_SIZE} of {BATCH_SIZE + 1} written" in ended.err
     assert "n0: exists" in ended.err
     assert len(agent.asked) == 2
 

@@ -6,16 +6,16 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
-from ui.cli.errors import CliError, exit_of
-from ui.cli.output import document, tell
-from ui.cli.route import route
-from ui.cli.session import session
-from ui.cli.source import read_value
+from ui.cli.api_path import api_path
+from ui.cli.context import cli_context
+from ui.cli.errors import CliError, exit_code_for
+from ui.cli.input import read_value
+from ui.cli.output import print_json, print_note
 
-AT_ONCE: Final = 200  # items a request, of the thousand that the agent takes: bodies stay small
+BATCH_SIZE: Final = 200  # items a request, of the thousand that the agent takes: bodies stay small
 _FULL: Final = "answer_full"  # an answer has a bound; such items are asked for again
 
-Ask: TypeAlias = Callable[[list[str]], list[dict[str, Any]]]
+RequestBatch: TypeAlias = Callable[[list[str]], list[dict[str, Any]]]
 
 
 def export(
@@ -26,23 +26,23 @@ def export(
 
     Prints what could be read, tells on stderr what could not, and then ends with its exit code.
     """
-    client = session(context).client
+    client = cli_context(context).client
     values: dict[str, Any] = {}
     failed: list[dict[str, Any]] = []
 
     def ask(some: list[str]) -> list[dict[str, Any]]:
-        results: list[dict[str, Any]] = client.call("POST", route("batch/read"), {"names": some})[
-            "results"
-        ]
+        results: list[dict[str, Any]] = client.call(
+            "POST", api_path("batch/read"), {"names": some}
+        )["results"]
         return results
 
-    for item in _each(list(dict.fromkeys(names)), ask):
+    for item in _request_all(list(dict.fromkeys(names)), ask):
         if "error" in item:
             failed.append(item)
         else:
             values[item["name"]] = item["secret"]["value"]
-    document(values)
-    _end(failed, len(values) + len(failed), "read")
+    print_json(values)
+    _report_failures(failed, len(values) + len(failed), "read")
 
 
 def import_(
@@ -60,25 +60,25 @@ def import_(
     values = read_value(file, None, as_json=True, option="FILE")
     if not isinstance(values, dict):
         raise CliError('a JSON object is expected, such as {"secret/app/db": "value"}')
-    client = session(context).client
+    client = cli_context(context).client
     terms = {"cas": 0} if create else {}
 
     def ask(some: list[str]) -> list[dict[str, Any]]:
         items = [{"name": name, "value": values[name], **terms} for name in some]
         results: list[dict[str, Any]] = client.call(
-            "POST", route("batch/write"), {"secrets": items}
+            "POST", api_path("batch/write"), {"secrets": items}
         )["results"]
         return results
 
-    failed = [item for item in _each(list(values), ask) if "error" in item]
-    tell(f"{len(values) - len(failed)} of {len(values)} written")
-    _end(failed, len(values), "written")
+    failed = [item for item in _request_all(list(values), ask) if "error" in item]
+    print_note(f"{len(values) - len(failed)} of {len(values)} written")
+    _report_failures(failed, len(values), "written")
 
 
-def _each(wanted: list[str], ask: Ask) -> Iterator[dict[str, Any]]:
+def _request_all(wanted: list[str], ask: RequestBatch) -> Iterator[dict[str, Any]]:
     """What came of each, some at a time; what had no room in an answer is asked for again."""
     while wanted:
-        asked, wanted = wanted[:AT_ONCE], wanted[AT_ONCE:]
+        asked, wanted = wanted[:BATCH_SIZE], wanted[BATCH_SIZE:]
         results = ask(asked)
         full = [item["name"] for item in results if item.get("error", {}).get("code") == _FULL]
         if len(full) == len(asked):
@@ -87,9 +87,9 @@ def _each(wanted: list[str], ask: Ask) -> Iterator[dict[str, Any]]:
         yield from (item for item in results if item["name"] not in full)
 
 
-def _end(failed: list[dict[str, Any]], count: int, done: str) -> None:
+def _report_failures(failed: list[dict[str, Any]], count: int, done: str) -> None:
     """Tell of each that failed; raises `CliError` with the exit code of the first."""
     for item in failed:
-        tell(f"{item['name']}: {item['error']['message']}")
+        print_note(f"{item['name']}: {item['error']['message']}")
     if failed:
-        raise CliError(f"{len(failed)} of {count} not {done}", exit_of(failed[0]["status"]))
+        raise CliError(f"{len(failed)} of {count} not {done}", exit_code_for(failed[0]["status"]))

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from tests.unit.ui.cli.conftest import Run
-from ui.cli.groups import GROUPS
+from ui.cli.lazy_groups import GROUPS
 
 PROGRAM = """
 import sys

@@ -8,57 +8,59 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ui.cli.output import Format, show, warn
-from ui.cli.settings import Settings
+from ui.cli.connection_settings import ConnectionSettings
+from ui.cli.output import OutputFormat, print_value, print_warnings
 
 if TYPE_CHECKING:
-    from ui.cli.client import Client
+    from ui.cli.client import ApiClient
 
-Output = Annotated[Format | None, typer.Option("--output", "-o", help="How to show the result.")]
+Output = Annotated[
+    OutputFormat | None, typer.Option("--output", "-o", help="How to show the result.")
+]
 
 
 @dataclass
-class Session:
+class CliContext:
     """Carried in typer's context; the client is made when a command first needs it."""
 
     address: str | None
-    form: Format
+    output_format: OutputFormat
 
     @cached_property
-    def client(self) -> "Client":
+    def client(self) -> "ApiClient":
         """A client for the configured agent. Raises `CliError`."""
-        from ui.cli.client import Client
+        from ui.cli.client import ApiClient
 
-        return Client(Settings.from_environment(self.address))
+        return ApiClient(ConnectionSettings.from_environment(self.address))
 
-    def show(self, value: Any, columns: Sequence[str] = ()) -> None:
+    def print_result(self, value: Any, columns: Sequence[str] = ()) -> None:
         """Print a result as the person asked for it; `columns` are those of a list's table.
 
         Its warnings are told beside it, a line each.
         """
         if isinstance(value, dict) and "warnings" in value:
-            warn(value)
-            if self.form is Format.TABLE:
+            print_warnings(value)
+            if self.output_format is OutputFormat.TABLE:
                 value = {key: item for key, item in value.items() if key != "warnings"}
-        show(value, self.form, columns)
+        print_value(value, self.output_format, columns)
 
 
-def session(context: typer.Context) -> Session:
+def cli_context(context: typer.Context) -> CliContext:
     """The session of a command."""
-    found = context.find_object(Session)
+    found = context.find_object(CliContext)
     if found is None:
         raise RuntimeError("the root callback makes the session before any command runs")
     return found
 
 
-def shown(command: Callable[..., None]) -> Callable[..., None]:
+def with_output_option(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the global `--output` as its own too, so that it may stand behind it."""
     signature = inspect.signature(command, eval_str=True)
 
     @wraps(command)
-    def run(context: typer.Context, output: Format | None = None, **given: Any) -> None:
+    def run(context: typer.Context, output: OutputFormat | None = None, **given: Any) -> None:
         if output is not None:
-            session(context).form = output
+            cli_context(context).output_format = output
         command(context, **given)
 
     option = inspect.Parameter(

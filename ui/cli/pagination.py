@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ui.cli.client import Client
+    from ui.cli.client import ApiClient
 
 
-def every(
-    client: "Client", path: str, field: str, query: dict[str, Any] | None = None, *, most: int = 0
+def fetch_pages(
+    client: "ApiClient",
+    path: str,
+    field: str,
+    query: dict[str, Any] | None = None,
+    *,
+    most: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """The items under `field` of each page until there is no more, or `most` (0: all of them)."""
     asked, left = dict(query or {}), most

@@ -43,7 +43,7 @@ def read_value(
         raise CliError(f"{place} is not JSON{at}: no other format is read here") from None
 
 
-def read_line(prompt: str) -> str:
+def read_secret_line(prompt: str) -> str:
     """A token or a share: asked for without echo at a terminal, else the first line of stdin.
 
     Raises `CliError` when there is none.
@@ -57,7 +57,7 @@ def read_line(prompt: str) -> str:
     return line.strip()
 
 
-def read_new(what: str) -> str:
+def read_new_password(what: str) -> str:
     """A new password: twice without echo at a terminal, else the first line of stdin.
 
     Raises `CliError` when there is none.
@@ -65,7 +65,7 @@ def read_new(what: str) -> str:
     if sys.stdin.isatty():
         line: str = typer.prompt(what, hide_input=True, confirmation_prompt=True, err=True)
         return line
-    return read_line(what)
+    return read_secret_line(what)
 
 
 def _read(file: Path | None) -> str:
