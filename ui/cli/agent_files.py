@@ -1,12 +1,14 @@
 """Where an agent's anchor and database are: as its configuration says, or beside its audit log."""
 
 from base64 import b64encode
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ui.cli.errors import CliError, FaultsError
+from ui.cli.errors import CliError
+from ui.cli.process import load_or_exit
 
 if TYPE_CHECKING:
     from vault.config import Settings
@@ -60,9 +62,6 @@ def unseal_keys(config: Path) -> list[str]:
 
 
 def _settings(config: Path) -> "Settings":
-    from vault.config.load import ConfigError, load_settings
+    from vault.config.load import load_settings
 
-    try:
-        return load_settings(config)
-    except ConfigError as error:
-        raise FaultsError(error.faults) from None
+    return load_or_exit(partial(load_settings, config))

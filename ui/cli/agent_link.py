@@ -1,4 +1,4 @@
-"""`freehold agent enrol|link|egress …`: the agent's control plane, and what was sent to it."""
+"""`freehold agent enrol|link|egress|usage …`: the agent's control plane, and what it is sent."""
 
 import re
 from collections.abc import Iterator
@@ -8,27 +8,33 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ui.cli.api_path import api_path
-from ui.cli.context import cli_context, with_output_option
+from ui.cli.command_group import CommandGroup
+from ui.cli.context import Yes, api_path, cli_context, confirm
 from ui.cli.errors import CliError, Exit, exit_code_for
 from ui.cli.input import read_secret_line
 from ui.cli.output import print_note
+from ui.cli.process import load_or_exit
+from ui.cli.progress import counted
 
 if TYPE_CHECKING:
     from vault.config import Settings
     from vault.uplink.egress import Entry
     from vault.uplink.enrolling import Door
 
-link = typer.Typer(help="How the running agent stands with its control plane.")
-usage = typer.Typer(help="What the control plane is told of use.", no_args_is_help=True)
-egress = typer.Typer(help="What the agent has sent to its control plane.", no_args_is_help=True)
+link = CommandGroup("The running agent's connection to its control plane.")
+link_policy = CommandGroup("Policies that the control plane has sent to this agent.")
+link.add_group(link_policy, "policy")
+usage = CommandGroup("Opaque ids in the usage reports to the control plane.")
+egress = CommandGroup("The ledger of everything the agent has sent to its control plane.")
 
 Config = Annotated[
     Path | None, typer.Option(help="The agent's configuration file.", dir_okay=False)
 ]
-DataDir = Annotated[Path | None, typer.Option(help="Of a development agent, in its place.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Data folder of a development agent, in place of --config.")
+]
 POLL_SECONDS: Final = 2.0
-"""Seconds to the first look whether a person has approved; the control plane says when next."""
+"""Seconds until the first check for an approval; the control plane says when to check next."""
 OPAQUE: Final = 16
 """Bytes of an opaque id."""
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
@@ -38,16 +44,24 @@ _COLUMNS: Final = ("entry", "time", "kind", "path", "length", "says")
 
 
 def enrol(
-    control: Annotated[str, typer.Option(help="The control plane: https://HOST:PORT.")],
-    pin: Annotated[str, typer.Option(help="Its authority's pin, as shown with the token.")],
+    control: Annotated[
+        str, typer.Option(help="Where agents reach the control plane: https://HOST:PORT.")
+    ],
+    pin: Annotated[str, typer.Option(help="Pin of its authority, shown with the token.")],
     token: Annotated[
-        str, typer.Option(help="The token; else asked for.", envvar="FREEHOLD_ENROLMENT_TOKEN")
+        str,
+        typer.Option(help="Enrolment token; else asked for.", envvar="FREEHOLD_ENROLMENT_TOKEN"),
     ] = "",
-    join: Annotated[bool, typer.Option("--join", help="Ask a person instead of a token.")] = False,
+    join: Annotated[
+        bool, typer.Option("--join", help="Request approval by a person; no token is needed.")
+    ] = False,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Enrol this machine's agent, by a token or by asking to join; then restart the agent."""
+    """Enrol this machine's agent at a control plane, by a token or by a join request.
+
+    Restart the agent afterwards.
+    """
     import trio
 
     if token and join:
@@ -59,77 +73,69 @@ def enrol(
     print_note("enrolled; set control_plane.enabled: true if it is not, and restart the agent")
 
 
-@link.callback(invoke_without_command=True)
-@with_output_option
-def show_link(context: typer.Context) -> None:
-    """Show how the running agent stands with its control plane."""
-    if context.invoked_subcommand is None:
-        cli_context(context).print_result(
-            cli_context(context).client.call("GET", api_path("system/link"))
-        )
+@link.command("freehold agent link get")
+def get(context: typer.Context) -> None:
+    """Show the state of the connection to the control plane."""
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("system/link")))
 
 
-@link.command()
-@with_output_option
-def policies(context: typer.Context) -> None:
-    """Show the control plane's policies that are in force."""
-    found = cli_context(context).client.call("GET", api_path("system/link/policies"))
-    cli_context(context).print_result(found["policies"], _POLICIES)
+@link_policy.command("freehold agent link policy list", name="list")
+def list_policies(context: typer.Context) -> None:
+    """List the control plane's policies that are in force."""
+    current = cli_context(context)
+    found = current.client.call("GET", api_path("system/link/policies"))
+    current.print_result(found["policies"], _POLICIES)
 
 
-@link.command("reset-policies")
-@with_output_option
-def reset_policies(
-    context: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Drop the control plane's policies and their version, so that a lower one is taken again.
+@link_policy.command("freehold agent link policy reset", "freehold agent link policy reset --yes")
+def reset(context: typer.Context, yes: Yes = False) -> None:
+    """Drop the control plane's policies and their version, so that a lower version is accepted.
 
-    It needs no link. An agent that is linked gets the policies that it should have at once.
+    The agent need not be connected. A connected agent gets its policies again at once.
     """
-    client = cli_context(context).client
-    found = client.call("GET", api_path("system/link/policies"))
+    current = cli_context(context)
+    found = current.client.call("GET", api_path("system/link/policies"))
     if not found["version"]:
         print_note("no policies of a control plane are in force: nothing to drop")
         return
-    if not yes:
-        typer.confirm(f"{describe_dropped_policies(found)}\nDrop them?", abort=True, err=True)
-    cli_context(context).print_result(client.call("DELETE", api_path("system/link/policies")))
+    confirm(f"{describe_dropped_policies(found)}\nDrop them?", yes=yes)
+    current.print_result(current.client.call("DELETE", api_path("system/link/policies")))
 
 
 def describe_dropped_policies(found: dict[str, Any]) -> str:
-    """What `reset-policies` is about to take out of force."""
+    """What `reset` is about to take out of force."""
     lines = [
         f"bundle version {found['version']} of {found['org']}/{found['vault']} is in force:",
         *(
             f"  {row['name']}: rules that allow: {row['allows']}, that deny: {row['denies']}"
             for row in found["policies"]
         ),
-        "What they allow and deny ends at once, and any bundle of a control plane that this agent",
-        "is enrolled at counts again, also one that is older than this.",
+        "They stop applying at once. After that the agent accepts any bundle of its control plane,",
+        "also an older one.",
     ]
     return "\n".join(lines)
 
 
-@usage.command("list")
-@with_output_option
-def usage_list(context: typer.Context) -> None:
-    """List the secrets that may be named by opaque ids, with their names here."""
-    found = cli_context(context).client.call("GET", api_path("system", "usage"))
-    cli_context(context).print_result(found["named"], _NAMED)
+@usage.command("freehold agent usage list", name="list")
+def list_usage(context: typer.Context) -> None:
+    """List the secrets that usage reports may name, each with its opaque id."""
+    current = cli_context(context)
+    found = current.client.call("GET", api_path("system", "usage"))
+    current.print_result(found["named"], _NAMED)
 
 
-@usage.command()
-@with_output_option
-def who(
+@usage.command("freehold agent usage resolve 0f8fad5bd9cb469fa16570867728950e")
+def resolve(
     context: typer.Context,
     opaque: Annotated[
-        str, typer.Argument(help="32 hex digits, or base64 as `agent egress show` has it.")
+        str, typer.Argument(help="32 hex digits, or base64 as `agent egress list` prints it.")
     ],
 ) -> None:
-    """Show which secret or identity of this agent an opaque id is."""
+    """Show which secret or identity of this agent an opaque id stands for."""
+    current = cli_context(context)
     at = api_path("system", "usage", _opaque_id(opaque))
-    cli_context(context).print_result(cli_context(context).client.call("GET", at))
+    current.print_result(current.client.call("GET", at))
 
 
 def _opaque_id(opaque: str) -> str:
@@ -148,16 +154,19 @@ def _opaque_id(opaque: str) -> str:
     return raw.hex()
 
 
-@egress.command("show")
-@with_output_option
-def show_(
+@egress.command(
+    "freehold agent egress list --config /etc/freehold/vault.yaml --limit 20", name="list"
+)
+def list_egress(
     context: typer.Context,
     config: Config = None,
     data_dir: DataDir = None,
-    raw: Annotated[bool, typer.Option("--raw", help="With the very bytes, in base64.")] = False,
-    limit: Annotated[int, typer.Option(min=0, help="The newest so many; 0 means all.")] = 100,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Add the bytes that were sent, in base64.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=0, help="The newest entries only; 0 means all.")] = 100,
 ) -> None:
-    """Show what was sent, newest last, each entry checked with its place in the chain."""
+    """List what was sent, newest last. Each entry is checked with its place in the chain."""
     from collections import deque
 
     with _errors_as_one_line():
@@ -165,29 +174,30 @@ def show_(
         cli_context(context).print_result([_row(entry, raw=raw) for entry in entries], _COLUMNS)
 
 
-@egress.command()
-@with_output_option
+@egress.command("freehold agent egress verify --config /etc/freehold/vault.yaml")
 def verify(context: typer.Context, config: Config = None, data_dir: DataDir = None) -> None:
     """Check the whole ledger: every hash, the chain, and each connection's offsets."""
     from vault.uplink.ledger import Tally
 
     tally = Tally()
     with _errors_as_one_line():
-        for entry in _entries(config, data_dir):
+        for entry in counted(_entries(config, data_dir), "Verifying entries"):
             tally.add(entry)
     cli_context(context).print_result(tally.found())
 
 
-@egress.command()
-@with_output_option
+@egress.command(
+    "freehold agent egress compare --pcap link.pcap --keylog keys.log "
+    "--config /etc/freehold/vault.yaml"
+)
 def compare(
     context: typer.Context,
     pcap: Annotated[Path, typer.Option(help="Your capture, as tcpdump -w writes it.")],
-    keylog: Annotated[Path, typer.Option(help="What control_plane.tls_keylog wrote meanwhile.")],
+    keylog: Annotated[Path, typer.Option(help="The file that control_plane.tls_keylog wrote.")],
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Hold the ledger against a capture of your own: every byte that was sent is accounted for."""
+    """Compare the ledger with your own packet capture: every byte sent must be in both."""
     from msgspec.structs import asdict
 
     from protocols.capture.pcap import CaptureError, read
@@ -239,7 +249,6 @@ def _entries(config: Path | None, data_dir: Path | None) -> Iterator["Entry"]:
 def _settings(config: Path | None, data_dir: Path | None) -> "Settings":
     from functools import partial
 
-    from ui.cli.agent import load_or_exit
     from vault.config.load import dev_settings, load_settings
 
     if (config is None) == (data_dir is None):

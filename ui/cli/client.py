@@ -30,7 +30,8 @@ _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}  # RFC 73
 class ApiClient:
     """Talks to one agent or control plane. A test gives a `transport` of its own.
 
-    `prove`: shows again who one is, where a request asks for that; whether it could.
+    `prove_identity`: asks the person to confirm who they are, where a request requires it; returns
+    whether it could. `timeout`: seconds for one request.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class ApiClient:
         settings: ConnectionSettings,
         transport: httpx2.BaseTransport | None = None,
         prove_identity: "Callable[[ApiClient], bool] | None" = None,
+        timeout: float = TIMEOUT,
     ) -> None:
         _require_bare(settings)
         self._prove_identity = prove_identity
@@ -54,7 +56,7 @@ class ApiClient:
             base_url=settings.address,
             verify=_tls(settings),
             headers=headers,
-            timeout=TIMEOUT,
+            timeout=timeout,
             transport=transport,
             trust_env=False,  # through its proxies a secret would go in clear
         )

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from ui.cli.api_path import api_path
 from ui.cli.connection_settings import ConnectionSettings
-from ui.cli.context import CliContext, cli_context
+from ui.cli.context import CliContext, api_path, cli_context
 from ui.cli.errors import CliError, Exit
 from ui.cli.input import read_secret_line
 from ui.cli.output import OutputFormat
@@ -42,13 +41,7 @@ class FleetContext:
     @cached_property
     def org(self) -> str:
         """`FREEHOLD_ORG`, else the organization one is signed in to. Raises `CliError`."""
-        chosen = os.environ.get(ORG_VARIABLE)
-        if chosen:
-            return chosen
-        own: str = self.client.call("GET", api_path("whoami"))["organization"]
-        if own == "platform":
-            raise CliError(f"which organization? set {ORG_VARIABLE}", Exit.USAGE)
-        return own
+        return organization_of(self.client)
 
     def call(
         self, method: str, *names: str, body: object = None, query: dict[str, Any] | None = None
@@ -71,6 +64,10 @@ class FleetContext:
                 return
             after = page[-1]["vault"]
 
+    def print_document(self, value: Any) -> None:
+        """Print what is a document for people too."""
+        self._current.print_document(value)
+
     @property
     def output_format(self) -> OutputFormat:
         """How to show results."""
@@ -84,6 +81,17 @@ class FleetContext:
 def fleet(context: typer.Context) -> FleetContext:
     """The fleet of a command."""
     return FleetContext(cli_context(context))
+
+
+def organization_of(client: "ApiClient") -> str:
+    """`FREEHOLD_ORG`, else the organization of this session. Raises `CliError`."""
+    chosen = os.environ.get(ORG_VARIABLE)
+    if chosen:
+        return chosen
+    own: str = client.call("GET", api_path("whoami"))["organization"]
+    if own == "platform":
+        raise CliError(f"no organization is chosen: set {ORG_VARIABLE}", Exit.USAGE)
+    return own
 
 
 def prove_identity(client: "ApiClient") -> bool:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import typer
 
-from ui.cli.api_path import api_path
 from ui.cli.connection_settings import (
     AGENT,
     ConnectionSettings,
@@ -14,14 +13,14 @@ from ui.cli.connection_settings import (
     token_path,
     token_variable,
 )
-from ui.cli.context import cli_context
+from ui.cli.context import api_path, cli_context
 from ui.cli.errors import Exit
 from ui.cli.input import read_secret_line
 from ui.cli.output import print_note
 
 
 def status(context: typer.Context) -> None:
-    """Show whether the agent is up, initialised and unsealed. Exit 2 while it is sealed."""
+    """Show whether the agent runs, is initialized and unsealed. Exit code 2 while it is sealed."""
     current = cli_context(context)
     state = current.client.call("GET", "/v1/sys/seal-status")
     own = current.client.call("GET", "/health/live")["version"]
@@ -31,7 +30,7 @@ def status(context: typer.Context) -> None:
 
 
 def login(context: typer.Context) -> None:
-    """Check a token or API key (asked for without echo, or from stdin) and keep it."""
+    """Check a token or API key, asked for without echo or read from stdin, and store it."""
     from ui.cli.client import ApiClient
 
     current = cli_context(context)
@@ -48,12 +47,12 @@ def login(context: typer.Context) -> None:
 
 
 def logout() -> None:
-    """Remove the token that `login` kept. It stays valid: `token revoke --self` ends it."""
+    """Remove the token that `login` stored. It stays valid: `token revoke --self` revokes it."""
     delete_token()
 
 
 def print_token_location(peer: ServerKind) -> None:
     """Say where the token is kept, and whether anything will use it."""
-    print_note(f"kept in {token_path(peer)}")
+    print_note(f"stored in {token_path(peer)}")
     if variable := token_variable(peer):
         print_note(f"{variable} is set and wins over it: `unset {variable}`")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from ui.cli.api_path import api_path
+from ui.cli.context import api_path
 from ui.cli.errors import CliError, Exit
 from ui.cli.output import print_note
 

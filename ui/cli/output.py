@@ -1,4 +1,4 @@
-"""How results are shown: aligned text for people, JSON for programs."""
+"""How results are printed: aligned text for people, JSON or YAML for programs."""
 
 import json
 import sys
@@ -17,15 +17,18 @@ class OutputFormat(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
 
 
 def print_value(value: Any, output_format: OutputFormat, columns: Sequence[str] = ()) -> None:
     """Print a result. As a table: an object is `key value` lines, a list of objects has a row each.
 
-    `columns` are those that the table of a list has; JSON always has everything.
+    `columns` are those that the table of a list has; JSON and YAML always have everything.
     """
     if output_format is OutputFormat.JSON:
         print_json(value)
+    elif output_format is OutputFormat.YAML:
+        sys.stdout.write(encode_yaml(value))
     elif isinstance(value, Mapping):
         _print(("key", "value"), ((_visible(key), _cell(item)) for key, item in value.items()))
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
@@ -47,6 +50,28 @@ def print_json(value: Any) -> None:
 def encode_json(value: Any, indent: int | None = None) -> str:
     """JSON with letters as they are; what a terminal or a reader could be steered by is escaped."""
     return escape_json(json.dumps(value, indent=indent, ensure_ascii=False))
+
+
+def encode_yaml(value: Any) -> str:
+    """YAML with letters as they are; what could steer a terminal or a reader is escaped."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Texts that hold such characters are in double quotes, where YAML has escapes."""
+
+        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # each value stands alone
+            return True
+
+    def represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        style = None if text.isprintable() else '"'
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    Dumper.add_representer(str, represent)
+    whole: str = yaml.dump(
+        value, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=sys.maxsize
+    )
+    whole = whole.removesuffix("...\n")  # which ends a document that is one scalar
+    return "".join(c if c.isprintable() or c == "\n" else _yaml_escape(c) for c in whole)
 
 
 def escape_json(document: str) -> str:
@@ -96,6 +121,11 @@ def _on_lines(text: str) -> str:
 def _json_escape(character: str) -> str:
     """RFC 8259, section 7: in UTF-16, so an astral one is a pair."""
     return json.dumps(character)[1:-1] if character > "\x7f" else f"\\u{ord(character):04x}"
+
+
+def _yaml_escape(character: str) -> str:
+    """YAML 1.2, section 5.7; only in double quotes, where such a character stands."""
+    return f"\\U{ord(character):08x}"
 
 
 def _print(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli.api_path import api_path
-from ui.cli.context import cli_context
+from ui.cli.context import api_path, cli_context
 from ui.cli.errors import CliError, Exit
 
 TOKEN_VARIABLES: Final = (
