@@ -2,7 +2,7 @@
 
 A chain shows what was edited in it, but whoever can write to the database can write it anew from
 any point on. So the newest head of each organization is signed (Ed25519, the witness key) and put
-into a file beside the keys, once a minute; `freehold control trail verify` compares. People keep a
+into a file beside the keys, once a minute; `freehold control audit verify` compares. People keep a
 copy of `GET organizations/{org}/audit/head` where neither is in reach.
 
 Signed are the bytes `freehold-trail-head-v1 ‖ 00 ‖ length (u32) ‖ org ‖ size (u64) ‖ hash (32) ‖

@@ -110,8 +110,8 @@ def _run(
 
 
 app.command(
-    "freehold agent enrol --control https://control.example:8301 --pin sha256:…",
-    "freehold agent enrol --control https://control.example:8301 --pin sha256:… --join",
+    "freehold agent enrol --control https://control.example:8301 --pin $PIN",
+    "freehold agent enrol --control https://control.example:8301 --pin $PIN --join",
 )(agent_link.enrol)
 app.add_group(agent_link.link, "link")
 app.add_group(agent_link.egress, "egress")

@@ -11,7 +11,7 @@ import typer
 
 from ui.cli.connection_settings import ConnectionSettings
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import OutputFormat, print_value, print_warnings
+from ui.cli.output import OutputFormat, print_note, print_value, print_warnings
 
 if TYPE_CHECKING:
     from ui.cli.client import ApiClient
@@ -62,10 +62,15 @@ def cli_context(context: typer.Context) -> CliContext:
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something that cannot be undone, unless `--yes` is given.
 
+    Lines before the last one of `question` say what it is about.
+
     Raises `typer.Abort` for a no, and `CliError` where nobody can answer.
     """
     if yes:
         return
+    *facts, question = question.splitlines()
+    for fact in facts:
+        print_note(fact)
     if not sys.stdin.isatty():
         raise CliError(f"{question} Pass --yes to confirm: stdin is not a terminal", Exit.USAGE)
     typer.confirm(question, abort=True, err=True)

@@ -158,7 +158,7 @@ def list_joins(context: typer.Context) -> None:
 
 @joins.command(
     "freehold fleet join-request approve 0192f1c4-5d0e-7c3a-9b7e-3f2a1c5d8e90 web-1 "
-    "--fingerprint 7f3a-…"
+    "--fingerprint $FINGERPRINT"
 )
 def approve(
     context: typer.Context,

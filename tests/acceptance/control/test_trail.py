@@ -39,9 +39,9 @@ def stopped() -> Iterator[Plane]:
 
 
 def command(plane: Plane, *words: str) -> subprocess.CompletedProcess[str]:
-    """One of `freehold control trail`."""
+    """One of `freehold control audit`."""
     return subprocess.run(
-        [FREEHOLD, "control", "trail", *words, "--data-dir", str(plane.data)],
+        [FREEHOLD, "control", "audit", *words, "--data-dir", str(plane.data)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
