@@ -181,7 +181,7 @@ cat >"$dir/no-deletes.json" <<EOF
 EOF
 cat <<EOF
 
-To go on, in another terminal and this folder (docs/cli.md has the rest of the command line):
+To go on, in another terminal and this folder (docs/reference/cli.md has the rest of the command line):
 
   export FREEHOLD_ADDR=$address FREEHOLD_TOKEN=\$(cat $dir/token)
   printf 's3cret' | $freehold secret put secret/app/db

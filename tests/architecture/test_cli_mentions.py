@@ -144,11 +144,9 @@ def test_every_argument_and_option_says_what_it_is(path: str) -> None:
     assert all(each.help for each in command.params), path
     names = {name for each in command.params for name in each.opts}
     assert {"-o", "--output"} <= names
-    assert ("--yes" in names) >= (
-        path.rsplit(maxsplit=1)[-1] in {"delete", "destroy", "retire", "reset"}
-    ) or (
-        path == "freehold secret delete"  # `undelete` undoes it
-    )
+    verb = path.rsplit(maxsplit=1)[-1]
+    final = verb in {"delete", "destroy", "retire", "reset", "lift", "finish"}
+    assert "--yes" in names or not final or path == "freehold secret delete"  # `undelete` undoes it
 
 
 def test_groups_take_the_output_too() -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Exit(IntEnum):
-    """Exit codes; part of the CLI's contract (docs/cli.md)."""
+    """Exit codes; part of the CLI's contract (docs/reference/cli.md)."""
 
     OK = 0
     ERROR = 1

@@ -71,7 +71,7 @@ def test_who_is_not_reached_is_told_with_the_reason(
 def test_a_refusal_has_its_exit_code(
     cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, code: int
 ) -> None:
-    """As docs/cli.md has it for every command."""
+    """As docs/reference/cli.md has it for every command."""
 
     async def post(*_: object) -> bytes:
         raise EnrolError("the control plane refuses", status)

@@ -23,6 +23,7 @@ def test_output_may_stand_before_and_behind_the_command(agent: FakeAgent, cli: R
         ("-o", "json", "role", "list"),
         ("role", "list", "--output", "json"),
         ("-o", "table", "role", "list", "-o", "json"),
+        ("role", "-o", "json", "list"),
     ):
         agent.answer({"roles": [{"name": "ops"}]})
         assert json.loads(cli(*words).out) == [{"name": "ops"}]
@@ -92,3 +93,24 @@ def test_given_leaves_out_what_was_not_given() -> None:
         "e": [],
         "f": "x",
     }
+
+
+def test_who_is_not_there_is_not_asked(agent: FakeAgent, cli: Run) -> None:
+    """Wrong usage, which names the option; what it is about is said all the same."""
+    done = cli("role", "delete", "ops", stdin="y\n")
+    assert (done.code, done.out) == (64, "")
+    assert done.err == (
+        "freehold: Delete the role ops? Pass --yes to confirm: stdin is not a terminal\n"
+    )
+    assert agent.seen == []
+
+
+def test_a_person_is_asked(agent: FakeAgent, cli: Run) -> None:
+    """Only a yes is a yes."""
+    for answer in ("n\n", "\n", ""):
+        assert cli("role", "delete", "ops", stdin=answer, terminal=True).code == 130
+    assert agent.seen == []
+    agent.answer(None, 204)
+    assert cli("role", "delete", "ops", stdin="y\n", terminal=True).code == 0
+    agent.answer(None, 204)
+    assert cli("role", "delete", "ops", "-y", terminal=True).code == 0

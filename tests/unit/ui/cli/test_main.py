@@ -22,6 +22,15 @@ def test_the_version_is_that_of_the_package(cli: Run) -> None:
     done = cli("--version")
     assert done.code == 0
     assert done.out.startswith("freehold ")
+    assert cli("version").out == done.out
+    assert f"freehold {cli('version', '-o', 'json').json['version']}\n" == done.out
+
+
+def test_short_help_is_help(cli: Run) -> None:
+    """At every level; a command's ends with examples."""
+    for words in ((), ("secret",), ("secret", "get"), ("run",)):
+        assert cli(*words, "-h").out == cli(*words, "--help").out
+    assert "freehold secret get secret/app/db --raw" in cli("secret", "get", "-h").out
 
 
 @pytest.mark.parametrize(

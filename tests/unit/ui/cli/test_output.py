@@ -2,6 +2,7 @@ import json
 import sys
 
 import pytest
+import yaml
 
 from ui.cli.output import OutputFormat, escape_json, print_json, print_note, print_text, print_value
 
@@ -111,3 +112,21 @@ def test_a_text_is_whole_for_programs_and_harmless_at_a_terminal(
     said = capsys.readouterr().out
     assert said.startswith("one\n\ttwo")
     assert is_harmless(said.replace("\t", ""))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"name": "secret/a", "tags": ["x", "é"], "n": 1, "none": None, "yes": "yes", "t": "12:30"},
+        [{"a": "1"}, {"a": "line one\nline two\n"}],
+        {"esc": "\x1b[2J", "bidi": "a\u202eb", "bom": "\ufeffx", "astral": "\U0001f511"},
+        "text",
+        [],
+    ],
+)
+def test_yaml_says_the_same_and_steers_no_terminal(value: object, capsys: Out) -> None:
+    """What could is escaped, where YAML has escapes."""
+    print_value(value, OutputFormat.YAML)
+    shown = capsys.readouterr().out
+    assert yaml.safe_load(shown) == value
+    assert all(c.isprintable() or c == "\n" for c in shown)
