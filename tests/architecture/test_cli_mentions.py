@@ -79,7 +79,8 @@ def fault(words: list[str]) -> str:
     """What is wrong with a call; empty if nothing is."""
     command, left = found([word for word in words if word not in {"-o", "json", "yaml"}])
     if getattr(command, "commands", None) is not None:
-        return f"no command: {' '.join(words)}" if left and left[0][:1] != "-" else ""
+        asks = {"-h", "--help", "--version", "--install-completion"} & set(left)
+        return "" if asks else f"no command: {' '.join(words)}"
     known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
     if "--" in left:
         left = left[: left.index("--")]
