@@ -3,7 +3,6 @@
 import re
 from typing import Final
 
-from actors import SystemWorld
 from protocols.errors import ValidationError
 from protocols.instant import SECOND, parse_duration, parse_rfc3339, rfc3339
 from ui.cli.errors import CliError, Exit
@@ -38,7 +37,7 @@ def past_seconds(text: str, option: str) -> int:
 
 def seconds_since(text: str, option: str) -> int:
     """How many seconds ago a time, a date or a duration ago is. Raises `CliError`."""
-    return max(0, (SystemWorld().wall() - _instant(text, option, -1, PAST)) // SECOND)
+    return max(0, (_wall() - _instant(text, option, -1, PAST)) // SECOND)
 
 
 def duration(text: str, option: str) -> int:
@@ -62,6 +61,12 @@ def _instant(text: str, option: str, sign: int, shapes: str) -> int:
             return parse_rfc3339(text, option)
         if text.isdigit() or text.startswith("-"):
             raise CliError(f"{option}: give {shapes}, for example {_EXAMPLE}", Exit.USAGE)
-        return SystemWorld().wall() + sign * parse_duration(text, option)
+        return _wall() + sign * parse_duration(text, option)
     except ValidationError:
         raise CliError(f"{option}: give {shapes}, for example {_EXAMPLE}", Exit.USAGE) from None
+
+
+def _wall() -> int:
+    from actors import SystemWorld
+
+    return SystemWorld().wall()
