@@ -72,6 +72,10 @@ format: setup ## let ruff write the style that `make lint` asks for
 	@$(BIN)/ruff format --quiet
 	@cd ui/web && npm run --silent format
 
+.PHONY: man
+man: setup ## manual pages of the command line, into build/man
+	@$(PY) -m tools.man build/man
+
 # The opponent and the load generators live in an environment of their own.
 BENCH := .bench/venv/bin/python
 .bench/venv/.stamp: requirements/bench.txt | setup

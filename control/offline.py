@@ -116,7 +116,7 @@ async def export_audit_log(
         ):
             raise NotFoundError(
                 "not_found",
-                f"there is no organization {org}: 'freehold control trail verify' lists those that "
+                f"there is no organization {org}: 'freehold control audit verify' lists those that "
                 "have a trail",
             )
         trail, after = AuditLogReader(store), 0

@@ -194,13 +194,13 @@ The fleet from here, and a policy for all of it:
 
   export FREEHOLD_CONTROL_ADDR=$plane FREEHOLD_ORG=demo
   export FREEHOLD_CONTROL_TOKEN=\$(cat $dir/session)
-  $freehold fleet list
+  $freehold fleet agent list
   $freehold fleet policy push no-deletes --all --file $dir/no-deletes.json
   $freehold fleet policy status no-deletes
 
 What agent one has ever sent to the control plane, to the byte:
 
-  $freehold agent egress show --data-dir $dir/one --limit 5
+  $freehold agent egress list --data-dir $dir/one --limit 5
 
 Plain HTTP, here with the token from a file (a command line can be read by others):
 
@@ -219,7 +219,7 @@ Is the audit log whole?
 Stop agent two and look at the fleet: it is late after 4 s, offline after 10 s, and an alert says so.
 
   kill \$(cat $dir/two.pid)
-  $freehold fleet list
+  $freehold fleet agent list
 
 And start it again, here until Ctrl-C:
 

@@ -125,7 +125,7 @@ class CaDirectory:
         incoming, announced = self._announce_next(now)
         if old.certificate != self.load_authority(self.read_state().active).root:
             raise ConflictError(
-                "root_mismatch", "this is not the root that is active: `control ca show` names it"
+                "root_mismatch", "this is not the root that is active: `control ca get` names it"
             )
         root = make_root(new_folder, label, now)
         self._sign(incoming, root, label, now)
@@ -162,7 +162,7 @@ class CaDirectory:
             if cross.certificate != present:
                 raise ConflictError(
                     "root_mismatch",
-                    "this is not the root that is active: `control ca show` names it",
+                    "this is not the root that is active: `control ca get` names it",
                 )
             crossed = cross_sign(cross, own, now)
         else:
@@ -273,7 +273,7 @@ class CaDirectory:
         if not same_authority(root, present):
             raise ConflictError(
                 "root_mismatch",
-                "this is not the root that is active (`control ca show` names it), and no agent "
+                "this is not the root that is active (`control ca get` names it), and no agent "
                 "trusts it; `control ca rollover start`, or `request` and `adopt` for a root of "
                 "your own, lead them to another",
             )

@@ -363,7 +363,7 @@ def _not_issued_alert(tx: Tx, row: AssignmentState, now: int) -> Events:
     mark = EffectStamp(now, _derived_id(f"{row.org}/{row.vault}/{now}"))
     told = (
         f"agent {row.vault} says that it enforces a bundle that was never issued to it; no bundle "
-        "of this control plane can replace it: run 'freehold agent link reset-policies' there"
+        "of this control plane can replace it: run 'freehold agent link policy reset' there"
     )
     return _fire_alert(tx, name, mark, NOT_ISSUED_ALERT, told)
 

@@ -2,7 +2,7 @@
 
 A chain shows edits in it, but whoever can write to the database can write it anew from any point
 on. So the newest head of each organization is signed (Ed25519, the witness key) and put into a file
-beside the keys, once a minute; `freehold control trail verify` compares. For the case that an
+beside the keys, once a minute; `freehold control audit verify` compares. For the case that an
 attacker reaches both, people keep a copy of `GET organizations/{org}/audit/head`.
 
 Signed are the bytes `freehold-trail-head-v1 ‖ 00 ‖ length (u32) ‖ org ‖ size (u64) ‖ hash (32) ‖

@@ -190,5 +190,5 @@ def _check_place(bundle: Bundle, digest: bytes, stored: AcceptedVersion) -> None
         raise BundleError(
             PolicyReason.BROKEN_CHAIN,
             f"version {bundle.version} is too far above the stored one ({stored.version}): at most "
-            f"{most}; if that is right, run 'freehold agent link reset-policies'",
+            f"{most}; if that is right, run 'freehold agent link policy reset'",
         )

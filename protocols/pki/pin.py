@@ -35,7 +35,7 @@ def parse_pin(text: str) -> bytes:
     digest = urlsafe_b64decode(match.group(1) + "=") if match else b""
     # 43 digits hold 258 bits: of four spellings of one hash, one is right.
     if match is None or format_pin(digest) != text:  # not secret: a pin is public
-        raise PinError("not a pin: sha256:<43 digits of base64url>, as `control ca show` prints it")
+        raise PinError("not a pin: sha256:<43 digits of base64url>, as `control ca get` prints it")
     return digest
 
 

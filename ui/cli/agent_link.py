@@ -1,4 +1,4 @@
-"""`freehold agent enrol|link|egress …`: the agent's control plane, and what was sent to it."""
+"""`freehold agent enrol|link|egress|usage …`: the agent's control plane, and what it is sent."""
 
 import re
 from collections.abc import Iterator
@@ -8,27 +8,33 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ui.cli.errors import CliError, Exit, exit_of
-from ui.cli.output import tell
-from ui.cli.route import route
-from ui.cli.session import session, shown
-from ui.cli.source import read_line
+from ui.cli.command_group import CommandGroup
+from ui.cli.context import Yes, api_path, cli_context, confirm
+from ui.cli.errors import CliError, Exit, exit_code_for
+from ui.cli.input import read_secret_line
+from ui.cli.output import print_note
+from ui.cli.process import load_or_exit
+from ui.cli.progress import counted
 
 if TYPE_CHECKING:
     from vault.config import Settings
     from vault.control_link.egress_chain import LedgerEntry
     from vault.control_link.enrol_client import EnrolTarget
 
-link = typer.Typer(help="How the running agent stands with its control plane.")
-usage = typer.Typer(help="What the control plane is told of use.", no_args_is_help=True)
-egress = typer.Typer(help="What the agent has sent to its control plane.", no_args_is_help=True)
+link = CommandGroup("The running agent's connection to its control plane.")
+link_policy = CommandGroup("Policies that the control plane has sent to this agent.")
+link.add_group(link_policy, "policy")
+usage = CommandGroup("Opaque ids in the usage reports to the control plane.")
+egress = CommandGroup("The ledger of everything the agent has sent to its control plane.")
 
 Config = Annotated[
     Path | None, typer.Option(help="The agent's configuration file.", dir_okay=False)
 ]
-DataDir = Annotated[Path | None, typer.Option(help="Of a development agent, in its place.")]
-PATIENCE: Final = 2.0
-"""Seconds to the first look whether a person has approved; the control plane says when next."""
+DataDir = Annotated[
+    Path | None, typer.Option(help="Data folder of a development agent, in place of --config.")
+]
+POLL_SECONDS: Final = 2.0
+"""Seconds until the first check for an approval; the control plane says when to check next."""
 OPAQUE: Final = 16
 """Bytes of an opaque id."""
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{32}", re.ASCII)
@@ -38,99 +44,101 @@ _COLUMNS: Final = ("entry", "time", "kind", "path", "length", "says")
 
 
 def enrol(
-    control: Annotated[str, typer.Option(help="The control plane: https://HOST:PORT.")],
-    pin: Annotated[str, typer.Option(help="Its authority's pin, as shown with the token.")],
+    control: Annotated[
+        str, typer.Option(help="Where agents reach the control plane: https://HOST:PORT.")
+    ],
+    pin: Annotated[str, typer.Option(help="Pin of its authority, shown with the token.")],
     token: Annotated[
-        str, typer.Option(help="The token; else asked for.", envvar="FREEHOLD_ENROLMENT_TOKEN")
+        str,
+        typer.Option(help="Enrolment token; else asked for.", envvar="FREEHOLD_ENROLMENT_TOKEN"),
     ] = "",
-    join: Annotated[bool, typer.Option("--join", help="Ask a person instead of a token.")] = False,
+    join: Annotated[
+        bool, typer.Option("--join", help="Request approval by a person; no token is needed.")
+    ] = False,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Enrol this machine's agent, by a token or by asking to join; then restart the agent."""
+    """Enrol this machine's agent at a control plane, by a token or by a join request.
+
+    Restart the agent afterwards.
+    """
     import trio
 
     if token and join:
         raise CliError("give either --token or --join", Exit.USAGE)
-    door, settings = _door(control, pin), _settings(config, data_dir)
-    token = token or ("" if join else read_line("Enrolment token"))
-    with _told():
+    door, settings = _check_control_plane(control, pin), _settings(config, data_dir)
+    token = token or ("" if join else read_secret_line("Enrolment token"))
+    with _errors_as_one_line():
         trio.run(_enrol, settings, door, token)
-    tell("enrolled; set control_plane.enabled: true if it is not, and restart the agent")
+    print_note("enrolled; set control_plane.enabled: true if it is not, and restart the agent")
 
 
-@link.callback(invoke_without_command=True)
-@shown
-def show_link(context: typer.Context) -> None:
-    """Show how the running agent stands with its control plane."""
-    if context.invoked_subcommand is None:
-        session(context).show(session(context).client.call("GET", route("system/link")))
+@link.command("freehold agent link get")
+def get(context: typer.Context) -> None:
+    """Show the state of the connection to the control plane."""
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("system/link")))
 
 
-@link.command()
-@shown
-def policies(context: typer.Context) -> None:
-    """Show the control plane's policies that are in force."""
-    found = session(context).client.call("GET", route("system/link/policies"))
-    session(context).show(found["policies"], _POLICIES)
+@link_policy.command("freehold agent link policy list", name="list")
+def list_policies(context: typer.Context) -> None:
+    """List the control plane's policies that are in force."""
+    current = cli_context(context)
+    found = current.client.call("GET", api_path("system/link/policies"))
+    current.print_result(found["policies"], _POLICIES)
 
 
-@link.command("reset-policies")
-@shown
-def reset_policies(
-    context: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Drop the control plane's policies and their version, so that a lower one is taken again.
+@link_policy.command("freehold agent link policy reset", "freehold agent link policy reset --yes")
+def reset(context: typer.Context, yes: Yes = False) -> None:
+    """Drop the control plane's policies and their version, so that a lower version is accepted.
 
-    It needs no link. An agent that is linked gets the policies that it should have at once.
+    The agent need not be connected. A connected agent gets its policies again at once.
     """
-    client = session(context).client
-    found = client.call("GET", route("system/link/policies"))
+    current = cli_context(context)
+    found = current.client.call("GET", api_path("system/link/policies"))
     if not found["version"]:
-        tell("no policies of a control plane are in force: nothing to drop")
+        print_note("no policies of a control plane are in force: nothing to drop")
         return
-    if not yes:
-        typer.confirm(f"{dropping(found)}\nDrop them?", abort=True, err=True)
-    session(context).show(client.call("DELETE", route("system/link/policies")))
+    confirm(f"{describe_dropped_policies(found)}\nDrop them?", yes=yes)
+    current.print_result(current.client.call("DELETE", api_path("system/link/policies")))
 
 
-def dropping(found: dict[str, Any]) -> str:
-    """What `reset-policies` is about to take out of force."""
+def describe_dropped_policies(found: dict[str, Any]) -> str:
+    """What `reset` is about to take out of force."""
     lines = [
         f"bundle version {found['version']} of {found['org']}/{found['vault']} is in force:",
         *(
             f"  {row['name']}: rules that allow: {row['allows']}, that deny: {row['denies']}"
             for row in found["policies"]
         ),
-        "What they allow and deny ends at once, and any bundle of a control plane that this agent",
-        "is enrolled at counts again, also one that is older than this.",
+        "They stop applying at once. After that the agent accepts any bundle of its control plane,",
+        "also an older one.",
     ]
     return "\n".join(lines)
 
 
-@usage.command("list")
-@shown
-def usage_list(context: typer.Context) -> None:
-    """List the secrets that may be named by opaque ids, with their names here."""
-    found = session(context).client.call("GET", route("system", "usage"))
-    session(context).show(found["named"], _NAMED)
+@usage.command("freehold agent usage list", name="list")
+def list_usage(context: typer.Context) -> None:
+    """List the secrets that usage reports may name, each with its opaque id."""
+    current = cli_context(context)
+    found = current.client.call("GET", api_path("system", "usage"))
+    current.print_result(found["named"], _NAMED)
 
 
-@usage.command()
-@shown
-def who(
+@usage.command("freehold agent usage resolve 0f8fad5bd9cb469fa16570867728950e")
+def resolve(
     context: typer.Context,
     opaque: Annotated[
-        str, typer.Argument(help="32 hex digits, or base64 as `agent egress show` has it.")
+        str, typer.Argument(help="32 hex digits, or base64 as `agent egress list` prints it.")
     ],
 ) -> None:
-    """Show which secret or identity of this agent an opaque id is."""
-    at = route("system", "usage", _hex(opaque))
-    session(context).show(session(context).client.call("GET", at))
+    """Show which secret or identity of this agent an opaque id stands for."""
+    current = cli_context(context)
+    at = api_path("system", "usage", _opaque_id(opaque))
+    current.print_result(current.client.call("GET", at))
 
 
-def _hex(opaque: str) -> str:
+def _opaque_id(opaque: str) -> str:
     """An opaque id as the API has it. Raises `CliError`."""
     from base64 import b64decode
     from binascii import Error
@@ -146,46 +154,50 @@ def _hex(opaque: str) -> str:
     return raw.hex()
 
 
-@egress.command("show")
-@shown
-def show_(
+@egress.command(
+    "freehold agent egress list --config /etc/freehold/vault.yaml --limit 20", name="list"
+)
+def list_egress(
     context: typer.Context,
     config: Config = None,
     data_dir: DataDir = None,
-    raw: Annotated[bool, typer.Option("--raw", help="With the very bytes, in base64.")] = False,
-    limit: Annotated[int, typer.Option(min=0, help="The newest so many; 0 means all.")] = 100,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Add the bytes that were sent, in base64.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=0, help="The newest entries only; 0 means all.")] = 100,
 ) -> None:
-    """Show what was sent, newest last, each entry checked with its place in the chain."""
+    """List what was sent, newest last. Each entry is checked with its place in the chain."""
     from collections import deque
 
-    with _told():
+    with _errors_as_one_line():
         entries = deque(_entries(config, data_dir), maxlen=limit or None)
-        session(context).show([_row(entry, raw=raw) for entry in entries], _COLUMNS)
+        cli_context(context).print_result([_row(entry, raw=raw) for entry in entries], _COLUMNS)
 
 
-@egress.command()
-@shown
+@egress.command("freehold agent egress verify --config /etc/freehold/vault.yaml")
 def verify(context: typer.Context, config: Config = None, data_dir: DataDir = None) -> None:
     """Check the whole ledger: every hash, the chain, and each connection's offsets."""
     from vault.control_link.egress_ledger import LedgerTotals
 
     tally = LedgerTotals()
-    with _told():
-        for entry in _entries(config, data_dir):
+    with _errors_as_one_line():
+        for entry in counted(_entries(config, data_dir), "Verifying entries"):
             tally.add_entry(entry)
-    session(context).show(tally.result())
+    cli_context(context).print_result(tally.result())
 
 
-@egress.command()
-@shown
+@egress.command(
+    "freehold agent egress compare --pcap link.pcap --keylog keys.log "
+    "--config /etc/freehold/vault.yaml"
+)
 def compare(
     context: typer.Context,
     pcap: Annotated[Path, typer.Option(help="Your capture, as tcpdump -w writes it.")],
-    keylog: Annotated[Path, typer.Option(help="What control_plane.tls_keylog wrote meanwhile.")],
+    keylog: Annotated[Path, typer.Option(help="The file that control_plane.tls_keylog wrote.")],
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Hold the ledger against a capture of your own: every byte that was sent is accounted for."""
+    """Compare the ledger with your own packet capture: every byte sent must be in both."""
     from msgspec.structs import asdict
 
     from protocols.capture.pcap import CaptureError, read_capture
@@ -193,7 +205,7 @@ def compare(
     from vault.control_link.capture_comparison import compare_capture as hold
     from vault.control_link.tls_dialer import parse_address
 
-    with _told():
+    with _errors_as_one_line():
         entries = list(_entries(config, data_dir))
         ports = sorted({parse_address(entry.peer)[1] for entry in entries})
         try:
@@ -202,7 +214,7 @@ def compare(
             found = hold(entries, capture, parse_key_log(keylog.read_text()), ports)
         except (CaptureError, UnicodeDecodeError) as error:
             raise CliError(f"cannot read the capture: {error}") from None
-    session(context).show(asdict(found))
+    cli_context(context).print_result(asdict(found))
     if not found.is_accounted_for:
         raise CliError(
             "the capture does not prove the ledger: see missing, foreign, unread and midway"
@@ -237,17 +249,16 @@ def _entries(config: Path | None, data_dir: Path | None) -> Iterator["LedgerEntr
 def _settings(config: Path | None, data_dir: Path | None) -> "Settings":
     from functools import partial
 
-    from ui.cli.agent import checked
     from vault.config.load import dev_settings, load_settings
 
     if (config is None) == (data_dir is None):
         raise CliError("give either --config or --data-dir", Exit.USAGE)
     if data_dir is not None:
-        return checked(partial(dev_settings, "127.0.0.1:0", data_dir))
-    return checked(partial(load_settings, config or Path()))
+        return load_or_exit(partial(dev_settings, "127.0.0.1:0", data_dir))
+    return load_or_exit(partial(load_settings, config or Path()))
 
 
-def _door(control: str, pin: str) -> "EnrolTarget":
+def _check_control_plane(control: str, pin: str) -> "EnrolTarget":
     """Where to go, looked at before anything is asked for or sent. Raises `CliError`."""
     from protocols.pki.errors import PinError
     from protocols.pki.pin import parse_pin
@@ -291,17 +302,17 @@ async def _join(enroller: Any, door: Any, label: str) -> None:
     while (pending := await enroller.join(door, label=label)) is not None:
         if pending.fingerprint != fingerprint:
             fingerprint = pending.fingerprint
-            tell(f"waiting for approval; compare the fingerprint: {fingerprint}")
-        await trio.sleep(max(PATIENCE, pending.pause))
+            print_note(f"waiting for approval; compare the fingerprint: {fingerprint}")
+        await trio.sleep(max(POLL_SECONDS, pending.pause))
 
 
 def _exit(status: int) -> Exit:
     """Of a control plane that answered with this, or did not (0)."""
-    return exit_of(status) if status else Exit.UNREACHABLE
+    return exit_code_for(status) if status else Exit.UNREACHABLE
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _errors_as_one_line() -> Iterator[None]:
     """What can go wrong, as one line."""
     from protocols.pki.errors import PkiError
     from vault.control_link.egress_chain import BadLedgerError

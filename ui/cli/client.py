@@ -8,15 +8,15 @@ from typing import Any, Final, TypeGuard
 
 import httpx2
 
+from ui.cli.connection_settings import ConnectionSettings
 from ui.cli.errors import (
     CliError,
     CredentialError,
     Exit,
     FaultsError,
     StepUpError,
-    exit_of,
+    exit_code_for,
 )
-from ui.cli.settings import Settings
 
 TIMEOUT: Final = 90.0  # seconds; the longest that a server works on one request
 USER_AGENT: Final = "freehold-cli"
@@ -27,20 +27,22 @@ _REFUSED: Final = 401
 _MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}  # RFC 7396
 
 
-class Client:
+class ApiClient:
     """Talks to one agent or control plane. A test gives a `transport` of its own.
 
-    `prove`: shows again who one is, where a request asks for that; whether it could.
+    `prove_identity`: asks the person to confirm who they are, where a request requires it; returns
+    whether it could. `timeout`: seconds for one request.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ConnectionSettings,
         transport: httpx2.BaseTransport | None = None,
-        prove: "Callable[[Client], bool] | None" = None,
+        prove_identity: "Callable[[ApiClient], bool] | None" = None,
+        timeout: float = TIMEOUT,
     ) -> None:
         _require_bare(settings)
-        self._prove = prove
+        self._prove_identity = prove_identity
         self._address = settings.address
         self._peer = settings.peer
         self._has_token = bool(settings.token)
@@ -54,7 +56,7 @@ class Client:
             base_url=settings.address,
             verify=_tls(settings),
             headers=headers,
-            timeout=TIMEOUT,
+            timeout=timeout,
             transport=transport,
             trust_env=False,  # through its proxies a secret would go in clear
         )
@@ -65,20 +67,20 @@ class Client:
         """The decoded answer, None for an empty one. Raises `CliError`."""
         params = {name: value for name, value in (query or {}).items() if value not in (None, "")}
         try:
-            return self._once(method, path, body, params)
+            return self._send_once(method, path, body, params)
         except StepUpError:
-            if self._prove is None or not self._prove(self):
+            if self._prove_identity is None or not self._prove_identity(self):
                 raise
-        return self._once(method, path, body, params)
+        return self._send_once(method, path, body, params)
 
-    def _once(self, method: str, path: str, body: object, params: dict[str, Any]) -> Any:
+    def _send_once(self, method: str, path: str, body: object, params: dict[str, Any]) -> Any:
         if body is not None:
             _require_private(self._address)
         try:
             reply = self._http.request(method, path, json=body, params=params or None)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._unreachable(str(error)) from None
-        return self._told(reply)
+        return self._read_reply(reply)
 
     def download(self, path: str, *, query: dict[str, Any]) -> bytes:
         """The bytes of an answer that is a file. Raises `CliError`."""
@@ -87,10 +89,10 @@ class Client:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._unreachable(str(error)) from None
         if not reply.is_success:
-            self._told(reply)
+            self._read_reply(reply)
         return reply.content
 
-    def merge(self, path: str, patch: object, *, query: dict[str, Any] | None = None) -> Any:
+    def merge_patch(self, path: str, patch: object, *, query: dict[str, Any] | None = None) -> Any:
         """As `call`, with a JSON merge patch."""
         params = {name: value for name, value in (query or {}).items() if value is not None}
         _require_private(self._address)
@@ -100,9 +102,9 @@ class Client:
             )
         except httpx2.HTTPError as error:
             raise self._unreachable(str(error)) from None
-        return self._told(reply)
+        return self._read_reply(reply)
 
-    def _told(self, reply: httpx2.Response) -> Any:
+    def _read_reply(self, reply: httpx2.Response) -> Any:
         if reply.is_success and not reply.content:
             return None
         try:
@@ -121,7 +123,7 @@ class Client:
 
     def _failure(self, status: int, told: dict[str, Any]) -> CliError:
         """The agent's own words, and what to do where that is clear."""
-        if (told.get("code"), told.get("message")) == self._peer.stranger:
+        if (told.get("code"), told.get("message")) == self._peer.foreign_error:
             return CliError(
                 f"what answers at {self._address} is no {self._peer.name}, but Freehold's other "
                 f"kind of server; is {self._peer.prefix}ADDR right?",
@@ -135,7 +137,7 @@ class Client:
             and not re.search(rf"\b{re.escape(field)}(?!\w)", text)
         ):
             text += f" ({field})"
-        code = Exit.USAGE if told.get("type") == "validation" else exit_of(status)
+        code = Exit.USAGE if told.get("type") == "validation" else exit_code_for(status)
         request = f" (request {told['request_id']})" if told.get("request_id") else ""
         if told.get("code") == "sealed" or _SEALED in told.get("errors", []):
             code = Exit.SEALED
@@ -144,7 +146,7 @@ class Client:
             code = Exit.SEALED
             text += "" if _INIT in text else f": make it with `{_INIT}`"
         elif status == _REFUSED:
-            return CredentialError(f"{text}; {self._unknown()}", request)
+            return CredentialError(f"{text}; {self._credential_help()}", request)
         if told.get("code") == "step_up":
             way = f"`{self._peer.login}` again"
             if self._variable:
@@ -155,7 +157,7 @@ class Client:
             return FaultsError([f"{fault}{request}" for fault in faults], code)
         return CliError(f"{text}{request}", code)
 
-    def _unknown(self) -> str:
+    def _credential_help(self) -> str:
         """What to do about a credential that was not taken."""
         if self._variable:
             way = f"unset it and `{self._peer.login}`, or set it to another"
@@ -196,7 +198,7 @@ def _faults(told: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _require_bare(settings: Settings) -> None:
+def _require_bare(settings: ConnectionSettings) -> None:
     """What stands before an `@` may be a password, and each message about an address shows it."""
     if "@" in settings.address:
         raise CliError(
@@ -232,7 +234,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _tls(settings: Settings) -> ssl.SSLContext:
+def _tls(settings: ConnectionSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=settings.ca_file or None)
         if settings.client_cert:

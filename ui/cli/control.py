@@ -1,4 +1,4 @@
-"""`freehold control …`: run the control plane."""
+"""`freehold control …`: run the control plane; repair and verify it on its own machine."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -8,50 +8,54 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ui.cli import control_ca, control_report, control_trail, control_user
-from ui.cli.agent import in_one_line, require_private
-from ui.cli.errors import FaultsError
-from ui.cli.output import tell
-from ui.cli.protection import protect_memory
-from ui.cli.session import session, shown
-from ui.cli.source import read_new
+from ui.cli import control_audit, control_ca
+from ui.cli.command_group import CommandGroup
+from ui.cli.context import cli_context
+from ui.cli.control_audit import DEV, Config, DataDir, run_offline
+from ui.cli.errors import CliError, Exit
+from ui.cli.input import read_new_password
+from ui.cli.output import print_note
+from ui.cli.process import in_one_line, load_or_exit, make_private_folder, protect_memory
 
 if TYPE_CHECKING:
-    from control.config.settings import Settings
+    from control.services.delegated_authority import Delegations
 
-app = typer.Typer(help="Run a control plane.", no_args_is_help=True)
-app.add_typer(control_ca.app, name="ca")
-app.add_typer(control_trail.app, name="trail")
-app.add_typer(control_user.app, name="user")
-app.add_typer(control_report.app, name="report")
+app = CommandGroup("Run a control plane.")
+users = CommandGroup("Accounts, when nobody can sign in any more.")
+reports = CommandGroup("Compliance reports.")
+app.add_group(control_ca.app, "ca")
+app.add_group(control_audit.app, "audit")
+app.add_group(users, "user")
+app.add_group(reports, "report")
 
 
-@app.command()
+@app.command("freehold control dev", "freehold control dev --data-dir ./control-data")
 def dev(
-    listen: Annotated[str, typer.Option(help="host:port, loopback only.")] = "127.0.0.1:8300",
-    data_dir: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(
-        ".freehold-control"
-    ),
+    listen: Annotated[str, typer.Option(help="host:port on loopback.")] = "127.0.0.1:8300",
+    data_dir: Annotated[Path, typer.Option(help="Data folder.")] = Path(".freehold-control"),
     heartbeat: Annotated[
-        str, typer.Option(help="How often agents are heard; late after two.")
+        str,
+        typer.Option(help="Time between two heartbeats of an agent; after two it is late."),
     ] = "60s",
-    offline_after: Annotated[str, typer.Option(help="The silence that means offline.")] = "300s",
+    offline_after: Annotated[
+        str, typer.Option(help="An agent is offline after this time without a heartbeat.")
+    ] = "300s",
 ) -> None:
-    """Run for development: plain HTTP on loopback, SQLite, authority and first account made.
+    """Run for development: plain HTTP on loopback, SQLite, authority and first account created.
 
-    Agents come to the next port, with TLS.
+    Agents connect to the next port, with TLS.
     """
     from control.app import serve
     from control.config.load import dev_settings
 
-    require_private(data_dir)
-    settings = _checked(partial(dev_settings, listen, data_dir, (heartbeat, offline_after)))
-    tell(f"freehold: development control plane on http://{listen}, data in {data_dir}")
+    make_private_folder(data_dir)
+    settings = load_or_exit(partial(dev_settings, listen, data_dir, (heartbeat, offline_after)))
+    print_note(f"freehold: development control plane on http://{listen}, data in {data_dir}")
     _run(
         partial(
             _with_authority,
             data_dir.absolute(),
-            partial(serve, settings, tell, password_file=data_dir / "password"),
+            partial(serve, settings, print_note, password_file=data_dir / "password"),
         )
     )
 
@@ -65,36 +69,35 @@ async def _with_authority(data_dir: Path, serve: Callable[[], Awaitable[None]]) 
     await serve()
 
 
-@app.command()
-@shown
+@app.command("freehold control init acme --config /etc/freehold/control.yaml --root /media/usb")
 def init(
     context: typer.Context,
-    organization: Annotated[str, typer.Argument(help="Id of the first organization: acme.")],
+    organization: Annotated[str, typer.Argument(help="Id of the first organization, as acme.")],
     config: Annotated[Path, typer.Option(help="The configuration file.", dir_okay=False)],
-    title: Annotated[str, typer.Option(help="What people call it; default: its id.")] = "",
+    title: Annotated[str, typer.Option(help="Its name for people; default: its id.")] = "",
     root: Annotated[
         Path | None,
-        typer.Option(help="Folder for the key of the authority's root: take it away afterwards."),
+        typer.Option(help="Folder for the root key of the authority. Remove it afterwards."),
     ] = None,
     password_file: Annotated[
         Path | None,
-        typer.Option(help="Holds the first password, and is made with a random one if it is new."),
+        typer.Option(help="File with the first password; created with a random one if missing."),
     ] = None,
 ) -> None:
-    """Make the authority, the first organization and the first login, before the first start.
+    """Create the authority, the first organization and the first account, before the first start.
 
-    The login is the user admin of the organization platform, who can make all others. The password
-    is asked for, or read from stdin, unless --password-file is given.
+    The account is the user admin of the organization platform, who can create all others. The
+    password is asked for, or read from stdin, unless --password-file is given.
     """
     from actors import SystemWorld
     from control.bootstrap import initialize, read_or_create_password
     from control.config.load import load_settings
 
-    settings = _checked(partial(load_settings, config))
+    settings = load_or_exit(partial(load_settings, config))
     ask = (
         partial(read_or_create_password, password_file)
         if password_file
-        else partial(read_new, "Password")
+        else partial(read_new_password, "Password")
     )
     pins: list[str] = []
 
@@ -108,46 +111,121 @@ def init(
 
     _run(make)
     made = {"organization": organization, "login": "admin of platform", "pin": pins[0]}
-    session(context).show(made | ({"password": str(password_file)} if password_file else {}))
+    cli_context(context).print_result(
+        made | ({"password": str(password_file)} if password_file else {})
+    )
     if root is not None:
-        tell(f"Take {root} away from this machine: its key can make any authority.")
-    tell(f"Now start it: freehold control serve --config {config}")
+        control_ca.remind_to_remove(root)
+    print_note(f"Now start it: freehold control serve --config {config}")
 
 
-@app.command("serve")
+@app.command("freehold control serve --config /etc/freehold/control.yaml", name="serve")
 def serve_(
     config: Annotated[Path, typer.Option(help="The configuration file.", dir_okay=False)],
 ) -> None:
-    """Run in production, as the configuration file says."""
+    """Run in production, with a configuration file."""
     from control.app import serve
     from control.config.load import load_settings
 
-    _run(partial(serve, _checked(partial(load_settings, config)), tell))
+    _run(partial(serve, load_or_exit(partial(load_settings, config)), print_note))
 
 
-@app.command("confirm-clock")
-def confirm_clock(
-    config: control_trail.Config = None, data_dir: control_trail.DataDir = control_trail.DEV
-) -> None:
-    """Say that this machine's clock is right, though it is far from the time known to have passed.
+@app.command("freehold control confirm-clock --config /etc/freehold/control.yaml")
+def confirm_clock(config: Config = None, data_dir: DataDir = DEV) -> None:
+    """Confirm that this machine's clock is right, although it jumped.
 
-    If it is a week ahead, nothing is deleted by age until then. If it is behind, sessions end by
-    the later time until then. Look at the clock first. With SQLite the control plane has to be
-    stopped for it; with PostgreSQL those that run take it within a minute.
+    While the clock is a week or more ahead of the last known time, nothing is deleted by age. While
+    it is behind, sessions expire by the later time. Check the clock first. With SQLite, stop the
+    control plane before; with PostgreSQL, running processes accept it within a minute.
     """
     from control.offline import confirm_clock as confirm
 
-    control_trail.offline(config, data_dir, confirm)
-    tell("The clock is confirmed: deletions and expiry go by it.")
+    run_offline(config, data_dir, confirm)
+    print_note("the clock is confirmed: deletions and expiry follow it")
 
 
-def _checked(load: Callable[[], "Settings"]) -> "Settings":
-    from protocols.settings.loader import ConfigError
+@users.command("freehold control user recover acme ann --config /etc/freehold/control.yaml")
+def recover(
+    organization: Annotated[
+        str, typer.Argument(help="Organization of the account; `platform` for super-admins.")
+    ],
+    name: Annotated[str, typer.Argument(help="Name of the account.")],
+    config: Config = None,
+    data_dir: DataDir = DEV,
+) -> None:
+    """Set a new password, remove the second factor and enable the account.
+
+    The password is asked for, or read from stdin. Every credential of the account is revoked, and
+    so is what it has issued and nobody has used: invitations, enrolment tokens, approvals of
+    agents. Channels, report schedules and running rollouts that it set up are listed for review.
+    Run this on the control plane's machine; it is recorded in the audit log.
+    """
+    from control.offline import recover_account
+
+    password = read_new_password("New password")
+    do = partial(recover_account, org=organization, name=name, password=password)
+    found: Delegations = run_offline(config, data_dir, do)
+    account = f"{organization}/{name}"
+    print_note(f"{account} signs in with the new password")
+    for org in found.organizations:
+        for what in found.withdrawn.get(org, []):
+            print_note(f"{org}: withdrawn: {what}")
+        for what in found.active.get(org, []):
+            print_note(f"{org}: still active: {what}")
+    if found.active:
+        print_note(f"review what is still active, and in the audit log what {account} did lately")
+
+
+@reports.command("freehold control report verify report.json --key KEY")
+def verify(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The JSON form of the report.", dir_okay=False)],
+    key: Annotated[
+        str, typer.Option(help="The control plane's key in hexadecimal; else the one kept here.")
+    ] = "",
+    config: Config = None,
+    data_dir: DataDir = DEV,
+) -> None:
+    """Check a report's signature, every part, and every proof that needs no database.
+
+    `GET organizations/ORG/audit/head` prints the key. Never take it from the report itself. Exit
+    code 1 if anything differs from what was signed.
+    """
+    from control.compliance.report_file import MAX_BYTES, verify_report_file
 
     try:
-        return load()
-    except ConfigError as error:
-        raise FaultsError(error.faults) from None
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CliError(f"cannot read {file}: {error.strerror}") from None
+    verdict = verify_report_file(data, _key(key, config, data_dir))
+    text = "not as it was signed" if verdict.faults else "whole"
+    row = {"verdict": text, "digest": verdict.digest, "faults": list(verdict.faults)}
+    cli_context(context).print_result(row)
+    if verdict.faults:
+        raise typer.Exit(Exit.ERROR)
+
+
+def _key(given: str, config: Path | None, data_dir: Path) -> bytes:
+    """The public key: given, or that of the keys' folder. Raises `CliError`."""
+    from control.offline import read_witness_key
+
+    if not given:
+        kept = read_witness_key(control_audit.load_settings(config, data_dir))
+        if not kept:
+            raise CliError(
+                "no key is here to check the signature with: pass --key, as "
+                "`GET organizations/ORG/audit/head` prints it, or --config or --data-dir of the "
+                "control plane that signed the report"
+            )
+        return kept
+    try:
+        key = bytes.fromhex(given)
+    except ValueError:
+        key = b""
+    if len(key) != 32:  # noqa: PLR2004  # Ed25519
+        raise CliError("--key must be 64 hexadecimal digits", Exit.USAGE)
+    return key
 
 
 def _run(plane: Callable[[], Awaitable[None]]) -> None:

@@ -7,132 +7,138 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ui.cli.command_group import CommandGroup
+from ui.cli.context import Yes, cli_context, confirm
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import tell
-from ui.cli.session import session, shown
+from ui.cli.output import OutputFormat, print_note
 
 if TYPE_CHECKING:
     from control.ca.directory import CaDirectory
 
-app = typer.Typer(help="The control plane's certificate authority.", no_args_is_help=True)
-rollover = typer.Typer(help="From one root to the next.", no_args_is_help=True)
-app.add_typer(rollover, name="rollover")
+app = CommandGroup("The control plane's certificate authority.")
+intermediate = CommandGroup("The intermediate authority, which signs agents' certificates.")
+rollover = CommandGroup("Replace the root authority by the next one.")
+app.add_group(intermediate, "intermediate")
+app.add_group(rollover, "rollover")
 
 Directory = Annotated[
     Path, typer.Option("--directory", "-d", help="The authority's directory.", envvar="FREEHOLD_CA")
 ]
-RootFolder = Annotated[
-    Path, typer.Option(help="Folder for the root's key: take it away afterwards.")
+RootFolder = Annotated[Path, typer.Option(help="Folder for the root key. Remove it afterwards.")]
+Label = Annotated[str, typer.Option(help="Name in its certificates.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Do not wait for agents that have not learned the next root."),
 ]
-Label = Annotated[str, typer.Option(help="What its certificates are called.")]
-Force = Annotated[bool, typer.Option("--force", help="Without the wait.")]
 
 DEFAULT = Path("ca")
 LABEL = "Freehold"
 
 
-@app.command()
-@shown
+@app.command("freehold control ca init --root /media/usb --directory ./ca")
 def init(
     context: typer.Context,
     root: RootFolder,
     directory: Directory = DEFAULT,
     label: Label = LABEL,
 ) -> None:
-    """Make a root and an intermediate; the root's key goes to a folder of its own."""
-    with _told():
+    """Create a root and an intermediate. The root key goes to a folder of its own."""
+    with _errors_as_one_line():
         _directory(directory).create_authority(root, label, _now())
-        session(context).show(_summary(directory))
-    _take_away(root)
+        cli_context(context).print_result(_summary(directory))
+    remind_to_remove(root)
 
 
-@app.command()
-@shown
-def show(context: typer.Context, directory: Directory = DEFAULT) -> None:
+@app.command("freehold control ca get --directory ./ca")
+def get(context: typer.Context, directory: Directory = DEFAULT) -> None:
     """Show the pin that agents need, the phase, and when each authority expires."""
-    with _told():
-        session(context).show(_summary(directory))
+    with _errors_as_one_line():
+        cli_context(context).print_result(_summary(directory))
 
 
-@app.command("intermediate-request")
-def intermediate_request(
+@intermediate.command(
+    "freehold control ca intermediate request --directory ./ca > request.pem",
+    name="request",
+)
+def request_intermediate(
+    context: typer.Context,
     directory: Directory = DEFAULT,
     label: Label = LABEL,
 ) -> None:
-    """Make the intermediate's key and print the request that your own root is to sign."""
-    with _told():
+    """Create the intermediate's key and print the signing request for your own root."""
+    with _errors_as_one_line():
         request = _directory(directory).create_request(f"{label} intermediate")
-    typer.echo(request.decode(), nl=False)
+    _print_request(context, request)
 
 
-@app.command("intermediate-install")
-@shown
-def intermediate_install(
+@intermediate.command(
+    "freehold control ca intermediate install signed.pem root.pem --directory ./ca"
+)
+def install(
     context: typer.Context,
     certificate: Annotated[Path, typer.Argument(help="What your root signed, in PEM.")],
     root: Annotated[Path, typer.Argument(help="Your root's certificate, in PEM.")],
     directory: Directory = DEFAULT,
 ) -> None:
-    """Take the intermediate that your own root signed."""
+    """Install the intermediate that your own root signed."""
     from protocols.pki.files import read_file
 
-    with _told():
+    with _errors_as_one_line():
         _directory(directory).install_intermediate(read_file(certificate), read_file(root))
-        session(context).show(_summary(directory))
+        cli_context(context).print_result(_summary(directory))
 
 
-@app.command("intermediate-renew")
-@shown
-def intermediate_renew(
+@intermediate.command("freehold control ca intermediate renew --root /media/usb --directory ./ca")
+def renew(
     context: typer.Context,
-    root: Annotated[Path, typer.Option(help="Folder with the root's key.")],
+    root: Annotated[Path, typer.Option(help="Folder with the root key.")],
     directory: Directory = DEFAULT,
 ) -> None:
-    """Certify the intermediate for another year, with the root's key brought back for it."""
+    """Certify the intermediate for another year. The root key is needed for it."""
     from control.ca.directory import load_root
 
-    _move(context, directory, lambda ca: ca.renew_intermediate(load_root(root), _now()))
-    _take_away(root)
+    _run_step(context, directory, lambda ca: ca.renew_intermediate(load_root(root), _now()))
+    remind_to_remove(root)
 
 
-@rollover.command()
-@shown
+@rollover.command("freehold control ca rollover start --old-root /media/old --new-root /media/new")
 def start(
     context: typer.Context,
-    old_root: Annotated[Path, typer.Option(help="Folder with the present root's key.")],
-    new_root: Annotated[Path, typer.Option(help="Folder for the next root's key.")],
+    old_root: Annotated[Path, typer.Option(help="Folder with the current root key.")],
+    new_root: Annotated[Path, typer.Option(help="Folder for the next root key.")],
     directory: Directory = DEFAULT,
     label: Label = LABEL,
 ) -> None:
-    """Make the next root, have the present one certify it, and announce it to agents."""
+    """Create the next root, certify it by the current one, and announce it to agents."""
     from control.ca.directory import load_root
 
-    with _told():
+    with _errors_as_one_line():
         _directory(directory).rollover_start(load_root(old_root), new_root, label, _now())
-        session(context).show(_summary(directory))
-    _take_away(new_root)
+        cli_context(context).print_result(_summary(directory))
+    remind_to_remove(new_root)
 
 
-@rollover.command()
-def request(directory: Directory = DEFAULT, label: Label = LABEL) -> None:
-    """Print the request that your own next root is to sign: the next intermediate's."""
-    with _told():
+@rollover.command("freehold control ca rollover request > request.pem")
+def request(context: typer.Context, directory: Directory = DEFAULT, label: Label = LABEL) -> None:
+    """Print the signing request of the next intermediate, for your own next root."""
+    with _errors_as_one_line():
         made = _directory(directory).rollover_request(f"{label} intermediate")
-    typer.echo(made.decode(), nl=False)
+    _print_request(context, made)
 
 
-@rollover.command()
-@shown
+@rollover.command(
+    "freehold control ca rollover adopt signed.pem next-root.pem --old-root /media/old"
+)
 def adopt(
     context: typer.Context,
     certificate: Annotated[Path, typer.Argument(help="What your next root signed, in PEM.")],
     root: Annotated[Path, typer.Argument(help="Your next root's certificate, in PEM.")],
     cross: Annotated[
         Path | None,
-        typer.Option(help="Your next root as certified by the present one, if that is yours too."),
+        typer.Option(help="Your next root, certified by the current one, if that is yours too."),
     ] = None,
     old_root: Annotated[
-        Path | None, typer.Option(help="Or the folder with the present root's key.")
+        Path | None, typer.Option(help="Or the folder with the current root key.")
     ] = None,
     directory: Directory = DEFAULT,
 ) -> None:
@@ -141,41 +147,50 @@ def adopt(
     from protocols.pki.files import read_file
 
     if (cross is None) == (old_root is None):
-        raise CliError("say --cross FILE or --old-root FOLDER: who certifies the next root?")
-    with _told():
+        raise CliError(
+            "give either --cross FILE or --old-root FOLDER, to certify the next root", Exit.USAGE
+        )
+    with _errors_as_one_line():
         leads = read_file(cross) if cross is not None else load_root(old_root or Path())
         _directory(directory).rollover_adopt(read_file(certificate), read_file(root), leads, _now())
-        session(context).show(_summary(directory))
+        cli_context(context).print_result(_summary(directory))
     if old_root is not None:
-        _take_away(old_root)
+        remind_to_remove(old_root)
 
 
-@rollover.command()
-@shown
+@rollover.command("freehold control ca rollover switch")
 def switch(
     context: typer.Context,
     directory: Directory = DEFAULT,
     force: Force = False,
 ) -> None:
     """Issue from the next authority, once every agent knows its root."""
-    _move(context, directory, lambda ca: ca.rollover_switch(_now(), force=force))
+    _run_step(context, directory, lambda ca: ca.rollover_switch(_now(), force=force))
 
 
-@rollover.command()
-@shown
+@rollover.command(
+    "freehold control ca rollover finish", "freehold control ca rollover finish --yes"
+)
 def finish(
     context: typer.Context,
     directory: Directory = DEFAULT,
     force: Force = False,
+    yes: Yes = False,
 ) -> None:
-    """Trust the old root no more. With --force, not even to lead stragglers to the new one."""
-    _move(context, directory, lambda ca: ca.rollover_finish(_now(), force=force))
+    """Stop trusting the old root. With --force, also for agents that still need it to find the new.
+
+    An agent that does not know the next root must be enrolled again.
+    """
+    confirm("Stop trusting the old root for good?", yes=yes)
+    _run_step(context, directory, lambda ca: ca.rollover_finish(_now(), force=force))
 
 
-def _move(context: typer.Context, directory: Path, step: "Callable[[CaDirectory], object]") -> None:
-    with _told():
+def _run_step(
+    context: typer.Context, directory: Path, step: "Callable[[CaDirectory], object]"
+) -> None:
+    with _errors_as_one_line():
         step(_directory(directory))
-        session(context).show(_summary(directory))
+        cli_context(context).print_result(_summary(directory))
 
 
 def _directory(path: Path) -> "CaDirectory":
@@ -208,12 +223,22 @@ def _now() -> int:
     return SystemWorld().now()
 
 
-def _take_away(folder: Path) -> None:
-    tell(f"Take {folder} away from this machine: its key can make any authority.")
+def _print_request(context: typer.Context, request: bytes) -> None:
+    current = cli_context(context)
+    text = request.decode()
+    if current.output_format is OutputFormat.TABLE:
+        typer.echo(text, nl=False)
+    else:
+        current.print_result({"request": text})
+
+
+def remind_to_remove(folder: Path) -> None:
+    """Say that the root key must not stay on this machine."""
+    print_note(f"Remove {folder} from this machine: its key can sign any authority.")
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _errors_as_one_line() -> Iterator[None]:
     """The library's errors as this command's."""
     from control.errors import ConflictError, ControlError, NotFoundError
     from protocols.pki.errors import PkiError

@@ -32,7 +32,7 @@ _CODES: Final = {
 }
 
 
-def exit_of(status: int) -> Exit:
+def exit_code_for(status: int) -> Exit:
     """The exit code for an HTTP status that is none of success."""
     return _CODES.get(status, Exit.ERROR)
 

@@ -1,137 +1,139 @@
-"""`freehold fleet channel …`: how people are told of alerts."""
+"""`freehold fleet channel …`: where alerts are sent."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from ui.cli.pairs import given
-from ui.cli.plane import Fleet, fleet
-from ui.cli.session import shown
-from ui.cli.source import read_line
+from ui.cli.command_group import CommandGroup
+from ui.cli.context import Yes, confirm, without_empty
+from ui.cli.fleet_context import FleetContext, fleet
+from ui.cli.input import read_secret_line
+from ui.cli.output import print_note
+from ui.cli.times import duration
 
-app = typer.Typer(help="How people are told: email, webhooks, Slack.", no_args_is_help=True)
+app = CommandGroup("Where alerts are sent: email, webhooks, Slack.")
+creation = CommandGroup("Create a channel.")
+app.add_group(creation, "create")
 
 COLUMNS: Final = (
-    "name",
-    "type",
-    "enabled",
-    "host",
-    "severity",
-    "failures",
-    "waiting",
-    "dead",
-    "owner",
-    "suspended",
-    "id",
+    *("name", "type", "enabled", "host", "severity", "failures", "waiting", "dead", "owner"),
+    *("suspended", "id"),
 )
-LETTERS: Final = ("created_at", "state", "attempts", "reason", "id")
+DELIVERIES: Final = ("created_at", "state", "attempts", "reason", "id")
+NewName = Annotated[str, typer.Argument(help="Name of the channel.")]
 Channel = Annotated[str, typer.Argument(help="Name or id of the channel.")]
-Severity = Annotated[str, typer.Option(help="The least that is told: info, warning, critical.")]
-Tag = Annotated[list[str] | None, typer.Option(help="Only of agents with it; repeat it.")]
-Digest = Annotated[int, typer.Option(help="Seconds to collect for; 0: at once.")]
+Severity = Annotated[
+    Literal["info", "warning", "critical"], typer.Option(help="The least severity that is sent.")
+]
+Tag = Annotated[
+    list[str] | None, typer.Option(help="Only alerts of agents with this tag; may be repeated.")
+]
+Digest = Annotated[
+    str, typer.Option(help="Collect alerts for this time, such as 15m; 0s: send at once.")
+]
 
 
-@app.command("list")
-@shown
+@app.command("freehold fleet channel list", name="list")
 def list_(context: typer.Context) -> None:
-    """List the channels, and how they fare."""
+    """List the channels and the state of each."""
     current = fleet(context)
-    current.show(current.call("GET", "channels"), COLUMNS)
+    current.print_result(current.call("GET", "channels"), COLUMNS)
 
 
-@app.command("add-webhook")
-@shown
-def add_webhook(
+@creation.command("freehold fleet channel create webhook pager --severity critical < url.txt")
+def webhook(
     context: typer.Context,
-    name: str,
+    name: NewName,
     severity: Severity = "warning",
     tag: Tag = None,
-    digest: Digest = 0,
+    digest: Digest = "0s",
 ) -> None:
-    """Add a webhook; its address is asked for without echo. Its signing key is shown this once."""
-    _add(context, name, "webhook", severity, tags=tag, digest=digest, url=read_line("Address"))
+    """Create a webhook. Its URL is asked for without echo; its signing key is shown once."""
+    _create(
+        context, name, "webhook", severity, tags=tag, digest=duration(digest, "--digest"),
+        url=read_secret_line("URL"),
+    )  # fmt: skip
 
 
-@app.command("add-slack")
-@shown
-def add_slack(
+@creation.command("freehold fleet channel create slack operations --tag eu < url.txt")
+def slack(
     context: typer.Context,
-    name: str,
+    name: NewName,
     severity: Severity = "warning",
     tag: Tag = None,
-    digest: Digest = 0,
+    digest: Digest = "0s",
 ) -> None:
-    """Add a Slack channel; the address of its incoming webhook is asked for without echo."""
-    _add(context, name, "slack", severity, tags=tag, digest=digest, url=read_line("Address"))
+    """Create a Slack channel. The URL of its incoming webhook is asked for without echo."""
+    _create(
+        context, name, "slack", severity, tags=tag, digest=duration(digest, "--digest"),
+        url=read_secret_line("URL"),
+    )  # fmt: skip
 
 
-@app.command("add-email")
-@shown
-def add_email(
+@creation.command("freehold fleet channel create email team ops@acme.example --digest 15m")
+def email(
     context: typer.Context,
-    name: str,
-    to: Annotated[list[str], typer.Argument(help="Addresses.")],
+    name: NewName,
+    to: Annotated[list[str], typer.Argument(help="Email addresses.")],
     severity: Severity = "warning",
     tag: Tag = None,
-    digest: Digest = 0,
+    digest: Digest = "0s",
 ) -> None:
-    """Add addresses that get mail by the control plane's own mail server."""
-    _add(context, name, "email", severity, tags=tag, digest=digest, to=to)
+    """Create a channel of email addresses, sent by the control plane's own mail server."""
+    _create(context, name, "email", severity, tags=tag, digest=duration(digest, "--digest"), to=to)
 
 
-@app.command()
-@shown
+@app.command("freehold fleet channel test pager")
 def test(context: typer.Context, channel: Channel) -> None:
-    """Send one message now, and say what came of it."""
+    """Send one message now and show the result."""
     current = fleet(context)
-    current.show(current.call("POST", "channels", _id(current, channel), "test"))
+    current.print_result(current.call("POST", "channels", _id(current, channel), "test"))
 
 
-@app.command()
-@shown
+@app.command("freehold fleet channel adopt pager")
 def adopt(context: typer.Context, channel: Channel) -> None:
-    """Take a channel over: you own it, and a suspended one sends again, what waited for it too.
+    """Become the owner of a channel. A suspended one sends again, also what waited for it.
 
-    Check first where it sends: its owner, who was removed or may less now, chose that.
+    Check first where it sends: its previous owner, who was removed or has fewer rights now, chose
+    that.
     """
     current = fleet(context)
-    current.show(current.call("POST", "channels", _id(current, channel), "adopt"), COLUMNS)
+    current.print_result(current.call("POST", "channels", _id(current, channel), "adopt"), COLUMNS)
 
 
-@app.command()
-@shown
-def remove(context: typer.Context, channel: Channel) -> None:
-    """Remove a channel and what waits for it."""
+@app.command("freehold fleet channel delete pager", "freehold fleet channel delete pager --yes")
+def delete(context: typer.Context, channel: Channel, yes: Yes = False) -> None:
+    """Delete a channel and the messages that wait for it."""
+    confirm(f"Delete the channel {channel} and the messages that wait for it?", yes=yes)
     current = fleet(context)
     current.call("DELETE", "channels", _id(current, channel))
+    print_note(f"channel {channel} is deleted")
 
 
-@app.command()
-@shown
-def dead(context: typer.Context, channel: Channel) -> None:
-    """List what could not be delivered."""
+@app.command("freehold fleet channel failed pager")
+def failed(context: typer.Context, channel: Channel) -> None:
+    """List the messages that could not be delivered."""
     current = fleet(context)
     query = {"channel": _id(current, channel), "state": "dead"}
-    current.show(current.call("GET", "deliveries", query=query), LETTERS)
+    current.print_result(current.call("GET", "deliveries", query=query), DELIVERIES)
 
 
-@app.command()
-@shown
-def replay(context: typer.Context, channel: Channel) -> None:
-    """Try all that could not be delivered anew."""
+@app.command("freehold fleet channel retry pager")
+def retry(context: typer.Context, channel: Channel) -> None:
+    """Send all messages again that could not be delivered."""
     current = fleet(context)
-    current.show(current.call("POST", "channels", _id(current, channel), "replay"))
+    current.print_result(current.call("POST", "channels", _id(current, channel), "replay"))
 
 
-def _add(context: typer.Context, name: str, kind: str, severity: str, **more: Any) -> None:
+def _create(context: typer.Context, name: str, kind: str, severity: str, **more: Any) -> None:
     current = fleet(context)
-    body = given(name=name, type=kind, severity=severity, **more)
+    body = without_empty(name=name, type=kind, severity=severity, **more)
     made = current.call("POST", "channels", body=body)
     key = {"key": made["key"]} if made["key"] else {}
-    current.show({**key, **made["channel"]})
+    current.print_result({**key, **made["channel"]})
 
 
-def _id(current: Fleet, channel: str) -> str:
+def _id(current: FleetContext, channel: str) -> str:
     """By name, else as it was given."""
     found = {row["name"]: row["id"] for row in current.call("GET", "channels")}
     return str(found.get(channel, channel))

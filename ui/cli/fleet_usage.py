@@ -1,89 +1,107 @@
-"""`freehold fleet usage …`, `freehold fleet capacity`: what is used, and what it will take."""
+"""`freehold fleet usage|capacity …`: what is used, and what it will take."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from ui.cli.pairs import given
-from ui.cli.plane import fleet
-from ui.cli.session import shown
+from ui.cli import completion
+from ui.cli.command_group import CommandGroup
+from ui.cli.context import without_empty
+from ui.cli.fleet_compliance import days_of
+from ui.cli.fleet_context import fleet
 
-app = typer.Typer(help="What is used; secrets by opaque ids.", no_args_is_help=True)
+app = CommandGroup("What is used. Secrets appear by opaque ids.")
+secrets = CommandGroup("Secrets that need attention.")
+keys = CommandGroup("Key-encryption keys of agents.")
+capacity = CommandGroup("Forecasts of storage and load.")
+app.add_group(secrets, "secret")
+app.add_group(keys, "key")
 
 TOP: Final = ("vault", "subject", "count", "failed")
 SECRETS: Final = ("vault", "secret", "reads", "last_read", "rotated_at", "expires_at")
 KEYS: Final = ("vault", "generation", "since", "exact", "due_since")
 FORECAST: Final = ("name", "unit", "now", "per_day", "expected", "low", "high", "full_at", "reason")
-Vault = Annotated[str, typer.Option(help="Of one agent alone.")]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")]
+Vault = Annotated[
+    str, typer.Option(help="Only of this agent.", autocompletion=completion.vault_names)
+]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")]
 
 
-@app.command()
-@shown
-def show(context: typer.Context, vault: Vault = "") -> None:
+@app.command("freehold fleet usage get", "freehold fleet usage get --vault web-1")
+def get(context: typer.Context, vault: Vault = "") -> None:
     """Show the last 30 days: operations, and how secrets are kept."""
     current = fleet(context)
-    current.show(current.call("GET", "usage", query=given(vault=vault)))
+    current.print_result(current.call("GET", "usage", query=without_empty(vault=vault)))
 
 
-@app.command()
-@shown
+@app.command("freehold fleet usage top", "freehold fleet usage top identity --vault web-1")
 def top(
     context: typer.Context,
-    of: Annotated[str, typer.Argument(help="agent, operation, secret, identity")] = "agent",
+    of: Annotated[
+        Literal["agent", "operation", "secret", "identity"], typer.Argument(help="What to count.")
+    ] = "agent",
     vault: Vault = "",
     limit: Limit = 100,
 ) -> None:
     """List the most used first."""
     current = fleet(context)
-    asked = given(of=of, vault=vault, limit=str(limit))
-    current.show(current.call("GET", "usage", "top", query=asked)["rows"], TOP)
+    asked = without_empty(of=of, vault=vault, limit=str(limit))
+    current.print_result(current.call("GET", "usage", "top", query=asked)["rows"], TOP)
 
 
-@app.command()
-@shown
-def secrets(
+@secrets.command(
+    "freehold fleet usage secret list",
+    "freehold fleet usage secret list rotation --threshold 180d",
+    name="list",
+)
+def list_secrets(
     context: typer.Context,
     which: Annotated[
-        str, typer.Argument(help="unused, overused, expiring, rotation, all")
+        Literal["unused", "overused", "expiring", "rotation", "all"],
+        typer.Argument(help="What they have in common."),
     ] = "unused",
     vault: Vault = "",
-    days: Annotated[int, typer.Option(min=0, help="Another number than the usual.")] = 0,
+    threshold: Annotated[
+        str, typer.Option(help="Another threshold than the default, such as 180d.")
+    ] = "",
     limit: Limit = 100,
 ) -> None:
-    """List secrets that need a look; `freehold agent usage who` at their agent names them."""
+    """List secrets that need attention. `agent usage resolve` at their agent names them."""
     current = fleet(context)
-    asked = given(which=which, vault=vault, days=str(days), limit=str(limit))
-    current.show(current.call("GET", "usage", "secrets", query=asked)["rows"], SECRETS)
+    days = str(days_of(threshold, "--threshold"))
+    asked = without_empty(which=which, vault=vault, days=days, limit=str(limit))
+    current.print_result(current.call("GET", "usage", "secrets", query=asked)["rows"], SECRETS)
 
 
-@app.command()
-@shown
-def keys(
+@keys.command("freehold fleet usage key list --due", name="list")
+def list_keys(
     context: typer.Context,
     vault: Vault = "",
-    due: Annotated[bool, typer.Option(help="Only those that owe a change.")] = False,
+    due: Annotated[bool, typer.Option("--due", help="Only keys whose rotation is due.")] = False,
     limit: Limit = 100,
 ) -> None:
-    """List the key-encryption keys of agents, and since when a change of one is due."""
+    """List the key-encryption keys of agents, and since when a rotation is due."""
     current = fleet(context)
-    asked = given(vault=vault, due="true" if due else "", limit=str(limit))
-    current.show(current.call("GET", "usage", "keys", query=asked)["rows"], KEYS)
+    asked = without_empty(vault=vault, due="true" if due else "", limit=str(limit))
+    current.print_result(current.call("GET", "usage", "keys", query=asked)["rows"], KEYS)
 
 
-@shown
-def capacity(
+@capacity.command("freehold fleet capacity get", "freehold fleet capacity get --ahead 180d",
+    name="get",
+)  # fmt: skip
+def get_capacity(
     context: typer.Context,
     vault: Vault = "",
-    days: Annotated[int, typer.Option(min=1, max=730, help="How far ahead.")] = 90,
+    ahead: Annotated[str, typer.Option(help="How far ahead, up to 730d.")] = "90d",
 ) -> None:
-    """Show what storage and load are expected to be, with the 90 % band."""
+    """Show the storage and load to expect, with the 90 % band."""
     current = fleet(context)
-    found = current.call("GET", "capacity", query=given(vault=vault, days=str(days)))
-    current.show([_told(one) for one in found], FORECAST)
+    asked = without_empty(vault=vault, days=str(days_of(ahead, "--ahead")))
+    found = current.call("GET", "capacity", query=asked)
+    current.print_result([_forecast(one) for one in found], FORECAST)
 
 
-def _told(one: dict[str, Any]) -> dict[str, Any]:
+def _forecast(one: dict[str, Any]) -> dict[str, Any]:
     history, band = one["history"], one["band"]
     last = band[-1] if band else {}
     return {**one, **last, "now": history[-1]["value"] if history else None}

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from ui.cli.context import api_path
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import tell
-from ui.cli.route import route
+from ui.cli.output import print_note
 
 if TYPE_CHECKING:
     import trio
@@ -24,10 +24,10 @@ WAIT_SECONDS: Final = 300.0  # seconds in all; as long as the control plane keep
 MAX_REQUESTS: Final = 32  # a browser also asks for an icon; something else may ask for anything
 STALL_SECONDS: Final = 10.0  # seconds for one request with its answer, however slowly it comes
 MAX_HEAD: Final = 64 * 1024  # bytes of a request: it may have cookies of others on this machine
-DONE: Final = b"<!doctype html><title>Freehold</title><p>You can close this page."
+DONE_PAGE: Final = b"<!doctype html><title>Freehold</title><p>You can close this page."
 
 
-class Loopback:
+class LoopbackReceiver:
     """Waits for one answer. `verifier`: the secret, of which `challenge` tells."""
 
     def __init__(self, listener: socket.socket, verifier: str, challenge: str) -> None:
@@ -35,23 +35,23 @@ class Loopback:
         self.verifier = verifier
         self._challenge = challenge
 
-    def address(self, control: str, organization: str) -> str:
+    def authorization_url(self, control: str, organization: str) -> str:
         """Where the browser has to go."""
         query = {
             "organization": organization,
             "challenge": self._challenge,
             "port": self._listener.getsockname()[1],
         }
-        return f"{control}{route('oidc', 'program')}?{urlencode(query)}"
+        return f"{control}{api_path('oidc', 'program')}?{urlencode(query)}"
 
-    def code(self, url: str) -> str:
+    def wait_code(self, url: str) -> str:
         """What the browser brings, once it was sent there. Raises `CliError`."""
         import trio
 
         from control.crypto import short_fingerprint
 
-        tell(f"opening a browser; or open this yourself, on this machine:\n{url}")
-        tell(f"say yes there if it shows: {short_fingerprint(self._challenge)}")
+        print_note(f"opening a browser; or open this yourself, on this machine:\n{url}")
+        print_note(f"say yes there if it shows: {short_fingerprint(self._challenge)}")
         webbrowser.open(url)
         said = trio.run(_wait, self._listener)
         if refused := _word(said.get("error", "")):
@@ -62,7 +62,7 @@ class Loopback:
 
 
 @contextmanager
-def loopback() -> Iterator[Loopback]:
+def loopback() -> Iterator[LoopbackReceiver]:
     """Listen on a port of this machine for the length of the block. Raises `CliError`."""
     from control.crypto import new_bearer_secret, pkce_challenge
 
@@ -73,7 +73,7 @@ def loopback() -> Iterator[Loopback]:
             listener.listen()
         except OSError as error:
             raise CliError(f"cannot listen on 127.0.0.1: {error.strerror}") from None
-        yield Loopback(listener, verifier, pkce_challenge(verifier))
+        yield LoopbackReceiver(listener, verifier, pkce_challenge(verifier))
 
 
 async def _wait(listener: socket.socket) -> dict[str, str]:
@@ -108,11 +108,11 @@ async def _answer(stream: "trio.SocketStream") -> dict[str, str]:
     try:
         with trio.move_on_after(STALL_SECONDS):
             async with stream:
-                said = _brought(await _head(stream))
+                said = _parse_callback(await _head(stream))
                 status = "200 OK" if said else "404 Not Found"
                 told = f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\n"
-                told += f"Content-Length: {len(DONE)}\r\nConnection: close\r\n\r\n"
-                await stream.send_all(told.encode() + DONE)
+                told += f"Content-Length: {len(DONE_PAGE)}\r\nConnection: close\r\n\r\n"
+                await stream.send_all(told.encode() + DONE_PAGE)
     except trio.BrokenResourceError:
         pass  # it left; what it brought counts
     return said
@@ -129,7 +129,7 @@ async def _head(stream: "trio.SocketStream") -> bytes:
     return head
 
 
-def _brought(head: bytes) -> dict[str, str]:
+def _parse_callback(head: bytes) -> dict[str, str]:
     """Code and error of `GET /?…`; nothing of any other request."""
     method, _, rest = head.partition(b"\r\n")[0].decode("ascii", "replace").partition(" ")
     try:

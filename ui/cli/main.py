@@ -4,58 +4,119 @@ import gc
 import os
 import sys
 import traceback
+from collections import UserDict
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Final, TextIO
+from typing import Annotated, Any, Final, TextIO
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
+from ui.cli.command_group import add_command
+from ui.cli.context import CliContext, cli_context
 from ui.cli.errors import CliError, Exit
-from ui.cli.groups import Groups
 from ui.cli.login import login, logout, status
-from ui.cli.output import Format, tell
+from ui.cli.output import OutputFormat, print_note
 from ui.cli.run import run
-from ui.cli.session import Session, shown
 
 _OUTPUT: Final = 1  # the descriptor of stdout
 _YOUNG: Final = 50_000
 """New containers before the collector looks at them. What a command loads stays: to look at it time
 and again took a tenth of the loading."""
 
+GROUPS: Final = (
+    "secret", "policy", "user", "role", "key", "token", "mount", "audit", "operator", "agent",
+    "control", "fleet",
+)  # fmt: skip
+"""In the order of the help; each is a module beside this one, and its `app`."""
+
+
+class LazyGroups(TyperGroup):
+    """The root: its own commands, and `GROUPS`, each loaded when it is first used.
+
+    To load all of them is half of what is done before the first command runs, and an agent's start
+    would wait for it.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _LazyCommands({**self.commands, **dict.fromkeys(GROUPS)})
+
+
+class _LazyCommands(UserDict[str, Any]):
+    """Commands by name; None: not loaded yet."""
+
+    def __getitem__(self, name: str) -> Any:
+        if self.data[name] is None:
+            group = get_group(import_module(f"ui.cli.{name}").app.typer)
+            group.name = name
+            self.data[name] = group
+        return self.data[name]
+
+
 app = typer.Typer(
-    help="Freehold: secrets on the ground of whoever owns them.",
-    cls=Groups,
+    help="Freehold keeps secrets on your own machines.",
+    cls=LazyGroups,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # a traceback with locals could show a secret
 )
-app.command()(shown(status))
-app.command()(shown(login))
-app.command()(logout)
-app.command(context_settings={"allow_interspersed_args": False})(run)
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version
+def version(context: typer.Context) -> None:
+    """Print the version of this program."""
+    current = cli_context(context)
+    text = f"freehold {_version()}"
+    current.print_result(
+        text if current.output_format is OutputFormat.TABLE else {"version": _version()}
+    )
 
-        typer.echo(f"freehold {version('freehold')}")
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"freehold {_version()}")
         raise typer.Exit
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("freehold")
+
+
+add_command(app, status, "freehold status", "freehold status -o json")
+add_command(app, login, "freehold login", "freehold login < token-file")
+add_command(app, logout, "freehold logout")
+add_command(
+    app, run, "freehold run --secret secret/app/env -- ./server",
+    "freehold run --env DB_PASSWORD=secret/app/db#password -- ./server",
+    context_settings={"allow_interspersed_args": False},
+)  # fmt: skip
+add_command(app, version, "freehold version", "freehold version -o json")
 
 
 @app.callback()
 def options(
     context: typer.Context,
-    address: Annotated[str | None, typer.Option(help="The agent; else FREEHOLD_ADDR.")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Address of the server; else FREEHOLD_ADDR or FREEHOLD_CONTROL_ADDR."),
+    ] = None,
     output: Annotated[
-        Format, typer.Option("--output", "-o", help="How to show results.")
-    ] = Format.TABLE,
-    _asked: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+        OutputFormat, typer.Option("--output", "-o", help="How to print results.")
+    ] = OutputFormat.TABLE,
+    _wanted: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
-    """Secrets on the ground of whoever owns them."""
-    context.obj = Session(address, output)
+    """Freehold keeps secrets on your own machines."""
+    context.obj = CliContext(address, output)
 
 
 def main() -> None:
@@ -67,7 +128,7 @@ def main() -> None:
 def _run() -> int:
     if sys.stdout is None:  # closed by the caller (`>&-`)
         if not _serves(sys.argv[1:]):
-            tell("freehold: the output cannot be written: it is closed")
+            print_note("freehold: the output cannot be written: it is closed")
             return Exit.ERROR
         sys.stdout = _discarding()
     try:
@@ -75,22 +136,26 @@ def _run() -> int:
         sys.stdout.flush()
     except CliError as error:
         for line in error.lines:
-            tell(f"freehold: {line}")
+            print_note(f"freehold: {line}")
         return error.exit_code
     except typer.TyperException as error:
-        return _misused(error)
+        return _usage_error(error)
     except typer.Abort:
-        tell("freehold: given up")
+        print_note("freehold: aborted")
         return Exit.INTERRUPTED
     except BrokenPipeError:  # whoever read has enough, as `head` does
         sys.stdout = None  # the interpreter must not flush it again
         return Exit.ERROR
     except OSError as error:
         sys.stdout = None  # the same: what could not be written would fail once more
-        tell(f"freehold: {error.filename or 'the output cannot be written'}: {error.strerror}")
+        print_note(
+            f"freehold: {error.filename or 'the output cannot be written'}: {error.strerror}"
+        )
         return Exit.ERROR
     except Exception as error:  # noqa: BLE001  # shown without its text: that could hold a secret
-        tell(f"freehold: internal error, please report it: {'; '.join(_places(error))}")
+        print_note(
+            f"freehold: internal error, please report it: {'; '.join(_error_locations(error))}"
+        )
         return Exit.ERROR
     return int(code or Exit.OK)
 
@@ -110,20 +175,23 @@ def _discarding() -> TextIO:
     return open(descriptor, "w", encoding="utf-8")  # noqa: PTH123  # a descriptor
 
 
-def _misused(error: typer.TyperException) -> int:
+def _usage_error(error: typer.TyperException) -> int:
     """A wrong option or argument: what the parser says, and where help is."""
     text = " ".join(getattr(error, "format_message", error.__str__)().split()).rstrip(".")
     command = getattr(getattr(error, "ctx", None), "command_path", "freehold")
+    text = text.removeprefix("Invalid value: ").replace("Value error, ", "")
+    text = text[:1].lower() + text[1:]
     if text:  # without arguments the help is the whole answer
-        tell(f"freehold: {text}; see `{command} --help`")
+        see = " See" if text.endswith("?") else "; see"
+        print_note(f"freehold: {text}{see} `{command} --help`")
     return Exit.USAGE
 
 
-def _places(error: BaseException) -> Iterator[str]:
+def _error_locations(error: BaseException) -> Iterator[str]:
     """Type and place of each error in it: enough to find it, and no value."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _places(inner)
+            yield from _error_locations(inner)
         return
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

@@ -4,81 +4,83 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.pairs import given
-from ui.cli.route import route
-from ui.cli.session import session, shown
+from ui.cli import completion
+from ui.cli.command_group import CommandGroup
+from ui.cli.context import Yes, api_path, cli_context, confirm, without_empty
+from ui.cli.output import print_note
 
-app = typer.Typer(help="Prefixes of the name space.", no_args_is_help=True)
+app = CommandGroup("Prefixes that secrets live under.")
 
-Where = Annotated[str, typer.Argument(help="The prefix, such as secret.")]
+NewPath = Annotated[str, typer.Argument(help="The prefix, such as secret.")]
+MountPath = Annotated[
+    str,
+    typer.Argument(help="The prefix, such as secret.", autocompletion=completion.mount_paths),
+]
 Version = Annotated[int | None, typer.Option(min=1, max=2, help="KV version: 1 has no history.")]
-About = Annotated[str | None, typer.Option("--description", help="What it is for.")]
+Description = Annotated[str | None, typer.Option(help="What it is for.")]
 
 
-@app.command("list")
-@shown
+@app.command("freehold mount list", name="list")
 def list_(context: typer.Context) -> None:
     """List the mounts."""
-    current = session(context)
+    current = cli_context(context)
     columns = ("path", "type", "version", "description", "max_versions", "cas_required")
-    current.show(current.client.call("GET", route("system/mounts"))["mounts"], columns)
+    current.print_result(current.client.call("GET", api_path("system/mounts"))["mounts"], columns)
 
 
-@app.command()
-@shown
-def show(context: typer.Context, path: Where) -> None:
+@app.command("freehold mount get secret")
+def get(context: typer.Context, path: MountPath) -> None:
     """Show a mount."""
-    current = session(context)
-    current.show(current.client.call("GET", _at(path)))
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", _at(path)))
 
 
-@app.command()
-@shown
+@app.command('freehold mount create payments --description "Payment service"')
 def create(
-    context: typer.Context, path: Where, version: Version = None, description: About = None
+    context: typer.Context, path: NewPath, version: Version = None, description: Description = None
 ) -> None:
-    """Make a mount."""
-    current = session(context)
-    body = given(version=version, description=description)
-    current.show(current.client.call("POST", _at(path), body))
+    """Create a mount."""
+    current = cli_context(context)
+    body = without_empty(version=version, description=description)
+    current.print_result(current.client.call("POST", _at(path), body))
 
 
-@app.command()
-@shown
+@app.command("freehold mount update payments --max-versions 20 --cas-required")
 def update(
     context: typer.Context,
-    path: Where,
+    path: MountPath,
     version: Version = None,
-    description: About = None,
-    max_versions: Annotated[int | None, typer.Option(help="Older ones are erased.")] = None,
-    cas_required: Annotated[bool | None, typer.Option("--cas-required/--no-cas-required")] = None,
+    description: Description = None,
+    max_versions: Annotated[int | None, typer.Option(help="Older versions are erased.")] = None,
+    cas_required: Annotated[
+        bool | None,
+        typer.Option("--cas-required/--no-cas-required", help="Require --cas for each write."),
+    ] = None,
     delete_version_after: Annotated[
         str | None, typer.Option(help="Such as 90d; a negative one switches it off.")
     ] = None,
 ) -> None:
     """Change what the secrets of a mount inherit; what is left out stays."""
-    current = session(context)
-    body = given(
+    body = without_empty(
         version=version,
         description=description,
         max_versions=max_versions,
         cas_required=cas_required,
         delete_version_after=delete_version_after,
     )
-    current.show(current.client.call("PATCH", _at(path), body))
+    if not body:
+        raise typer.BadParameter("no change is given")
+    current = cli_context(context)
+    current.print_result(current.client.call("PATCH", _at(path), body))
 
 
-@app.command()
-def erase(
-    context: typer.Context,
-    path: Where,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Erase a mount with every secret in it, for good."""
-    if not yes:
-        typer.confirm(f"Erase {path} with every secret in it for good?", abort=True, err=True)
-    session(context).client.call("DELETE", _at(path))
+@app.command("freehold mount delete payments", "freehold mount delete payments --yes")
+def delete(context: typer.Context, path: MountPath, yes: Yes = False) -> None:
+    """Delete a mount and erase every secret in it, for good."""
+    confirm(f"Delete {path} and erase every secret in it for good?", yes=yes)
+    cli_context(context).client.call("DELETE", _at(path))
+    print_note(f"{path} is deleted, with every secret in it")
 
 
 def _at(path: str) -> str:
-    return route("system/mounts", path.strip("/"))
+    return api_path("system/mounts", path.strip("/"))

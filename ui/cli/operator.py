@@ -8,17 +8,21 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ui.cli.anchor import Config, anchor_of, root_keys_of
-from ui.cli.client import Client
+from ui.cli.agent_files import Config, anchor_path, unseal_keys
+from ui.cli.client import ApiClient
+from ui.cli.command_group import CommandGroup
+from ui.cli.context import api_path, cli_context
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import Format, tell
-from ui.cli.route import route
-from ui.cli.session import session, shown
-from ui.cli.source import read_line
+from ui.cli.input import read_secret_line
+from ui.cli.output import OutputFormat, print_note
 
-app = typer.Typer(
-    help="Run the vault: init, unseal, seal, rotate, generate-root, rekey.", no_args_is_help=True
-)
+app = CommandGroup("Initialize, unseal and seal the vault; manage its keys.")
+keys = CommandGroup("The key-encryption key.")
+cache_group = CommandGroup("The cache of encrypted rows.")
+actors_group = CommandGroup("The actors of the running agent.")
+app.add_group(keys, "key")
+app.add_group(cache_group, "cache")
+app.add_group(actors_group, "actor")
 
 
 SHARES: Final = 5
@@ -29,17 +33,17 @@ KeyConfig = Annotated[
     typer.Option(
         "--config",
         dir_okay=False,
-        help="The agent's configuration: take its key file as the share.",
+        help="The agent's configuration file: use its key file as the share.",
     ),
 ]
 
 
-def _offer(client: Client, path: str, config: Path | None, **more: object) -> Any:
+def _submit_share(client: ApiClient, path: str, config: Path | None, **more: object) -> Any:
     """What offering a share is answered: the key file's, or one that is asked for.
 
     There may be two key files, one of which is in force. Raises `CliError`.
     """
-    *first, last = [read_line("Share")] if config is None else root_keys_of(config)
+    *first, last = [read_secret_line("Share")] if config is None else unseal_keys(config)
     for share in first:
         try:
             return client.call("PUT", path, {"key": share, **more})
@@ -55,7 +59,7 @@ def _offer(client: Client, path: str, config: Path | None, **more: object) -> An
 
 
 @contextmanager
-def _attempt(client: Client, path: str, body: object) -> Iterator[Mapping[str, Any]]:
+def _attempt(client: ApiClient, path: str, body: object) -> Iterator[Mapping[str, Any]]:
     """One that is begun for the block, and given up when the block fails."""
     begun = client.call("PUT", path, body)
     try:
@@ -66,15 +70,16 @@ def _attempt(client: Client, path: str, body: object) -> Iterator[Mapping[str, A
         raise
 
 
-@app.command()
-@shown
+@app.command("freehold operator init", "freehold operator init --shares 5 --threshold 3")
 def init(
     context: typer.Context,
-    shares: Annotated[int | None, typer.Option(help=f"How many shares; {SHARES}.")] = None,
-    threshold: Annotated[int | None, typer.Option(help=f"How many unseal; {THRESHOLD}.")] = None,
+    shares: Annotated[int | None, typer.Option(help=f"Number of shares; {SHARES}.")] = None,
+    threshold: Annotated[
+        int | None, typer.Option(help=f"Number of shares that unseal; {THRESHOLD}.")
+    ] = None,
 ) -> None:
-    """Initialise a new vault. Shows the shares and the root token, once."""
-    current = session(context)
+    """Initialize a new vault. The shares and the root token are shown once."""
+    current = cli_context(context)
     given = shares is not None or threshold is not None
     if given and current.client.call("GET", "/v1/sys/seal-status")["type"] == "file":
         raise CliError(
@@ -87,14 +92,20 @@ def init(
         "secret_threshold": THRESHOLD if threshold is None else threshold,
     }
     told = current.client.call("PUT", "/v1/sys/init", body)
-    current.show(_keys(told["root_token"], told["keys_base64"], lined=current.form is Format.TABLE))
+    current.print_result(
+        _keys(
+            told["root_token"],
+            told["keys_base64"],
+            lined=current.output_format is OutputFormat.TABLE,
+        )
+    )
     if told["keys_base64"]:
-        tell("Give each share to another person now; nothing keeps a copy.")
+        print_note("Give each share to another person now: no copy is stored.")
     else:
-        tell(
-            "There are no shares: the vault unseals by itself, from the key file that "
-            "`encryption.key_file` in the agent's configuration names. Back that file up, apart "
-            "from the data: without it nobody opens the vault."
+        print_note(
+            "There are no shares: the vault unseals itself with the key file (encryption.key_file "
+            "in the agent's configuration). Back that file up, apart from the data: without it "
+            "nobody can unseal the vault."
         )
 
 
@@ -105,102 +116,113 @@ def _keys(root_token: str, shares: list[str], *, lined: bool) -> Mapping[str, ob
     return {**{f"share_{n}": share for n, share in enumerate(shares, 1)}, "root_token": root_token}
 
 
-@app.command()
-@shown
+@app.command(
+    "freehold operator unseal", "freehold operator unseal --config /etc/freehold/vault.yaml"
+)
 def unseal(
     context: typer.Context,
-    reset: Annotated[bool, typer.Option("--reset", help="Forget the shares given so far.")] = False,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Discard the shares entered so far.")
+    ] = False,
     config: KeyConfig = None,
 ) -> None:
-    """Offer one share, asked for without echo (or read from stdin).
+    """Enter one share, asked for without echo or read from stdin.
 
-    A vault with `key_management: file` that was sealed on order takes what its key file holds: give
-    `--config`, on the agent's machine.
+    A vault with `key_management: file` that was sealed by `operator seal` takes the key in its key
+    file: give `--config`, on the agent's machine.
     """
-    current = session(context)
+    current = cli_context(context)
     if reset:
         told = current.client.call("PUT", _UNSEAL, {"reset": True})
     else:
-        told = _offer(current.client, _UNSEAL, config)
-    current.show({name: told[name] for name in ("sealed", "t", "n", "progress")})
+        told = _submit_share(current.client, _UNSEAL, config)
+    current.print_result({name: told[name] for name in ("sealed", "t", "n", "progress")})
 
 
-@app.command()
+@app.command("freehold operator seal")
 def seal(context: typer.Context) -> None:
-    """Seal the vault: it answers nothing until it is unsealed again."""
-    session(context).client.call("POST", route("system/seal"))
+    """Seal the vault: it serves no secret until it is unsealed again."""
+    cli_context(context).client.call("POST", api_path("system/seal"))
+    print_note("the vault is sealed")
 
 
-@app.command()
-@shown
+@app.command("freehold operator rotate")
 def rotate(context: typer.Context) -> None:
-    """Make a new key-encryption key; older values keep theirs and stay readable."""
-    current = session(context)
-    current.show(current.client.call("POST", route("system/rotate")))
+    """Create a new key-encryption key; older values stay readable."""
+    current = cli_context(context)
+    current.print_result(current.client.call("POST", api_path("system/rotate")))
 
 
-@app.command()
-@shown
+@app.command("freehold operator rewrap", "freehold operator rewrap --retire")
 def rewrap(
     context: typer.Context,
     retire: Annotated[
-        bool, typer.Option("--retire", help="Then drop the older keys, which nothing needs.")
+        bool, typer.Option("--retire", help="Then delete older keys that no value needs.")
     ] = False,
 ) -> None:
-    """Put the data keys of older values under the newest key-encryption key, now.
+    """Encrypt the data keys of older values with the newest key-encryption key, now.
 
-    The agent does it by itself after a rotation. `--retire` looks at every version first, whatever
-    was done before; values of a database that is put back bring their own keys.
+    The agent does this by itself after a rotation. With `--retire`, every version is checked first.
+    A restored database brings the keys of its values with it.
     """
-    current = session(context)
+    current = cli_context(context)
     moved, again = 0, retire
     while True:
-        step = current.client.call("POST", route("system/rewrap"), {"again": again})
+        step = current.client.call("POST", api_path("system/rewrap"), {"again": again})
         moved, again = moved + step["versions"], False
         if step["complete"]:
             break
-        tell(f"{step['looked_at']} versions looked at, {moved} moved")
+        print_note(f"{step['looked_at']} versions looked at, {moved} moved")
     result = {"generation": step["generation"], "versions": moved}
     if retire:
-        told = current.client.call("POST", route("system/retire-keys"))
+        told = current.client.call("POST", api_path("system/retire-keys"))
         result["retired"] = told["generations"]
-    current.show(result)
+    current.print_result(result)
 
 
-@app.command("accept-rollback")
+@app.command(
+    "freehold operator accept-rollback --reason 'restored from backup' "
+    "--config /etc/freehold/vault.yaml"
+)
 def accept_rollback(
-    reason: Annotated[str, typer.Option(help="Why it is meant; goes into the audit log.")],
+    reason: Annotated[str, typer.Option(help="Why; recorded in the audit log.")],
     config: Config = None,
-    anchor: Annotated[Path | None, typer.Option(help="The anchor file, instead.")] = None,
+    anchor: Annotated[
+        Path | None, typer.Option(help="The anchor file, in place of --config.")
+    ] = None,
 ) -> None:
-    """Let the vault open once although database, audit log or anchor was set back.
+    """Let the vault unseal once although its database, audit log or anchor was rolled back.
 
-    Run it on the agent's machine, as the agent's user, after reading why it stays sealed; then
-    unseal it, with `key_management: file` too: start the agent, which stays sealed, and run
-    `freehold operator unseal --config FILE`. It counts for an hour and one opening, which is on
-    record in the audit log.
+    Run it on the agent's machine, as the agent's user, after you have read why the vault stays
+    sealed. Then unseal it; with `key_management: file` too: start the agent, which stays sealed,
+    and run `freehold operator unseal --config FILE`. It is valid for one hour and one unsealing,
+    which the audit log records.
     """
     file = _accept(config, anchor, reason, "accept")
-    tell(f"Accepted for one hour and one opening: {file}")
-    tell(
-        "Unseal the vault now; a key file alone does not: `freehold operator unseal --config FILE`."
+    print_note(f"accepted for one hour and one unsealing: {file}")
+    print_note(
+        "unseal the vault now, with a key file too: `freehold operator unseal --config FILE`"
     )
 
 
-@app.command("confirm-clock")
+@app.command(
+    "freehold operator confirm-clock --reason 'clock was set' --config /etc/freehold/vault.yaml"
+)
 def confirm_clock(
-    reason: Annotated[str, typer.Option(help="Why it is right; goes into the audit log.")],
+    reason: Annotated[str, typer.Option(help="Why; recorded in the audit log.")],
     config: Config = None,
-    anchor: Annotated[Path | None, typer.Option(help="The anchor file, instead.")] = None,
+    anchor: Annotated[
+        Path | None, typer.Option(help="The anchor file, in place of --config.")
+    ] = None,
 ) -> None:
-    """Tell the agent that the machine's clock is right, though it is far from the agent's time.
+    """Confirm that this machine's clock is right, although it jumped.
 
-    If the clock is a week ahead, nothing is deleted by age until then. If it is behind, what
-    expires does so by the agent's time until then. Run it on the agent's machine, as the agent's
-    user, after looking at the clock. An agent that runs takes it within a minute.
+    While the clock is a week or more ahead of the agent's time, nothing is deleted by age. While it
+    is behind, expiry follows the agent's time. Run it on the agent's machine, as the agent's user,
+    after you have checked the clock. A running agent accepts it within a minute.
     """
     file = _accept(config, anchor, reason, "clock")
-    tell(f"The clock is confirmed for the agent that reads this within an hour: {file}")
+    print_note(f"the clock is confirmed, for an agent that reads this within an hour: {file}")
 
 
 def _accept(config: Path | None, anchor: Path | None, reason: str, subject: str) -> Path:
@@ -208,7 +230,7 @@ def _accept(config: Path | None, anchor: Path | None, reason: str, subject: str)
     from actors.world import SystemWorld
     from vault.seal.anchor import acceptance
 
-    file = anchor_of(config, anchor)
+    file = anchor_path(config, anchor)
     if file is None:
         raise typer.BadParameter("give the agent's --config, or the --anchor file itself")
     if not 1 <= len(reason) <= acceptance.MAX_REASON:
@@ -225,112 +247,126 @@ def _accept(config: Path | None, anchor: Path | None, reason: str, subject: str)
     return place
 
 
-@app.command("generate-root")
-@shown
+@app.command(
+    "freehold operator generate-root --init",
+    "freehold operator generate-root",
+    "freehold operator generate-root --decode TOKEN --otp OTP",
+    "freehold operator generate-root --config /etc/freehold/vault.yaml",
+)
 def generate_root(
     context: typer.Context,
-    init: Annotated[bool, typer.Option("--init", help="Begin; shows what masks it.")] = False,
-    status: Annotated[bool, typer.Option("--status", help="Show how far it is.")] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="Give it up.")] = False,
-    decode: Annotated[str, typer.Option(help="A masked token, to be unmasked with --otp.")] = "",
-    otp: Annotated[str, typer.Option(help="The one-time password that --init has shown.")] = "",
+    init: Annotated[
+        bool, typer.Option("--init", help="Begin; prints the one-time password.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show the progress.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel it.")] = False,
+    decode: Annotated[str, typer.Option(help="The encoded token, to be decoded with --otp.")] = "",
+    otp: Annotated[str, typer.Option(help="The one-time password that --init printed.")] = "",
     config: KeyConfig = None,
 ) -> None:
-    """Make a root token with shares of the root key, as when the last one is lost.
+    """Create a root token with shares of the root key, for example when the last one is lost.
 
-    One person begins with `--init` and keeps the one-time password. Each holder of a share offers
-    it with the command alone; the last one gets the masked token, which the first one unmasks with
-    `--decode` and `--otp`. With `key_management: file`, `--config` does all of it at once, on the
-    agent's machine. No token is needed.
+    One person begins with `--init` and keeps the one-time password. Each holder of a share runs the
+    command without options and enters it; the last one gets the encoded token. The first person
+    decodes it with `--decode` and `--otp`. With `key_management: file`, `--config` does all of this
+    at once, on the agent's machine. No token is needed.
     """
-    current = session(context)
+    current = cli_context(context)
     if decode or otp:
-        current.show({"root_token": _unmasked(decode, otp)})
+        current.print_result({"root_token": _unmasked(decode, otp)})
         return
     if cancel:
         current.client.call("DELETE", _ROOT)
         return
     if init:
         made = current.client.call("PUT", _ROOT, {})
-        current.show({name: made[name] for name in ("nonce", "otp", "progress", "required")})
+        current.print_result(
+            {name: made[name] for name in ("nonce", "otp", "progress", "required")}
+        )
         return
     if config is not None:
         with _attempt(current.client, _ROOT, {}) as begun:
-            done = _offer(current.client, _ROOT_SHARES, config, nonce=begun["nonce"])
-        current.show({"root_token": _unmasked(done["encoded_token"], begun["otp"])})
+            done = _submit_share(current.client, _ROOT_SHARES, config, nonce=begun["nonce"])
+        current.print_result({"root_token": _unmasked(done["encoded_token"], begun["otp"])})
         return
     state = current.client.call("GET", _ROOT)
     if not status:
-        _need_begun(state, "generate-root")
-        body = {"key": read_line("Share"), "nonce": state["nonce"]}
+        _require_begun(state, "generate-root")
+        body = {"key": read_secret_line("Share"), "nonce": state["nonce"]}
         state = current.client.call("PUT", _ROOT_SHARES, body)
     names = ("nonce", "started", "progress", "required", "complete", "encoded_token")
-    current.show({name: state[name] for name in names})
+    current.print_result({name: state[name] for name in names})
 
 
-@app.command()
-@shown
+@app.command(
+    "freehold operator rekey --init --shares 5 --threshold 3",
+    "freehold operator rekey",
+    "freehold operator rekey --verify",
+    "freehold operator rekey --config /etc/freehold/vault.yaml",
+)
 def rekey(
     context: typer.Context,
     init: Annotated[bool, typer.Option("--init", help="Begin.")] = False,
-    shares: Annotated[int, typer.Option(help="How many new shares to make.")] = 5,
-    threshold: Annotated[int, typer.Option(help="How many of them unseal.")] = 3,
-    verify: Annotated[bool, typer.Option("--verify", help="Show a new share.")] = False,
-    status: Annotated[bool, typer.Option("--status", help="Show how far it is.")] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="Give it up.")] = False,
+    shares: Annotated[int, typer.Option(help="Number of new shares.")] = 5,
+    threshold: Annotated[int, typer.Option(help="Number of shares that unseal.")] = 3,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Enter a new share, to verify it.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show the progress.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel it.")] = False,
     config: KeyConfig = None,
 ) -> None:
     """Replace the root key: new shares, or a new key in the key file.
 
-    Begin with `--init`; then each holder offers an old share with the command alone, and the last
-    one gets the new shares. They are in force once enough of them were shown with `--verify`: until
-    then the old ones are. With `key_management: file`, `--config` does all of it at once, on the
-    agent's machine. Takes a token that may `sudo` on `sys/rekey`.
+    Begin with `--init`. Then each holder of an old share runs the command without options and
+    enters it; the last one gets the new shares. Once enough new shares are entered with `--verify`,
+    they replace the old ones. With `key_management: file`, `--config` does all of this at once, on
+    the agent's machine. It needs a token with the capability `sudo` on `sys/rekey`.
     """
-    current = session(context)
+    current = cli_context(context)
     if cancel:
         current.client.call("DELETE", _REKEY)
         return
     if config is not None:
         body = {"secret_shares": 1, "secret_threshold": 1}
         with _attempt(current.client, _REKEY, body) as begun:
-            done = _offer(current.client, _REKEY_SHARES, config, nonce=begun["nonce"])
+            done = _submit_share(current.client, _REKEY_SHARES, config, nonce=begun["nonce"])
         if done.get("warnings"):
-            raise CliError(f"another root key was made: {'; '.join(done['warnings'])}")
-        tell(
-            "The key file holds another key now. Back it up; the old one opens older backups only."
+            raise CliError(f"the root key is replaced, but: {'; '.join(done['warnings'])}")
+        print_note(
+            "the key file holds the new key: back it up; the old key opens older backups only"
         )
         return
     if init:
         body = {
             "secret_shares": shares, "secret_threshold": threshold, "require_verification": True
         }  # fmt: skip
-        current.show(_rekey_state(current.client.call("PUT", _REKEY, body)))
+        current.print_result(_rekey_state(current.client.call("PUT", _REKEY, body)))
         return
     state = current.client.call("GET", _REKEY)
     if status:
-        current.show({**_rekey_state(state), **_verification(current.client, state)})
+        current.print_result({**_rekey_state(state), **_verification(current.client, state)})
         return
-    _need_begun(state, "rekey")
+    _require_begun(state, "rekey")
     nonce = state["verification_nonce"] if verify else state["nonce"]
     path = _REKEY_PROOF if verify else _REKEY_SHARES
-    done = current.client.call("PUT", path, {"key": read_line("Share"), "nonce": nonce})
+    done = current.client.call("PUT", path, {"key": read_secret_line("Share"), "nonce": nonce})
     if done.get("keys_base64"):
         made = done["keys_base64"]
-        lined = current.form is Format.TABLE
-        current.show(
+        lined = current.output_format is OutputFormat.TABLE
+        current.print_result(
             {f"share_{n}": s for n, s in enumerate(made, 1)} if lined else {"shares": made}
         )
-        tell(
-            "Give each share to another person now. They count once enough of them were shown with "
-            "`freehold operator rekey --verify`; until then keep the old ones."
+        print_note(
+            "Give each share to another person now. They replace the old ones once enough of them "
+            "are entered with `freehold operator rekey --verify`; until then keep the old ones."
         )
     elif done.get("complete"):
-        current.show({"complete": True})
-        tell("The new shares are in force. The old ones open older backups only.")
+        current.print_result({"complete": True})
+        print_note("the new shares are in force; the old ones open older backups only")
     else:
         names = ("progress", "required", "t")
-        current.show({name: done[name] for name in names if name in done})
+        current.print_result({name: done[name] for name in names if name in done})
 
 
 _UNSEAL: Final = "/v1/sys/unseal"
@@ -346,7 +382,7 @@ def _rekey_state(state: Mapping[str, object]) -> Mapping[str, object]:
     return {name: state[name] for name in names}
 
 
-def _verification(client: Client, state: Mapping[str, object]) -> Mapping[str, object]:
+def _verification(client: ApiClient, state: Mapping[str, object]) -> Mapping[str, object]:
     """How many of the new shares were shown, once they are made: no old one is needed then."""
     if not state["verification_nonce"]:
         return {}
@@ -354,52 +390,49 @@ def _verification(client: Client, state: Mapping[str, object]) -> Mapping[str, o
     return {"progress": shown["progress"], "required": shown["t"], "next": "rekey --verify"}
 
 
-def _need_begun(state: Mapping[str, object], command: str) -> None:
+def _require_begun(state: Mapping[str, object], command: str) -> None:
     if not state["started"]:
-        raise CliError(f"nothing was begun: run `freehold operator {command} --init` first")
+        raise CliError(f"no attempt is in progress: run `freehold operator {command} --init` first")
 
 
 def _unmasked(token: str, otp: str) -> str:
     """The token: base64 without padding of token XOR one-time password. Raises `CliError`."""
     if not (token and otp):
-        missing = "--decode, the masked token," if otp else "--otp, which --init has shown,"
+        missing = "--decode, the encoded token," if otp else "--otp, which --init printed,"
         raise CliError(f"{missing} is missing: --decode and --otp go together", Exit.USAGE)
     try:
         mixed = b64decode(token + "=" * (-len(token) % 4), validate=True)
     except ValueError:
         raise CliError(
-            "--decode is not a masked token: it takes the encoded_token that the last share has "
-            "shown, whole",
+            "--decode is not an encoded token: give the whole encoded_token that the last share "
+            "printed",
             Exit.USAGE,
         ) from None
     try:
         return bytes(a ^ b for a, b in zip(mixed, otp.encode(), strict=True)).decode("ascii")
     except ValueError:
         raise CliError(
-            "--otp is not of the same attempt as --decode: take what its --init has shown",
+            "--otp is not of the same attempt as --decode: give what its --init printed",
             Exit.USAGE,
         ) from None
 
 
-@app.command("key-status")
-@shown
-def key_status(context: typer.Context) -> None:
-    """Show the key-encryption key's generation, age and counted uses."""
-    current = session(context)
-    current.show(current.client.call("GET", route("system/key-status")))
+@keys.command("freehold operator key get", name="get")
+def get_key(context: typer.Context) -> None:
+    """Show the generation, age and counted uses of the key-encryption key."""
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("system/key-status")))
 
 
-@app.command()
-@shown
-def cache(context: typer.Context) -> None:
-    """Show how the cache of sealed rows is set, and how it does."""
-    current = session(context)
-    current.show(current.client.call("GET", route("system/cache")))
+@cache_group.command("freehold operator cache get", name="get")
+def get_cache(context: typer.Context) -> None:
+    """Show settings and statistics of the cache of encrypted rows."""
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("system/cache")))
 
 
-@app.command()
-@shown
-def actors(context: typer.Context) -> None:
-    """Show the agent's actors: mailbox depth, restarts, time per message."""
-    current = session(context)
-    current.show(current.client.call("GET", route("system/actors"))["actors"])
+@actors_group.command("freehold operator actor list", name="list")
+def list_actors(context: typer.Context) -> None:
+    """List the agent's actors: mailbox depth, restarts, time per message."""
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("system/actors"))["actors"])

@@ -1,93 +1,201 @@
-"""`freehold policy …`: write, read and try policies."""
+"""`freehold policy …`: write, read, test and replay policies."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from ui.cli.errors import Exit
-from ui.cli.output import Format, document, tell
-from ui.cli.pairs import given
-from ui.cli.policy_replay import replay
-from ui.cli.route import route
-from ui.cli.session import session, shown
-from ui.cli.source import read_value
+from ui.cli import completion
+from ui.cli.command_group import CommandGroup
+from ui.cli.context import Yes, api_path, cli_context, confirm, without_empty
+from ui.cli.errors import CliError, Exit
+from ui.cli.input import read_value
+from ui.cli.output import OutputFormat, print_note
+from ui.cli.progress import progress
+from ui.cli.times import FUTURE, PAST, future_time, past_time
 
-app = typer.Typer(help="Who may do what.", no_args_is_help=True)
-app.command()(replay)
+app = CommandGroup("Who may do what.")
 
+COUNTS: Final = (
+    *("since", "until", "reached", "records", "accesses", "unchanged", "denied", "allowed"),
+    *("undecided", "drifted", "others"),
+)
+CHANGES: Final = ("allowed", "count", "actor_name", "operation", "path", "rule", "rule_now", "last")
 _SOURCES: Final = ("local", "control_plane")
-Name = Annotated[str, typer.Argument(help="Name of the policy.")]
+Capability = Literal[
+    "create", "read", "read_metadata", "update", "delete", "destroy", "list", "sudo"
+]
+Name = Annotated[
+    str, typer.Argument(help="Name of the policy.", autocompletion=completion.policy_names)
+]
 
 
-@app.command("list")
-@shown
+@app.command("freehold policy list", name="list")
 def list_(context: typer.Context) -> None:
-    """List the policies, and whose they are: of this agent or of its control plane."""
-    current = session(context)
-    found = current.client.call("GET", route("policies"))
+    """List the policies, and whether each is of this agent or of its control plane."""
+    current = cli_context(context)
+    found = current.client.call("GET", api_path("policies"))
     rows = [
         {"name": name, "source": [each for each in _SOURCES if name in found[each]]}
         for name in found["policies"]
     ]
-    if current.form is Format.TABLE:
+    if current.output_format is OutputFormat.TABLE:
         rows = [row | {"source": ", ".join(row["source"])} for row in rows]
-    current.show(rows)
+    current.print_result(rows)
 
 
-@app.command()
-def read(context: typer.Context, name: Name) -> None:
-    """Show a policy as JSON, as `write` takes it."""
-    found = session(context).client.call("GET", route("policies", name))
+@app.command("freehold policy get app-read > app-read.json", "freehold policy get --effective")
+def get(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="Name of the policy.", autocompletion=completion.policy_names)
+    ] = "",
+    effective: Annotated[
+        bool, typer.Option("--effective", help="All policies that apply to you.")
+    ] = False,
+) -> None:
+    """Show a policy as JSON, as `put` takes it."""
+    if bool(name) == effective:
+        raise typer.BadParameter("give either a name or --effective")
+    current = cli_context(context)
+    if effective:
+        current.print_document(current.client.call("GET", api_path("policies-effective")))
+        return
+    found = current.client.call("GET", api_path("policies", name))
     if found.pop("source", "") == "control_plane":
-        tell(f"{name} is a policy of the control plane: it is changed there, and not here")
-    document(found)
+        print_note(f"{name} is a policy of the control plane: change it there")
+    current.print_document(found)
 
 
-@app.command()
-@shown
-def write(
+@app.command(
+    "freehold policy put app-read --file app-read.json", "freehold policy put app-read < new.json"
+)
+def put(
     context: typer.Context,
     name: Name,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="JSON; else stdin.")] = None,
 ) -> None:
-    """Write a policy (JSON from stdin by default); it is in force at once."""
-    current = session(context)
+    """Create or replace a policy, JSON from stdin by default. It is in force at once."""
+    current = cli_context(context)
     policy = read_value(file, None, as_json=True)
-    current.show(current.client.call("PUT", route("policies", name), policy))
+    current.print_result(current.client.call("PUT", api_path("policies", name), policy))
 
 
-@app.command()
-def delete(context: typer.Context, name: Name) -> None:
+@app.command("freehold policy delete app-read", "freehold policy delete app-read --yes")
+def delete(context: typer.Context, name: Name, yes: Yes = False) -> None:
     """Delete a policy; it is out of force at once."""
-    session(context).client.call("DELETE", route("policies", name))
-    tell(f"policy {name} is deleted and out of force")
+    confirm(f"Delete the policy {name}?", yes=yes)
+    cli_context(context).client.call("DELETE", api_path("policies", name))
+    print_note(f"policy {name} is deleted and out of force")
 
 
-@app.command()
-def effective(context: typer.Context) -> None:
-    """Show the policies that count for you, as JSON."""
-    document(session(context).client.call("GET", route("policies-effective")))
-
-
-@app.command()
-@shown
+@app.command(
+    "freehold policy check read secret/app/db",
+    "freehold policy check update secret/app/db --user ann --at 2026-12-24T18:00:00Z",
+)
 def check(
     context: typer.Context,
-    capability: Annotated[str, typer.Argument(help="create, read, update, delete, list …")],
-    path: Annotated[str, typer.Argument(help="Such as secret/app/db.")],
-    user: Annotated[str, typer.Option(help="For this user, not for you.")] = "",
-    policy: Annotated[list[str] | None, typer.Option(help="With these policies.")] = None,
+    capability: Annotated[Capability, typer.Argument(help="What would be done.")],
+    path: Annotated[
+        str,
+        typer.Argument(help="Such as secret/app/db.", autocompletion=completion.secret_names),
+    ],
+    user: Annotated[
+        str,
+        typer.Option(help="As this user, not as yourself.", autocompletion=completion.user_names),
+    ] = "",
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With this policy; may be repeated.", autocompletion=completion.policy_names
+        ),
+    ] = None,
     ip: Annotated[str, typer.Option(help="From this address.")] = "",
-    at: Annotated[str, typer.Option(help="At this RFC 3339 time.")] = "",
+    at: Annotated[str, typer.Option(help=f"At this time: {FUTURE}.")] = "",
 ) -> None:
-    """Would this be allowed, by which rule, and what is missing? Exit 4 when it would not."""
-    current = session(context)
-    body = given(capability=capability, path=path, user=user, policies=policy, ip=ip, at=at)
-    decision = current.client.call("POST", route("policies-dry-run"), body)
-    if current.form is Format.TABLE:
+    """Test whether a request would be allowed, and by which rule. Exit code 4 if it would not."""
+    current = cli_context(context)
+    body = without_empty(
+        capability=capability,
+        path=path,
+        user=user,
+        policies=policy,
+        ip=ip,
+        at=future_time(at, "--at"),
+    )
+    decision = current.client.call("POST", api_path("policies-dry-run"), body)
+    if current.output_format is OutputFormat.TABLE:
         for name in decision.pop("unknown", ()):
-            tell(f"Warning: there is no policy {name}: it allows and denies nothing")
-    current.show(decision)
+            print_note(f"Warning: no policy {name}: it allows and denies nothing")
+    current.print_result(decision)
     if not decision["allowed"]:
         raise typer.Exit(Exit.DENIED)
+
+
+@app.command(
+    "freehold policy replay app-read --file new.json --since 7d",
+    "freehold policy replay --delete app-read",
+)
+def replay(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="The policy that would be written.", autocompletion=completion.policy_names
+        ),
+    ] = "",
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Its document; else stdin.")
+    ] = None,
+    delete: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A policy that would be deleted; may be repeated.",
+            autocompletion=completion.policy_names,
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="A JSON list of documents, in place of the control plane's policies."),
+    ] = None,
+    since: Annotated[str, typer.Option(help=f"From when on: {PAST}.")] = "24h",
+    limit: Annotated[int, typer.Option(min=0, max=500, help="Changes to show.")] = 100,
+) -> None:
+    """Decide the accesses in the audit log again, under other policies. Nothing is changed.
+
+    Prints what would be denied or allowed from now on, and how many could not be decided again.
+    """
+    body: dict[str, Any] = {"limit": limit, "since": past_time(since, "--since")}
+    if name:
+        body["write"] = [_document(name, file)]
+    elif file is not None:
+        raise typer.BadParameter("--file is the document of a policy: give its name too")
+    if delete:
+        body["delete"] = delete
+    if bundle is not None:
+        body["bundle"] = _documents(bundle)
+    current = cli_context(context)
+    with progress("Replaying accesses"):
+        found = current.client.call("POST", api_path("policies-replay"), body)
+    if current.output_format is not OutputFormat.TABLE:
+        current.print_result(found)
+        return
+    current.print_result({key: found[key] for key in COUNTS})
+    if found["changes"]:
+        current.print_result(found["changes"], CHANGES)
+    if found["stopped"]:
+        print_note(f"freehold: not everything was checked, only what came after {found['reached']}")
+
+
+def _document(name: str, file: Path | None) -> dict[str, Any]:
+    found = read_value(file, None, as_json=True)
+    if not isinstance(found, dict):
+        raise CliError("the policy is not a JSON object", Exit.USAGE)
+    return {**found, "name": name}
+
+
+def _documents(file: Path) -> list[Any]:
+    found = read_value(file, None, as_json=True, option="--bundle FILE")
+    if not isinstance(found, list):
+        raise CliError("the bundle is not a JSON list of policies", Exit.USAGE)
+    return found

@@ -4,46 +4,52 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.route import route
-from ui.cli.session import session, shown
+from ui.cli import completion
+from ui.cli.command_group import CommandGroup
+from ui.cli.context import Yes, api_path, cli_context, confirm
+from ui.cli.output import print_note
 
-app = typer.Typer(help="Named sets of policies.", no_args_is_help=True)
+app = CommandGroup("Named sets of policies.")
 
-Name = Annotated[str, typer.Argument(help="Name of the role.")]
+Name = Annotated[
+    str, typer.Argument(help="Name of the role.", autocompletion=completion.role_names)
+]
 
 
-@app.command("list")
-@shown
+@app.command("freehold role list", name="list")
 def list_(context: typer.Context) -> None:
     """List the roles."""
-    current = session(context)
+    current = cli_context(context)
     columns = ("name", "policies", "description")
-    current.show(current.client.call("GET", route("roles"))["roles"], columns)
+    current.print_result(current.client.call("GET", api_path("roles"))["roles"], columns)
 
 
-@app.command()
-@shown
-def show(context: typer.Context, name: Name) -> None:
+@app.command("freehold role get developers")
+def get(context: typer.Context, name: Name) -> None:
     """Show a role."""
-    current = session(context)
-    current.show(current.client.call("GET", route("roles", name)))
+    current = cli_context(context)
+    current.print_result(current.client.call("GET", api_path("roles", name)))
 
 
-@app.command()
-@shown
-def write(
+@app.command("freehold role put developers --policy app-read --policy app-write")
+def put(
     context: typer.Context,
     name: Name,
-    policy: Annotated[list[str], typer.Option(help="A policy; may be repeated.")],
-    description: str = "",
+    policy: Annotated[
+        list[str],
+        typer.Option(help="A policy; may be repeated.", autocompletion=completion.policy_names),
+    ],
+    description: Annotated[str, typer.Option(help="What the role is for.")] = "",
 ) -> None:
-    """Make or replace a role; it counts from the next request of its users on."""
-    current = session(context)
+    """Create or replace a role; it applies from its users' next request on."""
+    current = cli_context(context)
     body = {"policies": policy, "description": description}
-    current.show(current.client.call("PUT", route("roles", name), body))
+    current.print_result(current.client.call("PUT", api_path("roles", name), body))
 
 
-@app.command()
-def delete(context: typer.Context, name: Name) -> None:
+@app.command("freehold role delete developers", "freehold role delete developers --yes")
+def delete(context: typer.Context, name: Name, yes: Yes = False) -> None:
     """Delete a role."""
-    session(context).client.call("DELETE", route("roles", name))
+    confirm(f"Delete the role {name}?", yes=yes)
+    cli_context(context).client.call("DELETE", api_path("roles", name))
+    print_note(f"role {name} is deleted")

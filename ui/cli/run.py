@@ -7,11 +7,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ui.cli.context import api_path, cli_context
 from ui.cli.errors import CliError, Exit
-from ui.cli.route import route
-from ui.cli.session import session
 
-OWN: Final = ("FREEHOLD_TOKEN", "VAULT_TOKEN", "BAO_TOKEN")  # never handed to the program
+TOKEN_VARIABLES: Final = (
+    "FREEHOLD_TOKEN",
+    "VAULT_TOKEN",
+    "BAO_TOKEN",
+)  # never handed to the program
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 # Whoever writes a secret chooses the names of its keys, and too many names choose what code a
 # program runs for a list of them. So of a whole secret only those keys become variables whose last
@@ -53,7 +56,7 @@ def run(
     the program runs, by PATH or CFLAGS. A key that your own environment sets to something else has
     to be named, too.
     """
-    client = session(context).client
+    client = cli_context(context).client
     variables: dict[str, str] = {}
     for place in secret or []:
         name, has_keys, keys = place.partition("#")
@@ -83,7 +86,7 @@ def _execute(command: list[str], variables: dict[str, str]) -> None:
     program = shutil.which(command[0])  # by the caller's PATH, whatever the secrets hold
     if program is None:
         raise CliError(f"there is no program {command[0]}", Exit.NO_PROGRAM)
-    kept = {name: value for name, value in os.environ.items() if name not in OWN}
+    kept = {name: value for name, value in os.environ.items() if name not in TOKEN_VARIABLES}
     try:
         os.execve(program, command, kept | variables)  # noqa: S606  # what the person asked for
     except OSError as error:
@@ -122,7 +125,7 @@ def _field(secret: str, value: Any, key: str) -> Any:
 
 
 def _value(client: Any, name: str) -> Any:
-    return client.call("GET", route("secrets", name))["value"]
+    return client.call("GET", api_path("secrets", name))["value"]
 
 
 def _text(value: Any) -> str:

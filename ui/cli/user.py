@@ -1,75 +1,92 @@
 """`freehold user …`: the people and machines that keys and tokens belong to."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
+from ui.cli import completion
+from ui.cli.command_group import CommandGroup
+from ui.cli.context import (
+    CliContext,
+    Yes,
+    api_path,
+    cli_context,
+    confirm,
+    fetch_pages,
+    without_empty,
+)
 from ui.cli.errors import CliError, Exit
-from ui.cli.output import tell
-from ui.cli.paging import every
-from ui.cli.pairs import given
-from ui.cli.route import route
-from ui.cli.session import Session, session, shown
+from ui.cli.output import print_note
 
-app = typer.Typer(help="People and machines.", no_args_is_help=True)
+app = CommandGroup("People and machines.")
 
-COLUMNS = ("username", "status", "roles", "policies", "last_login")
-Username = Annotated[str, typer.Argument(help="Name of the user.")]
-Email = Annotated[str | None, typer.Option(help="An address; only kept.")]
-Roles = Annotated[list[str] | None, typer.Option("--role", help="A role; may be repeated.")]
-Policies = Annotated[list[str] | None, typer.Option("--policy", help="A policy; may be repeated.")]
+COLUMNS: Final = ("username", "status", "roles", "policies", "last_login")
+NewName = Annotated[str, typer.Argument(help="Name of the user.")]
+Name = Annotated[
+    str, typer.Argument(help="Name of the user.", autocompletion=completion.user_names)
+]
+Email = Annotated[str | None, typer.Option(help="Email address, for your information only.")]
+Roles = Annotated[
+    list[str] | None,
+    typer.Option("--role", help="A role; may be repeated.", autocompletion=completion.role_names),
+]
+Policies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--policy", help="A policy; may be repeated.", autocompletion=completion.policy_names
+    ),
+]
 
 
-@app.command()
-@shown
+@app.command("freehold user create ann --policy app-read", "freehold user create ci --role build")
 def create(
     context: typer.Context,
-    name: Username,
+    name: NewName,
     email: Email = None,
     role: Roles = None,
     policy: Policies = None,
 ) -> None:
-    """Make a user. He can do nothing before he has a policy and a key."""
-    current = session(context)
-    body = given(username=name, email=email, roles=role, policies=policy)
-    current.show(current.client.call("POST", route("users"), body))
+    """Create a user. To do anything, a user needs a policy and an API key."""
+    current = cli_context(context)
+    body = without_empty(username=name, email=email, roles=role, policies=policy)
+    current.print_result(current.client.call("POST", api_path("users"), body))
 
 
-@app.command("list")
-@shown
+@app.command("freehold user list", name="list")
 def list_(context: typer.Context) -> None:
     """List the users."""
-    current = session(context)
-    current.show(list(every(current.client, route("users"), "users")), COLUMNS)
+    current = cli_context(context)
+    current.print_result(list(fetch_pages(current.client, api_path("users"), "users")), COLUMNS)
 
 
-@app.command()
-@shown
-def show(context: typer.Context, name: Username) -> None:
+@app.command("freehold user get ann")
+def get(context: typer.Context, name: Name) -> None:
     """Show a user."""
-    current = session(context)
-    current.show(_found(current, name))
+    current = cli_context(context)
+    current.print_result(_find(current, name))
 
 
-@app.command()
-@shown
+@app.command(
+    "freehold user update ann --policy app-read --policy app-write",
+    "freehold user update ann --disable",
+)
 def update(
     context: typer.Context,
-    name: Username,
+    name: Name,
     email: Email = None,
     role: Roles = None,
     policy: Policies = None,
     active: Annotated[
-        bool | None, typer.Option("--enable/--disable", help="May he still use his keys?")
+        bool | None,
+        typer.Option("--enable/--disable", help="Whether the user's keys and tokens work."),
     ] = None,
 ) -> None:
-    """Change a user from his next request on; what is left out stays.
+    """Change a user from the next request on; what is left out stays.
 
-    `--role` and `--policy` replace all; an empty one (`--policy ""`) takes all away.
+    `--role` and `--policy` replace the whole list; an empty one (`--policy ""`) clears it.
     """
-    current = session(context)
     status = None if active is None else "active" if active else "disabled"
-    body = given(status=status) | {
+    body = without_empty(status=status) | {
         key: value
         for key, value in {
             "email": email,
@@ -79,24 +96,27 @@ def update(
         if value is not None
     }
     if not body:
-        raise typer.BadParameter("nothing to change was given")
-    at = route("users", _found(current, name)["id"])
-    current.show(current.client.call("PATCH", at, body))
+        raise typer.BadParameter("no change is given")
+    current = cli_context(context)
+    at = api_path("users", _find(current, name)["id"])
+    current.print_result(current.client.call("PATCH", at, body))
 
 
-@app.command()
-def delete(context: typer.Context, name: Username) -> None:
-    """Delete a user with his keys and tokens."""
-    current = session(context)
-    current.client.call("DELETE", route("users", _found(current, name)["id"]))
-    tell(f"user {name} is deleted, with all keys and tokens")
+@app.command("freehold user delete ann", "freehold user delete ann --yes")
+def delete(context: typer.Context, name: Name, yes: Yes = False) -> None:
+    """Delete a user with all keys and tokens."""
+    current = cli_context(context)
+    at = api_path("users", _find(current, name)["id"])
+    confirm(f"Delete the user {name} with all keys and tokens?", yes=yes)
+    current.client.call("DELETE", at)
+    print_note(f"user {name} is deleted, with all keys and tokens")
 
 
-def _found(current: Session, name: str) -> dict[str, Any]:
-    """The user of this name: paths of the API hold his id."""
-    found = current.client.call("GET", route("users"), query={"username": name})["users"]
+def _find(current: CliContext, name: str) -> dict[str, Any]:
+    """The user of this name: paths of the API hold the id."""
+    found = current.client.call("GET", api_path("users"), query={"username": name})["users"]
     if not found:
-        raise CliError(f"there is no user {name}; `freehold user list` has them", Exit.NOT_FOUND)
+        raise CliError(f"no user {name}: `freehold user list` lists them", Exit.NOT_FOUND)
     user: dict[str, Any] = found[0]
     return user
 

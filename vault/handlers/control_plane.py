@@ -155,7 +155,7 @@ class ControlPlaneHandlers:
             return found
         foreign = (
             f"the bundle in force came by another enrolment ({held.org}/{held.vault}): it stays "
-            "until the first one of this enrolment, or 'freehold agent link reset-policies'"
+            "until the first one of this enrolment, or 'freehold agent link policy reset'"
         )
         return replace(
             found,

@@ -19,8 +19,8 @@ def test_a_user_may_what_his_policy_allows(
     shared("secret", "put", "secret/app/db", stdin="x")
     shared("secret", "put", "secret/app/root", stdin="x")
     shared("secret", "put", "secret/other", stdin="x")
-    shared("policy", "write", "app-read", stdin=json.dumps(READ_APP))
-    shared("role", "write", "reader", "--policy", "app-read")
+    shared("policy", "put", "app-read", stdin=json.dumps(READ_APP))
+    shared("role", "put", "reader", "--policy", "app-read")
     shared("user", "create", "ann", "--role", "reader")
     made = decoded(shared("key", "create", "ann", "laptop", "-o", "json"))
     ann = commands(shared_agent, tmp_path, made["key"])
@@ -53,7 +53,7 @@ def test_a_user_hears_what_he_lacks_and_asks_beforehand(
 ) -> None:
     """Path and capability, alike whether the secret is there; for others it takes a policy."""
     shared("secret", "put", "secret/held/there", stdin="x")
-    shared("policy", "write", "cas-read", stdin=json.dumps(READ_APP))
+    shared("policy", "put", "cas-read", stdin=json.dumps(READ_APP))
     shared("user", "create", "cas", "--policy", "cas-read", "--policy", "gone")
     made = decoded(shared("key", "create", "cas", "laptop", "-o", "json"))
     cas = commands(shared_agent, tmp_path, made["key"])
@@ -72,9 +72,9 @@ def test_a_user_hears_what_he_lacks_and_asks_beforehand(
         told = cas("policy", "check", "read", "secret/app/db", *more, code=4).stderr
         assert "read on sys/policies-dry-run is not allowed" in told
     wrong = cas("policy", "check", "reed", "secret/app/db", code=64).stderr
-    assert "capability: value is not one of those allowed" in wrong
+    assert "'reed' is not one of" in wrong
 
-    shared("user", "delete", "cas")
+    shared("user", "delete", "cas", "--yes")
     found = decoded(shared("audit", "query", "--actor", "cas", "-o", "json"))
     assert {event["actor_name"] for event in found} == {"cas"}
     by_id = decoded(shared("audit", "query", "--actor", found[0]["actor_id"], "-o", "json"))
@@ -92,7 +92,7 @@ def test_login_keeps_a_token_until_logout(
     assert not (tmp_path / ".freehold-token").exists()
     nobody("login", stdin=f"{made['token']}\n")
     assert (tmp_path / ".freehold-token").stat().st_mode & 0o777 == 0o600
-    assert decoded(nobody("token", "show", "-o", "json"))["accessor"] == made["accessor"]
+    assert decoded(nobody("token", "get", "-o", "json"))["accessor"] == made["accessor"]
     nobody("token", "renew")
     nobody("token", "revoke", "--self")
     nobody("secret", "list", code=4)
@@ -106,17 +106,17 @@ def test_tokens_end_with_their_parent(shared_agent: Agent, shared: Command, tmp_
     as_parent = commands(shared_agent, tmp_path, parent["token"])
     child = decoded(as_parent("token", "create", "-o", "json"))
     assert child["accessor"] in shared("token", "list").stdout.split()
-    shared("token", "show", "--stdin", stdin=child["token"])
+    shared("token", "get", "--stdin", stdin=child["token"])
     shared("token", "revoke", parent["accessor"])
-    shared("token", "show", child["accessor"], code=3)
+    shared("token", "get", child["accessor"], code=3)
 
 
 def test_a_mount_is_made_and_erased(shared: Command) -> None:
     """With what was in it."""
     shared("mount", "create", "kv1", "--version", "1", "--description", "plain")
     shared("secret", "put", "kv1/a", stdin="x")
-    assert decoded(shared("mount", "show", "kv1", "-o", "json"))["version"] == 1
+    assert decoded(shared("mount", "get", "kv1", "-o", "json"))["version"] == 1
     shared("mount", "update", "secret", "--max-versions", "7")
     assert "7" in shared("mount", "list").stdout
-    shared("mount", "erase", "kv1", "--yes")
+    shared("mount", "delete", "kv1", "--yes")
     shared("secret", "get", "kv1/a", code=3)

@@ -26,7 +26,7 @@ def test_what_was_done_is_found(cli: Command) -> None:
 def test_a_proof_holds_without_agent_and_log(cli: Command, agent: Agent) -> None:
     """And no longer when it is changed."""
     cli("secret", "put", "secret/a", stdin="x")
-    key = cli("audit", "key", "--log", str(agent.audit_log)).stdout.strip()
+    key = cli("audit", "key", "get", "--log", str(agent.audit_log)).stdout.strip()
     proof = cli("audit", "prove", "3").stdout
     assert decoded(cli("audit", "check", "--key", key, stdin=proof))["seq"] == 3
     cli("audit", "check", "--key", key, stdin=proof.replace('"seq": 3', '"seq": 2'), code=1)

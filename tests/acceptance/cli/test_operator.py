@@ -43,10 +43,10 @@ def test_a_vault_is_opened_by_its_people(folder: Path) -> None:
 def test_keys_rotate_while_values_stay(cli: Command) -> None:
     """A new generation seals, the old one opens."""
     cli("secret", "put", "secret/a", stdin="x")
-    before = decoded(cli("operator", "key-status", "-o", "json"))["generation"]
+    before = decoded(cli("operator", "key", "get", "-o", "json"))["generation"]
     assert decoded(cli("operator", "rotate", "-o", "json"))["generation"] == before + 1
     assert cli("secret", "get", "secret/a", "--raw").stdout == "x\n"
-    assert "store/writer" in cli("operator", "actors").stdout
+    assert "store/writer" in cli("operator", "actor", "list").stdout
 
 
 def test_nobody_there_is_6(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ async def test_an_agent_is_watched_from_its_first_word_to_its_last() -> None:
                 await feed.until(lambda: feed.rows[2]["tree"]["nodes"] is None)
                 plane.process.send_signal(signal.SIGTERM)
                 assert await code(feed.socket) == 1012
-        shown = freehold("-o", "json", "agent", "egress", "show", "--data-dir", str(agent.data),
+        shown = freehold("-o", "json", "agent", "egress", "list", "--data-dir", str(agent.data),
                          "--limit", "0")  # fmt: skip
         says = [entry["says"] for entry in json.loads(shown.stdout)]
         assert any(line.startswith("glimpse") for line in says)

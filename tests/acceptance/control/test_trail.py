@@ -39,9 +39,9 @@ def stopped() -> Iterator[Plane]:
 
 
 def command(plane: Plane, *words: str) -> subprocess.CompletedProcess[str]:
-    """One of `freehold control trail`."""
+    """One of `freehold control audit`."""
     return subprocess.run(
-        [FREEHOLD, "control", "trail", *words, "--data-dir", str(plane.data)],
+        [FREEHOLD, "control", "audit", *words, "--data-dir", str(plane.data)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -72,7 +72,7 @@ def test_read_beside_a_control_plane_that_runs(stopped: Plane) -> None:
         assert {row["verdict"] for row in json.loads(verified.stdout)} == {"whole"}
         assert len(command(stopped, "export", "acme").stdout.splitlines()) > 3
         nobody = command(stopped, "export", "nosuch")
-        assert (nobody.returncode, nobody.stdout) == (1, "")
+        assert (nobody.returncode, nobody.stdout) == (3, "")
         assert "there is no organization nosuch" in nobody.stderr
 
 

@@ -68,7 +68,7 @@ def test_an_agent_enrols_links_and_obeys_within_its_ceiling(folder: Path) -> Non
             until(
                 lambda: plane.want(200, "GET", f"{BASE}/agents/one/policy")["outcome"] == "applied"
             )
-        shown = freehold("-o", "json", "agent", "egress", "show", "--data-dir", str(agent.data),
+        shown = freehold("-o", "json", "agent", "egress", "list", "--data-dir", str(agent.data),
                          "--limit", "0")  # fmt: skip
         assert shown.returncode == 0, shown.stderr
         says = [entry["says"] for entry in json.loads(shown.stdout)]

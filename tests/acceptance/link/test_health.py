@@ -79,8 +79,8 @@ def test_the_cli_shows_state_and_alerts(folder: Path) -> None:
         listed = "organizations/acme/agents?state=sealed"
         until(lambda: plane.want(200, "GET", listed), "that is stored")
         for command, words in (
-            (("list", "--state", "sealed"), ("state", "sealed", "v")),
-            (("alerts",), ("firing", "critical", "sealed")),
+            (("agent", "list", "--state", "sealed"), ("state", "sealed", "v")),
+            (("alert", "list"), ("firing", "critical", "sealed")),
         ):
             done = freehold("fleet", *command, environment=_environment(plane))
             assert done.returncode == 0, done.stderr

@@ -91,7 +91,7 @@ def test_what_would_have_changed_is_told_before_a_roll_out(folder: Path) -> None
             ]
             assert reads == [200, 403]
         shown = freehold(
-            "-o", "json", "agent", "egress", "show", "--data-dir", str(one.data), "--limit", "0"
+            "-o", "json", "agent", "egress", "list", "--data-dir", str(one.data), "--limit", "0"
         )
         says = [entry["says"] for entry in json.loads(shown.stdout)]
         assert any(line.startswith("replay_result") for line in says)

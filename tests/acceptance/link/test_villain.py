@@ -197,7 +197,7 @@ async def test_a_poisoned_version_is_bounded_and_the_owner_gets_rid_of_it(folder
         honest = villain.bundle(1, bytes(32), WIDE)
         assert (await prey.bundle(honest)).reason == "older"
         before = villain.last(m.Registration)
-        done = await prey.run("agent", "link", "reset-policies", "--yes")
+        done = await prey.run("agent", "link", "policy", "reset", "--yes")
         assert done.returncode == 0, done.stderr
         await villain.until(lambda: villain.last(m.Registration) is not before)
         told = villain.last(m.Registration)

@@ -71,19 +71,19 @@ def test_the_owner_drops_the_policies_at_every_worker(folder: Path) -> None:
                 assert answers(readers) == [403, 403]
     with running(agent):
         told = {"FREEHOLD_ADDR": agent.address, "FREEHOLD_TOKEN": agent.token}
-        asked = freehold("agent", "link", "reset-policies", stdin="n\n", environment=told)
+        asked = freehold("agent", "link", "policy", "reset", stdin="n\n", environment=told)
         assert asked.returncode != 0
         assert "bundle version 1 of acme/many is in force" in asked.stderr
         assert "reader: rules that allow: 0, that deny: 1" in asked.stderr
         with pinned(agent) as roots, pinned(agent, reader) as readers:
             assert answers(readers) == [403, 403]
-            done = freehold("agent", "link", "reset-policies", "--yes", environment=told)
+            done = freehold("agent", "link", "policy", "reset", "--yes", environment=told)
             assert done.returncode == 0, done.stderr
             assert answers(readers) == [200, 200]
             for worker in roots:
                 in_force(worker, 0)
         assert agent.audit_log.read_bytes().count(b'"fleet.reset"') == 4  # intents and outcomes
-        again = freehold("agent", "link", "reset-policies", "--yes", environment=told)
+        again = freehold("agent", "link", "policy", "reset", "--yes", environment=told)
         assert (again.returncode, "nothing to drop" in again.stderr) == (0, True)
     with running(agent):
         assert agent.call("GET", LINK).json["policy_version"] == 0

@@ -62,6 +62,14 @@ class Done:
 Run = Callable[..., Done]
 
 
+class Terminal(io.TextIOWrapper):
+    """A stdin where a person sits."""
+
+    def isatty(self) -> bool:
+        """As at a terminal."""
+        return True
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own, and none of the variables that the command reads."""
@@ -91,12 +99,13 @@ def agent(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAgent]:
 
 @pytest.fixture
 def cli(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command; what comes by stdin is text or bytes."""
+    """Run the command; what comes by stdin is text or bytes, from a `terminal` or a pipe."""
 
-    def run(*arguments: str, stdin: str | bytes = "") -> Done:
+    def run(*arguments: str, stdin: str | bytes = "", terminal: bool = False) -> Done:
         raw = stdin.encode() if isinstance(stdin, str) else stdin
         monkeypatch.setattr(sys, "argv", ["freehold", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+        kind = Terminal if terminal else io.TextIOWrapper
+        monkeypatch.setattr(sys, "stdin", kind(io.BytesIO(raw)))
         with pytest.raises(SystemExit) as ended:
             main()
         shown = capsys.readouterr()

@@ -90,7 +90,7 @@ def test_a_refusal_has_its_exit_code(
 def test_an_opaque_id_is_taken_as_it_is_shown(agent: FakeAgent, cli: Run, given: str) -> None:
     """In hexadecimal by the control plane, in base64 by the egress ledger."""
     agent.answer({"kind": "secret", "name": "secret/app", "id": "i"})
-    assert cli("agent", "usage", "who", given).code == 0
+    assert cli("agent", "usage", "resolve", given).code == 0
     assert agent.asked[0][1] == f"/api/v1/system/usage/{OPAQUE.hex()}"
 
 
@@ -99,5 +99,5 @@ def test_an_opaque_id_is_taken_as_it_is_shown(agent: FakeAgent, cli: Run, given:
 )
 def test_what_is_no_opaque_id_is_told_with_the_form(agent: FakeAgent, cli: Run, given: str) -> None:
     """And not looked up."""
-    done = cli("agent", "usage", "who", given)
+    done = cli("agent", "usage", "resolve", given)
     assert (done.code, "32 hex digits" in done.err, agent.seen) == (64, True, [])

@@ -68,7 +68,7 @@ def test_a_log_alone_is_said_to_be_alone(cli: Run, log: Path) -> None:
     """Whole in itself is all that can be said then: an older copy of all of it is whole too."""
     done = cli("audit", "verify", "--log", str(log))
     assert done.code == 0
-    assert "no anchor and no database to hold the log against" in done.err
+    assert "no anchor and no database to compare the log with" in done.err
 
 
 def test_a_log_that_cannot_be_read_is_told(cli: Run, tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_a_log_that_is_not_there_is_told(cli: Run, log: Path) -> None:
 
 def test_the_key_is_printed_alone(cli: Run, log: Path) -> None:
     """To be kept elsewhere; not of a log that is not whole."""
-    assert cli("audit", "key", "--log", str(log)).out == f"{KEY}\n"
+    assert cli("audit", "key", "get", "--log", str(log)).out == f"{KEY}\n"
     log.write_text(log.read_text().replace("alice", "mally", 1))
-    assert cli("audit", "key", "--log", str(log)).code == 1
+    assert cli("audit", "key", "get", "--log", str(log)).code == 1
 
 
 def test_a_proof_is_checked_with_nothing_but_the_key(cli: Run, log: Path) -> None:
@@ -131,7 +131,7 @@ def test_query_takes_an_id_or_a_name_and_says_that_neither_is_there(
     for actor, asked in ((user, "actor_id"), ("ann", "actor")):
         agent.answer({"events": [], "cursor": ""})
         done = cli("audit", "query", "--actor", actor)
-        assert f"no record that fits is of {actor}, by name or by id" in done.err
+        assert f"no matching record of {actor}, by name or by id" in done.err
         assert agent.seen[-1].path == f"/api/v1/audit/events?{asked}={actor}"
 
 

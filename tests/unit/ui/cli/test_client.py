@@ -5,9 +5,9 @@ import httpx2
 import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent
-from ui.cli.client import Client
+from ui.cli.client import ApiClient
+from ui.cli.connection_settings import AGENT, CONTROL_PLANE, ConnectionSettings
 from ui.cli.errors import CliError, Exit, StepUpError
-from ui.cli.settings import AGENT, PLANE, Settings
 from vault.edge.router import Router
 from vault.errors import NotFoundError
 
@@ -15,17 +15,17 @@ ADDRESS = "http://127.0.0.1:8200"
 Handler = Callable[[httpx2.Request], httpx2.Response]
 
 
-def client(handler: Handler, *, token: str = "tok", address: str = ADDRESS) -> Client:
+def client(handler: Handler, *, token: str = "tok", address: str = ADDRESS) -> ApiClient:
     """A client whose requests go to this function."""
-    return Client(Settings(address, token, "", "", ""), httpx2.MockTransport(handler))
+    return ApiClient(ConnectionSettings(address, token, "", "", ""), httpx2.MockTransport(handler))
 
 
-def answering(status: int, body: object) -> Client:
+def answering(status: int, body: object) -> ApiClient:
     """A client that always gets this answer."""
     return client(lambda _: httpx2.Response(status, content=json.dumps(body).encode()))
 
 
-def failure(talker: Client) -> CliError:
+def failure(talker: ApiClient) -> CliError:
     """The error of any call."""
     with pytest.raises(CliError) as failed:
         talker.call("GET", "/x")
@@ -59,7 +59,7 @@ def test_a_merge_names_its_media_type() -> None:
         assert (request.method, request.url.raw_path) == ("PATCH", b"/x?cas=0")
         return httpx2.Response(200, json={})
 
-    assert client(handler).merge("/x", {"a": None}, query={"cas": 0}) == {}
+    assert client(handler).merge_patch("/x", {"a": None}, query={"cas": 0}) == {}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_no_connection_is_told_with_what_to_look_at() -> None:
 
     assert failure(client(handler)).exit_code is Exit.UNREACHABLE
     with pytest.raises(CliError, match=r"cannot reach .*FREEHOLD_ADDR"):
-        client(handler).merge("/x", {})
+        client(handler).merge_patch("/x", {})
 
 
 @pytest.mark.parametrize("address", ["http://vault.example", "http://10.0.0.1:8200"])
@@ -197,7 +197,7 @@ def test_nor_is_what_a_request_holds() -> None:
     with pytest.raises(CliError, match="has no TLS"):
         without.call("POST", "/x", {"password": "p"})
     with pytest.raises(CliError, match="has no TLS"):
-        without.merge("/x", {"a": 1})
+        without.merge_patch("/x", {"a": 1})
     assert not seen
 
 
@@ -219,9 +219,9 @@ def test_nothing_goes_through_a_proxy_of_the_environment(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, agent.address)
     agent.answer({})
-    settings = Settings(f"http://{host}:1", "tok", "", "", "")  # nobody listens there
+    settings = ConnectionSettings(f"http://{host}:1", "tok", "", "", "")  # nobody listens there
     with pytest.raises(CliError, match="cannot reach"):
-        Client(settings).call("POST", "/x", {"password": "p"})
+        ApiClient(settings).call("POST", "/x", {"password": "p"})
     assert not agent.seen
 
 
@@ -261,12 +261,12 @@ def test_a_token_that_cannot_be_sent_is_refused_without_being_shown(token: str) 
 
 def test_certificates_that_are_not_there_are_told(tmp_path: object) -> None:
     """One line, not a traceback of ssl."""
-    settings = Settings(ADDRESS, "", f"{tmp_path}/nosuch.pem", "", "")
+    settings = ConnectionSettings(ADDRESS, "", f"{tmp_path}/nosuch.pem", "", "")
     with pytest.raises(CliError, match="cannot load certificates"):
-        Client(settings)
-    settings = Settings(ADDRESS, "", "", f"{tmp_path}/nosuch.pem", "")
+        ApiClient(settings)
+    settings = ConnectionSettings(ADDRESS, "", "", f"{tmp_path}/nosuch.pem", "")
     with pytest.raises(CliError, match="cannot load certificates"):
-        Client(settings)
+        ApiClient(settings)
 
 
 def test_what_asks_for_proof_is_sent_again_once_it_was_shown() -> None:
@@ -279,9 +279,9 @@ def test_what_asks_for_proof_is_sent_again_once_it_was_shown() -> None:
             return httpx2.Response(204)
         return httpx2.Response(403, json={"code": "step_up", "message": "show", "request_id": "r"})
 
-    def talker(*, proves: bool) -> Client:
-        settings = Settings(ADDRESS, "tok", "", "", "")
-        return Client(settings, httpx2.MockTransport(handler), lambda _: proves)
+    def talker(*, proves: bool) -> ApiClient:
+        settings = ConnectionSettings(ADDRESS, "tok", "", "", "")
+        return ApiClient(settings, httpx2.MockTransport(handler), lambda _: proves)
 
     error = failure(talker(proves=False))
     assert asked == ["/x"]
@@ -304,8 +304,8 @@ def test_a_token_of_the_environment_is_told_by_its_name(status: int, code: str, 
     """It goes on winning over what `login` keeps: to sign in again alone does not help."""
     reply = httpx2.Response(status, json={"code": code, "message": "no", "request_id": "r"})
     for variable in ("FREEHOLD_CONTROL_TOKEN", ""):
-        settings = Settings(ADDRESS, "tok", "", "", "", PLANE, variable)
-        error = failure(Client(settings, httpx2.MockTransport(lambda _: reply)))
+        settings = ConnectionSettings(ADDRESS, "tok", "", "", "", CONTROL_PLANE, variable)
+        error = failure(ApiClient(settings, httpx2.MockTransport(lambda _: reply)))
         assert (says in str(error)) == bool(variable)
         assert error.exit_code is Exit.DENIED
         assert "freehold fleet login" in str(error)
@@ -317,11 +317,11 @@ def test_an_agent_is_no_control_plane_nor_the_other_way_round() -> None:
         Router().match("GET", "whoami")
     path = {"code": refused.value.code, "message": refused.value.message}
     plane = {"code": "not_found", "message": "there is no such path"}
-    for peer, other, own in ((PLANE, path, plane), (AGENT, plane, path)):
-        settings = Settings(ADDRESS, "", "", "", "", peer)
+    for peer, other, own in ((CONTROL_PLANE, path, plane), (AGENT, plane, path)):
+        settings = ConnectionSettings(ADDRESS, "", "", "", "", peer)
         for body, code in ((other, Exit.UNREACHABLE), (own, Exit.NOT_FOUND)):
             reply = httpx2.Response(404, json=body)
-            error = failure(Client(settings, httpx2.MockTransport(lambda _, told=reply: told)))
+            error = failure(ApiClient(settings, httpx2.MockTransport(lambda _, told=reply: told)))
             assert error.exit_code is code
             assert (f"is no {peer.name}" in str(error)) == (code is Exit.UNREACHABLE)
 

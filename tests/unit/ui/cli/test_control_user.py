@@ -1,19 +1,19 @@
 """An account is let in again, and whoever does it learns what to review."""
 
 import pytest
-from typer.testing import CliRunner
 
 from control.services.delegated_authority import Delegations
-from ui.cli import control_user
+from tests.unit.ui.cli.conftest import Run
+from ui.cli import control
 
 
-def test_what_the_account_set_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_account_set_up_is_told(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was withdrawn, what goes on, and where to look for the rest."""
     found = Delegations({"acme": ["invitation of m@b.example"]}, {"acme": ["channel ops (h)"]})
-    monkeypatch.setattr(control_user, "offline", lambda *_: found)
-    told = CliRunner().invoke(control_user.app, ["recover", "acme", "ann"], input="a long password")
-    assert told.exit_code == 0, told.output
-    assert told.stderr.splitlines() == [
+    monkeypatch.setattr(control, "run_offline", lambda *_: found)
+    done = cli("control", "user", "recover", "acme", "ann", stdin="a long password")
+    assert done.code == 0, done.err
+    assert done.err.splitlines() == [
         "acme/ann signs in with the new password",
         "acme: withdrawn: invitation of m@b.example",
         "acme: still active: channel ops (h)",

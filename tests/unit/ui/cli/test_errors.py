@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from ui.cli.errors import CliError, Exit
 
 
@@ -14,3 +16,10 @@ def test_exit_codes_are_a_contract() -> None:
         "UNREACHABLE": 6, "BUSY": 7, "USAGE": 64, "CANNOT_RUN": 126, "NO_PROGRAM": 127,
         "INTERRUPTED": 130,
     }  # fmt: skip
+
+
+def test_the_documented_codes_are_these(root: Path) -> None:
+    """The table of docs/reference/cli.md names each code that is here, and no other."""
+    text = (root / "docs/reference/cli.md").read_text()
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert {int(cell) for cell in rows if cell.isdigit()} == {int(code) for code in Exit}

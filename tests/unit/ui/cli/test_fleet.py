@@ -32,7 +32,7 @@ def test_list_says_who_is_live_and_whose_policy_is_applied(agent: FakeAgent, cli
     """And why not."""
     agent.answer([BUNDLE])
     agent.answer([ONE, ONE | {"vault": "two", "presence": "late"}])
-    lines = cli("fleet", "list", "--tag", "eu").out.splitlines()
+    lines = cli("fleet", "agent", "list", "--tag", "eu").out.splitlines()
     assert lines[1].split()[:3] == ["one", "online", "T"]
     assert "failed: above_ceiling (a v3, b v1)" in lines[1]
     assert lines[2].split()[3] == "none"
@@ -44,7 +44,7 @@ def test_list_has_every_page(agent: FakeAgent, cli: Run) -> None:
     agent.answer([])
     agent.answer([ONE | {"vault": f"v{number:03}"} for number in range(500)])
     agent.answer([ONE])
-    assert len(cli("fleet", "list").out.splitlines()) == 502
+    assert len(cli("fleet", "agent", "list").out.splitlines()) == 502
     assert "after=v499" in agent.asked[2][1]
 
 
@@ -52,7 +52,7 @@ def test_show_has_both_sides(agent: FakeAgent, cli: Run) -> None:
     """The agent, and its policy."""
     agent.answer(ONE)
     agent.answer([])
-    assert cli("fleet", "show", "one", "-o", "json").json == ONE | {"policy": "none"}
+    assert cli("fleet", "agent", "get", "one", "-o", "json").json == ONE | {"policy": "none"}
 
 
 @pytest.mark.parametrize(("presence", "times"), [("online", 1), ("late", 1), ("offline", 0)])
@@ -64,37 +64,46 @@ def test_what_a_silent_agent_said_is_not_shown_as_if_it_were_so(
     for _ in range(2):
         agent.answer([])
         agent.answer([row])
-    assert cli("fleet", "list").out.count("queueing") == times
-    assert cli("fleet", "list", "--output", "json").json[0]["health"] == "serving"
+    assert cli("fleet", "agent", "list").out.count("queueing") == times
+    assert cli("fleet", "agent", "list", "--output", "json").json[0]["health"] == "serving"
     for _ in range(2):
         agent.answer(row)
         agent.answer([])
-    assert cli("fleet", "show", "one").out.count("queueing") == times
-    assert cli("fleet", "show", "one", "--output", "json").json["sync"] == "queueing"
-    for words in (("tag", "one", "eu"), ("lock", "one"), ("retire", "one")):
+    assert cli("fleet", "agent", "get", "one").out.count("queueing") == times
+    assert cli("fleet", "agent", "get", "one", "--output", "json").json["sync"] == "queueing"
+    for words in (("update", "one", "--tag", "eu"), ("lock", "one"), ("retire", "one", "--yes")):
         agent.answer(row)
-        assert cli("fleet", *words).out.count("queueing") == times
+        assert cli("fleet", "agent", *words).out.count("queueing") == times
 
 
 @pytest.mark.parametrize(
     ("words", "method", "path", "body"),
     [
-        (["tag", "one", "eu", "prod"], "PUT", "agents/one/tags", {"tags": ["eu", "prod"]}),
-        (["tag", "one"], "PUT", "agents/one/tags", {"tags": []}),
-        (["lock", "one", "--reason", "lost"], "POST", "agents/one/lock", {"reason": "lost"}),
         (
-            ["accept-log", "one", "--reason", "restored"],
+            ["agent", "update", "one", "--tag", "eu", "--tag", "prod"],
+            "PUT", "agents/one/tags", {"tags": ["eu", "prod"]},
+        ),
+        (["agent", "update", "one", "--tag", ""], "PUT", "agents/one/tags", {"tags": []}),
+        (
+            ["agent", "lock", "one", "--reason", "lost"],
+            "POST", "agents/one/lock", {"reason": "lost"},
+        ),
+        (
+            ["agent", "accept-log", "one", "--reason", "restored"],
             "POST",
             "agents/one/checkpoint/accept",
             {"reason": "restored"},
         ),
-        (["retire", "one"], "POST", "agents/one/retire", {"reason": ""}),
-        (["command", "one", "x"], "POST", "agents/one/commands", {"command": "x"}),
-        (["commands", "one"], "GET", "agents/one/commands", None),
-        (["alerts"], "GET", "alerts?state=open", None),
-        (["alerts", "--all"], "GET", "alerts", None),
-        (["alerts", "--state", "firing"], "GET", "alerts?state=firing", None),
-        (["ack", "a-1"], "POST", "alerts/a-1/acknowledge", None),
+        (["agent", "retire", "one", "--yes"], "POST", "agents/one/retire", {"reason": ""}),
+        (
+            ["command", "send", "one", "send_metrics"],
+            "POST", "agents/one/commands", {"command": "send_metrics"},
+        ),
+        (["command", "list", "one"], "GET", "agents/one/commands", None),
+        (["alert", "list"], "GET", "alerts?state=open", None),
+        (["alert", "list", "--state", "all"], "GET", "alerts", None),
+        (["alert", "list", "--state", "firing"], "GET", "alerts?state=firing", None),
+        (["alert", "ack", "a-1"], "POST", "alerts/a-1/acknowledge", None),
     ],
 )  # fmt: skip
 def test_each_command_is_one_call(
@@ -127,7 +136,7 @@ def test_login_keeps_the_session_apart_from_the_agents(
 def test_create_org_is_for_super_admins(agent: FakeAgent, cli: Run) -> None:
     """The only call that is of no organization."""
     agent.answer({"id": "acme"}, 201)
-    assert cli("fleet", "create-org", "acme").code == 0
+    assert cli("fleet", "organization", "create", "acme").code == 0
     assert agent.asked == [("POST", "/api/v1/organizations", {"id": "acme"})]
 
 
@@ -142,7 +151,7 @@ def test_login_takes_a_code(agent: FakeAgent, cli: Run, monkeypatch: pytest.Monk
     )  # fmt: skip
     agent.answer({"state": "enrolment", "secret": "", "challenge": "c-1", "token": None})
     done = cli("fleet", "login", "acme", "ann", stdin="pass word\n")
-    assert done.code == 1
+    assert done.code == 4
     assert "browser" in done.err
 
 
@@ -159,7 +168,9 @@ def test_logout_ends_the_session_that_was_kept(agent: FakeAgent, cli: Run, home:
     kept = home / ".freehold-control-token"
     done = cli("fleet", "logout")
     assert (done.code, agent.seen) == (4, [])
-    assert "has kept no session here; the one in FREEHOLD_CONTROL_TOKEN is not ended" in done.err
+    assert (
+        "has stored no session here; the session in FREEHOLD_CONTROL_TOKEN stays valid" in done.err
+    )
     kept.write_text("s-1")
     kept.chmod(0o600)
     agent.answer(None, 204)

@@ -20,11 +20,23 @@ def test_an_address_is_asked_for(agent: FakeAgent, cli: Run, kind: str) -> None:
     """It is not in the shell's history; a webhook's key is shown."""
     key = "whsec_x" if kind == "webhook" else ""
     agent.answer({"channel": CHANNEL, "key": key}, 201)
-    words = ["fleet", "channel", f"add-{kind}", "on call", "--tag", "prod", "-o", "json"]
+    words = [
+        "fleet",
+        "channel",
+        "create",
+        kind,
+        "on call",
+        "--tag",
+        "prod",
+        "--digest",
+        "15m",
+        "-o",
+        "json",
+    ]
     told = cli(*words, stdin="https://hooks.example/x\n").json
     assert told.get("key", "") == key
     body = {
-        "name": "on call", "type": kind, "severity": "warning", "tags": ["prod"], "digest": 0,
+        "name": "on call", "type": kind, "severity": "warning", "tags": ["prod"], "digest": 900,
         "url": "https://hooks.example/x",
     }  # fmt: skip
     assert agent.asked == [("POST", f"{BASE}/channels", body)]
@@ -33,7 +45,7 @@ def test_an_address_is_asked_for(agent: FakeAgent, cli: Run, kind: str) -> None:
 def test_mail_by_the_control_planes_own_server(agent: FakeAgent, cli: Run) -> None:
     """To as many as are named."""
     agent.answer({"channel": CHANNEL, "key": ""}, 201)
-    assert cli("fleet", "channel", "add-email", "us", "a@b.example", "c@d.example").code == 0
+    assert cli("fleet", "channel", "create", "email", "us", "a@b.example", "c@d.example").code == 0
     ((method, path, body),) = agent.asked
     assert (method, path) == ("POST", f"{BASE}/channels")
     assert body["to"] == ["a@b.example", "c@d.example"]
@@ -43,9 +55,9 @@ def test_mail_by_the_control_planes_own_server(agent: FakeAgent, cli: Run) -> No
     ("words", "method", "path"),
     [
         (["test", "on call"], "POST", "channels/c-1/test"),
-        (["replay", "on call"], "POST", "channels/c-1/replay"),
-        (["remove", "c-2"], "DELETE", "channels/c-2"),
-        (["dead", "on call"], "GET", "deliveries?channel=c-1&state=dead"),
+        (["retry", "on call"], "POST", "channels/c-1/replay"),
+        (["delete", "c-2", "--yes"], "DELETE", "channels/c-2"),
+        (["failed", "on call"], "GET", "deliveries?channel=c-1&state=dead"),
     ],
 )
 def test_a_channel_by_name_or_id(

@@ -18,13 +18,13 @@ def _plane(agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_questions_are_asked_as_they_are_meant(agent: FakeAgent, cli: Run) -> None:
     """Of whom, of what, how many."""
     agent.answer({"count": 7})
-    assert cli("fleet", "usage", "show", "--vault", "v1", "-o", "json").json == {"count": 7}
+    assert cli("fleet", "usage", "get", "--vault", "v1", "-o", "json").json == {"count": 7}
     agent.answer({"rows": [ROW], "next": ""})
     assert "secret.read" in cli("fleet", "usage", "top", "operation", "--limit", "5").out
     agent.answer({"rows": [], "next": ""})
-    cli("fleet", "usage", "secrets", "rotation", "--days", "30")
+    cli("fleet", "usage", "secret", "list", "rotation", "--threshold", "30d")
     agent.answer({"rows": [], "next": ""})
-    cli("fleet", "usage", "keys", "--due")
+    cli("fleet", "usage", "key", "list", "--due")
     assert [path for _, path, *_ in agent.asked] == [
         f"{API}usage?vault=v1",
         f"{API}usage/top?of=operation&limit=5",
@@ -42,7 +42,7 @@ def test_a_forecast_is_one_line(agent: FakeAgent, cli: Run) -> None:
         base | {"history": history, "band": band, "reason": ""},
         base | {"name": "store_bytes", "history": [], "band": [], "reason": "too little"},
     ])  # fmt: skip
-    [one, two] = cli("fleet", "capacity", "--days", "7", "-o", "json").json
+    [one, two] = cli("fleet", "capacity", "get", "--ahead", "7d", "-o", "json").json
     assert (one["now"], one["expected"], one["at"]) == (6.0, 9.0, "V")
     assert (two["now"], two["reason"]) == (None, "too little")
     assert agent.asked[0][1] == f"{API}capacity?days=7"

@@ -17,7 +17,7 @@ def _plane(agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_invitation_shows_its_link(agent: FakeAgent, cli: Run) -> None:
     """This once, as a viewer unless more is said."""
     agent.answer({"link": "https://p/#invitation=fhi_x", "invitation": {"id": "i-1"}}, 201)
-    told = cli("fleet", "user", "invite", "new@x.example", "-o", "json").json
+    told = cli("fleet", "invitation", "create", "new@x.example", "-o", "json").json
     assert told == {"link": "https://p/#invitation=fhi_x", "id": "i-1"}
     body = {"email": "new@x.example", "role": "viewer"}
     assert agent.asked == [("POST", f"{BASE}/invitations", body)]
@@ -26,13 +26,20 @@ def test_an_invitation_shows_its_link(agent: FakeAgent, cli: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "method", "path", "body"),
     [
-        (["list"], "GET", "users?limit=500", None),
-        (["invitations"], "GET", "invitations", None),
-        (["role", "bob", "admin"], "PATCH", "users/bob", {"role": "admin"}),
-        (["disable", "bob"], "PATCH", "users/bob", {"disabled": True}),
-        (["enable", "bob"], "PATCH", "users/bob", {"disabled": False}),
-        (["remove", "bob"], "DELETE", "users/bob", None),
-        (["reset-second-factor", "bob"], "DELETE", "users/bob/second-factor", None),
+        (["user", "list"], "GET", "users?limit=500", None),
+        (["user", "get", "bob"], "GET", "users/bob", None),
+        (["invitation", "list"], "GET", "invitations", None),
+        (["invitation", "delete", "i-1", "--yes"], "DELETE", "invitations/i-1", None),
+        (["user", "update", "bob", "--role", "admin"], "PATCH", "users/bob", {"role": "admin"}),
+        (["user", "update", "bob", "--disable"], "PATCH", "users/bob", {"disabled": True}),
+        (["user", "update", "bob", "--enable"], "PATCH", "users/bob", {"disabled": False}),
+        (["user", "delete", "bob", "--yes"], "DELETE", "users/bob", None),
+        (
+            ["user", "reset-second-factor", "bob", "--yes"],
+            "DELETE",
+            "users/bob/second-factor",
+            None,
+        ),
     ],
 )
 def test_each_command_is_one_call(
@@ -40,5 +47,5 @@ def test_each_command_is_one_call(
 ) -> None:
     """Of the organization."""
     agent.answer([] if method == "GET" else {})
-    assert cli("fleet", "user", *words).code == 0
+    assert cli("fleet", *words).code == 0
     assert agent.asked == [(method, f"{BASE}/{path}", body)]

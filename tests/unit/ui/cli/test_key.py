@@ -25,7 +25,7 @@ def test_keys_are_listed_shown_and_revoked(agent: FakeAgent, cli: Run) -> None:
     for answer in ({"keys": [KEY]}, KEY, None):
         agent.answer(answer)
     assert "k1  laptop  active" in cli("key", "list", "bob").out
-    assert cli("key", "show", "k1", "-o", "json").json == KEY
+    assert cli("key", "get", "k1", "-o", "json").json == KEY
     assert cli("key", "revoke", "k1").code == 0
     assert [(method, path) for method, path, _ in agent.asked] == [
         ("GET", "/api/v1/keys?user=bob"),
@@ -43,7 +43,7 @@ def test_a_script_gets_the_key_alone(agent: FakeAgent, cli: Run) -> None:
 
 def test_a_name_in_the_place_of_an_id_is_told_where_ids_are(agent: FakeAgent, cli: Run) -> None:
     """`create` takes a name, these take an id."""
-    for command in ("show", "revoke"):
+    for command in ("get", "revoke"):
         agent.answer({"type": "not_found", "message": "no such API key"}, 404)
         done = cli("key", command, "laptop")
         assert (done.code, "`freehold key list USER`" in done.err) == (3, True)

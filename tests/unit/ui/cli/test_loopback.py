@@ -13,14 +13,14 @@ import pytest
 from control.crypto import pkce_challenge, short_fingerprint
 from ui.cli import loopback as module
 from ui.cli.errors import CliError
-from ui.cli.loopback import Loopback, loopback
+from ui.cli.loopback import LoopbackReceiver, loopback
 
 CONTROL = "https://control.example"
 
 
-def asked(waiting: Loopback) -> dict[str, list[str]]:
+def asked(waiting: LoopbackReceiver) -> dict[str, list[str]]:
     """What the browser is to ask for."""
-    place = urlsplit(waiting.address(CONTROL, "acme"))
+    place = urlsplit(waiting.authorization_url(CONTROL, "acme"))
     assert (place.netloc, place.path) == ("control.example", "/api/v1/oidc/program")
     return parse_qs(place.query)
 
@@ -54,7 +54,7 @@ def test_a_browser_brings_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
         query = asked(waiting)
         assert query["challenge"] == [pkce_challenge(waiting.verifier)]
         assert waiting.verifier not in str(query)
-        assert waiting.code(waiting.address(CONTROL, "acme")) == "fhs_1"
+        assert waiting.wait_code(waiting.authorization_url(CONTROL, "acme")) == "fhs_1"
         assert len(waiting.verifier) >= 43
 
 
@@ -64,7 +64,7 @@ def test_what_to_compare_is_shown(
     """The page that asks has it too; it follows from the challenge."""
     brings(monkeypatch, "/?code=fhs_1")
     with loopback() as waiting:
-        waiting.code(waiting.address(CONTROL, "acme"))
+        waiting.wait_code(waiting.authorization_url(CONTROL, "acme"))
         assert short_fingerprint(pkce_challenge(waiting.verifier)) in capsys.readouterr().err
 
 
@@ -72,7 +72,7 @@ def test_a_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its code alone: nothing that a terminal would act on."""
     brings(monkeypatch, "/?error=oidc_no_account%1b%5b2J")
     with loopback() as waiting, pytest.raises(CliError, match=r"refused: oidc_no_account2J$"):
-        waiting.code(waiting.address(CONTROL, "acme"))
+        waiting.wait_code(waiting.authorization_url(CONTROL, "acme"))
 
 
 def test_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     brings(monkeypatch)
     monkeypatch.setattr(module, "WAIT_SECONDS", 0.1)
     with loopback() as waiting, pytest.raises(CliError, match="no browser came back"):
-        waiting.code(waiting.address(CONTROL, "acme"))
+        waiting.wait_code(waiting.authorization_url(CONTROL, "acme"))
 
 
 def test_who_knocks_again_and_again_does_not_make_it_wait_longer(
@@ -98,7 +98,7 @@ def test_who_knocks_again_and_again_does_not_make_it_wait_longer(
     knocks(monkeypatch, run)
     begun = time.monotonic()
     with loopback() as waiting, pytest.raises(CliError, match="no browser came back"):
-        waiting.code(waiting.address(CONTROL, "acme"))
+        waiting.wait_code(waiting.authorization_url(CONTROL, "acme"))
     assert time.monotonic() - begun < 10
 
 
@@ -120,7 +120,7 @@ def test_a_request_that_comes_drop_by_drop_holds_nobody_up(monkeypatch: pytest.M
     knocks(monkeypatch, run)
     begun = time.monotonic()
     with loopback() as waiting:
-        assert waiting.code(waiting.address(CONTROL, "acme")) == "fhs_1"
+        assert waiting.wait_code(waiting.authorization_url(CONTROL, "acme")) == "fhs_1"
     assert time.monotonic() - begun < 8
 
 
@@ -141,14 +141,14 @@ def test_what_is_no_browser_brings_nothing(monkeypatch: pytest.MonkeyPatch, odd:
 
     knocks(monkeypatch, run)
     with loopback() as waiting:
-        assert waiting.code(waiting.address(CONTROL, "acme")) == "fhs_1"
+        assert waiting.wait_code(waiting.authorization_url(CONTROL, "acme")) == "fhs_1"
 
 
 def test_it_does_not_listen_to_ever_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever asks on and on is not the browser."""
     brings(monkeypatch, *(["/x"] * (module.MAX_REQUESTS + 1)))
     with loopback() as waiting, pytest.raises(CliError, match="no browser came back"):
-        waiting.code(waiting.address(CONTROL, "acme"))
+        waiting.wait_code(waiting.authorization_url(CONTROL, "acme"))
 
 
 def test_its_port_is_of_this_machine_alone() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from tests.unit.ui.cli.conftest import FakeAgent, Run
 from ui.cli import main as module
-from ui.cli.route import route
+from ui.cli.context import api_path
+from ui.cli.main import GROUPS
 
 
 def test_help_is_the_answer_to_nothing(cli: Run) -> None:
@@ -21,6 +22,15 @@ def test_the_version_is_that_of_the_package(cli: Run) -> None:
     done = cli("--version")
     assert done.code == 0
     assert done.out.startswith("freehold ")
+    assert cli("version").out == done.out
+    assert f"freehold {cli('version', '-o', 'json').json['version']}\n" == done.out
+
+
+def test_short_help_is_help(cli: Run) -> None:
+    """At every level; a command's ends with examples."""
+    for words in ((), ("secret",), ("secret", "get"), ("run",)):
+        assert cli(*words, "-h").out == cli(*words, "--help").out
+    assert "freehold secret get secret/app/db --raw" in cli("secret", "get", "-h").out
 
 
 @pytest.mark.parametrize(
@@ -93,7 +103,7 @@ def test_routes_are_those_of_the_agent(cli: Run) -> None:
              "versions", "diff", "metadata", "rollback", "delete", "undelete", "destroy",
              "policies-effective", "policies-dry-run")  # fmt: skip
     assert set(asked) <= served
-    assert route("x").startswith("/api/v1/")
+    assert api_path("x").startswith("/api/v1/")
 
 
 def test_faults_of_a_file_are_a_line_each(cli: Run, tmp_path: Path) -> None:
@@ -126,3 +136,38 @@ assert looks == []
 def test_a_command_loads_without_collecting() -> None:
     """In a process of its own: what it loads has not been loaded before."""
     subprocess.run([sys.executable, "-c", _LOADS], check=True, capture_output=True)
+
+
+PROGRAM = """
+import sys
+from ui.cli import main
+sys.argv = ["freehold", "mount", "list", "--help"]
+try:
+    main.main()
+except SystemExit as ended:
+    assert ended.code == 0
+print(*sys.modules)
+"""
+
+
+def test_only_the_group_that_was_asked_for_is_loaded() -> None:
+    """In a process of its own, as a command is."""
+    program = [sys.executable, "-c", PROGRAM]
+    said = subprocess.run(program, check=True, capture_output=True, text=True).stdout
+    loaded = set(said.splitlines()[-1].split())
+    assert {name for name in GROUPS if f"ui.cli.{name}" in loaded} == {"mount"}
+
+
+def test_the_help_has_them_all(cli: Run) -> None:
+    """Each with what it is for; whoever mistypes one is told which it may have been."""
+    said = cli("--help").out
+    lines = [line.strip(" │").split(maxsplit=1) for line in said.splitlines()]
+    told = {words[0]: words[1] for words in lines if len(words) == 2}
+    assert all(told[name].endswith(".") for name in GROUPS)
+    assert "'secret'" in cli("secrt").err
+
+
+def test_each_is_called_by_its_name(cli: Run) -> None:
+    """Also where its own usage is told."""
+    for name in GROUPS:
+        assert f"freehold {name} " in cli(name, "--help").out

@@ -8,7 +8,7 @@ def test_mounts_are_made_shown_changed_and_listed(agent: FakeAgent, cli: Run) ->
     for answer in (MOUNT, MOUNT, MOUNT, {"mounts": [MOUNT]}):
         agent.answer(answer)
     assert cli("mount", "create", "kv/", "--version", "1").code == 0
-    assert cli("mount", "show", "kv", "-o", "json").json == MOUNT
+    assert cli("mount", "get", "kv", "-o", "json").json == MOUNT
     assert cli("mount", "update", "kv", "--no-cas-required", "--max-versions", "0").code == 0
     assert cli("mount", "list").out.splitlines()[1].split()[:3] == ["kv/", "kv", "1"]
     assert agent.asked == [
@@ -20,10 +20,11 @@ def test_mounts_are_made_shown_changed_and_listed(agent: FakeAgent, cli: Run) ->
 
 
 def test_a_mount_is_erased_only_after_a_yes(agent: FakeAgent, cli: Run) -> None:
-    """No answer is no."""
-    assert cli("mount", "erase", "kv", stdin="n\n").code == 130
-    assert cli("mount", "erase", "kv").code == 130
+    """No answer is no; without a terminal nobody can answer."""
+    assert cli("mount", "delete", "kv", stdin="n\n", terminal=True).code == 130
+    assert cli("mount", "delete", "kv", terminal=True).code == 130
+    assert cli("mount", "delete", "kv", stdin="y\n").code == 64
     assert agent.seen == []
     agent.answer(None, 204)
-    assert cli("mount", "erase", "kv", "--yes").code == 0
+    assert cli("mount", "delete", "kv", "--yes").code == 0
     assert agent.asked == [("DELETE", "/api/v1/system/mounts/kv", None)]

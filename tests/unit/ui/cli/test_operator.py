@@ -14,7 +14,7 @@ def test_init_shows_shares_and_root_token_once(agent: FakeAgent, cli: Run) -> No
     agent.answer({"keys": ["61"], "keys_base64": ["YQ=="], "root_token": "s.r"})
     done = cli("operator", "init", "--shares", "1", "--threshold", "1", "-o", "json")
     assert done.json == {"root_token": "s.r", "shares": ["YQ=="]}
-    assert "nothing keeps a copy" in done.err
+    assert "no copy is stored" in done.err
     assert agent.asked == [
         ("GET", "/v1/sys/seal-status", None),
         ("PUT", "/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}),
@@ -34,9 +34,9 @@ def test_shares_of_a_vault_with_a_key_file_are_refused_before_it_is_made(
 def test_each_half_of_a_masked_token_asks_for_the_other(agent: FakeAgent, cli: Run) -> None:
     """And what is wrong with either is said; nothing is asked of the agent."""
     for given, told in (
-        (("--decode", "AAAA"), "--otp, which --init has shown, is missing"),
-        (("--otp", "abc"), "--decode, the masked token, is missing"),
-        (("--decode", "!", "--otp", "abc"), "--decode is not a masked token"),
+        (("--decode", "AAAA"), "--otp, which --init printed, is missing"),
+        (("--otp", "abc"), "--decode, the encoded token, is missing"),
+        (("--decode", "!", "--otp", "abc"), "--decode is not an encoded token"),
         (("--decode", "AAAA", "--otp", "abcd"), "--otp is not of the same attempt"),
     ):
         done = cli("operator", "generate-root", *given)
@@ -102,9 +102,9 @@ def test_the_rest_is_one_request_each(agent: FakeAgent, cli: Run) -> None:
         agent.answer(answer)
     assert cli("operator", "seal").out == ""
     assert cli("operator", "rotate", "-o", "json").json == {"generation": 2}
-    assert cli("operator", "key-status", "-o", "json").json == {"uses": 1}
-    assert cli("operator", "actors").out == "name\nstore\n"
-    assert cli("operator", "cache", "-o", "json").json == {"hits": 3}
+    assert cli("operator", "key", "get", "-o", "json").json == {"uses": 1}
+    assert cli("operator", "actor", "list").out == "name\nstore\n"
+    assert cli("operator", "cache", "get", "-o", "json").json == {"hits": 3}
     assert [(method, path) for method, path, _ in agent.asked] == [
         ("POST", "/api/v1/system/seal"),
         ("POST", "/api/v1/system/rotate"),

@@ -2,8 +2,9 @@ import json
 import sys
 
 import pytest
+import yaml
 
-from ui.cli.output import Format, document, json_visible, plain, show, tell
+from ui.cli.output import OutputFormat, escape_json, print_json, print_note, print_text, print_value
 
 Out = pytest.CaptureFixture[str]
 
@@ -11,34 +12,36 @@ Out = pytest.CaptureFixture[str]
 def test_json_is_the_whole_value(capsys: Out) -> None:
     """A program gets everything, whatever columns a table would have."""
     value = [{"name": "a", "more": {"b": [1, None]}}]
-    show(value, Format.JSON, ("name",))
+    print_value(value, OutputFormat.JSON, ("name",))
     assert json.loads(capsys.readouterr().out) == value
 
 
 def test_an_object_is_a_line_a_field(capsys: Out) -> None:
     """Text as it is, None empty, everything else as JSON."""
-    show({"name": "a", "tags": ["x"], "none": None, "is": True}, Format.TABLE)
+    print_value({"name": "a", "tags": ["x"], "none": None, "is": True}, OutputFormat.TABLE)
     assert capsys.readouterr().out == 'key   value\nname  a\ntags  ["x"]\nnone\nis    true\n'
 
 
 def test_a_list_has_the_chosen_columns(capsys: Out) -> None:
     """Aligned, and without blanks at the end of a line."""
-    show([{"a": "long one", "b": 1, "c": 2}, {"a": "x", "b": 22}], Format.TABLE, ("a", "b"))
+    print_value(
+        [{"a": "long one", "b": 1, "c": 2}, {"a": "x", "b": 22}], OutputFormat.TABLE, ("a", "b")
+    )
     assert capsys.readouterr().out == "a         b\nlong one  1\nx         22\n"
 
 
 def test_without_a_choice_a_list_has_all_columns(capsys: Out) -> None:
     """Those that only some rows have too."""
-    show([{"a": 1}, {"b": 2}], Format.TABLE)
+    print_value([{"a": 1}, {"b": 2}], OutputFormat.TABLE)
     assert capsys.readouterr().out == "a  b\n1\n   2\n"
 
 
 def test_an_empty_list_is_told_as_none_to_a_person_alone(capsys: Out) -> None:
     """On stderr, and not where a program reads."""
-    show([], Format.TABLE, ("a", "b"))
+    print_value([], OutputFormat.TABLE, ("a", "b"))
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "none\n")
-    show([], Format.JSON)
+    print_value([], OutputFormat.JSON)
     assert capsys.readouterr().err == ""
 
 
@@ -48,14 +51,14 @@ def test_an_empty_list_is_told_as_none_to_a_person_alone(capsys: Out) -> None:
 )
 def test_what_is_no_object_is_bare(value: object, shown: str, capsys: Out) -> None:
     """Lists of words are lines, so that a shell can loop over them."""
-    show(value, Format.TABLE)
+    print_value(value, OutputFormat.TABLE)
     assert capsys.readouterr().out == shown
 
 
 def test_a_name_cannot_steer_the_terminal(capsys: Out) -> None:
     """Control characters of stored text come out escaped, in results and in errors."""
-    show({"agent": "\x1b[2Jx\ny"}, Format.TABLE)
-    tell("no \x1b[31m\nway")
+    print_value({"agent": "\x1b[2Jx\ny"}, OutputFormat.TABLE)
+    print_note("no \x1b[31m\nway")
     shown = capsys.readouterr()
     assert "\x1b" not in shown.out + shown.err
     assert shown.err == "no \\x1b[31m\\nway\n"
@@ -63,7 +66,7 @@ def test_a_name_cannot_steer_the_terminal(capsys: Out) -> None:
 
 def test_a_document_is_json_for_people_too(capsys: Out) -> None:
     """Indented, letters as they are."""
-    document({"a": "é"})
+    print_json({"a": "é"})
     assert capsys.readouterr().out == '{\n  "a": "é"\n}\n'
 
 
@@ -78,22 +81,22 @@ def is_harmless(said: str) -> bool:
 def test_json_cannot_steer_the_terminal(capsys: Out) -> None:
     """It holds no control and no invisible character, and means the same."""
     value = {"user_agent": HOSTILE, HOSTILE: [HOSTILE]}
-    show(value, Format.JSON)
+    print_value(value, OutputFormat.JSON)
     said = capsys.readouterr().out
     assert is_harmless(said)
     assert json.loads(said) == value
     assert "é\U0001f600" in said
     line = json.dumps(value, ensure_ascii=False)
-    assert is_harmless(json_visible(line))
-    assert json.loads(json_visible(line)) == value
+    assert is_harmless(escape_json(line))
+    assert json.loads(escape_json(line)) == value
 
 
 def test_a_table_cannot_steer_the_terminal(capsys: Out) -> None:
     """Neither by what is in it nor by the names of fields."""
-    show({HOSTILE: HOSTILE}, Format.TABLE)
-    show([HOSTILE], Format.TABLE)
-    show([{"a": HOSTILE}], Format.TABLE, ("a",))
-    tell(HOSTILE)
+    print_value({HOSTILE: HOSTILE}, OutputFormat.TABLE)
+    print_value([HOSTILE], OutputFormat.TABLE)
+    print_value([{"a": HOSTILE}], OutputFormat.TABLE, ("a",))
+    print_note(HOSTILE)
     told = capsys.readouterr()
     assert is_harmless(told.out + told.err)
 
@@ -102,10 +105,28 @@ def test_a_text_is_whole_for_programs_and_harmless_at_a_terminal(
     capsys: Out, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A secret that is piped into a file must be that secret."""
-    plain("one\n\ttwo" + HOSTILE)
+    print_text("one\n\ttwo" + HOSTILE)
     assert capsys.readouterr().out == "one\n\ttwo" + HOSTILE + "\n"
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    plain("one\n\ttwo" + HOSTILE)
+    print_text("one\n\ttwo" + HOSTILE)
     said = capsys.readouterr().out
     assert said.startswith("one\n\ttwo")
     assert is_harmless(said.replace("\t", ""))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"name": "secret/a", "tags": ["x", "é"], "n": 1, "none": None, "yes": "yes", "t": "12:30"},
+        [{"a": "1"}, {"a": "line one\nline two\n"}],
+        {"esc": "\x1b[2J", "bidi": "a\u202eb", "bom": "\ufeffx", "astral": "\U0001f511"},
+        "text",
+        [],
+    ],
+)
+def test_yaml_says_the_same_and_steers_no_terminal(value: object, capsys: Out) -> None:
+    """What could is escaped, where YAML has escapes."""
+    print_value(value, OutputFormat.YAML)
+    shown = capsys.readouterr().out
+    assert yaml.safe_load(shown) == value
+    assert all(c.isprintable() or c == "\n" for c in shown)

@@ -27,9 +27,9 @@ def test_accessors_are_lines(agent: FakeAgent, cli: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "stdin", "asked"),
     [
-        (("show",), "", ("GET", "/self", None)),
-        (("show", "a1"), "", ("GET", "/a1", None)),
-        (("show", "--stdin"), "s.x\n", ("POST", "/lookup", {"token": "s.x"})),
+        (("get",), "", ("GET", "/self", None)),
+        (("get", "a1"), "", ("GET", "/a1", None)),
+        (("get", "--stdin"), "s.x\n", ("POST", "/lookup", {"token": "s.x"})),
         (("renew",), "", ("POST", "/self/renew", {})),
         (("renew", "a1", "--increment", "1h"), "", ("POST", "/a1/renew", {"increment": "1h"})),
         (("revoke", "a1"), "", ("DELETE", "/a1", None)),

@@ -21,10 +21,10 @@ def test_list_has_every_page(agent: FakeAgent, cli: Run) -> None:
 def test_a_user_is_found_by_name(agent: FakeAgent, cli: Run) -> None:
     """The API knows him by id."""
     agent.answer({"users": [BOB], "cursor": ""})
-    assert cli("user", "show", "bob", "-o", "json").json == BOB
+    assert cli("user", "get", "bob", "-o", "json").json == BOB
     agent.answer({"users": [BOB], "cursor": ""})
     agent.answer(None, 204)
-    assert cli("user", "delete", "bob").code == 0
+    assert cli("user", "delete", "bob", "--yes").code == 0
     assert agent.asked[-1] == ("DELETE", "/api/v1/users/u-1", None)
 
 

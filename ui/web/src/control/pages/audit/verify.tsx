@@ -56,7 +56,7 @@ function ChainCard() {
         <p class="muted">
           The control plane recomputes every hash. To verify independently, keep signed heads
           elsewhere and run this on the control plane's machine:{" "}
-          <code>freehold control trail verify</code>.
+          <code>freehold control audit verify</code>.
         </p>
       </div>
     </Card>
@@ -160,7 +160,7 @@ function ExportCard() {
       <div class="stack">
         <p class="muted">
           JSON Lines, one record per line, oldest first, with its hashes. From the command line:{" "}
-          <code>freehold control trail export</code>.
+          <code>freehold control audit export</code>.
         </p>
         <p role="status">{text}</p>
         {error && <Notice tone="bad">{error.message}</Notice>}

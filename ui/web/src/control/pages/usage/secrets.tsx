@@ -79,7 +79,7 @@ export function SecretsTab() {
         )}
       </Await>
       <p class="muted">
-        To find the secret of an ID, run on its agent: <code>freehold agent usage who ID</code>.
+        To find the secret of an ID, run on its agent: <code>freehold agent usage resolve ID</code>.
       </p>
     </div>
   );

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import typer
 
-from ui.cli.errors import CliError
+from ui.cli.errors import CliError, Exit
 
 MAX_INPUT: Final = 1 << 20  # bytes; the server's bound for a value
 MAX_LINE: Final = 1 << 12  # characters; over the longest token or share
@@ -28,22 +28,24 @@ def read_value(
     `option` is how the command takes the file, `otherwise` what it takes in place of a document.
     """
     if file is not None and literal is not None:
-        raise typer.BadParameter("--file and --value are two values; give one")
+        raise typer.BadParameter("give either --file or --value")
     text = _read(file) if literal is None else literal
     if not as_json:
         return text
     place = "--value" if literal is not None else f"{file}" if file else "stdin"
     if not text.strip():
         ways = ", ".join(filter(None, (f"{option} or stdin", otherwise)))
-        raise CliError(f"{place} is empty, JSON is expected: {ways}")
+        raise CliError(f"{place} is empty, JSON is expected: {ways}", Exit.USAGE)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         at = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise CliError(f"{place} is not JSON{at}: no other format is read here") from None
+        raise CliError(
+            f"{place} is not JSON{at}: no other format is read here", Exit.USAGE
+        ) from None
 
 
-def read_line(prompt: str) -> str:
+def read_secret_line(prompt: str) -> str:
     """A token or a share: asked for without echo at a terminal, else the first line of stdin.
 
     Raises `CliError` when there is none.
@@ -57,7 +59,7 @@ def read_line(prompt: str) -> str:
     return line.strip()
 
 
-def read_new(what: str) -> str:
+def read_new_password(what: str) -> str:
     """A new password: twice without echo at a terminal, else the first line of stdin.
 
     Raises `CliError` when there is none.
@@ -65,7 +67,7 @@ def read_new(what: str) -> str:
     if sys.stdin.isatty():
         line: str = typer.prompt(what, hide_input=True, confirmation_prompt=True, err=True)
         return line
-    return read_line(what)
+    return read_secret_line(what)
 
 
 def _read(file: Path | None) -> str:
@@ -81,8 +83,10 @@ def _read(file: Path | None) -> str:
     except OSError as error:
         raise CliError(f"cannot read {file or 'stdin'}: {error.strerror}") from None
     if len(raw) > MAX_INPUT:
-        raise CliError(f"the value is over {MAX_INPUT} bytes")
+        raise CliError(f"the value is over {MAX_INPUT} bytes", Exit.USAGE)
     try:
         return raw.decode().removesuffix("\n")
     except UnicodeDecodeError:
-        raise CliError("the value is not UTF-8; encode it, for example as base64") from None
+        raise CliError(
+            "the value is not UTF-8: encode it, for example as base64", Exit.USAGE
+        ) from None

@@ -17,7 +17,7 @@ def test_a_change_takes_a_control_plane_that_is_stopped(cli: Run, tmp_path: Path
     try:
         words = ("control", "user", "recover", "platform", "admin", "--data-dir", str(tmp_path))
         done = cli(*words, stdin="a long enough password\n")
-        read = cli("control", "trail", "verify", "--data-dir", str(tmp_path))
+        read = cli("control", "audit", "verify", "--data-dir", str(tmp_path))
     finally:
         lock.release()
     assert (done.code, done.out) == (1, "")
@@ -26,7 +26,7 @@ def test_a_change_takes_a_control_plane_that_is_stopped(cli: Run, tmp_path: Path
     assert read.code == 0, read.err
 
 
-@pytest.mark.parametrize("words", [("trail", "verify"), ("trail", "export", "acme"),
+@pytest.mark.parametrize("words", [("audit", "verify"), ("audit", "export", "acme"),
                                    ("user", "recover", "platform", "admin")])  # fmt: skip
 def test_where_there_is_no_database_none_is_made(
     words: tuple[str, ...], cli: Run, tmp_path: Path

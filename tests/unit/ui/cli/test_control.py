@@ -55,4 +55,4 @@ def test_what_is_no_key_or_no_file_is_told(cli: Run, file: Path) -> None:
         "64 hexadecimal digits" in cli("control", "report", "verify", str(file), "--key", "x").err
     )
     missing = cli("control", "report", "verify", "/nowhere", "--key", "00" * 32)
-    assert "cannot be read" in missing.err
+    assert "cannot read" in missing.err

@@ -32,16 +32,16 @@ def test_tokens_are_listed_and_withdrawn(agent: FakeAgent, cli: Run) -> None:
     agent.answer([{"id": "t-1", "vault": "one", "created_by": "a/b"}])
     agent.answer(None, 204)
     assert "t-1" in cli("fleet", "enrolment-token", "list").out
-    assert cli("fleet", "enrolment-token", "withdraw", "t-1").code == 0
+    assert cli("fleet", "enrolment-token", "delete", "t-1", "--yes").code == 0
     assert agent.asked[1] == ("DELETE", f"{BASE}/enrolment-tokens/t-1", None)
 
 
 def test_an_approval_takes_the_fingerprint(agent: FakeAgent, cli: Run) -> None:
     """Without it, it is wrong usage: somebody has to have compared it."""
-    assert cli("fleet", "approve", "j-1", "one").code == 64
+    assert cli("fleet", "join-request", "approve", "j-1", "one").code == 64
     agent.answer({"id": "j-1"})
     shown = "0000-1111-2222-3333-4444"
-    assert cli("fleet", "approve", "j-1", "one", "--fingerprint", shown).code == 0
+    assert cli("fleet", "join-request", "approve", "j-1", "one", "--fingerprint", shown).code == 0
     body = {"vault": "one", "fingerprint": shown, "replace": False}
     assert agent.asked == [("POST", f"{BASE}/joins/j-1/approve", body)]
 
@@ -50,6 +50,6 @@ def test_a_refusal_needs_only_the_request(agent: FakeAgent, cli: Run) -> None:
     """And who waits is listed with what the agent shows."""
     agent.answer([{"id": "j-1", "fingerprint": "f", "label": "rack"}])
     agent.answer({"id": "j-1"})
-    assert "rack" in cli("fleet", "pending").out
-    assert cli("fleet", "refuse", "j-1").code == 0
+    assert "rack" in cli("fleet", "join-request", "list").out
+    assert cli("fleet", "join-request", "refuse", "j-1").code == 0
     assert agent.asked[1] == ("POST", f"{BASE}/joins/j-1/refuse", None)

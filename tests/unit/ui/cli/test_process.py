@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from ui.cli import protection
+from ui.cli import process
 from ui.cli.errors import CliError
 
 ASKED = """
 import ctypes, os, resource
-from ui.cli.protection import protect_memory
+from ui.cli.process import protect_memory
 
 def told():
     dumpable = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)  # PR_GET_DUMPABLE
@@ -41,8 +41,8 @@ def test_a_process_that_cannot_be_protected_does_not_start(monkeypatch: pytest.M
         def prctl(self, *_: int) -> int:
             return -1
 
-    monkeypatch.setattr(protection.sys, "platform", "linux")
-    monkeypatch.setattr(protection.resource, "setrlimit", lambda *_: None)
-    monkeypatch.setattr(protection.ctypes, "CDLL", lambda *_, **__: Refusing())
+    monkeypatch.setattr(process.sys, "platform", "linux")
+    monkeypatch.setattr(process.resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(process.ctypes, "CDLL", lambda *_, **__: Refusing())
     with pytest.raises(CliError, match="memory of this one"):
-        protection.protect_memory()
+        process.protect_memory()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ui.cli.anchor import anchor_of, beside, database_of
+from ui.cli.agent_files import anchor_path, database_path, default_paths
 from ui.cli.errors import CliError
 
 
@@ -21,19 +21,19 @@ def test_it_is_named_or_configured_or_not_known(tmp_path: Path) -> None:
             }
         )
     )
-    assert anchor_of(config, None) == tmp_path / "apart" / "a"
-    assert anchor_of(config, tmp_path / "b") == tmp_path / "b"
-    assert anchor_of(None, None) is database_of(None) is None
-    assert database_of(config) == tmp_path / "vault.db"
+    assert anchor_path(config, None) == tmp_path / "apart" / "a"
+    assert anchor_path(config, tmp_path / "b") == tmp_path / "b"
+    assert anchor_path(None, None) is database_path(None) is None
+    assert database_path(config) == tmp_path / "vault.db"
     with pytest.raises(CliError, match="cannot be read"):
-        anchor_of(tmp_path / "nosuch", None)
+        anchor_path(tmp_path / "nosuch", None)
 
 
 def test_beside_the_log_they_are_found_by_their_names(tmp_path: Path) -> None:
     """Each if it is there."""
     log = tmp_path / "audit.log"
-    assert beside(log) == (None, None)
+    assert default_paths(log) == (None, None)
     (tmp_path / "vault.anchor").touch()
-    assert beside(log) == (tmp_path / "vault.anchor", None)
+    assert default_paths(log) == (tmp_path / "vault.anchor", None)
     (tmp_path / "vault.db").touch()
-    assert beside(log) == (tmp_path / "vault.anchor", tmp_path / "vault.db")
+    assert default_paths(log) == (tmp_path / "vault.anchor", tmp_path / "vault.db")

@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from protocols.settings import client_environment
+from protocols.settings.client_environment import AGENT_PREFIX, CONTROL_PREFIX, NAMES
 from ui.cli.errors import CliError, Exit
 
 DEFAULT_ADDRESS: Final = "https://127.0.0.1:8200"
-DEFAULT_PLANE: Final = "http://127.0.0.1:8300"
-VAULT: Final = "VAULT_"
+DEFAULT_CONTROL_ADDRESS: Final = "http://127.0.0.1:8300"
+VAULT_PREFIX: Final = "VAULT_"
 """What the variables of other clients of an agent begin with."""
 TOKEN_FILE: Final = ".freehold-token"
-PLANE_TOKEN_FILE: Final = ".freehold-control-token"
+CONTROL_TOKEN_FILE: Final = ".freehold-control-token"
 _OTHERS: Final = 0o077
 
 
 @dataclass(frozen=True)
-class Peer:
+class ServerKind:
     """Whom the commands speak to, for messages: its name, and what a person sets and types.
 
     `stranger`: code and words of a refusal that only the other kind of server has.
@@ -30,25 +30,22 @@ class Peer:
     name: str
     prefix: str
     login: str
-    stranger: tuple[str, str]
+    foreign_error: tuple[str, str]
 
 
-AGENT: Final = Peer(
-    "agent",
-    client_environment.AGENT_PREFIX,
-    "freehold login",
-    ("not_found", "there is no such path"),
+AGENT: Final = ServerKind(
+    "agent", AGENT_PREFIX, "freehold login", ("not_found", "there is no such path")
 )
-PLANE: Final = Peer(
+CONTROL_PLANE: Final = ServerKind(
     "control plane",
-    client_environment.CONTROL_PREFIX,
+    CONTROL_PREFIX,
     "freehold fleet login",
     ("route_not_found", "there is no such path in this API"),
 )
 
 
 @dataclass(frozen=True, repr=False)
-class Settings:
+class ConnectionSettings:
     """How to reach the agent. `ca_file` empty: the system's trust store.
 
     `variable`: the one that the token is of, which wins over any that is kept.
@@ -59,57 +56,59 @@ class Settings:
     ca_file: str
     client_cert: str
     client_key: str
-    peer: Peer = AGENT
+    peer: ServerKind = AGENT
     variable: str = ""
 
     @classmethod
-    def for_plane(cls, address: str | None = None) -> "Settings":
+    def for_control_plane(cls, address: str | None = None) -> "ConnectionSettings":
         """As `from_environment`, for a control plane: FREEHOLD_CONTROL_*. Raises `CliError`."""
-        variable = variable_of(PLANE)
-        token = os.environ[variable] if variable else kept_token(PLANE)
-        return replace(cls.towards_plane(address), token=token, variable=variable)
+        variable = token_variable(CONTROL_PLANE)
+        token = os.environ[variable] if variable else stored_token(CONTROL_PLANE)
+        return replace(cls.for_control_plane_login(address), token=token, variable=variable)
 
     @classmethod
-    def towards_plane(cls, address: str | None = None) -> "Settings":
+    def for_control_plane_login(cls, address: str | None = None) -> "ConnectionSettings":
         """As `for_plane`, with no token: to sign in, or out of the session that is kept."""
-        told = {name: os.environ.get(PLANE.prefix + name, "") for name in client_environment.NAMES}
+        told = {name: os.environ.get(CONTROL_PLANE.prefix + name, "") for name in NAMES}
         return cls(
-            address=(address or told["ADDR"] or DEFAULT_PLANE).rstrip("/"),
+            address=(address or told["ADDR"] or DEFAULT_CONTROL_ADDRESS).rstrip("/"),
             token="",
             ca_file=told["CACERT"],
             client_cert=told["CLIENT_CERT"],
             client_key=told["CLIENT_KEY"],
-            peer=PLANE,
+            peer=CONTROL_PLANE,
         )
 
     @classmethod
-    def from_environment(cls, address: str | None = None, *, saved: bool = True) -> "Settings":
+    def from_environment(
+        cls, address: str | None = None, *, use_stored: bool = True
+    ) -> "ConnectionSettings":
         """Read FREEHOLD_* and, where those are absent, the VAULT_* that other clients use.
 
         With `saved`, a token that is in neither is that of `freehold login`. Raises `CliError`.
         """
         return cls(
             address=(address or _first("ADDR") or DEFAULT_ADDRESS).rstrip("/"),
-            token=_first("TOKEN") or (kept_token() if saved else ""),
+            token=_first("TOKEN") or (stored_token() if use_stored else ""),
             ca_file=_first("CACERT"),
             client_cert=_first("CLIENT_CERT"),
             client_key=_first("CLIENT_KEY"),
-            variable=variable_of(AGENT),
+            variable=token_variable(AGENT),
         )
 
 
-def variable_of(peer: Peer) -> str:
+def token_variable(peer: ServerKind) -> str:
     """The variable that a token for this peer is in; empty where none has one."""
-    names = [peer.prefix + "TOKEN", *([VAULT + "TOKEN"] if peer is AGENT else [])]
+    names = [peer.prefix + "TOKEN", *([VAULT_PREFIX + "TOKEN"] if peer is AGENT else [])]
     return next((name for name in names if os.environ.get(name)), "")
 
 
-def token_path(peer: Peer = AGENT) -> Path:
+def token_path(peer: ServerKind = AGENT) -> Path:
     """Where `freehold login` keeps the token."""
-    return Path.home() / (TOKEN_FILE if peer is AGENT else PLANE_TOKEN_FILE)
+    return Path.home() / (TOKEN_FILE if peer is AGENT else CONTROL_TOKEN_FILE)
 
 
-def save_token(token: str, peer: Peer = AGENT) -> None:
+def save_token(token: str, peer: ServerKind = AGENT) -> None:
     """Keep a token for later commands, readable by its owner only whatever the umask is."""
     path = token_path(peer)
     try:
@@ -122,7 +121,7 @@ def save_token(token: str, peer: Peer = AGENT) -> None:
         raise CliError(f"cannot keep the token in {path}: {error.strerror}") from None
 
 
-def forget_token(peer: Peer = AGENT) -> None:
+def delete_token(peer: ServerKind = AGENT) -> None:
     """Remove the kept token, if there is one."""
     path = token_path(peer)
     try:
@@ -132,10 +131,10 @@ def forget_token(peer: Peer = AGENT) -> None:
 
 
 def _first(name: str) -> str:
-    return os.environ.get(AGENT.prefix + name) or os.environ.get(VAULT + name) or ""
+    return os.environ.get(AGENT.prefix + name) or os.environ.get(VAULT_PREFIX + name) or ""
 
 
-def kept_token(peer: Peer = AGENT) -> str:
+def stored_token(peer: ServerKind = AGENT) -> str:
     """What `login` kept, empty if nothing. Raises `CliError`."""
     path = token_path(peer)
     try:

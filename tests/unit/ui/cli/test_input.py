@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from ui.cli.errors import CliError
-from ui.cli.source import MAX_INPUT, MAX_LINE, read_line, read_value
+from ui.cli.input import MAX_INPUT, MAX_LINE, read_secret_line, read_value
 
 
 def stdin(monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
@@ -105,16 +105,16 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_a_line_is_the_first_one_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A token of a file with more in it; an endless line is cut."""
     stdin(monkeypatch, b" token \nmore\n")
-    assert read_line("Token") == "token"
+    assert read_secret_line("Token") == "token"
     stdin(monkeypatch, b"x" * (MAX_LINE * 2))
-    assert len(read_line("Token")) == MAX_LINE
+    assert len(read_secret_line("Token")) == MAX_LINE
 
 
 def test_no_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty file never counts as a token."""
     stdin(monkeypatch, b"\n")
     with pytest.raises(CliError, match="token: nothing came from stdin"):
-        read_line("Token")
+        read_secret_line("Token")
 
 
 def test_at_a_terminal_it_is_asked_for_without_echo(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +127,6 @@ def test_at_a_terminal_it_is_asked_for_without_echo(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(sys, "stdin", Terminal())
     monkeypatch.setattr(typer, "prompt", prompt)
-    assert read_line("Token") == read_value(None, None, as_json=False) == "typed"
+    assert read_secret_line("Token") == read_value(None, None, as_json=False) == "typed"
     hidden = {"hide_input": True, "err": True}
     assert asked == [("Token", hidden), ("Value", hidden)]

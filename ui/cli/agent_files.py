@@ -1,12 +1,14 @@
 """Where an agent's anchor and database are: as its configuration says, or beside its audit log."""
 
 from base64 import b64encode
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ui.cli.errors import CliError, FaultsError
+from ui.cli.errors import CliError
+from ui.cli.process import load_or_exit
 
 if TYPE_CHECKING:
     from vault.config import Settings
@@ -18,14 +20,14 @@ Config = Annotated[
 ]
 
 
-def anchor_of(config: Path | None, anchor: Path | None) -> Path | None:
+def anchor_path(config: Path | None, anchor: Path | None) -> Path | None:
     """The anchor file, if either is given. Raises `CliError` for a bad configuration."""
     if anchor is not None or config is None:
         return anchor
     return _settings(config).anchor_file
 
 
-def beside(log: Path) -> tuple[Path | None, Path | None]:
+def default_paths(log: Path) -> tuple[Path | None, Path | None]:
     """Anchor and database where they are by default, each if it is there."""
     from vault.config.settings import ANCHOR_NAME
 
@@ -33,12 +35,12 @@ def beside(log: Path) -> tuple[Path | None, Path | None]:
     return anchor if anchor.exists() else None, database if database.exists() else None
 
 
-def database_of(config: Path | None) -> Path | None:
+def database_path(config: Path | None) -> Path | None:
     """The database file, if a configuration is given. Raises `CliError` for a bad one."""
     return None if config is None else _settings(config).storage.path
 
 
-def root_keys_of(config: Path) -> list[str]:
+def unseal_keys(config: Path) -> list[str]:
     """What the agent's key file holds, in base64: with `key_management: file` its unseal key.
 
     Two, one of which is in force, after a rekey that has left a second file. Raises `CliError` for
@@ -60,9 +62,6 @@ def root_keys_of(config: Path) -> list[str]:
 
 
 def _settings(config: Path) -> "Settings":
-    from vault.config.load import ConfigError, load_settings
+    from vault.config.load import load_settings
 
-    try:
-        return load_settings(config)
-    except ConfigError as error:
-        raise FaultsError(error.faults) from None
+    return load_or_exit(partial(load_settings, config))
