@@ -16,7 +16,8 @@ a change half way sees an entry that does not fit, and that is looked at again.
 """
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeAlias
 
 from vault.errors import TamperedError, UnavailableError
@@ -132,14 +133,26 @@ class RowIndex(RowReader):
         if stamp in self._in_doubt.get(place, ()):
             self._set(place, stamp)
             return
-        found = TamperedError(
-            "row_tampered",
-            f"a row of table {table.name} was added, removed or put back behind the agent's back; "
-            "find out who can write the database",
-            table=table.name,
-        )
+        raise self.note(tampered(table))
+
+    def note(self, found: TamperedError) -> TamperedError:
+        """Remember the first finding; returns this one."""
         self.finding = self.finding or found
-        raise found
+        return found
+
+    @contextmanager
+    def noting(self, table: Table[Any]) -> Iterator[None]:
+        """Remember a row that fails its guard, but for tables with `many` rows.
+
+        It may be a credential that is to end, or a denial, and what led to it an index that was
+        patched. One damaged secret is no reason to serve nobody.
+        """
+        try:
+            yield
+        except TamperedError as error:
+            if not table.many:
+                self.note(error)
+            raise
 
     def exchange(self, rows: Exchanged) -> None:
         """These are committed."""
@@ -183,6 +196,16 @@ class RowIndex(RowReader):
             raise UnavailableError("store_full", "the index of rows is full; restart the agent")
         self._memory.grow(2 * (max(rows, SMALLEST) * most // least))
         self._taken.append(0)
+
+
+def tampered(table: Table[Any]) -> TamperedError:
+    """The error for rows that are not ours, or not those that were asked for."""
+    return TamperedError(
+        "row_tampered",
+        f"a row of table {table.name} was added, removed or put back behind the agent's back; "
+        "find out who can write the database",
+        table=table.name,
+    )
 
 
 def _changes(rows: Exchanged) -> Iterable[tuple[int, int, int]]:

@@ -39,8 +39,8 @@ from vault.store.guard import Guard, checked
 from vault.store.interface import NOTHING_STORED, UNKNOWN, Backend, BackendError, Session
 from vault.store.loader import Loader, Loading, Slot
 from vault.store.queries import Queries
-from vault.store.query import check
-from vault.store.row_index import InDoubtError, RowIndex, RowReader
+from vault.store.query import asks_key_alone, can_answer, check
+from vault.store.row_index import InDoubtError, RowIndex, RowReader, tampered
 from vault.store.table import Key, Query, Ranking, Table
 from vault.store.tables import VERSIONS
 from vault.store.tx import Tx
@@ -310,11 +310,27 @@ class Store:
             marks = session.marks(table, query)
             known = self._known(table, marks)
             if len(known) == len(marks):
-                return [known[key] for key, _ in marks]
+                rows = [known[key] for key, _ in marks]
+                self._require_answer(table, query, [key for key, _ in marks], rows)
+                return rows
         return self._checked(table, query, session)
 
+    def _require_answer(
+        self, table: Table[Any], query: Query, keys: Sequence[Key], rows: Sequence[Any]
+    ) -> None:
+        """An index of the file may lead to rows that are authentic and not the query's."""
+        if not can_answer(table, query, keys, rows):
+            raise tampered(table) if self._index is None else InDoubtError()
+
     def _checked(self, table: Table[R], query: Query, session: Session) -> list[R]:
-        rows = [checked(self._guard, table, row) for row in session.select(table, query)]
+        try:
+            rows = [checked(self._guard, table, row) for row in session.select(table, query)]
+        except TamperedError:
+            if self._index is None or table.many:
+                raise
+            raise InDoubtError from None  # whoever commits has to note it
+        if table.guarded:
+            self._require_answer(table, query, list(map(table.key_of, rows)), rows)
         index = self._index
         if index is not None and table.guarded:
             for row in rows:
@@ -328,9 +344,13 @@ class Store:
             raise self._doubtful() from None
 
         def ask(session: Session, index: RowIndex) -> list[R]:
-            rows = [checked(self._guard, table, row) for row in session.select(table, query)]
-            for row in rows:
-                index.require(table, table.key_of(row), _mac(row))
+            with index.noting(table):
+                rows = [checked(self._guard, table, row) for row in session.select(table, query)]
+            keys = list(map(table.key_of, rows))
+            for key, row in zip(keys, rows, strict=True):
+                index.require(table, key, _mac(row))
+            if not can_answer(table, query, keys, rows):
+                raise index.note(tampered(table))
             return rows
 
         return await self._in_thread(self._committer.settled, ask)
@@ -345,12 +365,16 @@ class Store:
         return known | self._brought(table, [mark for mark in marks if mark[0] not in known])
 
     def _checked_keys(self, table: Table[Any], query: Query, session: Session) -> list[Key]:
-        """As `_select`, but rows that are cached stay packed."""
+        """As `_select`, but rows that are cached stay packed where the key says all."""
+        if not asks_key_alone(table, query):
+            return [table.key_of(row) for row in self._select(table, query, session)]
         if table.guarded and self._cache.config.max_bytes:
             marks = session.marks(table, query)
             lacking = self._cache.lacking(table, marks)
             if len(self._brought(table, lacking)) == len(lacking):
-                return [key for key, _ in marks]
+                keys = [key for key, _ in marks]
+                self._require_answer(table, query, keys, ())
+                return keys
         return [table.key_of(row) for row in self._checked(table, query, session)]
 
     def _brought(self, table: Table[R], lacking: list[Stamped]) -> dict[Key, R]:

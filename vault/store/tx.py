@@ -5,16 +5,18 @@ change raises, its `Tx` is thrown away and nothing of it was ever in the batch.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from vault.errors import TamperedError
 from vault.store.cache import MISSING, Cache, Stamped, Touched
 from vault.store.guard import SEALED, Guard, checked, stamped
 from vault.store.interface import Backend, ConstraintError, Session, Writes
-from vault.store.query import arrange, check
-from vault.store.row_index import RowIndex
+from vault.store.query import arrange, can_answer, check
+from vault.store.row_index import RowIndex, tampered
 from vault.store.table import Key, Query, Table, plain
 
 R = TypeVar("R", bound=Struct)
@@ -208,12 +210,21 @@ class Batch:
     def select(self, table: Table[R], query: Query, overlay: dict[Key, Any]) -> list[R]:
         """The query's first rows below that no overlay hides; enough of them for its limit."""
         wider = msgspec.structs.replace(query, limit=query.limit + len(overlay))
-        rows = self._session.select(table, wider)
-        for row in rows:
-            self._require(table, table.key_of(row), row)
-        return [
-            checked(self._guard, table, row) for row in rows if table.key_of(row) not in overlay
-        ]
+        with self._noting(table):
+            rows = self._session.select(table, wider)
+            for row in rows:
+                if table.key_of(row) not in overlay:
+                    checked(self._guard, table, row)
+        keys = list(map(table.key_of, rows))
+        for key, row in zip(keys, rows, strict=True):
+            self._require(table, key, row)
+        if table.guarded and not can_answer(table, wider, keys, rows):
+            raise self._tampered(table)
+        return [row for key, row in zip(keys, rows, strict=True) if key not in overlay]
+
+    def _tampered(self, table: Table[Any]) -> TamperedError:
+        found = tampered(table)
+        return found if self._index is None else self._index.note(found)
 
     def overlay(self, table: Table[R]) -> dict[Key, R | None]:
         """The rows of the table that earlier changes wrote."""
@@ -260,11 +271,15 @@ class Batch:
 
     def _load(self, table: Table[R], key: Key, row: R | None) -> R | None:
         if row is not None:
-            checked(self._guard, table, row)
+            with self._noting(table):
+                checked(self._guard, table, row)
         self._require(table, key, row)
         self._below.setdefault(table, {})[key] = row
         self._loaded.append((table, key, row))
         return row
+
+    def _noting(self, table: Table[Any]) -> AbstractContextManager[None]:
+        return nullcontext() if self._index is None else self._index.noting(table)
 
     def _require(self, table: Table[Any], key: Key, row: Any) -> None:
         if self._index is not None and table.guarded:

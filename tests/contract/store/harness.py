@@ -10,9 +10,23 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors import SystemWorld
 from tests.contract.store.samples import StampGuard
+from vault.anchor.rows import count
+from vault.crypto.anchoring import AnchoringKeys
+from vault.crypto.keyring import Keyring
 from vault.store.interface import Backend
+from vault.store.row_index import Collected, OwnMemory, RowIndex
 from vault.store.store import Store, open_store
 from vault.store.tx import Tx
+
+KEYS = AnchoringKeys(Keyring.create(1, org="o", vault="v"))
+
+
+def index_of_rows(backend: Backend) -> RowIndex:
+    """Of what is stored, made as at an opening."""
+    rows = Collected()
+    with backend.read() as session:
+        count(session, KEYS, rows)
+    return RowIndex(OwnMemory(), rows)
 
 
 @asynccontextmanager

@@ -1,0 +1,123 @@
+"""The contract of searches: an answer has the rows of its query, and all of them.
+
+Somebody with the file can patch an index, so that a search leads to other rows that we wrote.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.contract.store.harness import index_of_rows, opened
+from tests.contract.store.misleading import MisleadingBackend
+from tests.contract.store.samples import StampGuard, put, secret, token, user
+from vault.errors import TamperedError
+from vault.store.interface import Backend, Writes
+from vault.store.row_index import InDoubtError, OwnMemory, RowReader
+from vault.store.store import Store
+from vault.store.table import Key, Query, Table
+from vault.store.tables import SECRETS, TOKENS, USERS
+from vault.store.tx import transact
+
+
+@pytest.fixture
+def misled(backend: Backend) -> MisleadingBackend:
+    """With some rows."""
+    transact(backend, put(USERS, user("ann"), user("bob"), user("cyd")), StampGuard())
+    transact(backend, put(TOKENS, token("a"), token("b")), StampGuard())
+    secrets = [secret(f"kv/{n:02}", expires_at=n) for n in range(1, 6)]
+    transact(backend, put(SECRETS, *secrets), StampGuard())
+    return MisleadingBackend(backend)
+
+
+@pytest.fixture(params=["cached", "cold"])
+async def store(request: pytest.FixtureRequest, misled: MisleadingBackend) -> AsyncIterator[Store]:
+    """Of whoever commits; its rows are in the cache, or not."""
+    async with opened(misled, index=index_of_rows(misled)) as made:
+        if request.param == "cached":
+            for table in (USERS, TOKENS, SECRETS):
+                await made.select(table, Query())
+        yield made
+
+
+LEADS: Any = {
+    "another value": (USERS, Query(equals={"name_key": "ann"}), Query(equals={"name_key": "bob"})),
+    "one too many": (SECRETS, Query(prefix=("name", "kv/"), limit=2), Query()),
+    "beyond the prefix": (SECRETS, Query(prefix=("name", "kv/01")), Query(prefix=("name", "kv/"))),
+    "before the place": (USERS, Query(after=("bob",)), Query(after=("ann",))),
+    "the other order": (USERS, Query(limit=3), Query(descending=True, limit=3)),
+    "later": (SECRETS, Query(at_most=("expires_at", 2)), Query(at_most=("expires_at", 4))),
+}
+
+
+@pytest.mark.parametrize(("table", "asked", "led"), LEADS.values(), ids=LEADS.keys())
+@pytest.mark.parametrize("way", ["select", "checked_keys", "transaction"])
+async def test_rows_of_another_query(
+    store: Store, misled: MisleadingBackend, table: Table[Any], asked: Query, led: Query, way: str
+) -> None:
+    """They are authentic, and no answer; the finding stays, so that the vault is sealed."""
+
+    async def ask() -> list[Key]:
+        match way:
+            case "select":
+                return [table.key_of(row) for row in await store.select(table, asked)]
+            case "checked_keys":
+                return await store.checked_keys(table, asked)
+        return [table.key_of(r) for r in await store.commit(lambda tx: tx.select(table, asked))]
+
+    right = await ask()
+    assert store.finding is None
+    misled.mislead = lambda _: led
+    with pytest.raises(TamperedError) as refused:
+        await ask()
+    assert refused.value.code == "row_tampered"
+    assert store.finding is not None
+    misled.mislead = lambda query: query
+    assert await ask() == right
+
+
+async def test_without_an_index_of_rows(misled: MisleadingBackend) -> None:
+    """What opens a database for a moment has none: the answer is refused all the same."""
+    asked = Query(equals={"name_key": "ann"})
+    async with opened(misled) as store:
+        misled.mislead = lambda _: Query(equals={"name_key": "bob"})
+        for question in (store.select, store.checked_keys):
+            with pytest.raises(TamperedError):
+                await question(USERS, asked)
+    with pytest.raises(TamperedError):
+        transact(misled, lambda tx: tx.select(USERS, asked), StampGuard())  # type: ignore[arg-type]  # a wrapper
+
+
+async def test_a_worker_leaves_it_to_who_commits(misled: MisleadingBackend) -> None:
+    """It cannot tell it from a commit half way."""
+    memory = OwnMemory()
+    memory.segments = list(index_of_rows(misled)._memory.segments)
+    async with opened(misled, index=RowReader(memory), writes=False) as store:
+        misled.mislead = lambda query: replace(query, equals={"name_key": "bob"})
+        with pytest.raises(InDoubtError):
+            await store.select(USERS, Query(equals={"name_key": "ann"}))
+
+
+@pytest.mark.parametrize(("table", "is_noted"), [(USERS, True), (SECRETS, False)])
+@pytest.mark.parametrize("way", ["get", "select", "checked_keys", "tx.get", "tx.select"])
+async def test_a_damaged_row(
+    backend: Backend, table: Table[Any], way: str, *, is_noted: bool
+) -> None:
+    """Of the tables with few rows it seals the vault; a secret is refused by itself."""
+    row = user("ann") if table is USERS else secret("ann")
+    transact(backend, put(table, row), StampGuard())
+    index = index_of_rows(backend)
+    stored = StampGuard().stamp(table.name, row)
+    backend.write(lambda _: Writes(updates={table: [replace(stored, updated_at=7)]}))
+    async with opened(backend, index=index) as store:
+        ways: Any = {
+            "get": lambda: store.get(table, "ann"),
+            "select": lambda: store.select(table, Query()),
+            "checked_keys": lambda: store.checked_keys(table, Query()),
+            "tx.get": lambda: store.commit(lambda tx: tx.get(table, "ann")),
+            "tx.select": lambda: store.commit(lambda tx: tx.select(table, Query())),
+        }
+        with pytest.raises(TamperedError):
+            await ways[way]()
+        assert (store.finding is not None) is is_noted
