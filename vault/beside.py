@@ -14,8 +14,8 @@ from vault.authz.policy import Policy
 from vault.authz.rate_limits import TokenBuckets
 from vault.handlers.access_counters import AccessCounters
 from vault.mutations import Mutations
-from vault.store.cache import Cache, CacheConfig
-from vault.store.committer import Mark
+from vault.store.committer import CommitStamper
+from vault.store.row_cache import CacheConfig, RowCache
 from vault.store.row_index import Memory, OwnMemory
 
 
@@ -37,7 +37,9 @@ class Opening:
 class Beside(Protocol):
     """The others."""
 
-    def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
+    def fenced(
+        self, mark: CommitStamper, config: CacheConfig
+    ) -> tuple[RowCache | CacheConfig, CommitStamper]:
         """Cache and mark for the store that writes, so that they hear of each change."""
         ...
 
@@ -80,7 +82,9 @@ class Beside(Protocol):
 class Nobody:
     """One process alone."""
 
-    def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
+    def fenced(
+        self, mark: CommitStamper, config: CacheConfig
+    ) -> tuple[RowCache | CacheConfig, CommitStamper]:
         """As they are."""
         return config, mark
 

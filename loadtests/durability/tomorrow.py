@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from vault.store import migrate, sqlite, sqlite_schema
+from vault.store import migration, sqlite, sqlite_schema
 
 TOMORROW: Final = "tomorrow"  # as `tomorrow_step.py` says
 _STEP: Final = Path(__file__).with_name("tomorrow_step.py")
@@ -23,7 +23,7 @@ _STEP: Final = Path(__file__).with_name("tomorrow_step.py")
 
 def write_steps(folder: Path) -> Path:
     """Today's steps and tomorrow's, in a new folder."""
-    today = migrate.SCRIPTS / "versions"
+    today = migration.SCRIPTS / "versions"
     shutil.copytree(today, folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(_STEP, folder)
     return folder
@@ -63,8 +63,8 @@ def main() -> None:
     from ui.cli.main import main as freehold
 
     steps = Path(sys.argv.pop(1))
-    migrate.migrate = partial(migrate.migrate, versions=steps)
-    sqlite.is_current = lambda _: False  # type: ignore[assignment,attr-defined]  # it knows today's
+    migration.migrate_schema = partial(migration.migrate_schema, versions=steps)
+    sqlite.is_at_head = lambda _: False  # type: ignore[assignment,attr-defined]  # it knows today's
     sqlite_schema.OBJECTS = _objects()  # type: ignore[misc]  # the same
     freehold()
 

@@ -35,7 +35,7 @@ _FILES: Final = 3  # input, output, errors
 _AT_HAND: Final[dict[Kind, tuple[str, ...]]] = {
     "agent": (
         "protocols.http.ws_connection", "ui.cli.agent", "ui.cli.client", "vault.app",
-        "vault.config.load", "vault.store.migrate",
+        "vault.config.load", "vault.store.migration",
     ),
     "control": (
         "control.app", "control.config.load", "control.bootstrap", "control.store.migrate",

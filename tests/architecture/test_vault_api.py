@@ -6,7 +6,7 @@ from pathlib import Path
 from vault.edge.compat import CompatDialect, kv1, kv2, kv2_metadata
 from vault.edge.router import Router
 
-REFUSALS = {"no_root", "no_path", "_list_data"}
+REFUSALS = {"refuse_root", "refuse_kv1_path", "_list_data"}
 """Functions that only say what is wrong with a path or a method."""
 
 

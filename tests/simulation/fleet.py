@@ -35,7 +35,7 @@ from tests.simulation.recorded import Recorded
 from tests.simulation.scheduler import chance_of
 from tests.simulation.statements import read_once, taught
 from tests.simulation.vault_double import CANARY, ORG, Estate
-from vault.uplink import connecting, uplink
+from vault.control_link import client, connector
 
 EVIDENCE_BYTES: Final = 64 * 1024
 """What evidence may be above the outbox's bound: one message a topic, and results of commands."""
@@ -49,7 +49,7 @@ SELDOM: Final = (
     (core, "DELIVERY_INTERVAL", 60.0),
     (core, "REPORT_INTERVAL", 300.0),
     (core, "SCHEDULE_INTERVAL", 300.0),
-    (uplink, "RETRY", 15.0),
+    (client, "RETRY_DELAY", 15.0),
 )
 """Looks that find nothing (nearly) always cost most of a run: they come less often here."""
 
@@ -101,7 +101,7 @@ class RealFleet:
         """Observed, and with the keys of the run, for the length of the block."""
         with ExitStack() as stack:
             if self._quick:
-                for module in (gateway, connecting):
+                for module in (gateway, connector):
                     stack.enter_context(replaced(module, "Verifier", _quick_verifier))
             for module, name, seconds in SELDOM:
                 stack.enter_context(replaced(module, name, seconds))
@@ -153,7 +153,7 @@ class RealFleet:
                 self._steal(fault)
 
     def _steal(self, fault: Fault) -> None:
-        held = self.agents[fault.target].identity.load()
+        held = self.agents[fault.target].identity.load_credential()
         if held is not None:
             due = trio.current_time() + float(fault.detail)
             shown = chain_in(held.identity.chain)
@@ -236,13 +236,13 @@ class RealFleet:
         query = "SELECT serial, revoked_at FROM ca_certificates"
         revoked = dict(self.control_half.rows(query))
         uplink = self.agents[name].uplink
-        held = None if uplink is None else uplink.held
+        held = None if uplink is None else client.credential
         if held is None or revoked.get(held.serial, 0) is not None:
             broken("certificates", f"{name} has none that counts")
 
     def _fingerprint(self, name: str) -> str:
         uplink = self.agents[name].uplink if name in self.agents else None
-        return "" if uplink is None else uplink.status().fingerprint
+        return "" if uplink is None else client.status().fingerprint
 
     def _nothing_leaked(self) -> None:
         for file in self.control_half.database.parent.rglob("*"):

@@ -28,7 +28,7 @@ more is read from it, but what its end has begun on the slowest disk (40 s a cal
 
 
 ANSWER_SECONDS: Final = 20.0
-"""What an agent waits for the answer to a request, as `vault.uplink.enrolling`."""
+"""What an agent waits for the answer to a request, as `vault.control_link.enrol_client`."""
 
 
 class Network:

@@ -14,7 +14,7 @@ from control.store import links
 from control.store.writer import StoreWriter
 from protocols.link import codec
 from protocols.link.messages import Message, MessageType
-from vault.uplink.database import Database
+from vault.control_link.database import LinkDatabase
 
 _AT_AGENT: Final = """
 PRAGMA temp_store = MEMORY;
@@ -62,8 +62,8 @@ def observed(observer: Observer) -> Iterator[None]:
     """Both halves are observed for the length of the block."""
     with ExitStack() as stack:
         for owner, name, by in (
-            (Database, "_open", _opening),
-            (Database, "_transact", _transacting(observer)),
+            (LinkDatabase, "_open", _opening),
+            (LinkDatabase, "_transact", _transacting(observer)),
             (StoreWriter, "_connect", _connecting),
             (StoreWriter, "_attempt", _attempting(observer)),
             (links, "move_cursors", _moving),

@@ -26,8 +26,8 @@ from protocols.link.signing import Verifier
 from protocols.pki.chain import Agent as Peer
 from tests.simulation.observing import replaced
 from tests.simulation.owner import Owner
-from vault.uplink import commands, inbox, outbox
-from vault.uplink.ledger import EgressLedger
+from vault.control_link import commands, inbox, outbox
+from vault.control_link.egress_ledger import EgressLedger
 
 Sabotage = Callable[[], AbstractContextManager[None]]
 

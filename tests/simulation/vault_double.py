@@ -1,8 +1,8 @@
 """The vault that an agent's uplink speaks for: its policies and its audit log, on a durable disk.
 
 It checks bundles with the product's own functions, keeps the version in force as the vault's store
-does, and proves the growth of its log with the product's own `Growth`. What it has none of is the
-data path: there are no requests here.
+does, and proves the growth of its log with the product's own `LogGrowth`. What it has none of is
+the data path: there are no requests here.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ from tests.simulation.oracle import broken
 from vault.audit.checkpoint import TreeHead, log_origin, sign_checkpoint
 from vault.audit.keys import AuditKeys
 from vault.authz import policy_bundle
-from vault.model.seam import PolicyTrust
-from vault.uplink.growth import Growth
-from vault.uplink.host import Applied, Facts, Figures
+from vault.control_link.host import AppliedBundle, MetricFigures, VaultFacts
+from vault.control_link.log_growth import LogGrowth
+from vault.model.link_ports import PolicyTrust
 
 ORG: Final = "acme"
 CANARY: Final = b"canary-7f3e-hunter2"
@@ -83,18 +83,18 @@ class Estate:
 
 
 class VaultDouble:
-    """`vault.uplink.host.Host` of one life."""
+    """`vault.control_link.host.Host` of one life."""
 
     def __init__(self, world: SimWorld, kept: Estate) -> None:
         self._world = world
         self._kept = kept
         self._started = world.now()
-        self._growth: Growth | None = None
+        self._growth: LogGrowth | None = None
         self.is_open = True
 
-    def facts(self) -> Facts:
+    def facts(self) -> VaultFacts:
         """See `Host`."""
-        return Facts(
+        return VaultFacts(
             health=words.Health.SERVING,
             release="0.1.0",
             platform=words.Platform.LINUX_AMD64,
@@ -109,21 +109,21 @@ class VaultDouble:
             secrets=1,
         )
 
-    def figures(self) -> Figures:
+    def figures(self) -> MetricFigures:
         """See `Host`."""
         counters = {name: self._kept.chance.randrange(10**6) for name in words.CounterName}
-        return Figures(counters=counters, gauges={}, histograms={})
+        return MetricFigures(counters=counters, gauges={}, histograms={})
 
-    def tree(self) -> Node | None:
+    def actor_tree(self) -> Node | None:
         """See `Host`: nobody looks at agents in a simulation."""
         return None
 
-    async def apply_bundle(self, signed: bytes) -> Applied:
+    async def apply_bundle(self, signed: bytes) -> AppliedBundle:
         """See `Host`: verified, validated, stored; versions only go up."""
         return await self._world.run_sync(self._apply, signed)
 
     async def checkpoint(self, old_size: int, old_root: bytes) -> m.AuditCheckpoint | None:
-        """See `Host`; as `vault.uplink.auditing.AuditView` does it."""
+        """See `Host`; as `vault.control_link.audit_follower.AuditLogFollower` does it."""
         return await self._world.run_sync(self._checkpoint, old_size, old_root)
 
     async def rotate_kek(self) -> None:
@@ -134,7 +134,7 @@ class VaultDouble:
         """Requests were served: the log grows."""
         await self._world.run_sync(self._record, count)
 
-    def _apply(self, signed: bytes) -> Applied:
+    def _apply(self, signed: bytes) -> AppliedBundle:
         kept = self._kept
         accepted = open_bundle(
             signed,
@@ -149,7 +149,7 @@ class VaultDouble:
             broken("policy", f"{kept.name} goes from {kept.stored.version} to {found.version}")
         kept.stored, kept.expires = Stored(found.version, found.hash), found.expires
         self._record(1)
-        return Applied(kept.stored, 0)
+        return AppliedBundle(kept.stored, 0)
 
     def _record(self, count: int) -> None:
         for _ in range(count):
@@ -158,7 +158,7 @@ class VaultDouble:
             )  # fmt: skip
             self._kept.record(line)
             if self._growth is not None:
-                self._growth.feed(line)
+                self._growth.append_line(line)
 
     def _rotate(self) -> None:
         self._kept.rotations += 1
@@ -179,7 +179,7 @@ class VaultDouble:
         proof: tuple[bytes, ...] = ()
         if growth is not None and growth.base_root == (old_root or growth.base_root):
             proof = growth.proof()
-            growth.mark()
+            growth.mark_base()
         note = sign_checkpoint(head, _KEYS)
         return m.AuditCheckpoint(
             old_size=old,
@@ -190,15 +190,15 @@ class VaultDouble:
             proof=proof,
         )
 
-    def _growth_from(self, old: int) -> Growth:
+    def _growth_from(self, old: int) -> LogGrowth:
         growth = self._growth
         if growth is None or (growth.base != old and not growth.rebase(old)):
             tree = Frontier(sha256)
             for line in self._kept.lines[:old]:
                 tree.append(leaf_hash(sha256, line))
-            growth = self._growth = Growth(tree)
+            growth = self._growth = LogGrowth(tree)
             for line in self._kept.lines[old:]:
-                growth.feed(line)
+                growth.append_line(line)
         return growth
 
 

@@ -21,7 +21,7 @@ from ui.cli.protection import protect_memory
 
 if TYPE_CHECKING:
     from vault.config import Settings
-    from vault.gate import SealStatus
+    from vault.seal.manager import SealStatus
 
 app = typer.Typer(help="Run a vault agent.", no_args_is_help=True)
 app.command()(agent_link.enrol)
@@ -140,7 +140,7 @@ def _run(
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are of no use to a reader
     zygote = fork_workers(settings)
-    served = partial(serve, settings, dev_token=dev_token, zygote=zygote, listening=listening)
+    served = partial(serve, settings, dev_token=dev_token, zygote=zygote, on_listening=listening)
     in_one_line(partial(trio.run, served), VaultError, OSError)
 
 

@@ -19,8 +19,8 @@ from ui.cli.session import session, shown
 from ui.cli.source import read_value
 
 if TYPE_CHECKING:
-    from vault.anchor.witness import Witness
     from vault.audit.verify import LogVerdict
+    from vault.seal.anchor.witness import LogWitness
 
 app = typer.Typer(help="Look at the audit log and prove that it is whole.", no_args_is_help=True)
 
@@ -132,11 +132,11 @@ def check(
     from vault.audit.proof import Proof
     from vault.audit.proof import verify_proof as check_proof
     from vault.crypto.digest import sha256
-    from vault.crypto.note import is_signed
+    from vault.crypto.note_signing import is_note_signature_valid
 
     try:
         proof = msgspec.convert(read_value(file, None, as_json=True), Proof)
-        check_proof(proof, VerifyKeys(sha256, is_signed), _key(key))
+        check_proof(proof, VerifyKeys(sha256, is_note_signature_valid), _key(key))
     except ValueError as error:
         raise CliError(f"this does not prove the record: {error}") from None
     plain(json_visible(proof.record.rstrip("\n")))
@@ -153,15 +153,15 @@ def hash_(
     plain(session(context).client.call("POST", route("audit/hash"), body)["hash"])
 
 
-def _witness(anchor: Path | None, database: Path | None) -> "Witness | None":
+def _witness(anchor: Path | None, database: Path | None) -> "LogWitness | None":
     """Who has seen the most of the log: asked before the log is read, which only grows."""
-    from vault.anchor.witness import in_anchor, in_database
+    from vault.seal.anchor.witness import read_anchor_witness, read_database_witness
 
-    found = [_asked(in_anchor, anchor), _asked(in_database, database)]
+    found = [_asked(read_anchor_witness, anchor), _asked(read_database_witness, database)]
     return max(filter(None, found), key=lambda witness: witness.size, default=None)
 
 
-def _asked(ask: Callable[[Path], "Witness | None"], file: Path | None) -> "Witness | None":
+def _asked(ask: Callable[[Path], "LogWitness | None"], file: Path | None) -> "LogWitness | None":
     from vault.errors import VaultError
 
     try:
@@ -172,17 +172,17 @@ def _asked(ask: Callable[[Path], "Witness | None"], file: Path | None) -> "Witne
         raise CliError(f"cannot read {file}: {error.strerror}") from None
 
 
-def _verified(log: Path, key: bytes | None, witness: "Witness | None" = None) -> "LogVerdict":
+def _verified(log: Path, key: bytes | None, witness: "LogWitness | None" = None) -> "LogVerdict":
     from vault.audit.errors import BadLogError
     from vault.audit.keys import VerifyKeys
     from vault.audit.layout import LogLayout
     from vault.audit.verify import verify_log as verify_log
     from vault.crypto.digest import sha256
-    from vault.crypto.note import is_signed
+    from vault.crypto.note_signing import is_note_signature_valid
 
     try:
         note = witness.note if witness else ""
-        return verify_log(log, VerifyKeys(sha256, is_signed), key, note)
+        return verify_log(log, VerifyKeys(sha256, is_note_signature_valid), key, note)
     except BadLogError as error:
         seen_by = f" (witness: {witness.file})" if witness else ""
         layout = LogLayout(log)

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from vault.errors import ValidationError
-from vault.model.event import AuditRow
+from vault.model.audit_row import AuditRow
 
 MAX_PAGE: Final = 500  # rows; an answer of about 300 KB, of 4 MB with the longest texts
 _MAX_CURSOR: Final = 18  # digits that are below 2^63

@@ -14,8 +14,8 @@ from vault.audit.record import AuditEvent
 from vault.audit.sinks.disk import Disk
 from vault.audit.sinks.file import FileSink
 from vault.crypto.digest import sha256
-from vault.crypto.mac import hmac_sha256
-from vault.crypto.note import NoteKey, is_signed
+from vault.crypto.hmac import hmac_sha256
+from vault.crypto.note_signing import NoteKey, is_note_signature_valid
 from vault.model.instant import SECOND
 
 VAULT: Final = "vault-1"
@@ -27,7 +27,7 @@ def make_keys(seed: bytes = b"seed") -> AuditKeys:
     key = NoteKey.from_seed(sha256(seed))
     return AuditKeys(
         digest=sha256,
-        verify=is_signed,
+        verify=is_note_signature_valid,
         mac=partial(hmac_sha256, sha256(b"mac" + seed)),
         sign=key.sign,
         public=key.public,

@@ -22,11 +22,11 @@ from vault.authn.revocation import Revoker
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.model.identity import Identity, Permission
 from vault.model.instant import MAX
-from vault.model.records import ApiKeyRow, Status, TokenRow, UserRow
+from vault.model.records import ApiKeyRow, RecordStatus, TokenRow, UserRow
 from vault.store.store import Store
-from vault.store.table import Query
+from vault.store.table import StoreQuery
 from vault.store.tables import API_KEYS, USERS
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 MAX_KEYS: Final = 100  # of one user that are not revoked
 MAX_REVOKED: Final = 100  # of one user that are kept to be seen; the oldest go
@@ -111,13 +111,13 @@ class ApiKeys:
             created_by=caller.name,
         )
 
-        def change(tx: Tx) -> tuple[ApiKeyRow, set[str]]:
+        def change(tx: StoreTx) -> tuple[ApiKeyRow, set[str]]:
             user = tx.get(USERS, user_id)
             if user is None:
                 raise NotFoundError("user_not_found", "no such user")
             held = user_policies(tx.get, user)
             require_authority_over_key(tx.get, caller, held, granted)
-            if user.status != Status.ACTIVE:
+            if user.status != RecordStatus.ACTIVE:
                 raise ConflictError("user_disabled", "the user is disabled")
             _make_room(tx, user_id)
             tx.put(API_KEYS, row)
@@ -166,7 +166,7 @@ class ApiKeys:
 
     async def list_for_user(self, user_id: str) -> list[ApiKey]:
         """Return the keys of a user with their last use, revoked ones too."""
-        rows = await self._store.select(API_KEYS, Query(equals={"user_id": user_id}))
+        rows = await self._store.select(API_KEYS, StoreQuery(equals={"user_id": user_id}))
         return [await self._with_usage(row) for row in rows]
 
     async def revoke(self, caller: Identity, key_id: str) -> None:
@@ -176,7 +176,7 @@ class ApiKeys:
         caller; everybody may end his own.
         """
 
-        def change(tx: Tx) -> list[str]:
+        def change(tx: StoreTx) -> list[str]:
             row = tx.get(API_KEYS, key_id)
             if row is None:
                 raise NotFoundError("key_not_found", "no such API key")
@@ -184,7 +184,7 @@ class ApiKeys:
             if user is not None and not _is_own(caller, user, row):
                 held = user_policies(tx.get, user)
                 require_authority_over_key(tx.get, caller, held, key_permissions(row))
-            tx.put(API_KEYS, replace(row, status=Status.REVOKED))
+            tx.put(API_KEYS, replace(row, status=RecordStatus.REVOKED))
             return [KEY_PARENT + key_id]
 
         await self._revoker.revoke_families(change)
@@ -198,10 +198,10 @@ def _is_own(caller: Identity, user: UserRow, row: ApiKeyRow) -> bool:
     return caller.credential == row.id or (caller.id == user.id and not caller.permissions)
 
 
-def _make_room(tx: Tx, user_id: str) -> None:
-    rows = tx.select(API_KEYS, Query(equals={"user_id": user_id}))
+def _make_room(tx: StoreTx, user_id: str) -> None:
+    rows = tx.select(API_KEYS, StoreQuery(equals={"user_id": user_id}))
     revoked = sorted(
-        (r for r in rows if r.status == Status.REVOKED), key=lambda r: (r.created_at, r.id)
+        (r for r in rows if r.status == RecordStatus.REVOKED), key=lambda r: (r.created_at, r.id)
     )
     if len(rows) - len(revoked) >= MAX_KEYS:
         raise ConflictError("keys_full", f"a user has at most {MAX_KEYS} API keys; revoke one")

@@ -23,11 +23,11 @@ from vault.model.identity import Identity
 from vault.model.instant import SECOND
 from vault.model.operation import Origin
 from vault.model.records import ApiKeyRow, TokenRow
-from vault.store.cache import MISSING
+from vault.store.row_cache import MISSING
 from vault.store.store import Store
 from vault.store.table import Table
 from vault.store.tables import API_KEYS, TOKENS
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 R = TypeVar("R", bound=Struct)
 
@@ -72,10 +72,10 @@ class BearerMethod(Generic[R]):
         And for what came in another way than it counts in. Unless it is a `use`, no failure is
         counted and no use of a limited token is spent.
         """
-        epoch: object = self._store.epoch
+        epoch: object = self._store.change_token
         row = self._identities.cached_row(located.id, epoch)
         if row is None:
-            cached = self._store.cached(self._table, located.id)
+            cached = self._store.get_cached(self._table, located.id)
             if cached is MISSING:
                 epoch, cached = None, await self._store.get(self._table, located.id)
             row = cached
@@ -153,7 +153,7 @@ def token_method(
     )
 
 
-def _consume_token_use(tx: Tx, token_id: str, now: int) -> bool:
+def _consume_token_use(tx: StoreTx, token_id: str, now: int) -> bool:
     row = tx.get(TOKENS, token_id)
     if row is None or row.uses_left <= 0:
         return False

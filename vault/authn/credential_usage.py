@@ -11,7 +11,7 @@ from actors.world import World
 from vault.model.records import UsageRow
 from vault.store.store import Store
 from vault.store.tables import USAGE
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 FLUSH_BATCH: Final = 1_000  # rows a transaction, so that a flush never holds the writer for long
 MAX_PENDING: Final = 100_000  # credentials between two flushes; about 20 MB. Beyond: not counted
@@ -47,7 +47,7 @@ class CredentialUsage:
         """Return the uses of a credential, those not yet flushed included."""
         stored = await self._store.get(USAGE, credential_id)
         pending = _row(credential_id, *self._pending.get(credential_id, (0, 0)))
-        return pending if stored is None else USAGE.sum_of(stored, pending)
+        return pending if stored is None else USAGE.add_counts(stored, pending)
 
     def drain(self) -> dict[str, tuple[int, int]]:
         """What is pending, for another's `add`; nothing is pending then."""
@@ -77,8 +77,8 @@ class CredentialUsage:
             self._on_flushed(batch)
 
 
-def _count(batch: dict[str, tuple[int, int]], tx: Tx) -> None:
-    tx.count(USAGE, [_row(key, *counted) for key, counted in batch.items()])
+def _count(batch: dict[str, tuple[int, int]], tx: StoreTx) -> None:
+    tx.add_counts(USAGE, [_row(key, *counted) for key, counted in batch.items()])
 
 
 def _row(credential_id: str, uses: int, last: int) -> UsageRow:

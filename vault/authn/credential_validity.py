@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from actors.slewed_clock import EARLY
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method, Permission
-from vault.model.records import ApiKeyRow, RoleRow, Status, TokenRow, UserRow
-from vault.store.cache import MISSING
+from vault.model.records import ApiKeyRow, RecordStatus, RoleRow, TokenRow, UserRow
+from vault.store.row_cache import MISSING
 from vault.store.store import Store
 from vault.store.table import Key, Table
 from vault.store.tables import API_KEYS, ROLES, TOKENS, USERS
@@ -76,10 +76,10 @@ def api_key_identity(
 
     `real`: the time it is where `now` is another one, which somebody wants to know about.
     """
-    if row.status != Status.ACTIVE or _is_outside_validity(row, now, real):
+    if row.status != RecordStatus.ACTIVE or _is_outside_validity(row, now, real):
         return None
     user = get(USERS, row.user_id)
-    if user is None or user.status != Status.ACTIVE:
+    if user is None or user.status != RecordStatus.ACTIVE:
         return None
     return Identity(
         id=user.id,
@@ -158,7 +158,7 @@ def _lineage(get: RowLookup, row: TokenRow, now: int, real: int | None) -> _Line
         if row.user_id and row.user_id not in users:
             users.add(row.user_id)
             user = get(USERS, row.user_id)
-            if user is None or user.status != Status.ACTIVE:
+            if user is None or user.status != RecordStatus.ACTIVE:
                 return None
             policies.update(_binding_policies(user_policies(get, user) | {DEFAULT_POLICY}))
         if not row.parent:
@@ -170,7 +170,7 @@ def _lineage(get: RowLookup, row: TokenRow, now: int, real: int | None) -> _Line
                 return None
             if ROOT_POLICY not in identity.policies:
                 first = identity.id
-            return _Lineage(identity.permissions, identity.binding.union(policies), first)
+            return _Lineage(identity.permissions, identity.binding_policies.union(policies), first)
         parent = get(TOKENS, row.parent)
         if parent is None:
             return None
@@ -212,7 +212,7 @@ async def resolve_identity(
     loaded: dict[tuple[str, Key], Any] = {}
 
     def get(table: Table[Any], *key: str | int) -> Any:
-        found = store.cached(table, *key)
+        found = store.get_cached(table, *key)
         if found is MISSING:
             if (table.name, key) not in loaded:
                 raise _NotCached(table, key)

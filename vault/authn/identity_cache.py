@@ -41,7 +41,7 @@ class _CachedIdentity(Struct, Generic[R], eq=False):
             return False
         if epoch is None or self.epoch is not epoch:
             for table, key, was in self.seen:
-                if store.cached(table, *key) is not was:
+                if store.get_cached(table, *key) is not was:
                     return False
             self.epoch = epoch
         return True

@@ -65,7 +65,7 @@ def require_authority_over_role(
     _require_whole(caller)
     effects = _PolicyEffects(get)
     _require_held(effects, caller, {*before, *(after or ())})
-    binding = effects.names_that_deny(caller.binding)
+    binding = effects.names_that_deny(caller.binding_policies)
     if after is not None:
         _require_bound(binding, after)
     elif lifted := sorted(binding.intersection(before)):
@@ -79,7 +79,7 @@ def require_authority_over_role(
 def _require_within(get: RowLookup, caller: Identity, policies: Collection[str]) -> None:
     effects = _PolicyEffects(get)
     _require_held(effects, caller, policies)
-    _require_bound(effects.names_that_deny(caller.binding), policies)
+    _require_bound(effects.names_that_deny(caller.binding_policies), policies)
 
 
 def _require_whole(caller: Identity) -> None:

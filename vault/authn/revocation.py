@@ -16,9 +16,9 @@ from vault.errors import UnavailableError
 from vault.model.records import TokenRow
 from vault.store.interface import UNKNOWN
 from vault.store.store import Store
-from vault.store.table import MAX_LIMIT, Query
+from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import TOKENS, USAGE
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 MAX_CASCADE: Final = 1_000  # tokens of one commit; about 0.1 s of the writer
 MAX_SWEEPS: Final = 100  # commits of one sweep; the next call goes on
@@ -31,7 +31,7 @@ class Revoker:
         self._store = store
         self._sessions = sessions
 
-    async def revoke_families(self, first: Callable[[Tx], list[str]]) -> int:
+    async def revoke_families(self, first: Callable[[StoreTx], list[str]]) -> int:
         """Commit `first`, which changes what it must and returns whose families end; end them.
 
         A member is a token id, or `key:ID` for what an API key made; that key's streams end too.
@@ -63,7 +63,7 @@ class Revoker:
         if clock.is_suspended:
             return removed
         for _ in range(MAX_SWEEPS):
-            query = Query(at_most=("expires_at", now), limit=MAX_LIMIT)
+            query = StoreQuery(at_most=("expires_at", now), limit=MAX_LIMIT)
             found = [row.id for row in await self._store.select(TOKENS, query)]
             if not found:
                 break
@@ -71,16 +71,18 @@ class Revoker:
         return removed
 
 
-def _still_expired(ids: list[str], now: int, tx: Tx) -> list[str]:
+def _still_expired(ids: list[str], now: int, tx: StoreTx) -> list[str]:
     rows = tx.get_many(TOKENS, [(token_id,) for token_id in ids])
     return [row.id for row in rows.values() if is_expired(row.expires_at, now)]
 
 
-def _same(members: list[str], _tx: Tx) -> list[str]:
+def _same(members: list[str], _tx: StoreTx) -> list[str]:
     return members
 
 
-def _cascade(first: Callable[[Tx], list[str]], tx: Tx) -> tuple[list[str], list[str], list[str]]:
+def _cascade(
+    first: Callable[[StoreTx], list[str]], tx: StoreTx
+) -> tuple[list[str], list[str], list[str]]:
     """Remove families breadth first.
 
     Returns the keys among their heads, the accessors removed, and whose children are left.
@@ -99,12 +101,12 @@ def _cascade(first: Callable[[Tx], list[str]], tx: Tx) -> tuple[list[str], list[
     return keys, cut, waiting
 
 
-def _remove(tx: Tx, row: TokenRow) -> str:
+def _remove(tx: StoreTx, row: TokenRow) -> str:
     tx.delete(TOKENS, row.id)
     tx.delete(USAGE, row.accessor)
     return row.accessor
 
 
-def child_tokens(tx: Tx, parent: str, limit: int = MAX_LIMIT) -> list[TokenRow]:
+def child_tokens(tx: StoreTx, parent: str, limit: int = MAX_LIMIT) -> list[TokenRow]:
     """Return tokens that came from this token id or parent reference."""
-    return tx.select(TOKENS, Query(equals={"parent": parent}, limit=limit))
+    return tx.select(TOKENS, StoreQuery(equals={"parent": parent}, limit=limit))

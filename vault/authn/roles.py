@@ -10,9 +10,9 @@ from vault.model.identity import Identity
 from vault.model.name import canonical_name
 from vault.model.records import RoleRow
 from vault.store.store import Store
-from vault.store.table import Key, Query
+from vault.store.table import Key, StoreQuery
 from vault.store.tables import ROLES
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 MAX_POLICIES: Final = 64  # of one role or user
 MAX_DESCRIPTION: Final = 1024
@@ -45,7 +45,7 @@ class Roles:
                 field="description",
             )
 
-        def change(tx: Tx) -> RoleRow:
+        def change(tx: StoreTx) -> RoleRow:
             old = tx.get(ROLES, name)
             require_authority_over_role(tx.get, caller, old.policies if old else (), wanted)
             row = RoleRow(
@@ -71,7 +71,7 @@ class Roles:
         """Return all roles by name."""
         found: list[RoleRow] = []
         after: Key | None = None
-        while page := await self._store.select(ROLES, Query(after=after)):
+        while page := await self._store.select(ROLES, StoreQuery(after=after)):
             found += page
             after = (page[-1].name,)
         return found
@@ -83,7 +83,7 @@ class Roles:
         """
         name = canonical_name(name, "name")
 
-        def change(tx: Tx) -> None:
+        def change(tx: StoreTx) -> None:
             row = tx.get(ROLES, name)
             if row is None:
                 raise NotFoundError("role_not_found", "no such role")

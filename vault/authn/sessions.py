@@ -11,9 +11,9 @@ from vault.authn.credential_validity import KEY_PARENT, is_outside_validity
 from vault.errors import ConflictError
 from vault.model.instant import SECOND
 from vault.model.records import TokenRow
-from vault.store.table import MAX_LIMIT, Query
+from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import TOKENS
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 SESSION_CREATE_PATH: Final = "sys/sessions"
 """`TokenRow.path` of a browser's session; the token API has its own paths, so it makes none."""
@@ -43,11 +43,11 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
         """The explicit maximum of a session that asks for this one (0: none)."""
         return min(explicit_max_ttl or self.timeout, self.timeout)
 
-    def admit_browser(self, tx: Tx, token_id: str, now: int) -> None:
+    def admit_browser(self, tx: StoreTx, token_id: str, now: int) -> None:
         """Raise `ConflictError` (`sessions_full`) when a token has as many as it may."""
         live, after = 0, None
         for _ in range(_MOST_PAGES):
-            page = tx.select(TOKENS, Query(equals={"parent": token_id}, after=after))
+            page = tx.select(TOKENS, StoreQuery(equals={"parent": token_id}, after=after))
             live += sum(is_session(row) and not is_outside_validity(row, now) for row in page)
             if live >= MOST_OF_TOKEN:
                 raise ConflictError(
@@ -59,11 +59,13 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
                 return
             after = (page[-1].id,)
 
-    def require_capacity(self, tx: Tx, user_id: str, now: int) -> None:
+    def require_capacity(self, tx: StoreTx, user_id: str, now: int) -> None:
         """Raise `ConflictError` (`sessions_full`) when the user has as many as he may."""
         live, after = 0, None
         while True:
-            query = Query(equals={"user_id": user_id}, prefix=("parent", KEY_PARENT), after=after)
+            query = StoreQuery(
+                equals={"user_id": user_id}, prefix=("parent", KEY_PARENT), after=after
+            )
             page = tx.select(TOKENS, query)
             live += sum(not is_outside_validity(row, now) for row in page)
             if live >= self.max_per_user:

@@ -30,9 +30,9 @@ from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity, Method
 from vault.model.name import canonical_name
 from vault.model.records import TokenRow
 from vault.store.store import Store
-from vault.store.table import MAX_LIMIT, Query
+from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import API_KEYS, TOKENS
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 MAX_POLICIES: Final = 64  # of one token
 MAX_META: Final = 64  # entries, each at most 128 by 512 characters (as KV's custom_metadata)
@@ -123,7 +123,7 @@ class Tokens:
         minted = self._mint(new)
         row = self._row(new, minted, policies, life)
 
-        def change(tx: Tx) -> TokenRow:
+        def change(tx: StoreTx) -> TokenRow:
             if is_session:
                 self._sessions.require_capacity(tx, caller.id, row.created_at)
             placed = _with_parent(tx, caller, row, orphan=orphan)
@@ -144,7 +144,7 @@ class Tokens:
         life = token_lifetime.TokenLifetime(ttl=0, period=0)
         row = replace(self._row(new, minted, (ROOT_POLICY,), life), display_name="root")
 
-        def change(tx: Tx) -> TokenRow:
+        def change(tx: StoreTx) -> TokenRow:
             old = tx.get(TOKENS, row.id)
             if old is not None and old.policies == [ROOT_POLICY] and not old.expires_at:
                 return old
@@ -159,8 +159,8 @@ class Tokens:
         """
         issued, after = await self.create_root(custom_id), ""
 
-        def former(tx: Tx) -> tuple[list[str], str]:
-            orphans = Query(
+        def former(tx: StoreTx) -> tuple[list[str], str]:
+            orphans = StoreQuery(
                 equals={"parent": ""}, after=(after,) if after else None, limit=MAX_LIMIT
             )
             rows = tx.select(TOKENS, orphans)
@@ -228,7 +228,7 @@ class Tokens:
         """Renew a token that was looked up; raises `ValidationError` when it cannot be."""
         now = self._world.now()
 
-        def change(tx: Tx) -> tuple[TokenRow, tuple[str, ...]]:
+        def change(tx: StoreTx) -> tuple[TokenRow, tuple[str, ...]]:
             current = tx.get(TOKENS, row.id)
             if current is None or token_identity(tx.get, current, now) is None:
                 raise ValidationError("token_not_found", "token not found")
@@ -247,7 +247,7 @@ class Tokens:
         """End a token and leave its children as orphans; raises `ValidationError`."""
         now = self._world.now()
 
-        def change(tx: Tx) -> list[str]:
+        def change(tx: StoreTx) -> list[str]:
             current = tx.get(TOKENS, row.id)
             identity = None if current is None else token_identity(tx.get, current, now)
             if identity is None:
@@ -326,7 +326,7 @@ class _CustomCredential(Struct, frozen=True):
     secret_hash: bytes
 
 
-def _these(ids: list[str], _tx: Tx) -> list[str]:
+def _these(ids: list[str], _tx: StoreTx) -> list[str]:
     return ids
 
 
@@ -376,7 +376,7 @@ def _policies(caller: Identity, new: NewToken, *, sudo: bool) -> tuple[str, ...]
     return tuple(sorted(names))
 
 
-def _with_parent(tx: Tx, caller: Identity, row: TokenRow, *, orphan: bool) -> TokenRow:
+def _with_parent(tx: StoreTx, caller: Identity, row: TokenRow, *, orphan: bool) -> TokenRow:
     """Put a new token under what made it; raises unless that may have children."""
     if caller.method is Method.API_KEY:
         key = tx.get(API_KEYS, caller.credential)
@@ -398,7 +398,7 @@ def _with_parent(tx: Tx, caller: Identity, row: TokenRow, *, orphan: bool) -> To
 
 def _without_parent(row: TokenRow, maker: Identity) -> TokenRow:
     """Return a token without its parent: what denied the parent something is kept in the row."""
-    kept = maker.binding.union(row.denied_by or ()).difference(row.policies)
+    kept = maker.binding_policies.union(row.denied_by or ()).difference(row.policies)
     return replace(row, parent="", denied_by=sorted(kept) if kept else UNSET)
 
 
@@ -407,8 +407,8 @@ def _holds_all(caller: Identity, policies: Iterable[str]) -> bool:
     return ROOT_POLICY in caller.policies or {*caller.policies, DEFAULT_POLICY} >= {*policies}
 
 
-def _parent(tx: Tx, caller: Identity) -> TokenRow:
-    query = Query(equals={"accessor": caller.credential}, limit=1)
+def _parent(tx: StoreTx, caller: Identity) -> TokenRow:
+    query = StoreQuery(equals={"accessor": caller.credential}, limit=1)
     found = tx.select(TOKENS, query) if _by_token(caller) else []
     if not found:
         raise ValidationError("no_parent", "parent token lookup failed: no parent found")
@@ -419,7 +419,7 @@ def _parent(tx: Tx, caller: Identity) -> TokenRow:
     return found[0]
 
 
-def _depth(tx: Tx, row: TokenRow) -> int:
+def _depth(tx: StoreTx, row: TokenRow) -> int:
     """Count the tokens from the first of the line to this one."""
     depth = 1
     while (above := tx.get(TOKENS, row.parent)) is not None and depth < MAX_DEPTH:
@@ -427,7 +427,7 @@ def _depth(tx: Tx, row: TokenRow) -> int:
     return depth
 
 
-def _insert(tx: Tx, row: TokenRow) -> TokenRow:
+def _insert(tx: StoreTx, row: TokenRow) -> TokenRow:
     if tx.get(TOKENS, row.id) is not None:
         raise _invalid("id", "cannot create a token with a duplicate ID")
     tx.put(TOKENS, row)

@@ -13,11 +13,11 @@ from vault.authn.roles import normalized_policy_names
 from vault.authn.usernames import fold_username, username_key
 from vault.errors import ConflictError, NotFoundError, ValidationError
 from vault.model.identity import DEFAULT_POLICY, Identity, Method
-from vault.model.records import RoleRow, Status, UserRow
+from vault.model.records import RecordStatus, RoleRow, UserRow
 from vault.store.store import Store
-from vault.store.table import MAX_LIMIT, Query
+from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import API_KEYS, ROLES, TOKENS, USAGE, USERS
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
 MAX_EMAIL: Final = 254  # RFC 5321 section 4.5.3.1.3, less the brackets of a path
 
@@ -57,8 +57,8 @@ class Users:
             updated_at=now,
         )
 
-        def change(tx: Tx) -> UserRow:
-            if tx.select(USERS, Query(equals={"name_key": row.name_key}, limit=1)):
+        def change(tx: StoreTx) -> UserRow:
+            if tx.select(USERS, StoreQuery(equals={"name_key": row.name_key}, limit=1)):
                 raise ConflictError("user_exists", "a user of this name exists")
             _check_roles(tx, row)
             require_authority_over(tx.get, caller, user_policies(tx.get, row))
@@ -76,7 +76,7 @@ class Users:
 
     async def find_by_name(self, username: str) -> UserRow:
         """Return the user of a name in any spelling; raises `NotFoundError`."""
-        query = Query(equals={"name_key": fold_username(username)}, limit=1)
+        query = StoreQuery(equals={"name_key": fold_username(username)}, limit=1)
         for row in await self._store.select(USERS, query):
             return row
         raise NotFoundError("user_not_found", "no such user")
@@ -88,7 +88,7 @@ class Users:
         """
         user = await self.find_by_name(username)
         names: set[str] = set()
-        if user.status == Status.ACTIVE:
+        if user.status == RecordStatus.ACTIVE:
             roles = await self.roles_of(user)
             names = {*user.policies, DEFAULT_POLICY}.union(
                 *(role.policies for role in roles.values() if role is not None)
@@ -108,7 +108,7 @@ class Users:
         """Return up to `limit` users, by id, beyond the id `after`; raises `ValidationError`."""
         if not 1 <= limit <= MAX_LIMIT:
             raise ValidationError("limit_invalid", f"limit must be 1 to {MAX_LIMIT}", field="limit")
-        query = Query(after=(after,) if after else None, limit=limit)
+        query = StoreQuery(after=(after,) if after else None, limit=limit)
         return await self._store.select(USERS, query)
 
     async def update(
@@ -129,7 +129,7 @@ class Users:
         Raises `NotFoundError`, `ValidationError`, and `AuthorizationError` when the user is, or
         would become, more privileged than the caller.
         """
-        if status is not None and status not in {Status.ACTIVE, Status.DISABLED}:
+        if status is not None and status not in {RecordStatus.ACTIVE, RecordStatus.DISABLED}:
             raise ValidationError("status_invalid", "status is active or disabled", field="status")
         changes: dict[str, object] = {"updated_at": self._world.now()}
         if email is not None:
@@ -141,7 +141,7 @@ class Users:
         if status is not None:
             changes["status"] = status
 
-        def change(tx: Tx) -> UserRow:
+        def change(tx: StoreTx) -> UserRow:
             old = _require_user(tx, user_id)
             row = replace(old, **changes)
             if roles is not None:
@@ -151,11 +151,11 @@ class Users:
             tx.put(USERS, row)
             return row
 
-        if status != Status.DISABLED:
+        if status != RecordStatus.DISABLED:
             return await self._store.commit(change)
         disabled: list[UserRow] = []
 
-        def end(tx: Tx) -> list[str]:
+        def end(tx: StoreTx) -> list[str]:
             disabled[:] = [change(tx)]  # a batch may be run again
             return _credentials(tx, user_id)
 
@@ -168,11 +168,11 @@ class Users:
         Raises `NotFoundError` and `AuthorizationError` as `update`.
         """
 
-        def change(tx: Tx) -> list[str]:
+        def change(tx: StoreTx) -> list[str]:
             user = _require_user(tx, user_id)
             require_authority_over(tx.get, caller, user_policies(tx.get, user))
             ending = _credentials(tx, user_id)
-            for key in tx.select(API_KEYS, Query(equals={"user_id": user_id})):
+            for key in tx.select(API_KEYS, StoreQuery(equals={"user_id": user_id})):
                 tx.delete(API_KEYS, key.id)
                 tx.delete(USAGE, key.id)
             tx.delete(USERS, user_id)
@@ -181,24 +181,24 @@ class Users:
         await self._revoker.revoke_families(change)
 
 
-def _credentials(tx: Tx, user_id: str) -> list[str]:
+def _credentials(tx: StoreTx, user_id: str) -> list[str]:
     """Return whose families end with a user: his tokens, and what his keys made.
 
     Beyond a page of tokens the rest does not stand without him, and goes with the sweep.
     """
-    query = Query(equals={"user_id": user_id})
+    query = StoreQuery(equals={"user_id": user_id})
     keys = [KEY_PARENT + row.id for row in tx.select(API_KEYS, query)]
     return keys + [row.id for row in tx.select(TOKENS, query)]
 
 
-def _require_user(tx: Tx, user_id: str) -> UserRow:
+def _require_user(tx: StoreTx, user_id: str) -> UserRow:
     row = tx.get(USERS, user_id)
     if row is None:
         raise NotFoundError("user_not_found", "no such user")
     return row
 
 
-def _check_roles(tx: Tx, row: UserRow) -> None:
+def _check_roles(tx: StoreTx, row: UserRow) -> None:
     for i, name in enumerate(row.roles):
         if tx.get(ROLES, name) is None:
             raise ValidationError(

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from vault.model.identity import Identity
-from vault.model.operation import NO_FACTS, Capability, Facts, Origin
+from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
 
 
@@ -19,7 +19,7 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     path: ResourcePath
     identity: Identity
     origin: Origin
-    facts: Facts = NO_FACTS
+    facts: SecretFacts = NO_FACTS
     now: int
 
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 from vault.authz.access import AccessRequest, Decision
 from vault.authz.compile import Grant, RuleSet, is_mixed_folder
 from vault.authz.evaluate import evaluate
-from vault.model.memo import Memo
+from vault.model.memo import BoundedMemo
 from vault.model.operation import Capability
 
 DecisionKey: TypeAlias = tuple[int, Capability, str, bool]
@@ -20,7 +20,7 @@ class CompiledPolicies(Struct, frozen=True):
     rules: RuleSet
     grants: tuple[Grant, ...]
     number: int  # which of the snapshot's it is
-    decisions: Memo[DecisionKey, Decision]  # known ones, of all of the snapshot's
+    decisions: BoundedMemo[DecisionKey, Decision]  # known ones, of all of the snapshot's
 
     def decide(self, access: AccessRequest) -> Decision:
         """Evaluate, or return what is known: where no rule has a condition, the path says it all.
@@ -41,7 +41,7 @@ class CompiledPolicies(Struct, frozen=True):
         known = self.decisions.get(question)
         if known is None:
             known = evaluate(self.rules, self.grants, access)
-            self.decisions.keep(question, known)
+            self.decisions.put(question, known)
         return known
 
     @property

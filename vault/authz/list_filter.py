@@ -4,7 +4,7 @@ from vault.authz.access import AccessRequest
 from vault.authz.compile import Grant, RuleSet, is_mixed_folder
 from vault.authz.evaluate import is_listed
 from vault.model.identity import Identity
-from vault.model.operation import Capability, Facts, Origin
+from vault.model.operation import Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
 
 
@@ -31,7 +31,7 @@ class ListFilter:
         self._folder: str | None = None  # whose things are all shown, or none of them
         self._all = False
 
-    def __call__(self, name: str, facts: Facts) -> bool:
+    def __call__(self, name: str, facts: SecretFacts) -> bool:
         """Whether the thing of this name and these facts shows in its folder's list."""
         folder = name[: name.rfind("/") + 1]
         if folder == self._folder:
@@ -42,7 +42,7 @@ class ListFilter:
             self._folder, self._all = folder, shown
         return shown
 
-    def _shows(self, name: str, facts: Facts) -> bool:
+    def _shows(self, name: str, facts: SecretFacts) -> bool:
         access = AccessRequest(
             capability=Capability.LIST,
             path=ResourcePath.parse(name),

@@ -15,7 +15,7 @@ from protocols import json_text
 from protocols.link.bundle import NO_BUNDLE, Accepted, Stored
 from vault.authz.policy import Policy, validate_policy
 from vault.errors import UnavailableError, ValidationError
-from vault.model.seam import PolicyTrust
+from vault.model.link_ports import PolicyTrust
 
 
 class PolicyBundle(Struct, frozen=True, kw_only=True):

@@ -15,11 +15,11 @@ from vault.authz.access import AccessRequest, Decision
 from vault.authz.conditions import UndecidableError
 from vault.authz.policy_store import PolicySnapshot
 from vault.errors import ValidationError
-from vault.model.event import AuditRow
+from vault.model.audit_row import AuditRow
 from vault.model.identity import Identity
-from vault.model.operation import NO_FACTS, Capability, Facts, Origin
+from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.replay import Change, Fact, Undecided
+from vault.model.replay import ConditionFact, DecisionChange, ReplayUndecided
 
 MAX_KINDS: Final = 10_000  # of changes that are told apart; more are only counted
 MAX_OUTCOMES: Final = 10_000  # outcomes that are kept until their intents come; 9 MB
@@ -95,8 +95,8 @@ class ReplayedAccess(Struct, frozen=True):
     row: AuditRow
     path: ResourcePath
     identity: Identity
-    facts: Facts | None = None
-    known: frozenset[Fact] = frozenset(Fact)
+    facts: SecretFacts | None = None
+    known: frozenset[ConditionFact] = frozenset(ConditionFact)
 
     def decide_both(self, current: PolicySnapshot, candidate: PolicySnapshot) -> DecisionPair:
         """Decide it twice, as a request at its time would be."""
@@ -109,7 +109,7 @@ class ReplayedAccess(Struct, frozen=True):
             path=self.path,
             identity=self.identity,
             origin=cast("Origin", seen),
-            facts=cast("Facts", seen),
+            facts=cast("SecretFacts", seen),
             now=self.row.time,
         )
         decision = snapshot.compiled_for(self.identity).decide(access)
@@ -141,28 +141,28 @@ class _TrackedFacts:
     @property
     def tags(self) -> frozenset[str]:
         """If they are known."""
-        return self._facts(Fact.TAGS).tags
+        return self._facts(ConditionFact.TAGS).tags
 
     @property
     def metadata(self) -> Mapping[str, str]:
         """If it is known."""
-        return self._facts(Fact.METADATA).metadata
+        return self._facts(ConditionFact.METADATA).metadata
 
     @property
     def ip(self) -> str:
         """If it may be asked for."""
-        if Fact.NETWORKS not in self._question.known:
-            self._hide(Fact.NETWORKS)
+        if ConditionFact.NETWORKS not in self._question.known:
+            self._hide(ConditionFact.NETWORKS)
         return self._question.row.ip
 
-    def _facts(self, fact: Fact) -> Facts:
+    def _facts(self, fact: ConditionFact) -> SecretFacts:
         facts = self._question.facts
         hidden = facts is not NO_FACTS and fact not in self._question.known
         if facts is None or hidden:
             self._hide(fact)
         return facts
 
-    def _hide(self, fact: Fact) -> NoReturn:
+    def _hide(self, fact: ConditionFact) -> NoReturn:
         self.asked = True
         raise UndecidableError(f"{fact}: not known")
 
@@ -172,13 +172,13 @@ class ReplayCounts:
 
     def __init__(self) -> None:
         self.accesses = self.unchanged = self.denied = self.allowed = self.drifted = 0
-        self.undecided: dict[Undecided, int] = {}
+        self.undecided: dict[ReplayUndecided, int] = {}
         self.uncounted = 0
         """Accesses of kinds that were not told apart any more."""
         self._changes: dict[tuple[str, ...], list[int]] = {}
         self._first: dict[tuple[str, ...], tuple[AuditRow, DecisionPair]] = {}
 
-    def add_undecidable(self, why: Undecided) -> None:
+    def add_undecidable(self, why: ReplayUndecided) -> None:
         """One that cannot be decided."""
         self.accesses += 1
         self.undecided[why] = self.undecided.get(why, 0) + 1
@@ -187,7 +187,7 @@ class ReplayCounts:
         """One that was decided, or depends on what nobody knows."""
         now, then = pair
         if now is None or then is None:
-            self.add_undecidable(Undecided.SECRET_CHANGED)
+            self.add_undecidable(ReplayUndecided.SECRET_CHANGED)
             return
         self.accesses += 1
         self.drifted += now.allowed != recorded.allowed
@@ -198,7 +198,7 @@ class ReplayCounts:
         self.allowed += then.allowed
         self._keep(recorded.row, pair, then)
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[DecisionChange]:
         """One for each kind, the most frequent first."""
         found = [self._change(key, count) for key, (count,) in self._changes.items()]
         return sorted(found, key=lambda change: (-change.count, -change.last))
@@ -212,11 +212,11 @@ class ReplayCounts:
         else:
             self.uncounted += 1
 
-    def _change(self, key: tuple[str, ...], count: int) -> Change:
+    def _change(self, key: tuple[str, ...], count: int) -> DecisionChange:
         row, (now, then) = self._first[key]
         if now is None or then is None:
             raise AssertionError("only what was decided is kept")
-        return Change(
+        return DecisionChange(
             allowed=then.allowed,
             actor_id=row.actor_id,
             actor_name=row.actor_name,

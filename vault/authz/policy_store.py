@@ -38,16 +38,16 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.identity import DEFAULT_POLICY, ROOT_POLICY, Identity
-from vault.model.memo import Memo
+from vault.model.link_ports import PolicyTrust
+from vault.model.memo import BoundedMemo
 from vault.model.name import canonical_name
-from vault.model.path import HOT
+from vault.model.path import MAX_REMEMBERED
 from vault.model.records import BUNDLE_ROW, PolicyRow
-from vault.model.seam import PolicyTrust
 from vault.store.store import Store
-from vault.store.table import Key, Query
+from vault.store.table import Key, StoreQuery
 from vault.store.tables import POLICIES
-from vault.store.turn import Turn
-from vault.store.tx import Tx
+from vault.store.timed_lock import TimedLock
+from vault.store.transaction import StoreTx
 
 T = TypeVar("T")
 Apply: TypeAlias = Callable[[], Awaitable[None]]
@@ -119,7 +119,7 @@ class PolicySnapshot:
         self._bundle_policies = {policy.name: policy for policy in bundle.policies}
         self._sets: dict[tuple[object, ...], CompiledPolicies] = {}
         self._numbers = count()
-        self._decisions: Memo[DecisionKey, Decision] = Memo(HOT)
+        self._decisions: BoundedMemo[DecisionKey, Decision] = BoundedMemo(MAX_REMEMBERED)
         self._weight = 0
 
     def compiled_for(self, identity: Identity) -> CompiledPolicies:
@@ -205,7 +205,7 @@ class PolicyStore:
         """`ceiling`: what a control plane's bundle may grant at most."""
         self._store = store
         self._world = world
-        self._writing, self._reading, self._compiling = Turn(), Turn(), Turn()
+        self._writing, self._reading, self._compiling = TimedLock(), TimedLock(), TimedLock()
         self._validating = trio.CapacityLimiter(1)
         self._written: trio.Event | None = None  # of the write that is under way
         self._seen = -1  # transactions of policies that had ended when `snapshot` was read
@@ -218,7 +218,7 @@ class PolicyStore:
 
         A write that was told as timed out may be stored long after.
         """
-        return self._store.ended(POLICIES) > self._seen
+        return self._store.count_transactions(POLICIES) > self._seen
 
     async def refresh(self) -> None:
         """Have the snapshot follow what is stored. Raises `UnavailableError` as `reload`."""
@@ -226,7 +226,7 @@ class PolicyStore:
             with trio.move_on_after(APPLY_TIMEOUT):
                 await self._written.wait()
         if self.is_stale:
-            async with self._reading.taken():
+            async with self._reading.hold():
                 if self.is_stale:
                     await self.reload()
 
@@ -235,7 +235,7 @@ class PolicyStore:
 
         Raises `UnavailableError` when there are too many before it.
         """
-        async with self._compiling.taken():
+        async with self._compiling.hold():
             snapshot = self.snapshot
             if not snapshot.is_ready(identity):
                 found = await self._world.run_sync(snapshot.compile, identity)
@@ -246,7 +246,7 @@ class PolicyStore:
 
         Raises `UnavailableError` if one of them cannot be understood.
         """
-        seen = self._store.ended(POLICIES)
+        seen = self._store.count_transactions(POLICIES)
         policies = []
         for number, row in enumerate(await self.stored_rows()):
             if number % _MAX_INLINE_POLICIES == 0:
@@ -278,7 +278,7 @@ class PolicyStore:
         """Return the stored policies by name."""
         found: list[PolicyRow] = []
         after: Key | None = None
-        while page := await self._store.select(POLICIES, Query(after=after, limit=_PAGE)):
+        while page := await self._store.select(POLICIES, StoreQuery(after=after, limit=_PAGE)):
             found += [row for row in page if row.name != BUNDLE_ROW]
             after = (page[-1].name,)
         return found
@@ -330,7 +330,7 @@ class PolicyStore:
             created_by=by.name,
         )
 
-        def change(tx: Tx) -> PolicyRow:
+        def change(tx: StoreTx) -> PolicyRow:
             old = tx.get(POLICIES, new.name)
             if old is not None and create_only:
                 raise ConflictError("policy_exists", "a policy of this name exists")
@@ -354,7 +354,7 @@ class PolicyStore:
         if name == ROOT_POLICY:
             raise ValidationError("policy_built_in", "root cannot be deleted", field="name")
 
-        def change(tx: Tx) -> None:
+        def change(tx: StoreTx) -> None:
             old = tx.get(POLICIES, name)
             if old is None:
                 if name == DEFAULT_POLICY:
@@ -402,7 +402,7 @@ class PolicyStore:
             created_by=by,
         )
 
-        def change(tx: Tx) -> None:
+        def change(tx: StoreTx) -> None:
             old = tx.get(POLICIES, BUNDLE_ROW)
             there = NO_POLICY_BUNDLE if old is None else load_bundle(old.document)
             stored = there.stored_for(
@@ -426,7 +426,7 @@ class PolicyStore:
         Raises `AuthorizationError` if one of its policies denies the caller something.
         """
 
-        def change(tx: Tx) -> PolicyBundle:
+        def change(tx: StoreTx) -> PolicyBundle:
             row = tx.get(POLICIES, BUNDLE_ROW)
             if row is None:
                 return NO_POLICY_BUNDLE
@@ -444,7 +444,7 @@ class PolicyStore:
         row = await self._store.get(POLICIES, BUNDLE_ROW)
         return NO_POLICY_BUNDLE if row is None else load_bundle(row.document)
 
-    async def _write(self, name: str, change: Callable[[Tx], T]) -> T:
+    async def _write(self, name: str, change: Callable[[StoreTx], T]) -> T:
         async def take_over() -> None:
             row = await self._store.get(POLICIES, name)
             written = () if row is None else (await self._world.run_sync(_policy, row),)
@@ -452,7 +452,7 @@ class PolicyStore:
 
         return await self._change(change, take_over)
 
-    async def _change(self, change: Callable[[Tx], T], take_over: Apply) -> T:
+    async def _change(self, change: Callable[[StoreTx], T], take_over: Apply) -> T:
         """Store a change and take it over into the snapshot, one at a time.
 
         Shielded, and read back whatever came of it: a caller who leaves, or a commit of unknown
@@ -460,15 +460,15 @@ class PolicyStore:
         another transaction has ended meanwhile, the snapshot is left stale.
         """
         with trio.CancelScope(shield=True):
-            async with self._writing.taken():
-                before = self._store.ended(POLICIES)
+            async with self._writing.hold():
+                before = self._store.count_transactions(POLICIES)
                 was_seen = before == self._seen
                 written = self._written = trio.Event()
                 try:
                     result = await self._store.commit(change)
                     with suppress(VaultError):  # it is stored, whatever comes of reading it back
                         await take_over()
-                        if was_seen and self._store.ended(POLICIES) == before + 1:
+                        if was_seen and self._store.count_transactions(POLICIES) == before + 1:
                             self._seen = before + 1
                 except VaultError:
                     with suppress(VaultError):
@@ -482,7 +482,7 @@ class PolicyStore:
 
 def _require_denials_kept(by: Identity, row: PolicyRow, new: Policy | None) -> None:
     """Raise `AuthorizationError` if the change lifts a denial that binds the caller."""
-    if row.name not in by.binding:
+    if row.name not in by.binding_policies:
         return
     old = _policy(row)
     denials = [rule for rule in old.rules if is_denial(rule)]
@@ -502,7 +502,7 @@ def _require_denials_kept(by: Identity, row: PolicyRow, new: Policy | None) -> N
 def _require_not_denied(by: Identity, bundle: PolicyBundle) -> None:
     """Raise `AuthorizationError` if a policy of a bundle denies the caller something."""
     for policy in bundle.policies:
-        if policy.name in by.binding and any(is_denial(rule) for rule in policy.rules):
+        if policy.name in by.binding_policies and any(is_denial(rule) for rule in policy.rules):
             raise AuthorizationError(
                 "denial_lifted",
                 f'the control plane\'s policy "{policy.name}" denies you something: '

@@ -10,17 +10,17 @@ from pydantic import SecretStr, ValidationError
 
 from protocols.settings.load import ConfigError as ConfigError
 from protocols.settings.load import load, of_options
-from vault.config.linking import ControlPlane
+from vault.config.control_plane import ControlPlaneSettings
 from vault.config.settings import (
-    Audit,
-    Encryption,
-    Failures,
-    Limits,
+    AuditSettings,
+    EncryptionSettings,
+    FailureSettings,
+    LimitSettings,
     SelfService,
-    Server,
+    ServerSettings,
     Settings,
-    Storage,
-    Tls,
+    StorageSettings,
+    TlsSettings,
 )
 
 PREFIX: Final = "FREEHOLD_AGENT_"
@@ -56,17 +56,19 @@ def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "
     folder = folder.absolute()
     try:
         return Settings(
-            server=Server(listen=listen, workers=workers, web=True, tls=Tls(enabled=False)),
-            storage=Storage(
+            server=ServerSettings(
+                listen=listen, workers=workers, web=True, tls=TlsSettings(enabled=False)
+            ),
+            storage=StorageSettings(
                 connection_string=SecretStr(f"sqlite:///{quote(str(folder))}/vault.db")
             ),
-            encryption=Encryption(key_management="file", key_file=folder / "root.key"),
-            audit=Audit(log_file=folder / "audit.log"),
-            limits=Limits(  # of tests
-                failures=Failures(per_second=10_000, burst_size=100_000),
+            encryption=EncryptionSettings(key_management="file", key_file=folder / "root.key"),
+            audit=AuditSettings(log_file=folder / "audit.log"),
+            limits=LimitSettings(  # of tests
+                failures=FailureSettings(per_second=10_000, burst_size=100_000),
                 self_service=SelfService(per_second=10_000, burst_size=100_000),
             ),
-            control_plane=ControlPlane.model_validate(
+            control_plane=ControlPlaneSettings.model_validate(
                 {
                     "enabled": (folder / ENROLMENT).exists(),
                     **dict.fromkeys(_HEARTBEAT, heartbeat),

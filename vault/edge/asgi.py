@@ -62,8 +62,8 @@ class EdgeApp:
         await send_reply(send, reply)
         elapsed = self._world.monotonic() - started
         if reply.refused:
-            self._metrics.refuse(reply.refused)
-        self._metrics.request(scope["method"], endpoint, elapsed)
+            self._metrics.count_refusal(reply.refused)
+        self._metrics.observe_request(scope["method"], endpoint, elapsed)
 
     def error_response(self, status: int, code: str, message: str) -> tuple[Headers, bytes]:
         """What the server answers itself, before there is a request for a dialect."""
@@ -93,7 +93,7 @@ class EdgeApp:
         """How the dialect of this path tells what failed a request outside of it."""
         reply = self._dialect_for(path).failure_reply(error)
         if reply.refused:
-            self._metrics.refuse(reply.refused)
+            self._metrics.count_refusal(reply.refused)
         return reply.status, all_headers(reply), reply.body
 
     def overload_response(self, target: bytes) -> tuple[Headers, bytes] | None:

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from actors.pacer import Pacer
 from actors.world import World
-from vault.door import Door
+from vault.audit_context import internal_error
 from vault.edge.reply import Reply
 from vault.edge.request import Receive, Request, begin_request, validation_message
 from vault.edge.router import Route, Router
+from vault.edge.service import VaultService
 from vault.errors import (
     AuthenticationError,
     AuthorizationError,
@@ -22,10 +23,9 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.model.operation import Memory, Operation, Origin
+from vault.model.operation import Operation, Origin, ResponseBudget
 from vault.model.path import ResourcePath
 from vault.model.payloads import MALFORMED, REFUSED, MalformedRequest, RefusedRequest
-from vault.trail import unexpected
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Dialect:
     """Whether faults are told to anybody who shows no credential. Of another dialect those of its
     public routes alone are: who sends a request that is no operation has to show who he is."""
 
-    def __init__(self, service: Door, world: World) -> None:
+    def __init__(self, service: VaultService, world: World) -> None:
         self.service = service
         self.world = world
         self.pacer = Pacer(world.monotonic)
@@ -85,7 +85,7 @@ class Dialect:
                 await self.record_malformed(request, route, error), request_id
             )
         except Exception as error:  # noqa: BLE001  # logged without its text, told as ours
-            fault = unexpected(request_id, endpoint, error)
+            fault = internal_error(request_id, endpoint, error)
             reply = self._counted_error_reply(
                 await self.record_malformed(request, route, fault), request_id
             )
@@ -169,7 +169,7 @@ class Dialect:
             origin=origin,
         )
         try:
-            await self.service.run(op)
+            await self.service.run_operation(op)
         except VaultError as error:
             return None if error.code == refused.code or error.code in _NOT_SERVING else error
         raise RuntimeError("a refused request was carried out")
@@ -204,7 +204,7 @@ class Dialect:
         if isinstance(error, VaultError):
             log.info("request %s failed on the way: %s", request_id, error.code)
         else:
-            error = unexpected(request_id, "its answer", error)
+            error = internal_error(request_id, "its answer", error)
         return self._counted_error_reply(error, request_id).with_header(b"x-request-id", request_id)
 
     def error_reply(self, error: VaultError, request_id: str) -> Reply:
@@ -228,7 +228,7 @@ class Dialect:
         payload: object,
         *,
         part: str = "",
-        memory: Memory | None = None,
+        memory: ResponseBudget | None = None,
     ) -> Any:
         """Run one operation with the request's credential; returns the handler's result.
 
@@ -236,7 +236,7 @@ class Dialect:
         what one of these may take of the request's.
         """
         request.reached_pipeline = True
-        return await self.service.run(
+        return await self.service.run_operation(
             Operation(
                 name=name,
                 path=path,

@@ -6,12 +6,12 @@ from typing import ClassVar, Final
 import msgspec
 
 from actors.world import World
-from vault.door import Door
 from vault.edge.dialect import Dialect
 from vault.edge.native.dialect import NativeDialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
+from vault.edge.service import VaultService
 from vault.errors import NotFoundError, VaultError
 from vault.metrics import Metrics
 
@@ -32,7 +32,7 @@ class OpsDialect(Dialect):
     is_public = True
 
     def __init__(
-        self, service: Door, world: World, metrics: Metrics, native: NativeDialect
+        self, service: VaultService, world: World, metrics: Metrics, native: NativeDialect
     ) -> None:
         super().__init__(service, world)
         self.metrics = metrics

@@ -10,7 +10,7 @@ import msgspec
 from protocols import json_text
 from protocols.http.scope import RESERVATION
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
-from vault.model.operation import UNBOUNDED, Memory, Origin
+from vault.model.operation import UNBOUNDED_BUDGET, Origin, ResponseBudget
 
 MAX_QUERY_FIELDS: Final = 100
 MAX_USER_AGENT: Final = 256  # characters of a User-Agent that are kept
@@ -61,7 +61,7 @@ class Request:
         headers: dict[bytes, bytes],
         body: bytes = b"",
         origin: Origin,
-        memory: Memory = UNBOUNDED,
+        memory: ResponseBudget = UNBOUNDED_BUDGET,
         repeated_header: bytes = b"",
     ) -> None:
         """`repeated`: a header that may come once and has come more often; empty: none."""
@@ -137,7 +137,7 @@ def begin_request(scope: Any, *, request_id: str, dialect: str) -> Request:
         method=scope["method"],
         headers=headers,
         origin=origin,
-        memory=scope.get(RESERVATION) or UNBOUNDED,
+        memory=scope.get(RESERVATION) or UNBOUNDED_BUDGET,
         repeated_header=repeated,
     )
 

@@ -68,7 +68,7 @@ class AccessCounters:
         pending = self._pending[secret_id[:LETTERS]].get(secret_id)
         if stored is None or pending is None:
             return stored or pending or AccessRow(secret_id=secret_id)
-        return ACCESS.sum_of(stored, pending)
+        return ACCESS.add_counts(stored, pending)
 
     def drain(self) -> list[AccessRow]:
         """What is pending, for another's `add`; nothing is pending then."""
@@ -81,7 +81,7 @@ class AccessCounters:
             part = self._pending[row.secret_id[:LETTERS]]
             there = part.get(row.secret_id)
             if there is not None:
-                part[row.secret_id] = ACCESS.sum_of(there, row)
+                part[row.secret_id] = ACCESS.add_counts(there, row)
             elif self._reserve_entry():
                 part[row.secret_id] = row
 
@@ -120,7 +120,7 @@ class AccessCounters:
         part = self._pending[row.secret_id[:LETTERS]]
         there = part.get(row.secret_id)
         self._size += there is None
-        part[row.secret_id] = row if there is None else ACCESS.sum_of(there, row)
+        part[row.secret_id] = row if there is None else ACCESS.add_counts(there, row)
 
     def _reserve_entry(self) -> bool:
         """Take a place for another secret's count; False if there is none."""
@@ -131,4 +131,4 @@ class AccessCounters:
 
 
 def _count(batch: list[AccessRow], tx: VaultTx) -> None:
-    tx.count(ACCESS, batch)
+    tx.add_counts(ACCESS, batch)

@@ -12,7 +12,7 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.policy import validate_permissions
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
-from vault.model.payloads import CreateKey, KeysOf
+from vault.model.payloads import CreateApiKey, ListApiKeys
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ApiKeyHandlers:
 
     async def list(self, call: Call) -> list[ApiKey]:
         """The keys of a user with their last use, revoked ones too."""
-        payload: KeysOf = call.payload
+        payload: ListApiKeys = call.payload
         user = await self.users.find_by_name(payload.user)
         return await self.keys.list_for_user(user.id)
 
@@ -58,7 +58,7 @@ class ApiKeyHandlers:
 
     async def create(self, call: Call) -> CreatedKey:
         """A new key and its text, which is never shown again. Raises as `ApiKeys.create`."""
-        payload: CreateKey = call.payload
+        payload: CreateApiKey = call.payload
         permissions = await self.world.run_sync(
             validate_permissions, payload.permissions, limiter=self._validating
         )

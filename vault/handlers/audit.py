@@ -10,7 +10,7 @@ from vault.audit.query import AuditPage, AuditQuery
 from vault.audit.verification import VerificationJob, VerificationState
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
-from vault.model.payloads import AuditRecord, HashValue
+from vault.model.payloads import HashAuditValue, ReadAuditRecord
 
 
 class AuditSearch(Protocol):
@@ -60,7 +60,7 @@ class AuditHandlers:
 
     async def prove(self, call: Call) -> Proof:
         """The record, its path to the root, and the signed checkpoint of that root."""
-        payload: AuditRecord = call.payload
+        payload: ReadAuditRecord = call.payload
         return await self.prover(payload.seq)
 
     async def verify(self, _: Call) -> VerificationState:
@@ -83,5 +83,5 @@ class AuditHandlers:
 
     async def hash_value(self, call: Call) -> str:
         """What a value reads as in every record, so that it can be looked for."""
-        payload: HashValue = call.payload
+        payload: HashAuditValue = call.payload
         return self.broker.hash_value(payload.value)

@@ -27,9 +27,9 @@ from vault.model.link import (
     SentPage,
     SentVerdict,
 )
+from vault.model.link_ports import ActiveBundle, PolicyTrust, ReadKekState
 from vault.model.operation import Capability
-from vault.model.payloads import ApplyBundle, SentBefore
-from vault.model.seam import InForce, KeyReader, PolicyTrust
+from vault.model.payloads import ApplyBundle, ListEgress
 
 
 def link_disabled() -> LinkStatus:
@@ -61,7 +61,7 @@ class LinkPorts:
     verify_sent: Callable[[], Awaitable[SentVerdict]] = nothing_to_verify
     on_bundle_dropped: Callable[[], None] = field(default=lambda: None)
     """Told that the bundle was dropped by the owner: the control plane has to hear of it."""
-    on_open: Callable[[PolicyStore, KeyReader], None] = field(default=lambda _book, _keys: None)
+    on_open: Callable[[PolicyStore, ReadKekState], None] = field(default=lambda _book, _keys: None)
     on_close: Callable[[], None] = field(default=lambda: None)
     """Drop what `opened` was given: keys are reached from it."""
     raise_alert: Callable[[AlertCode, int], None] = field(default=lambda _code, _count: None)
@@ -70,7 +70,7 @@ class LinkPorts:
     """What was used since it was last told."""
 
     @contextmanager
-    def connect(self, policies: PolicyStore, keys: KeyReader) -> Iterator[None]:
+    def connect(self, policies: PolicyStore, keys: ReadKekState) -> Iterator[None]:
         """Let the uplink look into the data path for the length of the block."""
         self.on_open(policies, keys)
         try:
@@ -107,7 +107,7 @@ class ControlPlaneHandlers:
             "fleet.sent_verify": Handler(run=self.sent_verify, capability=Capability.READ),
         }
 
-    async def apply(self, call: Call) -> InForce:
+    async def apply(self, call: Call) -> ActiveBundle:
         """Check a bundle and put it in force; the one in force again changes nothing.
 
         Raises `ValidationError` (`bundle_refused`), whose `details["reason"]` is a `PolicyReason`.
@@ -159,7 +159,7 @@ class ControlPlaneHandlers:
 
     async def sent(self, call: Call) -> SentPage:
         """What was sent to the control plane, newest first. Raises as the ledger's reader."""
-        payload: SentBefore = call.payload
+        payload: ListEgress = call.payload
         return await self.ports.list_sent(payload.before, payload.limit)
 
     async def sent_verify(self, _: Call) -> SentVerdict:
@@ -204,13 +204,13 @@ def bundle_for_display(bundle: policy_bundle.PolicyBundle) -> CentralBundle:
     )
 
 
-def bundle_in_force(policies: PolicyStore, trust: PolicyTrust | None = None) -> InForce:
+def bundle_in_force(policies: PolicyStore, trust: PolicyTrust | None = None) -> ActiveBundle:
     """What the book has of a control plane; with `trust` only what came by that enrolment."""
     found = policies.snapshot.bundle
     if trust is not None and not found.is_from(trust):
-        return InForce(0, NO_BUNDLE, 0, 0)
+        return ActiveBundle(0, NO_BUNDLE, 0, 0)
     cut = count_narrowed(policies.ceiling, found.policies)
-    return InForce(found.version, found.hash, found.expires, cut)
+    return ActiveBundle(found.version, found.hash, found.expires, cut)
 
 
 def _refused(reason: PolicyReason, why: str) -> ValidationError:

@@ -7,11 +7,11 @@ from typing import Final
 
 from actors.world import World
 from protocols.link.limits import MAX_EXPIRING
-from vault.barrier import SECRETS, Barrier, Query
+from vault.barrier import SECRETS, Barrier, StoreQuery
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
-from vault.model.records import SecretRow, Status
-from vault.model.usage import ExpiringSecret, FoundExpiring, LookForExpiring
+from vault.model.records import RecordStatus, SecretRow
+from vault.model.usage import ExpiringReport, ExpiringSecret, FindExpiring
 
 _PAGE: Final = 1_000
 
@@ -35,26 +35,26 @@ class ExpiringSecretHandlers:
             )
         }
 
-    async def expiring(self, call: Call) -> FoundExpiring:
+    async def expiring(self, call: Call) -> ExpiringReport:
         """Those that have a value and expire within the time, by the index of when they do."""
-        asked: LookForExpiring = call.payload
+        asked: FindExpiring = call.payload
         now, total = self.world.now(), 0
         soonest: list[SecretRow] = []
         ended: list[ExpiringSecret] = []
         after = None
         until = ("expires_at", now + asked.within)
         while page := await self.barrier.select(
-            SECRETS, Query(at_most=until, after=after, limit=_PAGE)
+            SECRETS, StoreQuery(at_most=until, after=after, limit=_PAGE)
         ):
             after = (page[-1].name,)
-            active = [row for row in page if row.status == Status.ACTIVE]
+            active = [row for row in page if row.status == RecordStatus.ACTIVE]
             rows = [row for row in active if row.expires_at > now]
             total += len(rows)
             soonest = nsmallest(MAX_EXPIRING, soonest + rows, key=lambda row: row.expires_at)
             over = (self._describe(r) for r in active if asked.ended[0] <= r.expires_at <= now)
             news = [one for one in over if _sort_key(one) > asked.ended]
             ended = nsmallest(MAX_EXPIRING, ended + news, key=_sort_key)
-        return FoundExpiring(
+        return ExpiringReport(
             secrets=tuple(self._describe(row) for row in soonest), total=total, ended=tuple(ended)
         )
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from vault.errors import ValidationError
 from vault.model.identity import Identity
 from vault.model.name import canonical_name
-from vault.model.operation import NO_FACTS, Capability, Facts, Operation, answers_full
+from vault.model.operation import NO_FACTS, Capability, Operation, SecretFacts, answers_full
 
 
 class Call(Struct, frozen=True):
@@ -21,7 +21,7 @@ class Call(Struct, frozen=True):
 
     op: Operation
     identity: Identity
-    facts: Facts = NO_FACTS
+    facts: SecretFacts = NO_FACTS
     needs_facts: bool = False
 
     @property
@@ -52,7 +52,7 @@ CHANGED_MEANWHILE: Final = "changed_meanwhile"
 the secret is there and, where these were decisive, its tags and metadata) is not so."""
 
 
-def create_or_update(facts: Facts) -> Capability:
+def create_or_update(facts: SecretFacts) -> Capability:
     """The capability of an upsert: `create` where nothing is, `update` where something is."""
     return Capability.UPDATE if facts.exists else Capability.CREATE
 
@@ -80,7 +80,7 @@ class Handler:
     """
 
     run: Callable[[Call], Awaitable[object]]
-    capability: Capability | Callable[[Facts], Capability] | None
+    capability: Capability | Callable[[SecretFacts], Capability] | None
     mutates: bool = False
     is_audited: bool = True
     is_self_service: bool = False
@@ -90,7 +90,7 @@ class Handler:
     authorized_by_shares: bool = False
     anonymous: bool = False
     targets_secret: bool = False
-    proposed_facts: Callable[[Any, Facts], Facts] | None = None
+    proposed_facts: Callable[[Any, SecretFacts], SecretFacts] | None = None
     audit_request: Callable[[Any], object] | None = None
     audit_response: Callable[[Any], object] | None = None
 
@@ -98,9 +98,11 @@ class Handler:
 Handlers = dict[str, Handler]
 
 
-def updated_facts(facts: Facts, tags: list[str] | None, metadata: dict[str, str] | None) -> Facts:
+def updated_facts(
+    facts: SecretFacts, tags: list[str] | None, metadata: dict[str, str] | None
+) -> SecretFacts:
     """The facts with what a write replaces; None keeps what is there."""
-    return Facts(
+    return SecretFacts(
         exists=facts.exists,
         tags=facts.tags if tags is None else frozenset(tags),
         metadata=facts.metadata if metadata is None else metadata,

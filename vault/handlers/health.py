@@ -11,7 +11,7 @@ from vault.audit.broker import BrokerState
 from vault.barrier import Barrier
 from vault.errors import ErrorType
 from vault.handlers.handler import Call, Handler, Handlers
-from vault.metrics import BOUNDS, Metrics, Totals
+from vault.metrics import DURATION_BUCKETS, Metrics, RequestTotals
 from vault.model.health import HealthState, SinkHealth
 from vault.model.operation import Capability
 
@@ -25,13 +25,13 @@ class RequestRates:
 
     def __init__(self) -> None:
         self._at = 0.0
-        self._totals: Totals | None = None
+        self._totals: RequestTotals | None = None
         self.requests: float | None = None
         self.errors: float | None = None
         self.p50: float | None = None
         self.p99: float | None = None
 
-    def sample(self, totals: Totals, now: float) -> None:
+    def sample(self, totals: RequestTotals, now: float) -> None:
         """`now`: seconds of a clock that only moves forward."""
         before, seconds = self._totals, now - self._at
         if before is not None and seconds < MIN_INTERVAL:
@@ -51,10 +51,10 @@ def quantile(counts: Sequence[int], share: float) -> float | None:
     if not wanted:
         return None
     index = next(i for i, reached in enumerate(accumulate(counts)) if reached >= wanted)
-    return min(BOUNDS[index], BOUNDS[-2]) * 1000
+    return min(DURATION_BUCKETS[index], DURATION_BUCKETS[-2]) * 1000
 
 
-def _server_errors(totals: Totals) -> int:
+def _server_errors(totals: RequestTotals) -> int:
     return sum(count for (_, status), count in totals.operations.items() if status in _OURS)
 
 
@@ -86,7 +86,7 @@ class HealthHandlers:
         return HealthState(
             version=self.version,
             opened_at=self.opened_at,
-            connections=int(self.metrics.value("active_connections")),
+            connections=int(self.metrics.gauge_value("active_connections")),
             requests=sum(totals.counts),
             requests_per_second=pace.requests,
             errors_per_second=pace.errors,

@@ -12,14 +12,14 @@ import msgspec
 from actors.pacer import Pacer
 from actors.world import World
 from vault.authz.authorizer import Authorizer
-from vault.barrier import SECRETS, Barrier, Query
+from vault.barrier import SECRETS, Barrier, StoreQuery
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.visibility import Visibility, secret_facts
-from vault.model.operation import COPIES, NO_FACTS, Capability, Facts
-from vault.model.payloads import MOST_ANSWERED, MOST_SHOWN, ListKeys, ListSecrets
+from vault.model.operation import COPIES, NO_FACTS, Capability, SecretFacts
+from vault.model.payloads import MAX_PAGE_SIZE, MAX_RESULT_BYTES, ListKeys, ListSecrets
 from vault.model.records import SecretRow
-from vault.model.results import Keys, Page
+from vault.model.results import KeyList, SecretPage
 
 MAX_SCANNED: Final = 20_000  # rows a search looks at before it hands out a cursor
 MAX_KEYS: Final = 100_000  # children of one folder in one answer
@@ -54,16 +54,16 @@ class ListingHandlers:
             ),
         }
 
-    async def search(self, call: Call) -> Page:
+    async def search(self, call: Call) -> SecretPage:
         """The visible secrets below the folder for which all filters hold, in name order.
 
         Of one whose metadata the caller may not read there is the name alone, and no filter finds
         it: `list` is not `read_metadata`.
         """
         payload: ListSecrets = call.payload
-        if not 1 <= payload.limit <= MOST_SHOWN:
+        if not 1 <= payload.limit <= MAX_PAGE_SIZE:
             raise ValidationError(
-                "limit_invalid", f"limit must be 1 to {MOST_SHOWN}", field="limit"
+                "limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit"
             )
         after = self.barrier.open_cursor(payload.cursor) if payload.cursor else ""
         sight = Visibility(self.authorizer, call, self.world.now())
@@ -76,11 +76,11 @@ class ListingHandlers:
             await reserved.reserve_total(found.size)
             after = found.last
             if found.is_over:
-                return Page(secrets=found.shown, cursor=self.barrier.seal_cursor(after))
+                return SecretPage(secrets=found.shown, cursor=self.barrier.seal_cursor(after))
             if is_last:
-                return Page(secrets=found.shown, cursor="")
+                return SecretPage(secrets=found.shown, cursor="")
 
-    async def keys(self, call: Call) -> Keys:
+    async def keys(self, call: Call) -> KeyList:
         """Direct children of the folder. A sub-folder shows when something visible lies in it."""
         payload: ListKeys = call.payload
         folder, sight = call.op.path, Visibility(self.authorizer, call, self.world.now())
@@ -97,17 +97,19 @@ class ListingHandlers:
                 if key == last or not sight.is_listed(name, facts):
                     continue
                 if len(found) == most:
-                    return Keys(keys=found)
+                    return KeyList(keys=found)
                 found.append(key)
                 size += _ENTRY + len(key)
                 last = key
             await reserved.reserve_total(size)
             if len(page) < _PAGE:
-                return Keys(keys=found)
+                return KeyList(keys=found)
             end, _ = page[-1]
             cursor = _last_below(folder, last) if _child(folder, end) == last else end
 
-    async def _names(self, folder: str, after: str, *, facts: bool) -> list[tuple[str, Facts]]:
+    async def _names(
+        self, folder: str, after: str, *, facts: bool
+    ) -> list[tuple[str, SecretFacts]]:
         """Of a page the names, with their facts where these are needed: rows stay packed if not."""
         if facts:
             return [(row.name, secret_facts(row)) for row in await self._page(folder, after)]
@@ -143,7 +145,7 @@ class _Search:
                 if _matches(known, self._wanted):
                     self.shown.append(known)
                     self.size += _size(known)
-            is_full = len(self.shown) == self._wanted.limit or self.size > MOST_ANSWERED
+            is_full = len(self.shown) == self._wanted.limit or self.size > MAX_RESULT_BYTES
             if is_full or self._scanned == MAX_SCANNED:
                 self.is_over = True
                 return
@@ -164,8 +166,8 @@ class _AnswerMemory:
             self._size += more
 
 
-def _below(folder: str, after: str) -> Query:
-    return Query(
+def _below(folder: str, after: str) -> StoreQuery:
+    return StoreQuery(
         prefix=("name", folder) if folder else None,
         after=(after,) if after else None,
         limit=_PAGE,

@@ -15,7 +15,7 @@ from vault.authz.authorizer import Authorizer
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.identity import Method
-from vault.model.live import PATHS, Read, Watching
+from vault.model.live_topics import TOPIC_PATHS, ReadTopic, TopicWatch
 from vault.model.operation import Capability
 
 
@@ -33,7 +33,7 @@ class SubscriberAccess:
 class LiveHandlers:
     """The handlers of `live.*`. `topics` has a reader for each of `PATHS`."""
 
-    topics: Mapping[str, Read]
+    topics: Mapping[str, ReadTopic]
     access: SubscriberAccess
 
     def handlers(self) -> Handlers:
@@ -57,10 +57,10 @@ class LiveHandlers:
         found = self.access
         return StreamSubscriber(call.identity, found.tokens, found.streams, found.world)
 
-    async def watch(self, call: Call) -> Watching:
+    async def watch(self, call: Call) -> TopicWatch:
         """Follow the topic whose path was authorized; the payload is the guest who asks."""
         guest: StreamSubscriber = call.payload
-        topic = next((name for name, path in PATHS.items() if path == call.op.path), "")
+        topic = next((name for name, path in TOPIC_PATHS.items() if path == call.op.path), "")
         if topic not in self.topics:
             raise ValidationError("topic_unknown", "there is no such topic")
 
@@ -74,7 +74,7 @@ class LiveHandlers:
             )
             return self.access.authorizer.decide(access).allowed
 
-        return Watching(self.topics[topic], allowed)
+        return TopicWatch(self.topics[topic], allowed)
 
 
 def _nothing(_: object) -> None:

@@ -13,7 +13,7 @@ from actors.tree import Node
 from vault.audit.query import AuditQuery
 from vault.handlers.audit import AuditSearch
 from vault.model.instant import SECOND
-from vault.model.live import Read, Rows
+from vault.model.live_topics import ReadTopic, TopicRows
 
 MAX_EVENTS: Final = 50
 """The newest so many are followed; older ones are searched for."""
@@ -26,28 +26,28 @@ INSTANT_FIELDS: Final = frozenset(
 MICRO: Final = 1e6
 
 
-def state_reader(state: Callable[[], Struct]) -> Read:
+def state_reader(state: Callable[[], Struct]) -> ReadTopic:
     """One row, `now`, with the state's fields."""
 
-    async def read() -> Rows:
+    async def read() -> TopicRows:
         return {"now": _columns(state())}
 
     return read
 
 
-def actor_reader(tree: Callable[[], Node]) -> Read:
+def actor_reader(tree: Callable[[], Node]) -> ReadTopic:
     """A row for each actor, by its path."""
 
-    async def read() -> Rows:
+    async def read() -> TopicRows:
         return {node.name: _actor(node) for node in tree().walk()}
 
     return read
 
 
-def event_reader(index: AuditSearch) -> Read:
+def event_reader(index: AuditSearch) -> ReadTopic:
     """A row for each of the newest events, by its number."""
 
-    async def read() -> Rows:
+    async def read() -> TopicRows:
         page = await index.search(AuditQuery(limit=MAX_EVENTS))
         return {str(row.seq): _columns(row) for row in page.events}
 

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.barrier import MISSING, SECRETS, VERSIONS, Barrier, Query, VaultTx
+from vault.barrier import MISSING, SECRETS, VERSIONS, Barrier, StoreQuery, VaultTx
 from vault.errors import NotFoundError
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.handler import Call, Handler, Handlers, create_or_update, updated_facts
@@ -23,11 +23,11 @@ from vault.handlers.secrets import (
     version_with_expiry,
 )
 from vault.model.labels import Labels
-from vault.model.mounts import MountBook
-from vault.model.operation import Capability, Facts
+from vault.model.mounts import MountTable
+from vault.model.operation import Capability, SecretFacts
 from vault.model.payloads import CompareVersions, ReadMetadata, WriteMetadata
 from vault.model.records import SecretRow, VersionRow
-from vault.model.results import Compared, Labelled, SecretInfo
+from vault.model.results import SecretInfo, VersionComparison, VersionLabels
 
 _PAGE = 100  # version rows a query; each has its sealed value and its labels with it
 _FIRST_PAGE = 16  # the same, while it is not known how large they are
@@ -42,7 +42,7 @@ class MetadataHandlers:
     """The handlers of `secret.metadata.read`, `.diff` and `.write`."""
 
     barrier: Barrier
-    mounts: MountBook
+    mounts: MountTable
     access: AccessCounters
     world: World
 
@@ -78,12 +78,12 @@ class MetadataHandlers:
         secret, versions, relabelled = await self._with_versions(call)
         access = await self.access.get(secret.id) if asked.uses else None
         self.access.count_metadata_read(secret.id)
-        mount = self.mounts.match(call.op.path)
+        mount = self.mounts.find_for_path(call.op.path)
         return SecretInfo(
             secret=secret, versions=versions, relabelled=relabelled, access=access, mount=mount
         )
 
-    async def diff(self, call: Call) -> Compared:
+    async def diff(self, call: Call) -> VersionComparison:
         """The labels of two versions. Whoever may read the metadata may read what they were.
 
         Raises `NotFoundError`: `version_not_found`, or `labels_not_kept` for a version that was
@@ -91,7 +91,7 @@ class MetadataHandlers:
         """
         asked: CompareVersions = call.payload
         secret = await self._secret(call)
-        found = Compared(
+        found = VersionComparison(
             secret=secret,
             before=await self._labelled(secret, asked.before),
             after=await self._labelled(secret, asked.after),
@@ -142,13 +142,13 @@ class MetadataHandlers:
                 return secret, versions, relabelled
         raise changed_meanwhile()
 
-    async def _labelled(self, secret: SecretRow, number: int) -> Labelled:
+    async def _labelled(self, secret: SecretRow, number: int) -> VersionLabels:
         if not number:
-            return Labelled.now(secret)
-        version = await self.barrier.version(secret.id, number)
+            return VersionLabels.current(secret)
+        version = await self.barrier.get_version(secret.id, number)
         if version is None:
             raise NotFoundError("version_not_found", "there is no such version of this secret")
-        labelled = Labelled.of(version)
+        labelled = VersionLabels.of_version(version)
         if labelled is None:
             raise NotFoundError(
                 "labels_not_kept",
@@ -169,7 +169,7 @@ class MetadataHandlers:
             return told.rows, told.relabelled
         after, limit = None, self._first_page(secret)
         while True:
-            query = Query(equals={"secret_id": secret.id}, after=after, limit=limit)
+            query = StoreQuery(equals={"secret_id": secret.id}, after=after, limit=limit)
             page = await self.barrier.select(VERSIONS, query)
             told.extend(page)
             if len(page) < limit:
@@ -193,13 +193,13 @@ class MetadataHandlers:
         """
         keys = [(secret.id, number) for number in numbers]
         versions = [(VERSIONS, key) for key in keys]
-        rows = self.barrier.together([(SECRETS, (secret.name,)), *versions], SMALL_BYTES)
+        rows = self.barrier.get_cached_snapshot([(SECRETS, (secret.name,)), *versions], SMALL_BYTES)
         if rows is not None:
             return rows[1:] if rows[0] == secret else None  # not secret: its head
         newest = self.barrier.cached(VERSIONS, *keys[-1]) if keys else None
         if newest is None or newest is MISSING or _size(newest) * len(keys) > SMALL_BYTES:
             return None
-        found = await self.barrier.warm(VERSIONS, keys)
+        found = await self.barrier.load_into_cache(VERSIONS, keys)
         return found if len(found) == len(keys) else None
 
 
@@ -209,12 +209,12 @@ class _VersionHistory:
     def __init__(self) -> None:
         self.rows: list[VersionRow] = []
         self.relabelled: dict[int, bool] = {}
-        self._before: Labelled | None = None
+        self._before: VersionLabels | None = None
 
     def extend(self, rows: Iterable[VersionRow]) -> None:
         """Some more."""
         for row in rows:
-            labelled = Labelled.of(row)
+            labelled = VersionLabels.of_version(row)
             if labelled and self._before:
                 self.relabelled[row.version] = labelled.labels != self._before.labels
             self._before = labelled
@@ -244,7 +244,7 @@ def _expire_current(tx: VaultTx, head: SecretRow) -> None:
         tx.put(VERSIONS, version_with_expiry(head, current, head.expires_at))
 
 
-def _proposed(payload: WriteMetadata, facts: Facts) -> Facts:
+def _proposed(payload: WriteMetadata, facts: SecretFacts) -> SecretFacts:
     metadata = None
     if payload.metadata is not None:
         metadata = _merged(facts.metadata, payload)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from vault.authz.authorizer import Authorizer
-from vault.barrier import MOUNTS, SECRETS, Barrier, Query, Turn, VaultTx
+from vault.barrier import MOUNTS, SECRETS, Barrier, StoreQuery, TimedLock, VaultTx
 from vault.errors import (
     AuthorizationError,
     ConflictError,
@@ -20,7 +20,7 @@ from vault.errors import (
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.secret_settings import validate_max_versions
 from vault.handlers.versions import erase_secret
-from vault.model.mounts import MountBook
+from vault.model.mounts import MountTable
 from vault.model.operation import Capability
 from vault.model.path import RESERVED, ResourcePath
 from vault.model.payloads import TuneMount, WriteMount
@@ -39,11 +39,11 @@ class MountHandlers:
     """The handlers of `mount.*`."""
 
     barrier: Barrier
-    mounts: MountBook
+    mounts: MountTable
     authorizer: Authorizer
     world: World
-    _changing: Turn = field(default_factory=Turn)  # a change and the book's follow-up
-    _reading: Turn = field(default_factory=Turn)
+    _changing: TimedLock = field(default_factory=TimedLock)  # a change and the book's follow-up
+    _reading: TimedLock = field(default_factory=TimedLock)
     _seen: list[int] = field(default_factory=lambda: [-1])  # transactions that the book has
 
     def handlers(self) -> Handlers:
@@ -60,12 +60,12 @@ class MountHandlers:
 
     async def list_all(self, _: Call) -> list[MountRow]:
         """Every mount in path order."""
-        return self.mounts.all()
+        return self.mounts.list_mounts()
 
     async def list_visible(self, call: Call) -> list[MountRow]:
         """The mounts in which the caller may do anything at all."""
         found = []
-        for row in self.mounts.all():
+        for row in self.mounts.list_mounts():
             await trio.lowlevel.checkpoint()  # it takes long where there are many rules
             if self.authorizer.can_reach(call.identity, row.path):
                 found.append(row)
@@ -77,7 +77,7 @@ class MountHandlers:
         Raises `AuthorizationError` for anybody else, and `NotFoundError` for no such mount.
         """
         path = f"{call.op.path}/"
-        row = self.mounts.match(path)
+        row = self.mounts.find_for_path(path)
         if not self.authorizer.can_reach(call.identity, path if row is None else row.path):
             raise AuthorizationError("permission_denied", "permission denied")
         if row is None:
@@ -102,10 +102,10 @@ class MountHandlers:
             raise ValidationError("path_reserved", "cannot mount at a reserved path", field="path")
 
         def change(tx: VaultTx) -> MountRow:
-            others = tx.select(MOUNTS, Query(limit=MAX_MOUNTS))
+            others = tx.select(MOUNTS, StoreQuery(limit=MAX_MOUNTS))
             if len(others) == MAX_MOUNTS:
                 raise ValidationError("mounts_full", f"there are {MAX_MOUNTS} mounts")
-            other = MountBook(others).overlapping(path)
+            other = MountTable(others).find_overlapping(path)
             if other is not None:
                 raise ConflictError("mount_exists", f"path is already in use at {other.path}")
             new = self.world.new_id()
@@ -116,7 +116,7 @@ class MountHandlers:
             tx.put(MOUNTS, row)
             return row
 
-        async with self._changing.taken():
+        async with self._changing.hold():
             try:
                 return await self.barrier.commit(change)
             finally:
@@ -142,7 +142,7 @@ class MountHandlers:
             tx.put(MOUNTS, row)
             return row
 
-        async with self._changing.taken():
+        async with self._changing.hold():
             try:
                 return await self.barrier.commit(change)
             finally:
@@ -158,7 +158,7 @@ class MountHandlers:
             raise _mount_not_found()
 
         def change(tx: VaultTx) -> bool:
-            secrets = tx.select(SECRETS, Query(prefix=("name", path), limit=ERASE_BATCH))
+            secrets = tx.select(SECRETS, StoreQuery(prefix=("name", path), limit=ERASE_BATCH))
             for secret in secrets:
                 erase_secret(tx, secret)
             done = len(secrets) < ERASE_BATCH
@@ -166,7 +166,7 @@ class MountHandlers:
                 tx.delete(MOUNTS, path)
             return done
 
-        async with self._changing.taken():
+        async with self._changing.hold():
             try:
                 for _ in range(MAX_ERASE_BATCHES):
                     if await self.barrier.commit(change):
@@ -186,8 +186,8 @@ class MountHandlers:
 
     async def reload(self) -> None:
         """Take the book to what is stored."""
-        seen = self.barrier.ended(MOUNTS)
-        rows = await self.barrier.select(MOUNTS, Query(limit=MAX_MOUNTS))
+        seen = self.barrier.count_transactions(MOUNTS)
+        rows = await self.barrier.select(MOUNTS, StoreQuery(limit=MAX_MOUNTS))
         if seen >= self._seen[0]:  # else another one was quicker, and read later
             self._seen[0] = seen
             self.mounts.replace(rows)
@@ -195,11 +195,11 @@ class MountHandlers:
     @property
     def is_stale(self) -> bool:
         """Whether a transaction has ended that the book may not have, as `PolicyStore.is_stale`."""
-        return self.barrier.ended(MOUNTS) > self._seen[0]
+        return self.barrier.count_transactions(MOUNTS) > self._seen[0]
 
     async def refresh(self) -> None:
         """Have the book follow what is stored. Raises as `Barrier.select`."""
-        async with self._reading.taken():
+        async with self._reading.hold():
             if self.is_stale:
                 await self.reload()
 

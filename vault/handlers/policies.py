@@ -21,13 +21,13 @@ from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.visibility import secret_facts
 from vault.model.identity import Identity, Method
-from vault.model.operation import NO_FACTS, Capability, Facts
+from vault.model.operation import NO_FACTS, Capability, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.payloads import DryRun, WritePolicy
+from vault.model.payloads import DryRunAccess, WritePolicy
 from vault.model.records import PolicyRow
 
 _DRY_RUN: Final = ResourcePath.parse("sys/policies-dry-run")
-_HIDDEN: Final = cast("Facts", HiddenFacts())
+_HIDDEN: Final = cast("SecretFacts", HiddenFacts())
 _SIGHT: Final = (Capability.READ_METADATA, Capability.READ)
 """Either shows the tags and metadata of a secret."""
 
@@ -95,8 +95,8 @@ class PolicyHandlers:
         another address or time. A secret that he may not read stays as unknown as in a refusal:
         its tags and metadata decide nothing, and one that is not there gets the same answer.
         """
-        payload: DryRun = call.payload
-        asked = DryRun(capability=payload.capability, path=payload.path)
+        payload: DryRunAccess = call.payload
+        asked = DryRunAccess(capability=payload.capability, path=payload.path)
         return await self._decide(call, asked, withholds=not self._may_dry_run(call))
 
     async def dry_run(self, call: Call) -> Decision:
@@ -117,7 +117,9 @@ class PolicyHandlers:
         )
         return self.authorizer.decide(access).allowed
 
-    async def _decide(self, call: Call, payload: DryRun, *, withholds: bool = False) -> Decision:
+    async def _decide(
+        self, call: Call, payload: DryRunAccess, *, withholds: bool = False
+    ) -> Decision:
         if payload.capability not in set(Capability):
             raise ValidationError("capability_unknown", "no such capability", field="capability")
         if payload.policies is not None and len(payload.policies) > MAX_POLICIES:
@@ -158,7 +160,7 @@ class PolicyHandlers:
                 fault.code, f"draft: {fault.message}", field=f"draft.{inner}".rstrip(".")
             ) from None
 
-    async def _subject(self, call: Call, payload: DryRun) -> Identity:
+    async def _subject(self, call: Call, payload: DryRunAccess) -> Identity:
         identity = call.identity
         if payload.user is not None:
             identity = await self.users.identity_of(payload.user)
@@ -168,10 +170,10 @@ class PolicyHandlers:
             identity = replace(identity, method=Method(payload.method))
         return identity if payload.mfa is None else replace(identity, mfa=payload.mfa)
 
-    async def _facts(self, path: ResourcePath, payload: DryRun) -> Facts:
+    async def _facts(self, path: ResourcePath, payload: DryRunAccess) -> SecretFacts:
         row = await self.barrier.get(SECRETS, path)
         facts = NO_FACTS if row is None else secret_facts(row)
-        return Facts(
+        return SecretFacts(
             exists=facts.exists,
             tags=facts.tags if payload.tags is None else frozenset(payload.tags),
             metadata=facts.metadata if payload.metadata is None else payload.metadata,
@@ -203,5 +205,5 @@ def _document_with_name(call: Call) -> dict[str, object]:
     return {**payload.document, "name": name}
 
 
-def _is_folder(payload: DryRun) -> bool:
+def _is_folder(payload: DryRunAccess) -> bool:
     return payload.capability == Capability.LIST and payload.path.endswith("/")

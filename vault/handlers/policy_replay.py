@@ -31,20 +31,20 @@ from vault.handlers.audit import AuditSearch
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.usage import OpaqueId
 from vault.handlers.visibility import secret_facts
-from vault.model.event import AuditRow
+from vault.model.audit_row import AuditRow
 from vault.model.identity import ROOT_POLICY, Identity, Method, service_identity
 from vault.model.name import canonical_name
-from vault.model.operation import NO_FACTS, Capability, Facts
+from vault.model.operation import NO_FACTS, Capability, SecretFacts
 from vault.model.replay import (
     MAX_CHANGES,
     MAX_RECORDS,
     MAX_WRITTEN,
-    Change,
-    Fact,
-    Replayed,
+    ConditionFact,
+    DecisionChange,
     ReplayPolicies,
-    Stop,
-    Undecided,
+    ReplayReport,
+    ReplayUndecided,
+    StopReason,
 )
 
 MAX_SECONDS: Final = 20.0  # of one replay; a caller waits for it
@@ -76,7 +76,7 @@ class PolicyReplayHandlers:
             )
         }
 
-    async def replay(self, call: Call) -> Replayed:
+    async def replay(self, call: Call) -> ReplayReport:
         """Decide what is on record again, under the policies in force and under the candidate.
 
         Both are asked for each caller as he stands now, with address and time of the record.
@@ -132,12 +132,12 @@ class _ReplayRun:
         mutating = frozenset(name for name, h in around.operations.items() if h.mutates)
         self._decisions = DecisionFilter(mutating)
         self._callers: dict[tuple[str, str], Identity | None] = {}
-        self._facts: dict[str, tuple[int, Facts] | None] = {}
+        self._facts: dict[str, tuple[int, SecretFacts] | None] = {}
         self._records = 0
         self._reached = asked.until
-        self._stopped = Stop.NOTHING
+        self._stopped = StopReason.NOTHING
 
-    async def run(self) -> Replayed:
+    async def run(self) -> ReplayReport:
         """All of it, or as much as the bounds leave."""
         ends, cursor = self._handlers.world.monotonic() + MAX_SECONDS, ""
         while True:
@@ -157,10 +157,10 @@ class _ReplayRun:
         limit = min(MAX_PAGE, asked.records - self._records)
         return AuditQuery(since=asked.since, until=asked.until, cursor=cursor, limit=limit)
 
-    def _bound(self, ends: float) -> Stop:
+    def _bound(self, ends: float) -> StopReason:
         if self._records >= self._asked.records:
-            return Stop.RECORDS
-        return Stop.TIME if self._handlers.world.monotonic() >= ends else Stop.NOTHING
+            return StopReason.RECORDS
+        return StopReason.TIME if self._handlers.world.monotonic() >= ends else StopReason.NOTHING
 
     async def _add_page(self, rows: list[AuditRow]) -> None:
         self._records += len(rows)
@@ -169,19 +169,19 @@ class _ReplayRun:
         known = []
         for recorded in self._decisions.filter_rows(rows):
             question = await self._question(recorded.row)
-            if isinstance(question, Undecided):
+            if isinstance(question, ReplayUndecided):
                 self._counts.add_undecidable(question)
             else:
                 known.append((recorded, question))
         await self._decide(known)
 
-    async def _question(self, row: AuditRow) -> ReplayedAccess | Undecided:
+    async def _question(self, row: AuditRow) -> ReplayedAccess | ReplayUndecided:
         path = recorded_path(row)
         if path is None:
-            return Undecided.RECORD_CUT
+            return ReplayUndecided.RECORD_CUT
         identity = await self._caller(row)
         if identity is None or identity.id != row.actor_id:
-            return Undecided.CREDENTIAL_GONE
+            return ReplayUndecided.CREDENTIAL_GONE
         handler = self._handlers.operations.get(row.operation)
         on_secret = handler is None or handler.targets_secret
         facts = None if on_secret else NO_FACTS
@@ -221,12 +221,12 @@ class _ReplayRun:
             partial(_decide_all, questions, self._current, self._candidate)
         )
 
-    async def _known_facts(self, question: ReplayedAccess) -> Facts | None:
+    async def _known_facts(self, question: ReplayedAccess) -> SecretFacts | None:
         """The secret's, if they are what they were; of a write its own are not on record."""
         row, handler = question.row, self._handlers.operations.get(question.row.operation)
         if handler is None or handler.proposed_facts is not None:
             return None
-        if not self._asked.facts & {Fact.TAGS, Fact.METADATA}:
+        if not self._asked.facts & {ConditionFact.TAGS, ConditionFact.METADATA}:
             return None
         if row.path not in self._facts:
             if len(self._facts) >= MAX_CACHED:
@@ -238,11 +238,11 @@ class _ReplayRun:
         held = self._facts[row.path]
         return held[1] if held is not None and held[0] <= row.time else None
 
-    async def _result(self) -> Replayed:
+    async def _result(self) -> ReplayReport:
         counts, asked = self._counts, self._asked
         changes = counts.changes()
         shown = [await self._named(change) for change in changes[: asked.limit]]
-        return Replayed(
+        return ReplayReport(
             since=asked.since,
             until=asked.until,
             reached=self._reached,
@@ -258,7 +258,7 @@ class _ReplayRun:
             others=len(changes) - len(shown) + counts.uncounted,
         )
 
-    async def _named(self, change: Change) -> Change:
+    async def _named(self, change: DecisionChange) -> DecisionChange:
         """With opaque ids if they are asked for."""
         if not self._asked.opaque:
             return change
@@ -321,5 +321,5 @@ def _audit_request(asked: ReplayPolicies) -> object:
     }
 
 
-def _audit_response(found: Replayed) -> object:
+def _audit_response(found: ReplayReport) -> object:
     return {"records": found.records, "denied": found.denied, "allowed": found.allowed}

@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from vault.barrier import SYSTEM, VERSIONS, Barrier, Query, VaultTx
+from vault.barrier import SYSTEM, VERSIONS, Barrier, StoreQuery, VaultTx
 from vault.errors import ConflictError
 from vault.model.records import SystemRow, VersionRow
 from vault.model.results import RewrapStep
@@ -48,7 +48,7 @@ class KeyRewrapper:
             if again or self._generation != active:
                 if not again and (done := await self._completed_generation()) >= active:
                     return RewrapStep(generation=done, moved=0, looked_at=0, complete=True)
-                await self._barrier.end_older_seals()
+                await self._barrier.drain_older_generations()
                 self._generation, self._after, self._looked_at = active, None, 0
             return await self._rewrap_batch(active)
 
@@ -56,7 +56,7 @@ class KeyRewrapper:
         moved = looked_at = 0
         while looked_at < MAX_SCANNED:
             page = await self._barrier.select(
-                VERSIONS, Query(after=self._after, limit=BATCH_VERSIONS)
+                VERSIONS, StoreQuery(after=self._after, limit=BATCH_VERSIONS)
             )
             if not page:
                 await self._complete(active)
@@ -66,7 +66,7 @@ class KeyRewrapper:
             keys = [(row.secret_id, row.version) for row in page if _is_old(row, active)]
             if keys:
                 change = partial(_rewrapped, keys, active)
-                moved += await self._barrier.commit(change, seals=len(keys))
+                moved += await self._barrier.commit(change, max_seals=len(keys))
         self._looked_at += looked_at
         complete = self._proven == active and self._generation != active
         return RewrapStep(
@@ -91,7 +91,7 @@ class KeyRewrapper:
                     "versions may be under older keys: run `freehold operator rewrap --retire`, "
                     "which looks at all of them first",
                 )
-            return await self._barrier.retire_older(active)
+            return await self._barrier.retire_older_generations(active)
 
     async def _completed_generation(self) -> int:
         row = await self._barrier.get(SYSTEM, DONE_ROW)

@@ -10,53 +10,61 @@ from typing import Any, Protocol
 
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
-from vault.model.root_key import NewShares, Rekeyed, RekeyState, RootState, VerifyState
+from vault.model.root_key import (
+    GenerateRootStatus,
+    NewShares,
+    RekeyResult,
+    RekeyStatus,
+    VerificationStatus,
+)
 
 
 class RootKey(Protocol):
-    """Documented at `vault.root_key.RootKey`."""
+    """Documented at `vault.seal.root_key_operations.RootKey`."""
 
-    async def root_state(self) -> RootState:
+    async def generate_root_status(self) -> GenerateRootStatus:
         """See `RootKey`."""
         ...
 
-    async def begin_root(self, otp: str) -> RootState:
+    async def start_generate_root(self, otp: str) -> GenerateRootStatus:
         """See `RootKey`."""
         ...
 
-    async def offer_root(self, share: bytes, nonce: str) -> RootState:
+    async def submit_generate_root_share(self, share: bytes, nonce: str) -> GenerateRootStatus:
         """See `RootKey`."""
         ...
 
-    async def cancel_root(self) -> None:
+    async def cancel_generate_root(self) -> None:
         """See `RootKey`."""
         ...
 
-    async def rekey_state(self) -> RekeyState:
+    async def rekey_status(self) -> RekeyStatus:
         """See `RootKey`."""
         ...
 
-    async def begin_rekey(self, shares: int, threshold: int, *, verifies: bool) -> RekeyState:
+    async def start_rekey(
+        self, shares: int, threshold: int, *, require_verification: bool
+    ) -> RekeyStatus:
         """See `RootKey`."""
         ...
 
-    async def offer_rekey(self, share: bytes, nonce: str) -> RekeyState | NewShares:
+    async def submit_rekey_share(self, share: bytes, nonce: str) -> RekeyStatus | NewShares:
         """See `RootKey`."""
         ...
 
-    async def commit_rekey(self, nonce: str) -> Rekeyed:
+    async def commit_rekey(self, nonce: str) -> RekeyResult:
         """See `RootKey`."""
         ...
 
-    async def verify_state(self) -> VerifyState:
+    async def verification_status(self) -> VerificationStatus:
         """See `RootKey`."""
         ...
 
-    async def offer_verify(self, share: bytes, nonce: str) -> VerifyState:
+    async def submit_verification_share(self, share: bytes, nonce: str) -> VerificationStatus:
         """See `RootKey`."""
         ...
 
-    async def restart_verify(self) -> VerifyState:
+    async def restart_verification(self) -> VerificationStatus:
         """See `RootKey`."""
         ...
 
@@ -97,36 +105,40 @@ class RootKeyHandlers:
             "sys.rekey.verify.restart": _sudo_handler(self.restart_verify),
         }
 
-    async def root_state(self, _: Call) -> RootState:
+    async def root_state(self, _: Call) -> GenerateRootStatus:
         """How far an attempt to make a root token is."""
-        return await self.root_key.root_state()
+        return await self.root_key.generate_root_status()
 
-    async def begin_root(self, call: Call) -> RootState:
+    async def begin_root(self, call: Call) -> GenerateRootStatus:
         """Begin one."""
-        return await self.root_key.begin_root(call.payload.otp)
+        return await self.root_key.start_generate_root(call.payload.otp)
 
-    async def offer_root(self, call: Call) -> RootState:
+    async def offer_root(self, call: Call) -> GenerateRootStatus:
         """Offer a share to it."""
-        return await self.root_key.offer_root(call.payload.share, call.payload.nonce)
+        return await self.root_key.submit_generate_root_share(
+            call.payload.share, call.payload.nonce
+        )
 
     async def cancel_root(self, _: Call) -> None:
         """Give it up."""
-        await self.root_key.cancel_root()
+        await self.root_key.cancel_generate_root()
 
-    async def rekey_state(self, _: Call) -> RekeyState:
+    async def rekey_state(self, _: Call) -> RekeyStatus:
         """How far an attempt to replace the root key is."""
-        return await self.root_key.rekey_state()
+        return await self.root_key.rekey_status()
 
-    async def begin_rekey(self, call: Call) -> RekeyState:
+    async def begin_rekey(self, call: Call) -> RekeyStatus:
         """Begin one."""
         new = call.payload
-        return await self.root_key.begin_rekey(new.shares, new.threshold, verifies=new.verifies)
+        return await self.root_key.start_rekey(
+            new.shares, new.threshold, require_verification=new.verifies
+        )
 
-    async def offer_rekey(self, call: Call) -> RekeyState | NewShares:
+    async def offer_rekey(self, call: Call) -> RekeyStatus | NewShares:
         """Offer an old share to it."""
-        return await self.root_key.offer_rekey(call.payload.share, call.payload.nonce)
+        return await self.root_key.submit_rekey_share(call.payload.share, call.payload.nonce)
 
-    async def commit_rekey(self, call: Call) -> Rekeyed:
+    async def commit_rekey(self, call: Call) -> RekeyResult:
         """Have the new shares in force."""
         return await self.root_key.commit_rekey(call.payload.nonce)
 
@@ -134,17 +146,17 @@ class RootKeyHandlers:
         """Give it up."""
         await self.root_key.cancel_rekey()
 
-    async def verify_state(self, _: Call) -> VerifyState:
+    async def verify_state(self, _: Call) -> VerificationStatus:
         """How many of the new shares have been shown."""
-        return await self.root_key.verify_state()
+        return await self.root_key.verification_status()
 
-    async def offer_verify(self, call: Call) -> VerifyState:
+    async def offer_verify(self, call: Call) -> VerificationStatus:
         """Show a new share."""
-        return await self.root_key.offer_verify(call.payload.share, call.payload.nonce)
+        return await self.root_key.submit_verification_share(call.payload.share, call.payload.nonce)
 
-    async def restart_verify(self, _: Call) -> VerifyState:
+    async def restart_verify(self, _: Call) -> VerificationStatus:
         """Show them from the first one on."""
-        return await self.root_key.restart_verify()
+        return await self.root_key.restart_verification()
 
 
 def _share_handler(run: Callable[[Call], Any]) -> Handler:

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from vault.errors import ValidationError
-from vault.model.payloads import MOST_VERSIONS
+from vault.model.payloads import MAX_VERSIONS
 from vault.model.records import MountRow, SecretRow
 
 DEFAULT_VERSIONS: Final = 10  # OpenBao's KV v2 default
@@ -84,8 +84,8 @@ def validate_tags(tags: list[str]) -> list[str]:
 
 def validate_max_versions(count: int) -> int:
     """Return a maximum number of versions, or raise `ValidationError`."""
-    if not 0 <= count <= MOST_VERSIONS:
-        raise _invalid("max_versions", f"max_versions must be 0 to {MOST_VERSIONS}")
+    if not 0 <= count <= MAX_VERSIONS:
+        raise _invalid("max_versions", f"max_versions must be 0 to {MAX_VERSIONS}")
     return count
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from actors.world import World
 from protocols import json_text
-from vault.barrier import SECRETS, VERSIONS, Barrier, Query, VaultTx
+from vault.barrier import SECRETS, VERSIONS, Barrier, StoreQuery, VaultTx
 from vault.errors import (
     ConflictError,
     NotFoundError,
@@ -35,18 +35,18 @@ from vault.handlers.secret_settings import (
 from vault.handlers.visibility import secret_facts
 from vault.model.instant import MAX
 from vault.model.labels import Labels
-from vault.model.mounts import MountBook
-from vault.model.operation import COPIES, LARGE, NO_FACTS, Capability
+from vault.model.mounts import MountTable
+from vault.model.operation import COPIES, LARGE_VALUE, NO_FACTS, Capability
 from vault.model.path import ResourcePath
-from vault.model.payloads import PatchSecret, ReadSecret, Rollback, WriteSecret
-from vault.model.records import SecretRow, Status, VersionRow
-from vault.model.reference import Reference
-from vault.model.results import SecretValue, Written
+from vault.model.payloads import PatchSecret, ReadSecret, RollbackSecret, WriteSecret
+from vault.model.records import RecordStatus, SecretRow, VersionRow
+from vault.model.reference import ReferencePayload
+from vault.model.results import SecretValue, SecretWritten
 
 MAX_ATTEMPTS: Final = 10  # at a head and its version; a write has to fall between the two in each
 
 
-class SecretVersionRef(Reference, frozen=True):
+class SecretVersionRef(ReferencePayload, frozen=True):
     """Which value an answer had."""
 
     secret_id: str
@@ -58,7 +58,7 @@ class SecretHandlers:
     """The handlers of `secret.read`, `.write`, `.patch` and `.rollback`."""
 
     barrier: Barrier
-    mounts: MountBook
+    mounts: MountTable
     access: AccessCounters
     world: World
 
@@ -114,7 +114,7 @@ class SecretHandlers:
             return SecretValue(secret=secret, version=version, value=None)
         value = self.barrier.open_value(version)
         self.access.count_value_read(secret.id)
-        if len(version.box) >= LARGE:
+        if len(version.box) >= LARGE_VALUE:
             version = replace(version, box=b"")  # not held until the value is sent
         return SecretValue(secret=secret, version=version, value=value)
 
@@ -131,7 +131,7 @@ class SecretHandlers:
         reserved = 0
         for _ in range(MAX_ATTEMPTS):
             wanted = number or secret.current_version
-            version = await self.barrier.version(secret.id, wanted) if wanted else None
+            version = await self.barrier.get_version(secret.id, wanted) if wanted else None
             if version is not None:
                 needed = _memory_needed(version) - reserved
                 if needed <= 0 or call.op.memory.take_nowait(needed):
@@ -159,18 +159,18 @@ class SecretHandlers:
         if expires_at and expires_at <= self.world.now():
             raise NotFoundError("secret_expired", "the secret has expired; write it anew to use it")
 
-    async def write(self, call: Call) -> Written:
+    async def write(self, call: Call) -> SecretWritten:
         """A new version. Raises `ConflictError` (`cas_mismatch`, `secret_exists`)."""
-        return await self.barrier.commit(self.prepare_write(call), seals=1)
+        return await self.barrier.commit(self.prepare_write(call), max_seals=1)
 
-    def prepare_write(self, call: Call) -> Callable[[VaultTx], Written]:
+    def prepare_write(self, call: Call) -> Callable[[VaultTx], SecretWritten]:
         """The change that makes a new version. Raises `ValidationError`; it, as `write`."""
         payload: WriteSecret = call.payload
         _check_size(payload.value)
         metadata = None if payload.metadata is None else validate_metadata(payload.metadata)
         tags = None if payload.tags is None else validate_tags(payload.tags)
 
-        def change(tx: VaultTx) -> Written:
+        def change(tx: VaultTx) -> SecretWritten:
             secret = tx.get(SECRETS, call.op.path)
             if payload.create_only and secret is not None:
                 raise ConflictError("secret_exists", "a secret of this name exists; update it")
@@ -188,35 +188,35 @@ class SecretHandlers:
 
         return change
 
-    async def patch(self, call: Call) -> Written:
+    async def patch(self, call: Call) -> SecretWritten:
         """A new version: the current value with a JSON merge patch applied (RFC 7396).
 
         It expires as the current one does, whose value it has in part.
         """
         payload: PatchSecret = call.payload
 
-        def change(tx: VaultTx) -> Written:
+        def change(tx: VaultTx) -> SecretWritten:
             secret, current = self._live_version(tx, call, 0)
             self._check_cas(call.op.path, secret, payload.cas)
             value = _merge(tx.open_value(current), payload.patch)
             _check_size(value)
             return self._append(tx, call, secret, value, secret.expires_at)
 
-        return await self.barrier.commit(change, seals=1)
+        return await self.barrier.commit(change, max_seals=1)
 
-    async def rollback(self, call: Call) -> Written:
+    async def rollback(self, call: Call) -> SecretWritten:
         """A new version with the value of an older one, which must not be deleted or expired.
 
         It expires when that one does.
         """
-        payload: Rollback = call.payload
+        payload: RollbackSecret = call.payload
 
-        def change(tx: VaultTx) -> Written:
+        def change(tx: VaultTx) -> SecretWritten:
             secret, old = self._live_version(tx, call, payload.version)
             self._check_cas(call.op.path, secret, payload.cas)
             return self._append(tx, call, secret, tx.open_value(old), version_expiry(secret, old))
 
-        return await self.barrier.commit(change, seals=1)
+        return await self.barrier.commit(change, max_seals=1)
 
     def _live_version(self, tx: VaultTx, call: Call, number: int) -> tuple[SecretRow, VersionRow]:
         secret = tx.get(SECRETS, call.op.path)
@@ -231,7 +231,7 @@ class SecretHandlers:
 
     def _check_cas(self, path: ResourcePath, secret: SecretRow | None, cas: int | None) -> None:
         if cas is None:
-            if cas_required(secret, self.mounts.match(path)):
+            if cas_required(secret, self.mounts.find_for_path(path)):
                 raise ValidationError(
                     "cas_required", "check-and-set parameter required for this call", field="cas"
                 )
@@ -246,7 +246,7 @@ class SecretHandlers:
 
         Raises `ValidationError` for a name below no mount.
         """
-        if self.mounts.match(call.op.path) is None:
+        if self.mounts.find_for_path(call.op.path) is None:
             raise _mount_not_found(call.op.path)
         return SecretRow(
             name=str(call.op.path), id=self.world.new_id(), created_at=0, updated_at=0,
@@ -255,13 +255,13 @@ class SecretHandlers:
 
     def _append(
         self, tx: VaultTx, call: Call, head: SecretRow, value: bytes, expires_at: int
-    ) -> Written:
+    ) -> SecretWritten:
         """Put the next version and the head that points to it, and prune the oldest.
 
         The head has the expiry of the current version once more, for lists and looks.
         """
         now = self.world.now()
-        settings = resolve_settings(head, self.mounts.match(call.op.path))
+        settings = resolve_settings(head, self.mounts.find_for_path(call.op.path))
         number = head.current_version + 1
         wrapped_dek, box, generation = tx.seal(head.id, number, value)
         version = VersionRow(
@@ -272,18 +272,18 @@ class SecretHandlers:
         )  # fmt: skip
         if head.expires_at or expires_at:
             _copy_head_expiry(tx, head)
-        tx.add(VERSIONS, [version])
+        tx.insert_new(VERSIONS, [version])
         oldest = max(head.oldest_version, 1)
         keep_from = max(oldest, number - settings.max_versions + 1)
         for pruned in range(oldest, keep_from):
             tx.delete(VERSIONS, head.id, pruned)
         head = replace(
             head, current_version=number, oldest_version=keep_from, expires_at=expires_at,
-            status=Status.ACTIVE.value,  # plain text, as it is read back
+            status=RecordStatus.ACTIVE.value,  # plain text, as it is read back
             created_at=head.created_at or now, updated_at=now,
         )  # fmt: skip
         tx.put(SECRETS, head)
-        return Written(secret=head, version=version)
+        return SecretWritten(secret=head, version=version)
 
 
 def _mount_not_found(path: ResourcePath) -> ValidationError:
@@ -331,7 +331,7 @@ async def reload_head(barrier: Barrier, call: Call, before: SecretRow) -> Secret
     secret = await barrier.get(SECRETS, call.op.path)
     if secret is None or is_other_version(before, secret):
         return secret
-    found = await barrier.select(SECRETS, Query(equals={"name": call.op.path}, limit=1))
+    found = await barrier.select(SECRETS, StoreQuery(equals={"name": call.op.path}, limit=1))
     return next(iter(found), None)
 
 
@@ -343,7 +343,7 @@ def is_other_version(before: SecretRow, after: SecretRow) -> bool:
 def _memory_needed(version: VersionRow) -> int:
     """Bytes to reserve before a version is decrypted."""
     size = len(version.box)
-    return COPIES * size if size >= LARGE else 0
+    return COPIES * size if size >= LARGE_VALUE else 0
 
 
 def _no_version() -> NotFoundError:
@@ -406,7 +406,7 @@ def _merge(target: bytes, patch: bytes) -> bytes:
     return msgspec.json.encode(result)
 
 
-def _audit_response(result: SecretValue | Written) -> object:
+def _audit_response(result: SecretValue | SecretWritten) -> object:
     """What the audit record tells of the answer: which value it was, not the value."""
     return SecretVersionRef(result.secret.id, result.version.version)
 

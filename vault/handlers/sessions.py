@@ -12,7 +12,7 @@ from vault.errors import AuthorizationError, ConflictError, NotFoundError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.identity import ROOT_POLICY, Identity, Method
 from vault.model.records import TokenRow
-from vault.model.results import Session
+from vault.model.results import BrowserSession
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SessionHandlers:
             "session.refuse": Handler(run=self.refuse, capability=None, only_refuses=True),
         }
 
-    async def open(self, call: Call) -> Session:
+    async def open(self, call: Call) -> BrowserSession:
         """Sign in. Raises as `Tokens.create`, `ConflictError` (`signed_in`) by a session."""
         if call.identity.method is Method.TOKEN:
             own = await self.tokens.lookup_self(call.identity)
@@ -53,17 +53,17 @@ class SessionHandlers:
         issued: IssuedToken = await self.tokens.create(call.identity, new)
         return self._session(call.identity, issued.row, issued.text)
 
-    async def current(self, call: Call) -> Session:
+    async def current(self, call: Call) -> BrowserSession:
         """Who is signed in."""
         return self._session(call.identity, await self._own(call.identity))
 
-    async def renew(self, call: Call) -> Session:
+    async def renew(self, call: Call) -> BrowserSession:
         """Somebody is there: the idle time begins anew."""
         row = await self._own(call.identity)
         issued = await self.tokens.renew(row, self._at_once)
         return self._session(call.identity, issued.row)
 
-    async def close(self, call: Call) -> Session:
+    async def close(self, call: Call) -> BrowserSession:
         """Sign out: the session and what came from it is over."""
         row = await self._own(call.identity)
         await self.tokens.revoke(row)
@@ -91,8 +91,8 @@ class SessionHandlers:
     def _at_once(self) -> int:
         return min(self.idle_timeout, self.max_ttl)
 
-    def _session(self, identity: Identity, row: TokenRow, text: str = "") -> Session:
-        return Session(
+    def _session(self, identity: Identity, row: TokenRow, text: str = "") -> BrowserSession:
+        return BrowserSession(
             name=identity.name,
             policies=identity.policies,
             root=ROOT_POLICY in identity.policies,
@@ -109,6 +109,6 @@ def _mutation(run: object) -> Handler:
     return Handler(run=run, capability=None, mutates=True, audit_response=_audit_response)  # type: ignore[arg-type]  # one of the above
 
 
-def _audit_response(session: Session) -> object:
+def _audit_response(session: BrowserSession) -> object:
     """What the audit record tells: which session, never its text."""
     return {"accessor": session.accessor}

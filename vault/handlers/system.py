@@ -9,7 +9,7 @@ from vault.barrier import Barrier
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.rewrap import KeyRewrapper
 from vault.model.operation import Capability
-from vault.model.payloads import Rewrap
+from vault.model.payloads import RewrapDataKeys
 from vault.model.results import RewrapStep
 
 
@@ -57,7 +57,7 @@ class SystemHandlers:
     async def rewrap(self, call: Call) -> RewrapStep:
         """Put the data keys of some more versions under the active KEK."""
         payload = call.payload
-        again = isinstance(payload, Rewrap) and payload.again
+        again = isinstance(payload, RewrapDataKeys) and payload.again
         return await self.rewrapper.rewrap_next(again=again)
 
     async def retire_keys(self, _: Call) -> list[int]:

@@ -15,7 +15,7 @@ from vault.authz.authorizer import Authorizer
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.identity import Identity, Method
 from vault.model.operation import Capability
-from vault.model.payloads import ByAccessor, ByToken, RenewToken
+from vault.model.payloads import AccessorSelector, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 Run = Callable[[Call], Awaitable[object]]
@@ -84,7 +84,7 @@ class TokenHandlers:
 
     async def lookup(self, call: Call) -> TokenRow:
         """The token of a text."""
-        payload: ByToken = call.payload
+        payload: TokenSelector = call.payload
         return await self.tokens.lookup(payload.token)
 
     async def lookup_self(self, call: Call) -> TokenRow:
@@ -93,7 +93,7 @@ class TokenHandlers:
 
     async def lookup_accessor(self, call: Call) -> TokenRow:
         """The token of an accessor."""
-        payload: ByAccessor = call.payload
+        payload: AccessorSelector = call.payload
         return await self.tokens.lookup_accessor(payload.accessor)
 
     async def accessors(self, _: Call) -> list[str]:
@@ -123,7 +123,7 @@ class TokenHandlers:
 
     async def revoke(self, call: Call) -> TokenRow | None:
         """End the token of a text and what came from it; a text that is no token is no error."""
-        payload: ByToken = call.payload
+        payload: TokenSelector = call.payload
         row = await self.tokens.find_by_text(payload.token)
         if row is not None:
             await self.tokens.revoke(row)
@@ -145,14 +145,14 @@ class TokenHandlers:
 
     async def revoke_accessor(self, call: Call) -> TokenRow:
         """End the token of an accessor and what came from it."""
-        payload: ByAccessor = call.payload
+        payload: AccessorSelector = call.payload
         row = await self.tokens.lookup_accessor(payload.accessor)
         await self.tokens.revoke(row)
         return row
 
     async def revoke_orphan(self, call: Call) -> TokenRow:
         """End the token of a text; its children stay, as orphans."""
-        payload: ByToken = call.payload
+        payload: TokenSelector = call.payload
         row = await self.tokens.lookup(payload.token)
         await self.tokens.revoke_orphan(row)
         return row
@@ -177,7 +177,7 @@ def _mutation_handler(run: Run, capability: Capability) -> Handler:
 def _audit_request(payload: object) -> object:
     """What the audit record tells of the request: never the text of a token, not even hashed."""
     match payload:
-        case ByAccessor(accessor=accessor):
+        case AccessorSelector(accessor=accessor):
             return {"accessor": accessor}
         case RenewToken(accessor=accessor, increment=increment):
             return {"accessor": accessor, "increment": increment}

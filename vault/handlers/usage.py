@@ -12,15 +12,22 @@ from protocols.link.limits import MAX_IDENTITIES
 from protocols.link.vocabulary import USAGE_DAYS
 from vault.authn.credential_owners import CredentialOwners
 from vault.authz.authorizer import Authorizer
-from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, Query
+from vault.barrier import ACCESS, SECRETS, VERSIONS, Barrier, StoreQuery
 from vault.errors import NotFoundError
 from vault.handlers.expiring_secrets import ExpiringSecretHandlers
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.visibility import Visibility
 from vault.model.instant import SECOND
 from vault.model.operation import Capability
-from vault.model.records import SecretRow, Status
-from vault.model.usage import AskWho, LookAtUsage, Looked, NamedIdentity, NamedSecret, Who
+from vault.model.records import RecordStatus, SecretRow
+from vault.model.usage import (
+    IdentityUsage,
+    ReportUsage,
+    ResolvedId,
+    ResolveOpaqueId,
+    SecretUsage,
+    UsageReport,
+)
 
 MAX_MOST_READ: Final = 64
 MAX_NAMED_EACH: Final = (
@@ -61,13 +68,13 @@ class UsageHandlers:
             ),
         }
 
-    async def survey(self, call: Call) -> Looked:
+    async def survey(self, call: Call) -> UsageReport:
         """Count every secret; the time it takes grows with their number, no request waits for it.
 
         Each is a row of the database that is read and checked, past the cache. Named are those
         whose metadata the caller may read; the agent's own look names all, by opaque ids.
         """
-        asked: LookAtUsage = call.payload
+        asked: ReportUsage = call.payload
         survey = _UsageSurvey(self.world.now())
         sight = None if call.op.service else self._visibility(call)
         seen = await self._last_reads()
@@ -82,20 +89,20 @@ class UsageHandlers:
             await self._identities(asked.uses) if asked.opaque else (),
         )
 
-    async def resolve_opaque_id(self, call: Call) -> Who:
+    async def resolve_opaque_id(self, call: Call) -> ResolvedId:
         """The secret or identity of an opaque id of this vault, among those he may list.
 
         Raises `NotFoundError`, the same for one that is not there and for one he may not see.
         """
-        asked: AskWho = call.payload
+        asked: ResolveOpaqueId = call.payload
         sight = self._visibility(call)
         for id_, name in await self._identities_in(sight):
             if self.opaque("identity", id_).hex() == asked.opaque:
-                return Who(kind="identity", name=name, id=id_)
+                return ResolvedId(kind="identity", name=name, id=id_)
         async with aclosing(self._secrets()) as secrets:
             async for row in secrets:
                 if self.opaque("secret", row.id).hex() == asked.opaque and sight.can_list(row):
-                    return Who(kind="secret", name=row.name, id=row.id)
+                    return ResolvedId(kind="secret", name=row.name, id=row.id)
         raise NotFoundError(
             "not_found", "no secret or identity that you may list here has this opaque id"
         )
@@ -110,16 +117,16 @@ class UsageHandlers:
     async def _secrets(self) -> AsyncGenerator[SecretRow, None]:
         """Those that have a value to be read."""
         after = None
-        while page := await self.barrier.select(SECRETS, Query(after=after, limit=_PAGE)):
+        while page := await self.barrier.select(SECRETS, StoreQuery(after=after, limit=_PAGE)):
             after = (page[-1].name,)
             for row in page:
-                if row.status == Status.ACTIVE:
+                if row.status == RecordStatus.ACTIVE:
                     yield row
 
     async def _last_reads(self) -> dict[str, int]:
         found: dict[str, int] = {}
         after = None
-        while page := await self.barrier.select(ACCESS, Query(after=after, limit=_PAGE)):
+        while page := await self.barrier.select(ACCESS, StoreQuery(after=after, limit=_PAGE)):
             after = (page[-1].secret_id,)
             found |= {row.secret_id: row.last_value_read for row in page if row.last_value_read}
         return found
@@ -128,11 +135,11 @@ class UsageHandlers:
         """When the current version was made: `updated_at` moves with metadata, too."""
         if row.current_version <= 1:
             return row.created_at
-        newest = Query(equals={"secret_id": row.id}, descending=True, limit=1)
+        newest = StoreQuery(equals={"secret_id": row.id}, descending=True, limit=1)
         found = await self.barrier.select(VERSIONS, newest)
         return found[0].created_at if found else row.created_at
 
-    async def _identities(self, uses: dict[str, int]) -> tuple[NamedIdentity, ...]:
+    async def _identities(self, uses: dict[str, int]) -> tuple[IdentityUsage, ...]:
         counts: dict[tuple[str, str], int] = {}
         for credential in nlargest(MAX_CREDENTIALS, uses, key=lambda key: uses[key]):
             owner = await self.owners.find_owner(credential)
@@ -140,7 +147,7 @@ class UsageHandlers:
                 counts[owner] = counts.get(owner, 0) + uses[credential]
         most = nlargest(MAX_IDENTITIES, counts.items(), key=lambda pair: pair[1])
         return tuple(
-            NamedIdentity(opaque=self.opaque("identity", id_), name=name, count=count)
+            IdentityUsage(opaque=self.opaque("identity", id_), name=name, count=count)
             for (id_, name), count in most
         )
 
@@ -194,10 +201,10 @@ class _UsageSurvey:
         self._keep("idle", known)
         self._keep("age", known)
 
-    def result(self, opaque: OpaqueId | None, identities: tuple[NamedIdentity, ...]) -> Looked:
+    def result(self, opaque: OpaqueId | None, identities: tuple[IdentityUsage, ...]) -> UsageReport:
         """All of it; without `opaque` nobody is named."""
         chosen = {known.row.id: known for kind in self._pool for known in self._best(kind)}
-        return Looked(
+        return UsageReport(
             total=self._total,
             never_read=self._never,
             expired=self._expired,
@@ -208,9 +215,9 @@ class _UsageSurvey:
             named=() if opaque is None else tuple(self._named(opaque, k) for k in chosen.values()),
         )
 
-    def _named(self, opaque: OpaqueId, known: _SurveyedSecret) -> NamedSecret:
+    def _named(self, opaque: OpaqueId, known: _SurveyedSecret) -> SecretUsage:
         row = known.row
-        return NamedSecret(
+        return SecretUsage(
             opaque=opaque("secret", row.id),
             name=row.name,
             reads=self._reads.get(row.id, 0),

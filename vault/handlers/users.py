@@ -7,7 +7,7 @@ from vault.authz.authorizer import Authorizer
 from vault.errors import NotFoundError, ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
-from vault.model.payloads import MOST_SHOWN, CreateUser, ListUsers, UpdateUser
+from vault.model.payloads import MAX_PAGE_SIZE, CreateUser, ListUsers, UpdateUser
 from vault.model.records import UserRow
 from vault.model.results import UserWritten
 
@@ -48,9 +48,9 @@ class UserHandlers:
     async def list(self, call: Call) -> list[UserRow]:
         """A page of users by id, or the one of a name (none, where there is none)."""
         payload: ListUsers = call.payload
-        if not 1 <= payload.limit <= MOST_SHOWN:
+        if not 1 <= payload.limit <= MAX_PAGE_SIZE:
             raise ValidationError(
-                "limit_invalid", f"limit must be 1 to {MOST_SHOWN}", field="limit"
+                "limit_invalid", f"limit must be 1 to {MAX_PAGE_SIZE}", field="limit"
             )
         if not payload.username:
             return await self.users.list_page(after=payload.after, limit=payload.limit)

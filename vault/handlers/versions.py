@@ -12,8 +12,8 @@ from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.secrets import check_facts_unchanged, is_live, secret_not_found
 from vault.model.operation import Capability
-from vault.model.payloads import Versions
-from vault.model.records import SecretRow, Status, VersionRow
+from vault.model.payloads import SecretVersions
+from vault.model.records import RecordStatus, SecretRow, VersionRow
 
 MAX_VERSIONS_AT_ONCE: Final = 1_000  # versions that one operation changes
 
@@ -64,7 +64,7 @@ class VersionHandlers:
         return await self.barrier.commit(change)
 
     async def _edit(self, call: Call, edit: Edit) -> SecretRow:
-        payload: Versions = call.payload
+        payload: SecretVersions = call.payload
         wanted = frozenset(payload.versions)
         if len(wanted) > MAX_VERSIONS_AT_ONCE:  # the writer is held for as long as this takes
             raise ValidationError(
@@ -130,9 +130,9 @@ def _with_status(tx: VaultTx, secret: SecretRow, now: int) -> SecretRow:
     current = tx.get(VERSIONS, secret.id, secret.current_version)
     if current is None:
         return secret
-    status = Status.ACTIVE
+    status = RecordStatus.ACTIVE
     if current.destroyed:
-        status = Status.DESTROYED
+        status = RecordStatus.DESTROYED
     elif not is_live(current, now):
-        status = Status.DELETED
+        status = RecordStatus.DELETED
     return secret if status == secret.status else replace(secret, status=status, updated_at=now)

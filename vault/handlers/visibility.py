@@ -3,7 +3,7 @@
 from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.handlers.handler import Call
-from vault.model.operation import NO_FACTS, Capability, Facts
+from vault.model.operation import NO_FACTS, Capability, SecretFacts
 from vault.model.path import ResourcePath
 from vault.model.records import SecretRow
 
@@ -11,12 +11,12 @@ _USERS = ResourcePath.parse_folder("sys/users/")
 _ACCESSORS = ResourcePath.parse("auth/token/accessors")
 
 
-def secret_facts(row: SecretRow) -> Facts:
+def secret_facts(row: SecretRow) -> SecretFacts:
     """What a policy condition may ask about this secret."""
-    return Facts(exists=True, tags=frozenset(row.tags), metadata=row.metadata)
+    return SecretFacts(exists=True, tags=frozenset(row.tags), metadata=row.metadata)
 
 
-def _no_facts(_: SecretRow) -> Facts:
+def _no_facts(_: SecretRow) -> SecretFacts:
     """Where no rule asks for any."""
     return NO_FACTS
 
@@ -53,7 +53,7 @@ class Visibility:
         """Whether he may list the accessors of tokens."""
         return self._is_allowed(Capability.SUDO, _ACCESSORS, NO_FACTS)
 
-    def _is_allowed(self, capability: Capability, path: ResourcePath, facts: Facts) -> bool:
+    def _is_allowed(self, capability: Capability, path: ResourcePath, facts: SecretFacts) -> bool:
         access = AccessRequest(
             capability=capability,
             path=path,

@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from vault.model.labels import Labels
 
 
-class Status(StrEnum):
+class RecordStatus(StrEnum):
     """The seed's status of a secret, user or key."""
 
     ACTIVE = "active"
@@ -38,7 +38,7 @@ class SecretRow(Struct, frozen=True, kw_only=True, gc=False):
     delete_version_after: int = 0  # ns; negative: switched off
     metadata: dict[str, str] = {}
     tags: list[str] = []
-    status: str = Status.EMPTY
+    status: str = RecordStatus.EMPTY
     created_at: int
     updated_at: int
     created_by: str
@@ -107,7 +107,7 @@ class UserRow(Struct, frozen=True, kw_only=True, gc=False):
     created_at: int
     updated_at: int
     last_login: int = 0
-    status: str = Status.ACTIVE
+    status: str = RecordStatus.ACTIVE
     mac: bytes = b""
 
 
@@ -133,7 +133,7 @@ class ApiKeyRow(Struct, frozen=True, kw_only=True, gc=False):
     expires_at: int = 0
     created_at: int
     created_by: str
-    status: str = Status.ACTIVE
+    status: str = RecordStatus.ACTIVE
     mac: bytes = b""
 
 

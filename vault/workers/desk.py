@@ -11,15 +11,15 @@ from protocols.http.answers import Answers, Reservation
 from protocols.http.scope import RESERVATION
 from vault.audit.broker import AuditBroker
 from vault.audit.pending_record import PendingRecord
+from vault.audit_context import internal_error
 from vault.edge.asgi import ALWAYS_SERVED
 from vault.edge.reply import Headers
 from vault.errors import TooLargeError, VaultError
-from vault.model.operation import Memory, Operation
+from vault.model.operation import Operation, ResponseBudget
 from vault.model.path import ResourcePath
 from vault.model.payloads import REFUSED, ReadSecret, RefusedRequest, WriteSecret
-from vault.model.results import SecretValue, Written
+from vault.model.results import SecretValue, SecretWritten
 from vault.mutations import End
-from vault.trail import unexpected
 from vault.workers.carried import told_of
 from vault.workers.wire import (
     MOST,
@@ -159,13 +159,13 @@ class RelayDesk:
             self._lane.post(told_of(asked.id, end, reserved=bool(reservation.held)))
         except Exception as error:  # noqa: BLE001  # as in a server: no other request's business
             reservation.release()
-            fault = unexpected(asked.request_id, asked.name, error)
+            fault = internal_error(asked.request_id, asked.name, error)
             self._lane.post(told_of(asked.id, fault))
 
     async def _end(self, asked: Asked, reservation: Reservation) -> SecretValue | End:
         try:
             found = await self._run(_operation(asked, _Relaying(reservation)), asked.above)
-            return cast("SecretValue | Written", found)
+            return cast("SecretValue | SecretWritten", found)
         except VaultError as error:
             return error
 
@@ -238,7 +238,7 @@ class _Reply:
             self.body += part
 
 
-def _operation(asked: Asked, memory: Memory) -> Operation:
+def _operation(asked: Asked, memory: ResponseBudget) -> Operation:
     return Operation(
         name=asked.name,
         path=ResourcePath.parse(asked.path),
@@ -251,7 +251,7 @@ def _operation(asked: Asked, memory: Memory) -> Operation:
     )
 
 
-def _scope(request: Relayed, memory: Memory) -> dict[str, Any]:
+def _scope(request: Relayed, memory: ResponseBudget) -> dict[str, Any]:
     tls = {"tls": {"peer_certificate": request.certificate}}
     return {
         "type": "http",

@@ -21,12 +21,12 @@ from vault.audit.layout import LogLayout
 from vault.audit.shared_tail import SharedTail
 from vault.beside import Opening
 from vault.errors import UnavailableError
-from vault.gate import DRAIN
 from vault.metrics import Metrics
 from vault.mutations import Mutations
-from vault.store.cache import Cache, CacheConfig
-from vault.store.committer import Mark
-from vault.telemetry import Run, below
+from vault.seal.manager import DRAIN_TIMEOUT
+from vault.store.committer import CommitStamper
+from vault.store.row_cache import CacheConfig, RowCache
+from vault.telemetry.wiring import RunOperation, run_below_span
 from vault.workers import page
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import LEADER, FencingMark, LeaderCache, share
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from protocols.telemetry.tracing import Tracing
 
 OPEN_SECONDS: Final = 30.0  # a large book of policies takes 10
-SEAL_SECONDS: Final = DRAIN + 5.0
+SEAL_SECONDS: Final = DRAIN_TIMEOUT + 5.0
 END_SECONDS: Final = 2.0  # to end a process once its last answer is given
 _FORK_AGAIN: Final = 2.0  # until a process is asked for again: memory or a limit was short of one
 FAILING_DEATHS: Final = 4
@@ -83,12 +83,14 @@ class Fleet:
         self._shed_before = 0
         self._replaced = 0
         self._deaths = deque[float](maxlen=FAILING_DEATHS)
-        metrics.count(worker_restarts=lambda: float(self._replaced))
+        metrics.register_counters(worker_restarts=lambda: float(self._replaced))
         self.port = 0
 
     # What the leader's own data path is built with.
 
-    def fenced(self, mark: Mark, config: CacheConfig) -> tuple[Cache | CacheConfig, Mark]:
+    def fenced(
+        self, mark: CommitStamper, config: CacheConfig
+    ) -> tuple[RowCache | CacheConfig, CommitStamper]:
         """The leader's cache and its store's mark; the workers hear of each change."""
         cache = LeaderCache(
             self._journal, share(config, self._count, LEADER), partial(uptime_ns, self._world)
@@ -171,7 +173,7 @@ class Fleet:
     async def run(
         self,
         edge: Answering,
-        run: Run,
+        run: RunOperation,
         listener: int,
         port: int,
         *,
@@ -193,7 +195,7 @@ class Fleet:
             page=self._page_fd,
             listener=listener,
             edge=edge,
-            run=below(run, self._tracing),
+            run=run_below_span(run, self._tracing),
             live=live,
             answers=Answers(limits, Pulse(limits, None)),
             broker=self._broker,
@@ -347,7 +349,7 @@ class Fleet:
 
     def _counted(self, number: int, counts: Counts) -> None:
         self._counts[number] = counts
-        self._metrics.add(counts.operations, counts.requests, counts.refused)
+        self._metrics.merge_counts(counts.operations, counts.requests, counts.refused)
         if self._opening is not None:
             self._opening.access.merge(counts.access)
             self._opening.usage.merge(counts.usage)

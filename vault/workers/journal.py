@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from protocols.errors import where
-from vault.store.shelf import Slot
-from vault.store.table import Key, plain
+from vault.store.bounded_cache import Slot
+from vault.store.table import Key, plain_key
 from vault.workers.page import BEGUN, FAILED_AT, RESERVED, RING, WRITTEN, Page
 
 Row = NewType("Row", tuple[str, tuple[str | int, ...]])
@@ -68,7 +68,7 @@ log: Final = logging.getLogger("freehold.workers")
 
 def row_of(table: str, key: Key) -> Row:
     """The row with this key. A key may hold a `ResourcePath`, which msgpack does not encode."""
-    return Row((table, plain(key)))
+    return Row((table, plain_key(key)))
 
 
 class Lost(Enum):

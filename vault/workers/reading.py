@@ -32,8 +32,9 @@ from vault.authz.authorizer import Authorizer
 from vault.authz.policy_store import PolicyStore
 from vault.authz.rate_limits import SELF_SERVICE, RateLimiter
 from vault.authz.record_limits import RecordLimits
-from vault.barrier import KEYRING_ROW, Barrier, RowGuard
+from vault.barrier import KEYRING_ROW, Barrier, HmacRowGuard
 from vault.config import Settings
+from vault.core import cache_config
 from vault.crypto.keyring import Keyring
 from vault.errors import TamperedError
 from vault.handlers.access_counters import AccessCounters
@@ -43,21 +44,20 @@ from vault.handlers.metadata import MetadataHandlers
 from vault.handlers.mounts import MountHandlers
 from vault.handlers.secrets import SecretHandlers, changed_meanwhile
 from vault.handlers.tokens import TokenHandlers
-from vault.keyed import Scheme, audit_keys
+from vault.jobs.refused_report import AUTHORIZATIONS_REFUSED, REPORT_INTERVAL, RefusedReport
 from vault.metrics import Metrics
 from vault.model.identity import Identity
-from vault.model.mounts import MountBook
+from vault.model.mounts import MountTable
 from vault.model.operation import Origin
 from vault.model.records import TokenRow
 from vault.mutations import WRITE
-from vault.pipeline import Following, Pipeline
-from vault.store.interface import Backend
+from vault.pipeline import Pipeline, SnapshotRefresher
+from vault.seal.bound_keys import PepperedScheme, bind_audit_keys
+from vault.store.cache_warmup import run_cache_warmup
+from vault.store.interface import StoreBackend
 from vault.store.row_index import InDoubtError, RowReader
 from vault.store.store import Store, open_store
 from vault.store.tables import MOUNTS, POLICIES, SYSTEM, TOKENS
-from vault.store.warmup import warming
-from vault.unit import cache_config
-from vault.work.failures import EVERY, REFUSALS, RefusedReport
 from vault.workers.audit import AuditLane, RemoteAudit
 from vault.workers.buckets import SharedBuckets
 from vault.workers.caches import WORKER, WorkerCache, share
@@ -83,7 +83,7 @@ class WorkerParts:
     """What outlives an opening."""
 
     settings: Settings
-    backend: Backend
+    backend: StoreBackend
     metrics: Metrics
     page: Page
     audit: AuditLane
@@ -97,7 +97,7 @@ class Reading:
     """An open data path for reads."""
 
     pipeline: Pipeline
-    mounts: MountBook
+    mounts: MountTable
     follower: Follower
     access: AccessCounters
     usage: CredentialUsage
@@ -119,7 +119,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
     keyring = await world.run_sync(keyring_of_now)
     async with open_store(
         parts.backend,
-        RowGuard(keyring),
+        HmacRowGuard(keyring),
         world,
         cache=cache,
         index=RowReader(SharedRows(page)),
@@ -129,11 +129,11 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         barrier = Barrier(store, keyring, order.root_key, world)
         book = PolicyStore(store, world, order.ceiling)
         authorizer = Authorizer(book)
-        mounts = MountHandlers(barrier, MountBook(), authorizer, world)
+        mounts = MountHandlers(barrier, MountTable(), authorizer, world)
         access, usage = AccessCounters(barrier, world), CredentialUsage(store, world)
 
         async def renew_keyring(_rows: Rows) -> None:
-            barrier.adopt(await world.run_sync(keyring_of_now))
+            barrier.replace_keyring(await world.run_sync(keyring_of_now))
 
         async def renew_mounts(_rows: Rows) -> None:
             await mounts.reload()
@@ -148,7 +148,7 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
         }
         await follower.begin({name: _here(renew) for name, renew in renewals.items()})
         known = Known(barrier)
-        audit = RemoteAudit(parts.audit, ValueHasher(audit_keys(keyring).mac), world)
+        audit = RemoteAudit(parts.audit, ValueHasher(bind_audit_keys(keyring).mac), world)
         refusals = _refusals(parts)
         pipeline = parts.pipeline(
             authenticator=_authenticator(parts, store, keyring, lockout, usage),
@@ -169,21 +169,21 @@ async def open_reading(parts: WorkerParts, order: Open) -> AsyncIterator[Reading
             self_service=_self_service(parts),
             following=CaughtUp(follower),
         )
-        report = RefusedReport(REFUSALS, refusals, audit.record, world)
+        report = RefusedReport(AUTHORIZATIONS_REFUSED, refusals, audit.record, world)
         jobs = [
-            Job("refused-requests", EVERY, report, at_end=True),
+            Job("refused-requests", REPORT_INTERVAL, report, at_end=True),
             Job("clock", READ_CLOCK_EVERY, partial(_read_clock, world)),
         ]
         appending = parts.audit.appending(_appender(parts, keyring))
         async with (
             appending,
             run_periodic_jobs(jobs, world),
-            warming(store, world, settings.warming),
+            run_cache_warmup(store, world, settings.warmup_workers),
         ):
             try:
                 yield Reading(pipeline, mounts.mounts, follower, access, usage, report)
             finally:
-                barrier.forget()
+                barrier.clear_data_keys()
 
 
 def _here(renew: Reload) -> Reload:
@@ -213,7 +213,7 @@ def _appender(parts: WorkerParts, keyring: Keyring) -> Appender:
     return Appender(
         SharedTail(parts.page.end, sink.layout.head_file),
         sink,
-        audit_keys(keyring),
+        bind_audit_keys(keyring),
         keyring.vault,
         parts.world,
         rotation_bytes=settings.audit.rotation_size,
@@ -239,7 +239,7 @@ def _refusals(parts: WorkerParts) -> RecordLimits:
     return RecordLimits(denied.per_second / workers, burst, denied.share, parts.world.now)
 
 
-class CaughtUp(Following):
+class CaughtUp(SnapshotRefresher):
     """A worker's: its door has made all current for what begins."""
 
     def __init__(self, follower: Follower) -> None:
@@ -261,7 +261,7 @@ def _token_handlers(
     store: Store, keyring: Keyring, usage: CredentialUsage, authorizer: Authorizer, world: World
 ) -> Handlers:
     """To look up; no credential is made or revoked here."""
-    scheme, revoker = Scheme(keyring.pepper), Revoker(store, StreamRegistry())
+    scheme, revoker = PepperedScheme(keyring.pepper), Revoker(store, StreamRegistry())
     keys = ApiKeys(store, scheme, revoker, usage, world)
     return TokenHandlers(Tokens(store, scheme, revoker, world), keys, authorizer, world).handlers()
 
@@ -278,7 +278,7 @@ def _authenticator(
     lockout: WorkerLockout,
     usage: CredentialUsage,
 ) -> Authenticator:
-    scheme, world = Scheme(keyring.pepper), parts.world
+    scheme, world = PepperedScheme(keyring.pepper), parts.world
     tokens: BearerMethod[TokenRow] = BearerMethod(
         store,
         scheme,
@@ -317,7 +317,7 @@ class Proving(Authenticator):
         return identity
 
 
-def _load_keyring(backend: Backend, order: Open) -> Keyring:
+def _load_keyring(backend: StoreBackend, order: Open) -> Keyring:
     with backend.read() as session:
         row = session.get(SYSTEM, (KEYRING_ROW,))
     if row is None:

@@ -18,8 +18,8 @@ from vault.edge.native.dialect import MAX_BODY as NATIVE_BODY
 from vault.edge.reply import Send
 from vault.edge.request import Receive
 from vault.errors import UnavailableError
-from vault.model.operation import COPIES, UNBOUNDED, Memory, Operation, answers_full
-from vault.model.results import SecretValue, Written
+from vault.model.operation import COPIES, UNBOUNDED_BUDGET, Operation, ResponseBudget, answers_full
+from vault.model.results import SecretValue, SecretWritten
 from vault.workers.carried import result_of
 from vault.workers.door import WorkerDoor, may_serve
 from vault.workers.elsewhere import Elsewhere
@@ -98,7 +98,7 @@ class Relay:
         answer = await self._asked(lambda number: _relayed(number, scope, body, above), places)
         return cast("Answered", answer)
 
-    async def run_there(self, op: Operation) -> SecretValue | Written:
+    async def run_there(self, op: Operation) -> SecretValue | SecretWritten:
         """What a read or a write of a secret comes to that the leader runs, or what it raises."""
         above = self._traceparent()
         async with self._parts:
@@ -108,7 +108,7 @@ class Relay:
         await self.account(told, op.memory, len(value or b""))
         return result_of(told)
 
-    async def account(self, answer: ToWorker, memory: Memory, size: int) -> None:
+    async def account(self, answer: ToWorker, memory: ResponseBudget, size: int) -> None:
         """Take an answer of `size` bytes on this process's account, for which the leader waits.
 
         Raises `UnavailableError` where there is no room for it.
@@ -211,7 +211,7 @@ class WorkerApp:
                 return
         try:
             answer = await self._relay.answer(scope, body)
-            memory = scope.get(RESERVATION) or UNBOUNDED
+            memory = scope.get(RESERVATION) or UNBOUNDED_BUDGET
             await self._relay.account(answer, memory, len(answer.body))
         except UnavailableError as error:
             answer = Answered(0, *self._edge.failure_response(scope["raw_path"], error))

@@ -24,7 +24,7 @@ from vault.authz.policy import Policy
 from vault.errors import UnavailableError
 from vault.model.operation import Origin
 from vault.model.records import AccessRow
-from vault.model.results import SecretValue, Written
+from vault.model.results import SecretValue, SecretWritten
 from vault.mutations import Decided
 
 LENGTH: Final = 4  # bytes of a frame's length
@@ -161,7 +161,7 @@ class Ends(Struct, frozen=True, array_like=True):
 class Carried(Struct, frozen=True, array_like=True):
     """What became of a write that a worker had decided: what was written, or an error."""
 
-    written: Written | None = None
+    written: SecretWritten | None = None
     kind: str = ""
     code: str = ""
     message: str = ""

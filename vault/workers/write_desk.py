@@ -10,7 +10,7 @@ import trio
 from protocols.errors import where
 from vault.errors import UnavailableError
 from vault.mutations import Decided, End, Mutations
-from vault.store.store import COMMIT_SECONDS
+from vault.store.store import COMMIT_TIMEOUT
 from vault.workers.carried import carried_of
 from vault.workers.pipe import Pipe
 from vault.workers.wire import Ends, Frame, LaneClosed
@@ -59,7 +59,7 @@ class WriteDesk:
         frames = self._pipe.receive()
         decided = [one for frame in frames for one in frame.decided]
         if decided:
-            ends = iter(self._ends(decided, frames[0].at + COMMIT_SECONDS))
+            ends = iter(self._ends(decided, frames[0].at + COMMIT_TIMEOUT))
             for frame in frames:
                 self._answer(frame, list(islice(ends, len(frame.decided))))
         return bool(frames)

@@ -15,11 +15,11 @@ import pytest
 
 from loadtests.process import family
 from tests.acceptance.agent import Agent, AgentError, own_folder, running, served_agent
-from vault.crypto.kek.file import FileRootKey
 from vault.crypto.keyring import SUBKEYS, Keyring
 from vault.crypto.shamir import combine
-from vault.gate import KEYRING_ROW, SEAL_ROW, SealRecord
-from vault.store.sqlite import SqliteReader
+from vault.seal.manager import KEYRING_ROW, SEAL_ROW, SealRecord
+from vault.seal.root_keys.file import FileRootKey
+from vault.store.sqlite import SqliteReadOnlyBackend
 from vault.store.tables import SYSTEM
 
 SECRET = "/v1/secret/data/app"
@@ -76,7 +76,7 @@ def _initialised(agent: Agent) -> list[bytes]:
 
 def _keys(folder: Path, root_key: bytes) -> bytes:
     """All that the witness looks for, of 32 bytes each."""
-    reader = SqliteReader(f"sqlite:///{folder}/vault.db")
+    reader = SqliteReadOnlyBackend(f"sqlite:///{folder}/vault.db")
     reader.open()
     try:
         with reader.read() as session:
@@ -88,7 +88,7 @@ def _keys(folder: Path, root_key: bytes) -> bytes:
     record = msgspec.json.decode(seal.value, type=SealRecord)
     keyring = Keyring.decode(root_key, stored.value, org=record.org, vault=record.vault)
     subkeys = (getattr(keyring, name) for name in SUBKEYS)
-    return b"".join((root_key, keyring.kek(keyring.active).export(), *subkeys))
+    return b"".join((root_key, keyring.kek(keyring.active).export_bytes(), *subkeys))
 
 
 def _use(agent: Agent, *, first: bool) -> None:

@@ -10,34 +10,34 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors import SystemWorld
 from tests.contract.store.samples import StampGuard
-from vault.anchor.rows import count
-from vault.crypto.anchoring import AnchoringKeys
+from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
-from vault.store.interface import Backend
+from vault.seal.anchor.row_totals import sum_rows
+from vault.store.interface import StoreBackend
 from vault.store.row_index import Collected, OwnMemory, RowIndex
 from vault.store.store import Store, open_store
-from vault.store.tx import Tx
+from vault.store.transaction import StoreTx
 
-KEYS = AnchoringKeys(Keyring.create(1, org="o", vault="v"))
+KEYS = DerivedAnchorKeys(Keyring.create(1, org="o", vault="v"))
 
 
-def index_of_rows(backend: Backend) -> RowIndex:
+def index_of_rows(backend: StoreBackend) -> RowIndex:
     """Of what is stored, made as at an opening."""
     rows = Collected()
     with backend.read() as session:
-        count(session, KEYS, rows)
+        sum_rows(session, KEYS, rows)
     return RowIndex(OwnMemory(), rows)
 
 
 @asynccontextmanager
-async def opened(backend: Backend, **options: Any) -> AsyncIterator[Store]:
+async def opened(backend: StoreBackend, **options: Any) -> AsyncIterator[Store]:
     """A store over real threads; failures of the writer are expected."""
     options = {"report": lambda _: None} | options
     async with open_store(backend, StampGuard(), SystemWorld(), **options) as store:
         yield store
 
 
-async def together(store: Store, *changes: Callable[[Tx], Any]) -> list[Any]:
+async def together(store: Store, *changes: Callable[[StoreTx], Any]) -> list[Any]:
     """Commit all as one batch, in this order; what each returned or raised."""
     outcomes: list[Any] = [None] * len(changes)
     all_are_there = threading.Event()

@@ -13,16 +13,16 @@ from tests.contract.store.harness import index_of_rows, opened
 from tests.contract.store.misleading import MisleadingBackend
 from tests.contract.store.samples import StampGuard, put, secret, token, user
 from vault.errors import TamperedError
-from vault.store.interface import Backend, Writes
+from vault.store.interface import StoreBackend, WriteSet
 from vault.store.row_index import InDoubtError, OwnMemory, RowReader
 from vault.store.store import Store
-from vault.store.table import Key, Query, Table
+from vault.store.table import Key, StoreQuery, Table
 from vault.store.tables import SECRETS, TOKENS, USERS
-from vault.store.tx import transact
+from vault.store.transaction import transact
 
 
 @pytest.fixture
-def misled(backend: Backend) -> MisleadingBackend:
+def misled(backend: StoreBackend) -> MisleadingBackend:
     """With some rows."""
     transact(backend, put(USERS, user("ann"), user("bob"), user("cyd")), StampGuard())
     transact(backend, put(TOKENS, token("a"), token("b")), StampGuard())
@@ -37,24 +37,41 @@ async def store(request: pytest.FixtureRequest, misled: MisleadingBackend) -> As
     async with opened(misled, index=index_of_rows(misled)) as made:
         if request.param == "cached":
             for table in (USERS, TOKENS, SECRETS):
-                await made.select(table, Query())
+                await made.select(table, StoreQuery())
         yield made
 
 
 LEADS: Any = {
-    "another value": (USERS, Query(equals={"name_key": "ann"}), Query(equals={"name_key": "bob"})),
-    "one too many": (SECRETS, Query(prefix=("name", "kv/"), limit=2), Query()),
-    "beyond the prefix": (SECRETS, Query(prefix=("name", "kv/01")), Query(prefix=("name", "kv/"))),
-    "before the place": (USERS, Query(after=("bob",)), Query(after=("ann",))),
-    "the other order": (USERS, Query(limit=3), Query(descending=True, limit=3)),
-    "later": (SECRETS, Query(at_most=("expires_at", 2)), Query(at_most=("expires_at", 4))),
+    "another value": (
+        USERS,
+        StoreQuery(equals={"name_key": "ann"}),
+        StoreQuery(equals={"name_key": "bob"}),
+    ),
+    "one too many": (SECRETS, StoreQuery(prefix=("name", "kv/"), limit=2), StoreQuery()),
+    "beyond the prefix": (
+        SECRETS,
+        StoreQuery(prefix=("name", "kv/01")),
+        StoreQuery(prefix=("name", "kv/")),
+    ),
+    "before the place": (USERS, StoreQuery(after=("bob",)), StoreQuery(after=("ann",))),
+    "the other order": (USERS, StoreQuery(limit=3), StoreQuery(descending=True, limit=3)),
+    "later": (
+        SECRETS,
+        StoreQuery(at_most=("expires_at", 2)),
+        StoreQuery(at_most=("expires_at", 4)),
+    ),
 }
 
 
 @pytest.mark.parametrize(("table", "asked", "led"), LEADS.values(), ids=LEADS.keys())
-@pytest.mark.parametrize("way", ["select", "checked_keys", "transaction"])
+@pytest.mark.parametrize("way", ["select", "select_checked_keys", "transaction"])
 async def test_rows_of_another_query(
-    store: Store, misled: MisleadingBackend, table: Table[Any], asked: Query, led: Query, way: str
+    store: Store,
+    misled: MisleadingBackend,
+    table: Table[Any],
+    asked: StoreQuery,
+    led: StoreQuery,
+    way: str,
 ) -> None:
     """They are authentic, and no answer; the finding stays, so that the vault is sealed."""
 
@@ -62,8 +79,8 @@ async def test_rows_of_another_query(
         match way:
             case "select":
                 return [table.key_of(row) for row in await store.select(table, asked)]
-            case "checked_keys":
-                return await store.checked_keys(table, asked)
+            case "select_checked_keys":
+                return await store.select_checked_keys(table, asked)
         return [table.key_of(r) for r in await store.commit(lambda tx: tx.select(table, asked))]
 
     right = await ask()
@@ -79,10 +96,10 @@ async def test_rows_of_another_query(
 
 async def test_without_an_index_of_rows(misled: MisleadingBackend) -> None:
     """What opens a database for a moment has none: the answer is refused all the same."""
-    asked = Query(equals={"name_key": "ann"})
+    asked = StoreQuery(equals={"name_key": "ann"})
     async with opened(misled) as store:
-        misled.mislead = lambda _: Query(equals={"name_key": "bob"})
-        for question in (store.select, store.checked_keys):
+        misled.mislead = lambda _: StoreQuery(equals={"name_key": "bob"})
+        for question in (store.select, store.select_checked_keys):
             with pytest.raises(TamperedError):
                 await question(USERS, asked)
     with pytest.raises(TamperedError):
@@ -96,27 +113,27 @@ async def test_a_worker_leaves_it_to_who_commits(misled: MisleadingBackend) -> N
     async with opened(misled, index=RowReader(memory), writes=False) as store:
         misled.mislead = lambda query: replace(query, equals={"name_key": "bob"})
         with pytest.raises(InDoubtError):
-            await store.select(USERS, Query(equals={"name_key": "ann"}))
+            await store.select(USERS, StoreQuery(equals={"name_key": "ann"}))
 
 
 @pytest.mark.parametrize(("table", "is_noted"), [(USERS, True), (SECRETS, False)])
-@pytest.mark.parametrize("way", ["get", "select", "checked_keys", "tx.get", "tx.select"])
+@pytest.mark.parametrize("way", ["get", "select", "select_checked_keys", "tx.get", "tx.select"])
 async def test_a_damaged_row(
-    backend: Backend, table: Table[Any], way: str, *, is_noted: bool
+    backend: StoreBackend, table: Table[Any], way: str, *, is_noted: bool
 ) -> None:
     """Of the tables with few rows it seals the vault; a secret is refused by itself."""
     row = user("ann") if table is USERS else secret("ann")
     transact(backend, put(table, row), StampGuard())
     index = index_of_rows(backend)
     stored = StampGuard().stamp(table.name, row)
-    backend.write(lambda _: Writes(updates={table: [replace(stored, updated_at=7)]}))
+    backend.write(lambda _: WriteSet(updates={table: [replace(stored, updated_at=7)]}))
     async with opened(backend, index=index) as store:
         ways: Any = {
             "get": lambda: store.get(table, "ann"),
-            "select": lambda: store.select(table, Query()),
-            "checked_keys": lambda: store.checked_keys(table, Query()),
+            "select": lambda: store.select(table, StoreQuery()),
+            "select_checked_keys": lambda: store.select_checked_keys(table, StoreQuery()),
             "tx.get": lambda: store.commit(lambda tx: tx.get(table, "ann")),
-            "tx.select": lambda: store.commit(lambda tx: tx.select(table, Query())),
+            "tx.select": lambda: store.commit(lambda tx: tx.select(table, StoreQuery())),
         }
         with pytest.raises(TamperedError):
             await ways[way]()

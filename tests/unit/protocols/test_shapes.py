@@ -69,8 +69,9 @@ print(*sorted({shape.__module__ for shape in set(below(msgspec.Struct)) - known}
 
 # What only an agent with a control plane reads, or the command line.
 LINKS: Final = """
-protocols.pki.messages vault.anchor.witness vault.uplink.comparing vault.uplink.enrolling
-vault.uplink.host vault.uplink.identity vault.uplink.parts
+protocols.pki.messages vault.seal.anchor.witness vault.control_link.capture_comparison
+vault.control_link.enrol_client vault.control_link.host vault.control_link.identity
+vault.control_link.dependencies
 """
 
 
@@ -90,7 +91,11 @@ def test_two_threads_may_read_a_shape_for_the_first_time() -> None:
     ("loaded", "folder", "late"),
     [
         # What only the command line reads, in its one thread.
-        ("vault.app,vault.linking", "vault", "vault.anchor.witness vault.uplink.comparing"),
+        (
+            "vault.app,vault.control_link.wiring",
+            "vault",
+            "vault.seal.anchor.witness vault.control_link.capture_comparison",
+        ),
         ("control.app", "control", "control.offline"),
         ("vault.app", "vault", LINKS),
     ],

@@ -27,11 +27,11 @@ from vault.errors import (
 )
 from vault.handlers.handler import Call, Handler, create_or_update
 from vault.model.identity import Identity, Method, service_identity
-from vault.model.operation import Capability, Facts, Operation, Origin
+from vault.model.operation import Capability, Operation, Origin, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
+from vault.model.payloads import NoParameters
 from vault.model.records import SecretRow
-from vault.pipeline import Following, Held, Pipeline, stored_facts
+from vault.pipeline import Pipeline, Snapshot, SnapshotRefresher, load_stored_facts
 
 ANN = Identity(id="u1", name="ann", method=Method.TOKEN, policies=("p",), credential="acc1")
 REFUSED = UnavailableError("audit_unavailable", "no audit sink accepts records")
@@ -115,15 +115,15 @@ class Parts:
         """The metrics'."""
         self.counts.append((name, status))
 
-    def pipeline(self, *, held: Sequence[Held] = (), **handlers: Handler) -> Pipeline:
+    def pipeline(self, *, held: Sequence[Snapshot] = (), **handlers: Handler) -> Pipeline:
         """Over these handlers."""
         everything: Any = self
         return Pipeline(
             authenticator=everything, authorizer=everything, limits=everything, audit=everything,
-            facts=partial(stored_facts, everything), handlers=handlers, metrics=everything,
-            world=FakeWorld(), failures=self.failures, refusals=self.refusals,
+            load_facts=partial(load_stored_facts, everything), handlers=handlers,
+            metrics=everything, world=FakeWorld(), failures=self.failures, refusals=self.refusals,
             self_service=self.self_service,
-            following=Following(held, lambda: self.ended),
+            snapshots=SnapshotRefresher(held, lambda: self.ended),
         )  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def parts() -> Parts:
 def op(payload: object = None, **more: Any) -> Operation:
     """An operation on `s/a`."""
     fields: dict[str, Any] = {
-        "name": "op", "path": ResourcePath.parse("s/a"), "payload": payload or Nothing(),
+        "name": "op", "path": ResourcePath.parse("s/a"), "payload": payload or NoParameters(),
         "request_id": "r1", "credential": "s.text", "origin": Origin(ip="10.0.0.1"),
     }  # fmt: skip
     return Operation(**(fields | more))
@@ -157,7 +157,7 @@ def handler(parts: Parts, answer: object = "done", **declared: Any) -> Handler:
 
 async def test_a_read(parts: Parts) -> None:
     """One record, durable before the value is there for the caller."""
-    assert await parts.pipeline(op=handler(parts)).run(op()) == "done"
+    assert await parts.pipeline(op=handler(parts)).run_operation(op()) == "done"
     assert parts.diary == ["authenticate s.text", "limit u1", "decide read", "handle", "outcome ok"]
     assert parts.counts == [("op", "ok")]
 
@@ -165,13 +165,13 @@ async def test_a_read(parts: Parts) -> None:
 async def test_large_policies_are_compiled_before_they_decide(parts: Parts) -> None:
     """Elsewhere, and not in the decision, for which nobody else gets a turn."""
     parts.ready = False
-    await parts.pipeline(op=handler(parts)).run(op())
+    await parts.pipeline(op=handler(parts)).run_operation(op())
     assert parts.diary[1:4] == ["limit u1", "prepare", "decide read"]
 
 
 async def test_a_mutation(parts: Parts) -> None:
     """Two records: what is going to be done, before anything changes, and that it was."""
-    await parts.pipeline(op=handler(parts, mutates=True)).run(op())
+    await parts.pipeline(op=handler(parts, mutates=True)).run_operation(op())
     assert parts.diary[2:] == ["decide read", "intent ok", "handle", "outcome ok"]
 
 
@@ -181,8 +181,8 @@ async def test_what_the_records_say(parts: Parts) -> None:
         "audit_request": lambda _: {"asked": 1},
         "audit_response": lambda answer: {"got": answer},
     }
-    await parts.pipeline(op=handler(parts, mutates=True, **views)).run(op())
-    await parts.pipeline(op=handler(parts, **views)).run(op())
+    await parts.pipeline(op=handler(parts, mutates=True, **views)).run_operation(op())
+    await parts.pipeline(op=handler(parts, **views)).run_operation(op())
     intent, outcome, read = parts.events
     assert (intent.request, intent.response) == ({"asked": 1}, None)
     assert (outcome.request, outcome.response) == (None, {"got": "done"})
@@ -196,8 +196,8 @@ async def test_what_the_records_say(parts: Parts) -> None:
 
 async def test_without_a_view_the_payload_is_recorded_and_no_result(parts: Parts) -> None:
     """A result is not recorded unless somebody has said what of it."""
-    payload = Nothing()
-    await parts.pipeline(op=handler(parts, "the value")).run(op(payload))
+    payload = NoParameters()
+    await parts.pipeline(op=handler(parts, "the value")).run_operation(op(payload))
     assert parts.events[0].request is payload
     assert parts.events[0].response is None
 
@@ -206,7 +206,7 @@ async def test_nobody_unknown(parts: Parts) -> None:
     """No identity: no decision and no handler, and the refusal is on record."""
     parts.who = AuthenticationError("unauthenticated", "permission denied")
     with pytest.raises(AuthenticationError):
-        await parts.pipeline(op=handler(parts)).run(op())
+        await parts.pipeline(op=handler(parts)).run_operation(op())
     assert parts.diary == ["authenticate s.text", "outcome denied"]
     assert (parts.events[0].code, parts.events[0].actor_id) == ("unauthenticated", "anonymous")
     assert parts.counts == [("op", "authentication")]
@@ -216,7 +216,7 @@ async def test_too_many_requests(parts: Parts) -> None:
     """Limited by who asks, before anything is looked up."""
     parts.limit = RateLimitError("rate_limited", "wait", retry_after=1)
     with pytest.raises(RateLimitError):
-        await parts.pipeline(op=handler(parts)).run(op())
+        await parts.pipeline(op=handler(parts)).run_operation(op())
     assert parts.diary == ["authenticate s.text", "limit u1", "outcome denied"]
 
 
@@ -225,7 +225,7 @@ async def test_nothing_without_a_yes(parts: Parts, *, mutates: bool) -> None:
     """A denial: no intent, no handler; the record names the rule and what was wanted."""
     parts.decide_ = lambda _: Decision(allowed=False, rule="p/rules[3]", reason="deny_rule")
     with pytest.raises(AuthorizationError) as caught:
-        await parts.pipeline(op=handler(parts, mutates=mutates)).run(op())
+        await parts.pipeline(op=handler(parts, mutates=mutates)).run_operation(op())
     assert parts.diary[2:] == ["decide read", "outcome denied"]
     event = parts.events[0]
     assert (event.code, event.rule, event.capability) == ("permission_denied", "p/rules[3]", "read")
@@ -248,7 +248,7 @@ async def test_a_denied_upsert_does_not_tell_whether_the_secret_is_there(
 
     upsert = Handler(run=run, capability=create_or_update, targets_secret=True)
     with pytest.raises(AuthorizationError) as caught:
-        await parts.pipeline(op=upsert).run(op())
+        await parts.pipeline(op=upsert).run_operation(op())
     assert "permission denied: create or update on s/a is not allowed;" in caught.value.message
     assert caught.value.details == {"capability": "create or update", "path": "s/a"}
     assert parts.events[0].capability == ("create" if row is None else "update")
@@ -256,7 +256,7 @@ async def test_a_denied_upsert_does_not_tell_whether_the_secret_is_there(
 
 async def test_no_capability_is_open_to_every_caller(parts: Parts) -> None:
     """To every authenticated one: the handler itself limits what he sees."""
-    assert await parts.pipeline(op=handler(parts, capability=None)).run(op()) == "done"
+    assert await parts.pipeline(op=handler(parts, capability=None)).run_operation(op()) == "done"
     assert "decide" not in "".join(parts.diary)
     assert parts.diary[0] == "authenticate s.text"
 
@@ -264,7 +264,7 @@ async def test_no_capability_is_open_to_every_caller(parts: Parts) -> None:
 async def test_an_operation_nobody_has_heard_of(parts: Parts) -> None:
     """Is the program's fault, and runs nothing."""
     with pytest.raises(KeyError):
-        await parts.pipeline().run(op())
+        await parts.pipeline().run_operation(op())
     assert parts.diary == []
 
 
@@ -272,13 +272,13 @@ async def test_an_operation_nobody_has_heard_of(parts: Parts) -> None:
 async def test_an_upsert_asks_what_it_is(parts: Parts, row: SecretRow | None, wanted: str) -> None:
     """`create` where nothing is, `update` where something is, and the handler knows which."""
     parts.row = row
-    seen: list[Facts] = []
+    seen: list[SecretFacts] = []
 
     async def run(call: Call) -> None:
         seen.append(call.facts)
 
     upsert = Handler(run=run, capability=create_or_update, targets_secret=True)
-    await parts.pipeline(op=upsert).run(op())
+    await parts.pipeline(op=upsert).run_operation(op())
     assert parts.accesses[0].capability == wanted
     assert seen[0].exists == (row is not None)
 
@@ -293,7 +293,7 @@ async def test_facts_are_looked_up_when_a_policy_asks(parts: Parts, *, needed: b
         seen.append(call.needs_facts)
 
     read = Handler(run=run, capability=Capability.READ, targets_secret=True)
-    await parts.pipeline(op=read).run(op())
+    await parts.pipeline(op=read).run_operation(op())
     assert ("facts s/a" in parts.diary) == needed
     assert parts.accesses[0].facts.tags == (frozenset({"old"}) if needed else frozenset())
     assert seen == [needed]
@@ -307,10 +307,10 @@ async def test_new_facts_are_decided_on_too(parts: Parts) -> None:
         parts,
         targets_secret=True,
         mutates=True,
-        proposed_facts=lambda _, facts: Facts(exists=facts.exists, tags=frozenset({"new"})),
+        proposed_facts=lambda _, facts: SecretFacts(exists=facts.exists, tags=frozenset({"new"})),
     )
     with pytest.raises(AuthorizationError):
-        await parts.pipeline(op=proposing).run(op())
+        await parts.pipeline(op=proposing).run_operation(op())
     assert [access.facts.tags for access in parts.accesses] == [{"old"}, {"new"}]
     assert "handle" not in parts.diary
 
@@ -319,7 +319,7 @@ async def test_no_intent_no_change(parts: Parts) -> None:
     """Where the intent cannot be recorded the handler does not run."""
     parts.refuse = lambda _: True
     with pytest.raises(UnavailableError, match="audit_unavailable"):
-        await parts.pipeline(op=handler(parts, mutates=True)).run(op())
+        await parts.pipeline(op=handler(parts, mutates=True)).run_operation(op())
     assert "handle" not in parts.diary
 
 
@@ -330,7 +330,7 @@ async def test_no_record_no_value(parts: Parts) -> None:
     """
     parts.refuse = lambda _: True
     with pytest.raises(UnavailableError, match="audit_unavailable") as caught:
-        await parts.pipeline(op=handler(parts, "the value")).run(op())
+        await parts.pipeline(op=handler(parts, "the value")).run_operation(op())
     assert "the value" not in repr(caught.value.__dict__)
     assert [status for _, status in parts.counts] == ["unavailable"]
 
@@ -339,7 +339,7 @@ async def test_a_refusal_that_cannot_be_recorded(parts: Parts) -> None:
     """Is no longer the refusal that it was: the caller hears that nothing is served."""
     parts.who, parts.refuse = AuthenticationError("unauthenticated", "no"), lambda _: True
     with pytest.raises(UnavailableError, match="audit_unavailable"):
-        await parts.pipeline(op=handler(parts)).run(op())
+        await parts.pipeline(op=handler(parts)).run_operation(op())
 
 
 @pytest.mark.parametrize("mutates", [False, True])
@@ -347,7 +347,7 @@ async def test_what_fails_is_on_record(parts: Parts, *, mutates: bool) -> None:
     """With its code; the caller hears the handler's own error."""
     error = NotFoundError("secret_not_found", "there is no secret of this name")
     with pytest.raises(NotFoundError) as caught:
-        await parts.pipeline(op=handler(parts, error, mutates=mutates)).run(op())
+        await parts.pipeline(op=handler(parts, error, mutates=mutates)).run_operation(op())
     assert caught.value is error
     assert (parts.events[-1].result, parts.events[-1].code) == ("failed", "secret_not_found")
     assert parts.counts == [("op", "not_found")]
@@ -363,7 +363,7 @@ async def test_a_fault_of_ours_says_nothing_of_itself(
     """Caller, record and log get a type and a request id; the text could hold a secret."""
     caplog.set_level(logging.DEBUG)
     with pytest.raises(InternalError) as caught:
-        await parts.pipeline(op=handler(parts, error)).run(op())
+        await parts.pipeline(op=handler(parts, error)).run_operation(op())
     told = f"{caught.value} {caught.value.details} {parts.events} {caplog.text}"
     assert "canary" not in told
     assert "r1" in caught.value.message
@@ -380,7 +380,7 @@ async def test_a_caller_who_leaves_does_not_cut_a_mutation(parts: Parts) -> None
         parts.diary.clear()
         with trio.CancelScope() as scope:
             pipeline = parts.pipeline(op=_leaving(scope, parts, mutates=mutates))
-            await pipeline.run(op())
+            await pipeline.run_operation(op())
         assert scope.cancelled_caught == (not mutates)
         assert [entry for entry in parts.diary if entry in done] == done
         assert mutates or "outcome ok" not in parts.diary
@@ -408,13 +408,15 @@ async def test_the_refusal_of_a_caller_who_left_is_recorded(parts: Parts) -> Non
 
         parts.decide_ = decide
         with pytest.raises(AuthorizationError):
-            await parts.pipeline(op=handler(parts)).run(op())
+            await parts.pipeline(op=handler(parts)).run_operation(op())
     assert parts.events[0].code == "permission_denied"
 
 
 async def test_background_work_is_a_caller_too(parts: Parts) -> None:
     """It needs no credential, is decided on, and is recorded under its own name."""
-    await parts.pipeline(op=handler(parts)).run(op(credential=None, service="key-rotation"))
+    await parts.pipeline(op=handler(parts)).run_operation(
+        op(credential=None, service="key-rotation")
+    )
     assert parts.diary == ["limit service:key-rotation", "decide read", "handle", "outcome ok"]
     assert parts.events[0].actor_name == "service:key-rotation"
     assert parts.accesses[0].identity == service_identity("key-rotation")
@@ -427,12 +429,12 @@ async def test_who_comes_with_shares_is_nobody_and_is_paced(parts: Parts) -> Non
     pipeline = parts.pipeline(
         op=handler(parts, mutates=True, capability=None, authorized_by_shares=True)
     )
-    assert await pipeline.run(op()) == "done"
+    assert await pipeline.run_operation(op()) == "done"
     assert parts.diary == ["limit service:operator", "intent ok", "handle", "outcome ok"]
     assert {event.actor_id for event in parts.events} == {"service:operator"}
     assert {event.method for event in parts.events} == {"anonymous"}
     with pytest.raises(TooManyFailuresError):
-        await pipeline.run(op())
+        await pipeline.run_operation(op())
     assert len(parts.events) == 2
 
 
@@ -442,13 +444,13 @@ async def test_failures_beyond_the_pace_leave_no_record(parts: Parts) -> None:
     pipeline = parts.pipeline(op=handler(parts))
     parts.who = AuthenticationError("unauthenticated", "permission denied")
     with pytest.raises(AuthenticationError):
-        await pipeline.run(op())
+        await pipeline.run_operation(op())
     with pytest.raises(TooManyFailuresError):
-        await pipeline.run(op())
+        await pipeline.run_operation(op())
     assert [event.code for event in parts.events] == ["unauthenticated"]
     assert parts.counts == [("op", "authentication"), ("op", "rate_limit")]
     parts.who = ANN
-    assert await pipeline.run(op()) == "done"
+    assert await pipeline.run_operation(op()) == "done"
 
 
 async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
@@ -466,12 +468,12 @@ async def test_refusals_beyond_the_pace_share_a_record(parts: Parts) -> None:
     parts.decide_ = lambda _: Decision(allowed=False)
     for _ in range(5):
         with pytest.raises(AuthorizationError):
-            await pipeline.run(op())
+            await pipeline.run_operation(op())
     parts.decide_ = lambda _: Decision(allowed=True)
-    await pipeline.run(op())
+    await pipeline.run_operation(op())
     for name in ("absent", "odd"):
         with pytest.raises(NotFoundError):
-            await pipeline.run(op(name=name))
+            await pipeline.run_operation(op(name=name))
     assert [event.code for event in parts.events] == ["permission_denied"] * 2 + ["", "gone"]
     refused = parts.refusals.drain()
     assert refused is not None
@@ -489,18 +491,18 @@ async def test_what_anybody_may_do_has_a_pace(parts: Parts) -> None:
     )
     for name, line in (("own", "first"), ("search", "first")):
         parts.who = replace(ANN, id=name, line=line)
-        await pipeline.run(op(name=name))
+        await pipeline.run_operation(op(name=name))
     for name in ("own", "search", "own", "search"):
         parts.who = replace(ANN, id=f"another {name}", line="first")
         with pytest.raises(RateLimitError, match="rate_limited"):
-            await pipeline.run(op(name=name))
-        assert await pipeline.run(op(name="found")) == [1]
+            await pipeline.run_operation(op(name=name))
+        assert await pipeline.run_operation(op(name="found")) == [1]
     assert [event.code for event in parts.events if event.code] == ["rate_limited"]
     refused = parts.refusals.drain()
     assert refused is not None
     assert (refused.count, refused.most) == (3, "first")
     parts.who = ANN
-    assert await pipeline.run(op(name="own")) == "done"
+    assert await pipeline.run_operation(op(name="own")) == "done"
 
 
 async def test_who_needs_no_credential_is_anonymous(parts: Parts) -> None:
@@ -514,9 +516,9 @@ async def test_who_needs_no_credential_is_anonymous(parts: Parts) -> None:
         op=Handler(run=refuse, capability=None, only_refuses=True, anonymous=True)
     )
     with pytest.raises(ValidationError):
-        await pipeline.run(op())
+        await pipeline.run_operation(op())
     with pytest.raises(TooManyFailuresError):
-        await pipeline.run(op())
+        await pipeline.run_operation(op())
     (event,) = parts.events
     assert (event.actor_id, event.code, event.result) == ("anonymous", "bad_host", "failed")
     assert "authenticate s.text" not in parts.diary
@@ -533,5 +535,5 @@ def test_what_is_held_is_stale_if_any_of_it_is() -> None:
             """Nobody does."""
 
     fresh, stale = Thing(is_stale=False), Thing(is_stale=True)
-    assert Following((fresh, stale), lambda: 1).is_stale
-    assert not Following((fresh, fresh), lambda: 1).is_stale
+    assert SnapshotRefresher((fresh, stale), lambda: 1).is_stale
+    assert not SnapshotRefresher((fresh, fresh), lambda: 1).is_stale

@@ -37,10 +37,10 @@ from vault.audit.log_reader import (
 from vault.audit.query import AuditPage, AuditQuery
 from vault.audit.shared_tail import SharedTail
 from vault.errors import UnavailableError, VaultError
-from vault.model.event import AuditRow
+from vault.model.audit_row import AuditRow
 from vault.model.records import BlockRow
-from vault.store.table import Query, Table
-from vault.store.tx import Tx
+from vault.store.table import StoreQuery, Table
+from vault.store.transaction import StoreTx
 
 T = TypeVar("T")
 Alarm: TypeAlias = Callable[[str], Awaitable[None]]
@@ -68,11 +68,11 @@ RETRY_INTERVAL: Final = 1.0  # seconds until a database that failed is tried aga
 class BlockRows(Protocol):
     """What the index needs of `vault.store.Store`."""
 
-    async def select(self, table: Table[BlockRow], query: Query) -> list[BlockRow]:
+    async def select(self, table: Table[BlockRow], query: StoreQuery) -> list[BlockRow]:
         """The rows of the query."""
         ...
 
-    async def commit(self, change: Callable[[Tx], T]) -> T:
+    async def commit(self, change: Callable[[StoreTx], T]) -> T:
         """Run a transaction."""
         ...
 
@@ -300,7 +300,7 @@ class AuditIndex:
 
     async def _newest_blocks(self, below: int | None, limit: int) -> list[BlockRow]:
         after = None if below is None else (self._log, below)
-        query = Query(equals={"log": self._log}, after=after, descending=True, limit=limit)
+        query = StoreQuery(equals={"log": self._log}, after=after, descending=True, limit=limit)
         return await self._rows.select(self._table, query)
 
     async def _last_location(self) -> RecordLocation:
@@ -324,7 +324,7 @@ class AuditIndex:
 
     async def _drop_old(self) -> None:
         """Rows that a program before wrote without a MAC."""
-        query = Query(equals={"log": self._old}, limit=FILTERS)
+        query = StoreQuery(equals={"log": self._old}, limit=FILTERS)
         while old := await self._rows.select(self._table, query):
             await _delete_blocks(self._rows, self._table, old)
 
@@ -387,7 +387,7 @@ class AuditIndex:
     async def _delete_expired(self, first: int) -> None:
         """Remove the blocks of records that retention has removed from the log."""
         while True:
-            query = Query(equals={"log": self._log}, limit=FILTERS)
+            query = StoreQuery(equals={"log": self._log}, limit=FILTERS)
             oldest = await self._rows.select(self._table, query)
             gone = [block for block in oldest if block.last < first]
             if not gone:
@@ -431,12 +431,12 @@ def _location_of(block: BlockRow) -> RecordLocation:
     return RecordLocation(block.first, block.segment, block.start)
 
 
-def _insert_block(table: Table[BlockRow], row: BlockRow, tx: Tx) -> None:
-    tx.add(table, [row])
+def _insert_block(table: Table[BlockRow], row: BlockRow, tx: StoreTx) -> None:
+    tx.insert_new(table, [row])
 
 
 async def _delete_blocks(rows: BlockRows, table: Table[BlockRow], blocks: list[BlockRow]) -> None:
-    def change(tx: Tx) -> None:
+    def change(tx: StoreTx) -> None:
         for block in blocks:
             tx.delete(table, block.log, block.first)
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeAlias
 
 from actors.world import World
-from vault.door import Door
 from vault.edge.compat import health, kv1, kv2, kv2_metadata, mounts, root_key, seal, token
 from vault.edge.compat.envelope import errors_reply
 from vault.edge.compat.fields import parse_bool
@@ -13,6 +12,7 @@ from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Route, Router
+from vault.edge.service import VaultService
 from vault.errors import (
     AuthenticationError,
     ConflictError,
@@ -21,9 +21,9 @@ from vault.errors import (
     ValidationError,
     VaultError,
 )
-from vault.model.memo import Memo
-from vault.model.mounts import MountBook
-from vault.model.path import HOT, is_short
+from vault.model.memo import BoundedMemo
+from vault.model.mounts import MountTable
+from vault.model.path import MAX_REMEMBERED, is_short
 from vault.model.records import MountRow
 
 PREFIX: Final = "/v1/"
@@ -48,10 +48,10 @@ class CompatDialect(Dialect):
     )
     max_body = MAX_BODY
 
-    def __init__(self, service: Door, world: World) -> None:
+    def __init__(self, service: VaultService, world: World) -> None:
         super().__init__(service, world)
         self._mounts: Mapping[str, MountRow] = {}  # those that `_below` was found in
-        self._folder_routes: Memo[tuple[str, str], FolderRoute] = Memo(HOT)
+        self._folder_routes: BoundedMemo[tuple[str, str], FolderRoute] = BoundedMemo(MAX_REMEMBERED)
 
     def find_route(self, request: Request, path: str) -> FoundRoute:
         """The agent's own routes first; then those of the engine in whose mount the path lies."""
@@ -61,7 +61,7 @@ class CompatDialect(Dialect):
             return self.router.match(verb, path)
         book = self.service.mounts
         if self._mounts is not book.rows:
-            self._mounts, self._folder_routes = book.rows, Memo(HOT)
+            self._mounts, self._folder_routes = book.rows, BoundedMemo(MAX_REMEMBERED)
         folder = path[: path.rfind("/") + 1]
         below = self._folder_routes.get((verb, folder)) or self._find_folder_route(verb, folder)
         if below is None or path == folder:
@@ -75,12 +75,12 @@ class CompatDialect(Dialect):
         first = path.partition("/")[0]
         if not first or is_reserved(path):
             return ""
-        mount = self.service.mounts.match(path if path.endswith("/") else path + "/")
+        mount = self.service.mounts.find_for_path(path if path.endswith("/") else path + "/")
         return f"{first}/" if mount is None else mount.path
 
     def _find_folder_route(self, verb: str, folder: str) -> FolderRoute | None:
         """What answers all that lies in this folder, where one route does; it is remembered."""
-        mount = self.service.mounts.match(folder)
+        mount = self.service.mounts.find_for_path(folder)
         if mount is None:
             return None
         begin = len(mount.path)
@@ -89,7 +89,7 @@ class CompatDialect(Dialect):
             return None
         below = found[0], mount, begin + found[1]
         if is_short(folder):  # anybody may send the others
-            self._folder_routes.keep((verb, folder), below)
+            self._folder_routes.put((verb, folder), below)
         return below
 
     def error_reply(self, error: VaultError, request_id: str) -> Reply:  # noqa: ARG002  # errors have no id here
@@ -110,9 +110,9 @@ class CompatDialect(Dialect):
         return errors_reply(error.status, error.message, *_outcome_messages(error))
 
 
-def _find_in_mount(book: MountBook, verb: str, path: str) -> FoundRoute:
+def _find_in_mount(book: MountTable, verb: str, path: str) -> FoundRoute:
     """The route of the engine in whose mount the path lies."""
-    mount = book.match(path if path.endswith("/") else path + "/")
+    mount = book.find_for_path(path if path.endswith("/") else path + "/")
     if mount is None:
         return NO_MOUNT, (path,)
     route, values = ENGINES[mount.version].match(verb, path[len(mount.path) :])

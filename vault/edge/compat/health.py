@@ -9,8 +9,8 @@ from vault.edge.dialect import Dialect
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.edge.router import Router
-from vault.gate import SealStatus
 from vault.model.instant import SECOND
+from vault.seal.manager import SealStatus
 
 routes: Final = Router()
 

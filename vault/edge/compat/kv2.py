@@ -19,9 +19,9 @@ from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
 from vault.model.instant import rfc3339
-from vault.model.payloads import ListKeys, PatchSecret, ReadSecret, Versions, WriteSecret
+from vault.model.payloads import ListKeys, PatchSecret, ReadSecret, SecretVersions, WriteSecret
 from vault.model.records import MountRow, SecretRow, VersionRow
-from vault.model.results import Keys, SecretValue, Written
+from vault.model.results import KeyList, SecretValue, SecretWritten
 
 routes: Final = Router()
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -77,7 +77,7 @@ async def write(dialect: Dialect, request: Request, mount: MountRow, path: str) 
     """A new version."""
     name, fields = new_secret_path(mount, path), Fields.from_body(request)
     payload = WriteSecret(value=_value(fields), cas=_cas(fields))
-    written: Written = await dialect.run_operation(request, "secret.write", name, payload)
+    written: SecretWritten = await dialect.run_operation(request, "secret.write", name, payload)
     body = VersionBody.of(written.secret, written.version)
     return data_reply(request, body, warnings=fields.ignored_field_warnings() or None)
 
@@ -89,7 +89,7 @@ async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) 
     name, fields = new_secret_path(mount, path), Fields.from_body(request)
     payload = PatchSecret(patch=_value(fields), cas=_cas(fields))
     try:
-        written: Written = await dialect.run_operation(request, "secret.patch", name, payload)
+        written: SecretWritten = await dialect.run_operation(request, "secret.patch", name, payload)
     except NotFoundError as error:
         if error.code == "secret_not_found":
             return Reply(404)  # without a body, as OpenBao
@@ -102,7 +102,9 @@ async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) 
 async def delete_current(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Hide the current version."""
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "secret.delete", secret_path(mount, path), Versions())
+        await dialect.run_operation(
+            request, "secret.delete", secret_path(mount, path), SecretVersions()
+        )
     return NO_CONTENT_REPLY
 
 
@@ -150,7 +152,7 @@ async def list_keys(
 ) -> list[str]:
     """The children of a folder. Raises `NotFoundError` for none: that is how clients take it."""
     folder = folder_path(mount, path)
-    found: Keys = await dialect.run_operation(request, "secret.keys", folder, payload)
+    found: KeyList = await dialect.run_operation(request, "secret.keys", folder, payload)
     if not found.keys:
         raise NotFoundError("folder_empty", "nothing lies in this folder")
     return found.keys
@@ -181,11 +183,11 @@ def _cas(fields: Fields) -> int | None:
         ) from None
 
 
-def _versions(request: Request) -> Versions:
+def _versions(request: Request) -> SecretVersions:
     versions = Fields.from_body(request).integers("versions")
     if not versions:
         raise ValidationError("no_versions", "No version number provided", field="versions")
-    return Versions(versions=versions)
+    return SecretVersions(versions=versions)
 
 
 def _subkeys(value: Any, depth: int) -> Any:

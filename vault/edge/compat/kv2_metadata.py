@@ -19,9 +19,9 @@ from vault.errors import AuthorizationError, NotFoundError, ValidationError
 from vault.model.instant import go_duration, rfc3339
 from vault.model.path import ResourcePath
 from vault.model.payloads import (
-    MOST_ANSWERED,
+    MAX_RESULT_BYTES,
     ListKeys,
-    Nothing,
+    NoParameters,
     ReadMetadata,
     TuneMount,
     WriteMetadata,
@@ -143,7 +143,9 @@ async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) 
 async def purge(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Erase a secret whole."""
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "secret.purge", secret_path(mount, path), Nothing())
+        await dialect.run_operation(
+            request, "secret.purge", secret_path(mount, path), NoParameters()
+        )
     return NO_CONTENT_REPLY
 
 
@@ -179,7 +181,7 @@ async def list_detailed(
                 continue
             shown = msgspec.json.encode(MetadataBody.of(found))
             size += len(shown)
-            if size > MOST_ANSWERED:
+            if size > MAX_RESULT_BYTES:
                 raise ValidationError("limit_needed", "too much for one answer; lower the limit")
             info[key] = Raw(shown)
     return data_reply(request, {"key_info": info, "keys": keys})
@@ -188,7 +190,9 @@ async def list_detailed(
 @routes.add("GET", template="config")
 async def read_config(dialect: Dialect, request: Request, mount: MountRow) -> Reply:
     """The mount's settings."""
-    row: MountRow = await dialect.run_operation(request, "mount.read", _settings(mount), Nothing())
+    row: MountRow = await dialect.run_operation(
+        request, "mount.read", _settings(mount), NoParameters()
+    )
     after = go_duration(row.delete_version_after)
     return data_reply(request, ConfigBody(row.cas_required, after, row.max_versions))
 

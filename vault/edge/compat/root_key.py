@@ -17,16 +17,16 @@ from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import ValidationError, VaultError
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
+from vault.model.payloads import NoParameters
 from vault.model.root_key import (
-    BeginRekey,
-    BeginRoot,
-    ByNonce,
+    AttemptNonce,
+    GenerateRootStatus,
     NewShares,
-    OfferShare,
-    RekeyState,
-    RootState,
-    VerifyState,
+    RekeyStatus,
+    StartGenerateRoot,
+    StartRekey,
+    SubmitShare,
+    VerificationStatus,
 )
 
 routes: Final = Router()
@@ -39,7 +39,8 @@ _REKEY: Final = ResourcePath.parse("sys/rekey")
 async def root_state(dialect: Dialect, request: Request) -> Reply:
     """How far it is."""
     return _root_reply(
-        request, await dialect.run_operation(request, "sys.generate_root.read", _ROOT, Nothing())
+        request,
+        await dialect.run_operation(request, "sys.generate_root.read", _ROOT, NoParameters()),
     )
 
 
@@ -49,7 +50,7 @@ async def begin_root(dialect: Dialect, request: Request) -> Reply:
     """Begin; the one-time password is told here and never again."""
     fields = Fields.from_body(request)
     refuse_pgp_keys(fields, "pgp_key")
-    payload = BeginRoot(fields.text("otp"))
+    payload = StartGenerateRoot(fields.text("otp"))
     return _root_reply(
         request, await dialect.run_operation(request, "sys.generate_root.begin", _ROOT, payload)
     )
@@ -59,7 +60,7 @@ async def begin_root(dialect: Dialect, request: Request) -> Reply:
 @routes.add("DELETE", template="sys/generate-root-token/attempt", public=True)
 async def cancel_root(dialect: Dialect, request: Request) -> Reply:
     """Give it up."""
-    await dialect.run_operation(request, "sys.generate_root.cancel", _ROOT, Nothing())
+    await dialect.run_operation(request, "sys.generate_root.cancel", _ROOT, NoParameters())
     return NO_CONTENT_REPLY
 
 
@@ -78,7 +79,7 @@ async def offer_root(dialect: Dialect, request: Request) -> Reply:
 async def rekey_state(dialect: Dialect, request: Request) -> Reply:
     """How far it is."""
     return _rekey_reply(
-        request, await dialect.run_operation(request, "sys.rekey.read", _REKEY, Nothing())
+        request, await dialect.run_operation(request, "sys.rekey.read", _REKEY, NoParameters())
     )
 
 
@@ -92,7 +93,7 @@ async def begin_rekey(dialect: Dialect, request: Request) -> Reply:
         raise ValidationError(
             "pgp_unsupported", "a backup needs pgp_keys, which are not supported", field="backup"
         )
-    payload = BeginRekey(
+    payload = StartRekey(
         shares=fields.integer("secret_shares") or 0,
         threshold=fields.integer("secret_threshold") or 0,
         verifies=bool(fields.boolean("require_verification")),
@@ -106,7 +107,7 @@ async def begin_rekey(dialect: Dialect, request: Request) -> Reply:
 @routes.add("DELETE", template="sys/rotate/root/init")
 async def cancel_rekey(dialect: Dialect, request: Request) -> Reply:
     """Give it up: the old shares stay in force."""
-    await dialect.run_operation(request, "sys.rekey.cancel", _REKEY, Nothing())
+    await dialect.run_operation(request, "sys.rekey.cancel", _REKEY, NoParameters())
     return NO_CONTENT_REPLY
 
 
@@ -119,7 +120,7 @@ async def offer_rekey(dialect: Dialect, request: Request) -> Reply:
     where it is not known, the old ones are to be kept too.
     """
     found = await dialect.run_operation(request, "sys.rekey.offer", _REKEY, _offered_share(request))
-    if isinstance(found, RekeyState):
+    if isinstance(found, RekeyStatus):
         return _rekey_reply(request, found)
     warnings = None if found.verification_required else await _commit(dialect, request, found)
     data = {
@@ -137,7 +138,7 @@ async def offer_rekey(dialect: Dialect, request: Request) -> Reply:
 
 async def _commit(dialect: Dialect, request: Request, found: NewShares) -> list[str] | None:
     """Have the new root key in force; what to say of it. Raises where it is not in force."""
-    payload = ByNonce(found.nonce)
+    payload = AttemptNonce(found.nonce)
     try:
         done = await dialect.run_operation(
             request, "sys.rekey.commit", _REKEY, payload, part=".commit"
@@ -153,7 +154,7 @@ async def _commit(dialect: Dialect, request: Request, found: NewShares) -> list[
 @routes.add("GET", template="sys/rotate/root/verify")
 async def verify_state(dialect: Dialect, request: Request) -> Reply:
     """How many of the new shares have been shown."""
-    found = await dialect.run_operation(request, "sys.rekey.verify.read", _REKEY, Nothing())
+    found = await dialect.run_operation(request, "sys.rekey.verify.read", _REKEY, NoParameters())
     return _verify_reply(request, found)
 
 
@@ -171,7 +172,7 @@ async def offer_verify(dialect: Dialect, request: Request) -> Reply:
 @routes.add("DELETE", template="sys/rotate/root/verify")
 async def restart_verify(dialect: Dialect, request: Request) -> Reply:
     """Show them from the first one on, under a new nonce."""
-    found = await dialect.run_operation(request, "sys.rekey.verify.restart", _REKEY, Nothing())
+    found = await dialect.run_operation(request, "sys.rekey.verify.restart", _REKEY, NoParameters())
     return _verify_reply(request, found)
 
 
@@ -179,28 +180,28 @@ async def restart_verify(dialect: Dialect, request: Request) -> Reply:
 @routes.add("GET", template="sys/rotate/root/backup")
 async def backup(dialect: Dialect, request: Request) -> Reply:
     """There is none: only shares that PGP keys have sealed would be kept."""
-    await dialect.run_operation(request, "sys.rekey.read", _REKEY, Nothing())
+    await dialect.run_operation(request, "sys.rekey.read", _REKEY, NoParameters())
     raise ValidationError("no_backup", "no backed-up keys found")
 
 
-def _offered_share(request: Request) -> OfferShare:
+def _offered_share(request: Request) -> SubmitShare:
     fields = Fields.from_body(request)
-    return OfferShare(decode_share(fields.text("key")), fields.text("nonce"))
+    return SubmitShare(decode_share(fields.text("key")), fields.text("nonce"))
 
 
-def _root_reply(request: Request, state: RootState) -> Reply:
+def _root_reply(request: Request, state: GenerateRootStatus) -> Reply:
     data = msgspec.structs.asdict(state)
     more = {"encoded_root_token": state.encoded_token, "pgp_fingerprint": ""}
     return system_reply(request, data | more)
 
 
-def _rekey_reply(request: Request, state: RekeyState) -> Reply:
+def _rekey_reply(request: Request, state: RekeyStatus) -> Reply:
     return system_reply(
         request, msgspec.structs.asdict(state) | {"pgp_fingerprints": None, "backup": False}
     )
 
 
-def _verify_reply(request: Request, state: VerifyState) -> Reply:
+def _verify_reply(request: Request, state: VerificationStatus) -> Reply:
     data: dict[str, Any] = msgspec.structs.asdict(state)
     if state.complete:
         data = {"nonce": state.nonce, "complete": True}

@@ -14,7 +14,7 @@ from vault.edge.router import Router
 from vault.errors import UnavailableError, ValidationError
 from vault.model.instant import rfc3339
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
+from vault.model.payloads import NoParameters
 
 routes: Final = Router()
 _PGP: Final = ("pgp_keys", "recovery_pgp_keys", "root_token_pgp_key")  # of `sys/init`
@@ -37,7 +37,7 @@ async def initialise(dialect: Dialect, request: Request) -> Reply:
             raise ValidationError(
                 "recovery_unsupported", f"parameter {name} does not apply to this seal", field=name
             )
-    new = await dialect.service.initialise(
+    new = await dialect.service.initialize(
         fields.integer("secret_shares") or 0, fields.integer("secret_threshold") or 0
     )
     told = {
@@ -46,7 +46,7 @@ async def initialise(dialect: Dialect, request: Request) -> Reply:
         "root_token": new.root_token,
     }
     try:
-        await dialect.service.unseal_alone()  # with a key file there is nobody to wait for
+        await dialect.service.auto_unseal()  # with a key file there is nobody to wait for
     except UnavailableError as error:  # the token is shown once: it is told all the same
         return plain_reply(
             {**told, "warnings": [f"the vault was made and is sealed: {error.message}"]}
@@ -74,7 +74,9 @@ async def unseal(dialect: Dialect, request: Request) -> Reply:
 async def seal(dialect: Dialect, request: Request) -> Reply:
     """Take the data path down; the answer comes when it is gone. Sealed already: done."""
     if dialect.service.is_open:
-        await dialect.run_operation(request, "sys.seal", ResourcePath.parse("sys/seal"), Nothing())
+        await dialect.run_operation(
+            request, "sys.seal", ResourcePath.parse("sys/seal"), NoParameters()
+        )
         await dialect.service.wait_sealed()
     return NO_CONTENT_REPLY
 
@@ -83,7 +85,7 @@ async def seal(dialect: Dialect, request: Request) -> Reply:
 async def key_status(dialect: Dialect, request: Request) -> Reply:
     """The generation of the key-encryption key, and how often it was used."""
     path = ResourcePath.parse("sys/key-status")
-    state = await dialect.run_operation(request, "sys.key_status", path, Nothing())
+    state = await dialect.run_operation(request, "sys.key_status", path, NoParameters())
     return system_reply(
         request,
         {
@@ -98,7 +100,9 @@ async def key_status(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="sys/rotate/keyring")
 async def rotate(dialect: Dialect, request: Request) -> Reply:
     """Make a new generation of the key-encryption key."""
-    await dialect.run_operation(request, "sys.rotate", ResourcePath.parse("sys/rotate"), Nothing())
+    await dialect.run_operation(
+        request, "sys.rotate", ResourcePath.parse("sys/rotate"), NoParameters()
+    )
     return NO_CONTENT_REPLY
 
 

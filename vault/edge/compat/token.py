@@ -16,7 +16,7 @@ from vault.edge.router import Router
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.instant import SECOND, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
-from vault.model.payloads import ByAccessor, ByToken, Nothing, RenewToken
+from vault.model.payloads import AccessorSelector, NoParameters, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 routes: Final = Router()
@@ -79,7 +79,9 @@ async def create_by_role(_dialect: Dialect, _request: Request, role: str) -> Rep
 @routes.add("GET", "POST", template="auth/token/lookup-self")
 async def lookup_self(dialect: Dialect, request: Request) -> Reply:
     """The caller's own token."""
-    row = await dialect.run_operation(request, "token.lookup_self", _at("lookup-self"), Nothing())
+    row = await dialect.run_operation(
+        request, "token.lookup_self", _at("lookup-self"), NoParameters()
+    )
     return data_reply(
         request, _lookup_body(row, dialect.credential(request) or "", dialect.world.now())
     )
@@ -89,14 +91,16 @@ async def lookup_self(dialect: Dialect, request: Request) -> Reply:
 async def lookup(dialect: Dialect, request: Request) -> Reply:
     """Any token by its text; without one, the caller's own."""
     text = _token_text(Fields.from_body(request)) or dialect.credential(request) or ""
-    row = await dialect.run_operation(request, "token.lookup", _at("lookup"), ByToken(token=text))
+    row = await dialect.run_operation(
+        request, "token.lookup", _at("lookup"), TokenSelector(token=text)
+    )
     return data_reply(request, _lookup_body(row, text, dialect.world.now()))
 
 
 @routes.add("POST", template="auth/token/lookup-accessor")
 async def lookup_accessor(dialect: Dialect, request: Request) -> Reply:
     """Any token by its accessor, its text left out."""
-    payload = ByAccessor(accessor=_accessor(Fields.from_body(request)))
+    payload = AccessorSelector(accessor=_accessor(Fields.from_body(request)))
     row = await dialect.run_operation(
         request, "token.lookup_accessor", _at("lookup-accessor"), payload
     )
@@ -135,14 +139,14 @@ async def renew_accessor(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="auth/token/revoke-self")
 async def revoke_self(dialect: Dialect, request: Request) -> Reply:
     """End the caller's own token and all that came from it."""
-    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), Nothing())
+    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), NoParameters())
     return NO_CONTENT_REPLY
 
 
 @routes.add("POST", template="auth/token/revoke")
 async def revoke(dialect: Dialect, request: Request) -> Reply:
     """End a token by its text; one that is gone already is no error."""
-    payload = ByToken(token=_token(Fields.from_body(request)))
+    payload = TokenSelector(token=_token(Fields.from_body(request)))
     try:
         await dialect.run_operation(request, "token.revoke", _at("revoke"), payload)
     except AuthorizationError as error:
@@ -154,7 +158,7 @@ async def revoke(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="auth/token/revoke-accessor")
 async def revoke_accessor(dialect: Dialect, request: Request) -> Reply:
     """End a token by its accessor; one that is gone already is worth a remark."""
-    payload = ByAccessor(accessor=_accessor(Fields.from_body(request)))
+    payload = AccessorSelector(accessor=_accessor(Fields.from_body(request)))
     try:
         await dialect.run_operation(
             request, "token.revoke_accessor", _at("revoke-accessor"), payload
@@ -169,7 +173,7 @@ async def revoke_accessor(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="auth/token/revoke-orphan")
 async def revoke_orphan(dialect: Dialect, request: Request) -> Reply:
     """End a token by its text and leave its children."""
-    payload = ByToken(token=_token(Fields.from_body(request)))
+    payload = TokenSelector(token=_token(Fields.from_body(request)))
     with _missing_token_is("token to revoke not found"):
         await dialect.run_operation(request, "token.revoke_orphan", _at("revoke-orphan"), payload)
     return NO_CONTENT_REPLY
@@ -179,7 +183,9 @@ async def revoke_orphan(dialect: Dialect, request: Request) -> Reply:
 @routes.add("LIST", template="auth/token/accessors/")
 async def accessors(dialect: Dialect, request: Request) -> Reply:
     """The accessors of all tokens."""
-    found = await dialect.run_operation(request, "token.accessors", _at("accessors"), Nothing())
+    found = await dialect.run_operation(
+        request, "token.accessors", _at("accessors"), NoParameters()
+    )
     return data_reply(request, {"keys": found})
 
 

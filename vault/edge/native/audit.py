@@ -13,9 +13,9 @@ from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
 from vault.errors import ValidationError
-from vault.model.event import AuditRow
+from vault.model.audit_row import AuditRow
 from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
-from vault.model.payloads import AuditRecord, HashValue, Nothing
+from vault.model.payloads import HashAuditValue, NoParameters, ReadAuditRecord
 
 audit = Endpoints("audit", "What happened: search it, prove a record, see how the log does.")
 
@@ -158,7 +158,7 @@ async def events(dialect: Dialect, request: Request, *, query: EventQuery) -> Ev
     returns=Proof,
 )
 async def proof(dialect: Dialect, request: Request, seq: str) -> Proof:
-    payload = AuditRecord(seq=_number(seq))
+    payload = ReadAuditRecord(seq=_number(seq))
     found: Proof = await dialect.run_operation(
         request, "audit.proof", system_path("audit"), payload
     )
@@ -168,7 +168,7 @@ async def proof(dialect: Dialect, request: Request, seq: str) -> Proof:
 @audit.add("GET", "audit/status", "How the log does", returns=StatusBody)
 async def status(dialect: Dialect, request: Request) -> StatusBody:
     state: BrokerState = await dialect.run_operation(
-        request, "audit.status", system_path("audit"), Nothing()
+        request, "audit.status", system_path("audit"), NoParameters()
     )
     sinks = [
         SinkBody(
@@ -199,7 +199,9 @@ async def verification(dialect: Dialect, request: Request) -> VerificationBody:
 
 
 async def _verification(dialect: Dialect, request: Request, name: str) -> VerificationBody:
-    found = await dialect.run_operation(request, name, system_path("audit-verification"), Nothing())
+    found = await dialect.run_operation(
+        request, name, system_path("audit-verification"), NoParameters()
+    )
     return VerificationBody.of(found)
 
 
@@ -207,7 +209,7 @@ async def _verification(dialect: Dialect, request: Request, name: str) -> Verifi
     "POST", "audit/hash", "What a value reads as in the log", body=ValueBody, returns=HashBody
 )
 async def hash_(dialect: Dialect, request: Request, *, body: ValueBody) -> HashBody:
-    payload = HashValue(value=body.value)
+    payload = HashAuditValue(value=body.value)
     return HashBody(
         hash=await dialect.run_operation(request, "audit.hash", system_path("audit-hash"), payload)
     )

@@ -21,9 +21,9 @@ from vault.edge.native.views import SecretBody, secret_body
 from vault.edge.reply import Reply
 from vault.edge.request import Request
 from vault.errors import AuthenticationError, TooLargeError, ValidationError, VaultError
-from vault.model.operation import COPIES, LARGE, Memory
+from vault.model.operation import COPIES, LARGE_VALUE, ResponseBudget
 from vault.model.path import MAX_BYTES
-from vault.model.payloads import MOST_ANSWERED, ReadSecret, WriteSecret
+from vault.model.payloads import MAX_RESULT_BYTES, ReadSecret, WriteSecret
 
 batch = Endpoints(
     "batch", "Many secrets in one request, each authorized, recorded and answered by itself."
@@ -117,9 +117,9 @@ class BatchBudget:
     one for which there is no room is refused before that.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: ResponseBudget) -> None:
         self._memory = memory
-        self._left = MOST_ANSWERED
+        self._left = MAX_RESULT_BYTES
         self._reserved = 0  # bytes of memory that items have reserved and were not told yet
         self._unreserved = 0  # bytes of small secrets for which nothing is reserved
 
@@ -144,7 +144,7 @@ class BatchBudget:
         """A secret is to be told, or was read for nothing."""
         size = len(encode(secret))
         self._left -= size
-        if size >= LARGE:
+        if size >= LARGE_VALUE:
             self._reserved = max(self._reserved - COPIES * size, 0)
             return
         self._unreserved += size
@@ -163,7 +163,7 @@ class BatchBudget:
     def _require(self, left: int) -> None:
         if left < 0:
             raise TooLargeError(
-                "answer_full", f"one answer may have {MOST_ANSWERED} bytes; ask for this again"
+                "answer_full", f"one answer may have {MAX_RESULT_BYTES} bytes; ask for this again"
             )
 
 

@@ -9,18 +9,18 @@ from typing import Any
 from msgspec.structs import replace
 
 from actors.world import World
-from vault.door import Door
 from vault.edge.browser_sessions import BrowserSessions
 from vault.edge.native.dialect import NativeDialect
 from vault.edge.request import Request
-from vault.model.operation import Memory, Operation
+from vault.edge.service import VaultService
+from vault.model.operation import Operation, ResponseBudget
 from vault.model.path import ResourcePath
 
 
 class BrowserNativeDialect(NativeDialect):
     """A credential in a header counts first; a session from our own page next."""
 
-    def __init__(self, service: Door, world: World, browsers: BrowserSessions) -> None:
+    def __init__(self, service: VaultService, world: World, browsers: BrowserSessions) -> None:
         super().__init__(service, world)
         self.browsers = browsers
 
@@ -46,7 +46,7 @@ class BrowserNativeDialect(NativeDialect):
         payload: object,
         *,
         part: str = "",
-        memory: Memory | None = None,
+        memory: ResponseBudget | None = None,
     ) -> Any:
         """Run it. A session that is not shown whole by our own page is refused, on record."""
         if b"cookie" in request.headers and super().credential(request) is None:
@@ -69,4 +69,4 @@ class BrowserNativeDialect(NativeDialect):
             origin=replace(request.origin, browser=True),
         )
         request.reached_pipeline = True
-        await self.service.run(op)
+        await self.service.run_operation(op)

@@ -25,16 +25,16 @@ from vault.errors import NotFoundError, ValidationError
 from vault.model.instant import parse_duration, parse_rfc3339
 from vault.model.path import MAX_BYTES, ResourcePath
 from vault.model.payloads import (
-    MOST_SHOWN,
-    MOST_VERSIONS,
+    MAX_PAGE_SIZE,
+    MAX_VERSIONS,
     CompareVersions,
     ListSecrets,
-    Nothing,
+    NoParameters,
     PatchSecret,
     ReadMetadata,
     ReadSecret,
-    Rollback,
-    Versions,
+    RollbackSecret,
+    SecretVersions,
     WriteMetadata,
     WriteSecret,
 )
@@ -77,7 +77,7 @@ class UpdateMetadata(Struct, frozen=True, forbid_unknown_fields=True):
     metadata: dict[str, str | None] | None = None
     tags: list[str] | None = None
     expires_at: str | None = None
-    max_versions: Annotated[int, Meta(ge=0, le=MOST_VERSIONS)] | None = None
+    max_versions: Annotated[int, Meta(ge=0, le=MAX_VERSIONS)] | None = None
     cas_required: bool | None = None
     delete_version_after: str | int | None = None
 
@@ -123,7 +123,7 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     status: Literal["", "active", "deleted", "destroyed", "empty"] = ""
     expiring_before: str = ""
     cursor: str = ""
-    limit: Annotated[int, Meta(ge=1, le=MOST_SHOWN)] = 100
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_SIZE)] = 100
 
 
 @secrets.add("GET", "secrets", "List the secrets you may see", query=ListQuery, returns=PageBody)
@@ -208,7 +208,7 @@ async def patch(
 
 @secrets.add("DELETE", "secrets/{path}", "Delete the current version (undelete undoes)", status=204)
 async def delete_current(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run_operation(request, "secret.delete", secret_path(name), Versions())
+    await dialect.run_operation(request, "secret.delete", secret_path(name), SecretVersions())
 
 
 @secrets.add("POST", "delete/{path}", "Delete versions", body=VersionList, returns=SecretBody)
@@ -243,7 +243,7 @@ async def destroy(
 async def rollback(
     dialect: Dialect, request: Request, name: str, *, body: RollbackTo
 ) -> SecretBody:
-    payload = Rollback(version=body.version, cas=body.cas)
+    payload = RollbackSecret(version=body.version, cas=body.cas)
     written = await dialect.run_operation(request, "secret.rollback", secret_path(name), payload)
     return secret_body(written.secret)
 
@@ -309,13 +309,13 @@ async def write_metadata(
 
 @secrets.add("DELETE", "metadata/{path}", "Erase a secret with all its versions", status=204)
 async def purge(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run_operation(request, "secret.purge", secret_path(name), Nothing())
+    await dialect.run_operation(request, "secret.purge", secret_path(name), NoParameters())
 
 
 async def _edit(
     dialect: Dialect, request: Request, operation: str, name: str, body: VersionList
 ) -> SecretBody:
-    payload = Versions(versions=tuple(body.versions))
+    payload = SecretVersions(versions=tuple(body.versions))
     return secret_body(await dialect.run_operation(request, operation, secret_path(name), payload))
 
 

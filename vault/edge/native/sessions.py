@@ -16,8 +16,8 @@ from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 from vault.errors import NotFoundError
 from vault.model.instant import SECOND, rfc3339
-from vault.model.payloads import Nothing
-from vault.model.results import Session
+from vault.model.payloads import NoParameters
+from vault.model.results import BrowserSession
 
 if TYPE_CHECKING:
     from vault.edge.native.dialect import NativeDialect
@@ -53,7 +53,7 @@ class OpenedBody(SessionBody, frozen=True, kw_only=True):
     returns=OpenedBody, status=201, errors=(404, 409),
 )  # fmt: skip
 async def open_(dialect: "NativeDialect", request: Request) -> Reply:
-    made: Session = await _run(dialect, request, "session.open")
+    made: BrowserSession = await _run(dialect, request, "session.open")
     browsers = _browsers(dialect)
     cookie, key = parts_of(made.text)
     told = OpenedBody(**asdict(_body(made, dialect.world.now())), session_key=key)
@@ -82,10 +82,12 @@ async def close(dialect: "NativeDialect", request: Request) -> Reply:
     return Reply(NO_CONTENT).with_header(*browsers.set_cookie(browsers.read_request(request), ""))
 
 
-async def _run(dialect: "NativeDialect", request: Request, name: str) -> Session:
+async def _run(dialect: "NativeDialect", request: Request, name: str) -> BrowserSession:
     """Without a web interface one learns that, once one has shown who one is."""
     asked = name if dialect.browsers is not None else "session.current"
-    found: Session = await dialect.run_operation(request, asked, system_path("sessions"), Nothing())
+    found: BrowserSession = await dialect.run_operation(
+        request, asked, system_path("sessions"), NoParameters()
+    )
     _browsers(dialect)
     return found
 
@@ -101,7 +103,7 @@ async def _session_body(dialect: "NativeDialect", request: Request, name: str) -
     return _body(found, dialect.world.now())
 
 
-def _body(found: Session, now: int) -> SessionBody:
+def _body(found: BrowserSession, now: int) -> SessionBody:
     return SessionBody(
         name=found.name,
         policies=list(found.policies),

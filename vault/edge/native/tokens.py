@@ -13,7 +13,7 @@ from vault.edge.request import Request
 from vault.errors import NotFoundError, VaultError
 from vault.model.instant import MAX, SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
-from vault.model.payloads import ByAccessor, ByToken, Nothing, RenewToken
+from vault.model.payloads import AccessorSelector, NoParameters, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 tokens = Endpoints("tokens", "Credentials that expire, are renewed, and end with their parent.")
@@ -130,13 +130,17 @@ async def create(dialect: Dialect, request: Request, *, body: NewTokenBody) -> T
 
 @tokens.add("GET", "tokens", "List the accessors of all tokens", returns=AccessorList)
 async def accessors(dialect: Dialect, request: Request) -> AccessorList:
-    found = await dialect.run_operation(request, "token.accessors", _at("accessors"), Nothing())
+    found = await dialect.run_operation(
+        request, "token.accessors", _at("accessors"), NoParameters()
+    )
     return AccessorList(accessors=found)
 
 
 @tokens.add("GET", "tokens/self", "Look at your own token", returns=TokenBody)
 async def read_self(dialect: Dialect, request: Request) -> TokenBody:
-    row = await dialect.run_operation(request, "token.lookup_self", _at("lookup-self"), Nothing())
+    row = await dialect.run_operation(
+        request, "token.lookup_self", _at("lookup-self"), NoParameters()
+    )
     return TokenBody.of(row)
 
 
@@ -150,7 +154,7 @@ async def renew_self(dialect: Dialect, request: Request, *, body: Renewal) -> To
 
 @tokens.add("DELETE", "tokens/self", "Revoke your own token and what came from it", status=204)
 async def revoke_self(dialect: Dialect, request: Request) -> None:
-    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), Nothing())
+    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), NoParameters())
 
 
 @tokens.add(
@@ -158,7 +162,7 @@ async def revoke_self(dialect: Dialect, request: Request) -> None:
     errors=(404,),
 )  # fmt: skip
 async def lookup(dialect: Dialect, request: Request, *, body: TokenText) -> TokenBody:
-    payload = ByToken(token=body.token)
+    payload = TokenSelector(token=body.token)
     with _missing_token_is_404():
         return TokenBody.of(
             await dialect.run_operation(request, "token.lookup", _at("lookup"), payload)
@@ -174,7 +178,7 @@ async def lookup(dialect: Dialect, request: Request, *, body: TokenText) -> Toke
     errors=(404,),
 )
 async def revoke_text(dialect: Dialect, request: Request, *, body: RevokeText) -> None:
-    payload = ByToken(token=body.token)
+    payload = TokenSelector(token=body.token)
     with _missing_token_is_404():
         if body.keep_children:
             await dialect.run_operation(
@@ -186,7 +190,7 @@ async def revoke_text(dialect: Dialect, request: Request, *, body: RevokeText) -
 
 @tokens.add("GET", "tokens/{accessor}", "Look at a token by its accessor", returns=TokenBody)
 async def read(dialect: Dialect, request: Request, accessor: str) -> TokenBody:
-    payload = ByAccessor(accessor=accessor)
+    payload = AccessorSelector(accessor=accessor)
     with _missing_token_is_404():
         row = await dialect.run_operation(
             request, "token.lookup_accessor", _at("lookup-accessor"), payload
@@ -216,7 +220,10 @@ async def renew(dialect: Dialect, request: Request, accessor: str, *, body: Rene
 async def revoke(dialect: Dialect, request: Request, accessor: str) -> None:
     with _missing_token_is_404():
         await dialect.run_operation(
-            request, "token.revoke_accessor", _at("revoke-accessor"), ByAccessor(accessor=accessor)
+            request,
+            "token.revoke_accessor",
+            _at("revoke-accessor"),
+            AccessorSelector(accessor=accessor),
         )
 
 

@@ -6,8 +6,8 @@ from control.gateway.rate_limits import (
     REPLAY_RESULTS_PER_MINUTE,
     ConnectionRateLimits,
 )
-from vault.uplink.intake import QUESTIONS_A_MINUTE
-from vault.uplink.replays import MAX_WAITING
+from vault.control_link.intake_queue import REPLAY_QUERIES_PER_MINUTE
+from vault.control_link.policy_replays import MAX_WAITING
 
 
 def test_each_has_its_own() -> None:
@@ -24,4 +24,4 @@ def test_each_has_its_own() -> None:
 
 def test_no_honest_agent_answers_as_fast() -> None:
     """As many as it takes questions, and those that it was at before."""
-    assert REPLAY_RESULTS_PER_MINUTE > QUESTIONS_A_MINUTE + MAX_WAITING
+    assert REPLAY_RESULTS_PER_MINUTE > REPLAY_QUERIES_PER_MINUTE + MAX_WAITING

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadtests.durability import tomorrow, tomorrow_step
-from vault.store.migrate import migrate
-from vault.store.revision import HEAD
+from vault.store.migration import migrate_schema
+from vault.store.schema_revision import HEAD
 from vault.store.sqlite import SqliteBackend
 
 
@@ -16,7 +16,7 @@ class Tomorrow(SqliteBackend):
     """Today's backend with a step more."""
 
     def _prepare(self, writer):  # type: ignore[no-untyped-def]
-        migrate(writer, self.steps)
+        migrate_schema(writer, self.steps)
 
 
 def test_its_step_is_the_one_after_todays(tmp_path: Path) -> None:

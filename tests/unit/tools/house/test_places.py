@@ -27,7 +27,13 @@ def test_registries_and_somebodys_folders_are_found(plant: Plant, parts: tuple[s
 
 @pytest.mark.parametrize(
     "text",
-    ["vault/work/rotation.py", "/api/v1/roots", "`/root`", "${HOME}/work/x", "/var/lib/freehold"],
+    [
+        "vault/jobs/kek_rotation.py",
+        "/api/v1/roots",
+        "`/root`",
+        "${HOME}/work/x",
+        "/var/lib/freehold",
+    ],
 )
 def test_our_own_names_are_not(plant: Plant, text: str) -> None:
     """A folder of ours called `work`, a route, a variable, the places a package may own."""

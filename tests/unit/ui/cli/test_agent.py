@@ -12,7 +12,7 @@ from tests.unit.ui.cli.conftest import Run
 from ui.cli.agent import in_one_line
 from ui.cli.errors import CliError
 from vault.errors import UnavailableError
-from vault.gate import SealStatus
+from vault.seal.manager import SealStatus
 
 Served = list[dict[str, Any]]
 OPEN = SealStatus(type="shamir", initialized=True, sealed=False)

@@ -15,7 +15,7 @@ from vault.audit.hashing import MAX_DEPTH, MAX_KEY, MAX_VALUES, PREFIX, ValueHas
 from vault.audit.testing import make_keys
 from vault.handlers.secrets import SecretVersionRef
 from vault.model.payloads import ReadSecret
-from vault.model.reference import Reference
+from vault.model.reference import ReferencePayload
 
 HASHER = ValueHasher(make_keys().mac)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
@@ -169,12 +169,12 @@ def test_keys_that_are_not_text_become_text() -> None:
     assert HASHER.redact({1: "a"}) == {"1": HASHER.hash_value("a")}
 
 
-class _Name(Reference, frozen=True):
+class _Name(ReferencePayload, frozen=True):
     id: str
     version: int
 
 
-class _OtherName(Reference, frozen=True):
+class _OtherName(ReferencePayload, frozen=True):
     id: str
     version: int
 
@@ -219,7 +219,7 @@ def test_what_is_remembered_is_bounded_and_no_payload(monkeypatch: pytest.Monkey
     assert made == [b"sa3", b"n3", b"shunter2", b"shunter2"]
 
 
-class _Odd(Reference, frozen=True):
+class _Odd(ReferencePayload, frozen=True):
     number: int | bool | None
     text: str | bytes
     several: tuple[str, ...] = ()
@@ -245,11 +245,13 @@ def test_fields_of_a_reference_are_told_apart(
     [ReadSecret(), ReadSecret(version=2**70), SecretVersionRef("é-1", 1), SecretVersionRef("", 0)],
 )
 def test_what_references_there_are_is_rendered_byte_for_byte_as_anything(
-    reference: Reference,
+    reference: ReferencePayload,
 ) -> None:
     """Also where all fields are defaults; a new kind of reference belongs into this test."""
     ours = [ReadSecret, SecretVersionRef]
-    assert [one for one in Reference.__subclasses__() if one.__module__[:5] == "vault"] == ours
+    assert [
+        one for one in ReferencePayload.__subclasses__() if one.__module__[:5] == "vault"
+    ] == ours
     hasher = ValueHasher(make_keys().mac)
     general = hasher.redact(msgspec.to_builtins(reference))
     for _ in range(2):

@@ -22,7 +22,7 @@ from vault.authn.stream_registry import StreamRegistry
 from vault.authn.tokens import NewToken, Tokens
 from vault.authn.users import Users
 from vault.crypto import credentials
-from vault.crypto.mac import MacKey
+from vault.crypto.hmac import HmacKey
 from vault.model.identity import Identity, Method
 from vault.model.instant import SECOND
 from vault.model.operation import Origin
@@ -64,13 +64,13 @@ class _Scheme:
     """What `vault.app` hands in: the crypto of credentials with a pepper."""
 
     def __init__(self) -> None:
-        pepper = MacKey(bytes(32))
+        pepper = HmacKey(bytes(32))
         self.mint_token = partial(credentials.mint_token, pepper)
         self.mint_session = partial(credentials.mint_session, pepper)
         self.mint_api_key = partial(credentials.mint_api_key, pepper)
         self.mint_accessor = credentials.mint_accessor
-        self.locate = partial(credentials.locate, pepper)
-        self.matches = credentials.matches
+        self.locate = partial(credentials.locate_credential, pepper)
+        self.matches = credentials.matches_stored_hash
 
 
 @dataclass

@@ -77,7 +77,7 @@ async def test_a_cold_cache_changes_nothing(desk: Any) -> None:
     """With nothing in the cache the answers are those of a warm one, for both kinds."""
     text, root = await desk.root()
     token, key = _methods(desk)
-    desk.store._cache.forget([(TOKENS, (desk.scheme.locate(text).id,), None)])
+    desk.store._cache.invalidate([(TOKENS, (desk.scheme.locate(text).id,), None)])
     assert await token.identify(desk.scheme.locate(text), HERE) == root
     assert await key.identify(desk.scheme.locate(desk.scheme.mint_api_key().text), HERE) is None
 

@@ -9,7 +9,7 @@ from tests.contract.store.samples import put, token
 from vault.authn import credential_usage as module
 from vault.errors import UnavailableError
 from vault.model.records import UsageRow
-from vault.store.table import Query
+from vault.store.table import StoreQuery
 from vault.store.tables import TOKENS, USAGE
 
 
@@ -94,7 +94,7 @@ async def test_of_a_credential_that_is_gone_nothing_is_left(desk: Any) -> None:
     await there(desk, "k")
     desk.usage.merge({"k": (1, 2), "gone": (1, 2)})
     await desk.usage.flush()
-    assert [row.credential_id for row in await desk.store.select(USAGE, Query())] == ["k"]
+    assert [row.credential_id for row in await desk.store.select(USAGE, StoreQuery())] == ["k"]
 
 
 async def test_bounded(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ from vault.authn.credential_validity import (
 )
 from vault.model.identity import Identity
 from vault.model.instant import SECOND
-from vault.model.records import ApiKeyRow, RoleRow, Status, TokenRow, UserRow
-from vault.store.cache import MISSING
+from vault.model.records import ApiKeyRow, RecordStatus, RoleRow, TokenRow, UserRow
+from vault.store.row_cache import MISSING
 from vault.store.tables import API_KEYS, ROLES, TOKENS, USERS
 
 NOW = 1000
@@ -124,13 +124,13 @@ def test_expired(expires_at: int, gone: bool) -> None:
         (_token("a", parent="a"), []),
         (_token("a", parent="b"), [_token("b", parent="a")]),
         (_token("a", user_id="u"), []),
-        (_token("a", user_id="u"), [_user(status=Status.DISABLED)]),
-        (_token("a", parent="b"), [_token("b", user_id="u"), _user(status=Status.DISABLED)]),
+        (_token("a", user_id="u"), [_user(status=RecordStatus.DISABLED)]),
+        (_token("a", parent="b"), [_token("b", user_id="u"), _user(status=RecordStatus.DISABLED)]),
         (_token("a", parent="key:k"), [_user()]),
         (_token("a", parent="key:k"), [_key()]),
-        (_token("a", parent="key:k"), [_key(status=Status.REVOKED), _user()]),
+        (_token("a", parent="key:k"), [_key(status=RecordStatus.REVOKED), _user()]),
         (_token("a", parent="key:k"), [_key(expires_at=NOW), _user()]),
-        (_token("a", parent="key:k"), [_key(), _user(status=Status.DISABLED)]),
+        (_token("a", parent="key:k"), [_key(), _user(status=RecordStatus.DISABLED)]),
         (_token("a", parent="k"), [_key(), _user()]),
     ],
 )
@@ -174,9 +174,9 @@ def test_user_policies_bound_the_token() -> None:
 @pytest.mark.parametrize(
     ("key", "user"),
     [
-        (_key(status=Status.REVOKED), _user()),
+        (_key(status=RecordStatus.REVOKED), _user()),
         (_key(expires_at=NOW), _user()),
-        (_key(), _user(status=Status.DISABLED)),
+        (_key(), _user(status=RecordStatus.DISABLED)),
         (_key(), _user(status="anything else")),
         (_key(status="anything else"), _user()),
         (_key(user_id="other"), _user()),
@@ -200,7 +200,7 @@ class _ColdStore:
         self._get = get
         self.reads: list[Any] = []
 
-    def cached(self, _table: Any, *_key: Any) -> Any:
+    def get_cached(self, _table: Any, *_key: Any) -> Any:
         return MISSING
 
     async def get(self, table: Any, *key: Any) -> Any:

@@ -12,8 +12,8 @@ from vault.authn.identity_cache import IdentityCache
 from vault.errors import AuthenticationError
 from vault.model.identity import Identity, Method
 from vault.model.instant import SECOND
-from vault.model.records import Status
-from vault.store.cache import MISSING
+from vault.model.records import RecordStatus
+from vault.store.row_cache import MISSING
 from vault.store.tables import ROLES, TOKENS
 
 DAYS = 400 * 86_400 * SECOND
@@ -36,7 +36,7 @@ class _Line:
         self.parent_text = text
 
     async def disable_the_user(self) -> None:
-        await self.desk.users.update(ROOT, self.user.id, status=Status.DISABLED)
+        await self.desk.users.update(ROOT, self.user.id, status=RecordStatus.DISABLED)
 
     async def revoke_the_key(self) -> None:
         await self.desk.keys.revoke(ROOT, self.desk.scheme.locate(self.key).id)
@@ -124,7 +124,7 @@ async def test_without_a_cache(desk: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert await kept.resolve(row.id, row, now, None) is await kept.resolve(
         row.id, row, now + 1, None
     )
-    monkeypatch.setattr(desk.store, "cached", lambda *_: MISSING)
+    monkeypatch.setattr(desk.store, "get_cached", lambda *_: MISSING)
     again = await kept.resolve(row.id, row, desk.world.time, None)
     assert again == first
     assert again is not await kept.resolve(row.id, row, desk.world.time, None)
@@ -135,7 +135,7 @@ async def test_as_long_as_nothing_was_changed(desk: Any, monkeypatch: pytest.Mon
     store, (_, root) = desk.store, await desk.root()
     text, _ = await desk.token(root, "app")
     kept: IdentityCache[Any] = IdentityCache(store, token_identity)
-    row, epoch, now = await desk.tokens.find_by_text(text), store.epoch, desk.world.time
+    row, epoch, now = await desk.tokens.find_by_text(text), store.change_token, desk.world.time
 
     async def judged() -> Identity | None:
         return await kept.resolve(row.id, row, now, epoch)
@@ -146,11 +146,11 @@ async def test_as_long_as_nothing_was_changed(desk: Any, monkeypatch: pytest.Mon
     )  # its rows may have been loaded before and after a change
     assert await judged() is first
     assert kept.cached_row(row.id, epoch) is row
-    monkeypatch.setattr(store, "cached", lambda *_: MISSING)
+    monkeypatch.setattr(store, "get_cached", lambda *_: MISSING)
     assert await judged() is first
     monkeypatch.undo()
     await store.commit(lambda tx: tx.delete(ROLES, "nobody's"))
-    assert kept.cached_row(row.id, store.epoch) is None
+    assert kept.cached_row(row.id, store.change_token) is None
 
 
 async def test_a_row_that_the_database_had(desk: Any) -> None:
@@ -161,7 +161,7 @@ async def test_a_row_that_the_database_had(desk: Any) -> None:
     row = await desk.tokens.find_by_text(text)
     for _ in range(3):
         assert await kept.resolve(row.id, row, desk.world.time, None)
-        assert kept.cached_row(row.id, desk.store.epoch) is None
+        assert kept.cached_row(row.id, desk.store.change_token) is None
 
 
 async def test_a_judged_credential_costs_no_look(
@@ -171,7 +171,7 @@ async def test_a_judged_credential_costs_no_look(
     desk = line.desk
     for _ in range(2):
         await desk.who(line.token)
-    monkeypatch.setattr(desk.store, "cached", None)
+    monkeypatch.setattr(desk.store, "get_cached", None)
     monkeypatch.setattr(desk.store, "get", None)
     assert await desk.who(line.token)
 
@@ -180,7 +180,7 @@ async def test_a_change_during_the_look_counts_for_the_next_one(
     line: _Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another thread may commit at any line: what was found before is not of the time after."""
-    desk, cached = line.desk, line.desk.store.cached
+    desk, cached = line.desk, line.desk.store.get_cached
     for _ in range(2):
         await desk.who(line.token)
     await desk.store.commit(lambda tx: tx.delete(ROLES, "nobody's"))  # the next one looks
@@ -189,11 +189,11 @@ async def test_a_change_during_the_look_counts_for_the_next_one(
     def look(table: Any, *key: str) -> Any:
         found = cached(table, *key)
         if table is TOKENS and key == (token,):
-            monkeypatch.setattr(desk.store, "cached", cached)
-            desk.store._cache.replace([(TOKENS, key, None)])
+            monkeypatch.setattr(desk.store, "get_cached", cached)
+            desk.store._cache.apply_commit([(TOKENS, key, None)])
         return found
 
-    monkeypatch.setattr(desk.store, "cached", look)
+    monkeypatch.setattr(desk.store, "get_cached", look)
     assert await desk.who(line.token)  # begun before it
     with pytest.raises(AuthenticationError):
         await desk.who(line.token)
@@ -209,7 +209,7 @@ async def test_a_shared_database_is_asked_each_time(
     async def load(*_: object) -> Any:
         return there
 
-    monkeypatch.setattr(desk.store, "cached", lambda *_: MISSING)
+    monkeypatch.setattr(desk.store, "get_cached", lambda *_: MISSING)
     monkeypatch.setattr(desk.store, "get", load)
     for _ in range(3):
         assert await desk.who(text)

@@ -15,7 +15,7 @@ from vault.errors import (
     ValidationError,
 )
 from vault.model.identity import Identity, Method
-from vault.store.table import Query
+from vault.store.table import StoreQuery
 from vault.store.tables import API_KEYS, TOKENS, USAGE
 
 ROOT = Identity(id="r", name="root", method=Method.SERVICE, policies=("root",))
@@ -157,7 +157,7 @@ async def test_deleting_leaves_nothing(desk: Any) -> None:
     await desk.users.delete(ROOT, user.id)
     await desk.usage.flush()
     for table in (API_KEYS, TOKENS, USAGE):
-        rows = await desk.store.select(table, Query())
+        rows = await desk.store.select(table, StoreQuery())
         assert [r for r in rows if getattr(r, "credential_id", "") != key.credential] == []
     for refused in (key_text, text):
         with pytest.raises(AuthenticationError):

@@ -8,7 +8,7 @@ from vault.authz.access import AccessRequest
 from vault.authz.authorizer import Authorizer
 from vault.authz.policy_store import PolicyStore
 from vault.model.identity import Identity, Method
-from vault.model.operation import NO_FACTS, Facts, Origin
+from vault.model.operation import NO_FACTS, Origin, SecretFacts
 from vault.model.path import ResourcePath
 
 ANN = Identity(id="u", name="ann", method=Method.TOKEN, policies=("app", "default"))
@@ -43,7 +43,7 @@ async def test_list_filter(store: Any, world: Any) -> None:
     tagged = [{"type": "tags", "any": ["open"]}]
     await book.put(_document("list", conditions=tagged), by=caller("root"))
     shown = authorizer.list_filter(ANN, Origin(ip="10.0.0.1"), 0)
-    opened = Facts(exists=True, tags=frozenset({"open"}))
+    opened = SecretFacts(exists=True, tags=frozenset({"open"}))
     assert shown(ResourcePath.parse("secret/app/db"), opened)
     assert not shown(ResourcePath.parse("secret/app/db"), NO_FACTS)
     assert not shown(ResourcePath.parse("secret/other"), opened)

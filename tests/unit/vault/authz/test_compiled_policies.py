@@ -19,8 +19,8 @@ from vault.authz.evaluate import evaluate
 from vault.authz.policy import validate_policy
 from vault.authz.policy_store import PolicyStore
 from vault.model.identity import Identity, Method, Permission
-from vault.model.memo import Memo
-from vault.model.operation import Capability, Facts, Origin
+from vault.model.memo import BoundedMemo
+from vault.model.operation import Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
 
 ANN = Identity(id="u", name="ann", method=Method.TOKEN, policies=("app", "default"))
@@ -43,7 +43,7 @@ async def test_what_is_known_is_bounded(
 
     Forgetting them changes none, and no caller gets another's.
     """
-    monkeypatch.setattr(book_module, "HOT", 2)
+    monkeypatch.setattr(book_module, "MAX_REMEMBERED", 2)
     book = PolicyStore(store, world)
     authorizer = Authorizer(book)
     await book.put({"name": "app", "rules": [RULE]}, by=caller("root"))
@@ -66,14 +66,14 @@ def test_what_is_known_is_what_would_be_decided(
     """In whatever order it is asked for, of things and of folders, for every capability."""
     policies = [validate_policy({"name": "p", "rules": rules})] if rules else []
     compiled, grants = compile_policies(policies, root=root), compile_permissions(permissions)
-    known = CompiledPolicies(compiled, grants, 1, Memo(1_000))
+    known = CompiledPolicies(compiled, grants, 1, BoundedMemo(1_000))
     for name, is_folder, capability, tag in asked:
         access = AccessRequest(
             capability=capability,
             path=ResourcePath.parse_folder(name) if is_folder else ResourcePath.parse(name),
             identity=ANN,
             origin=Origin(ip="10.0.0.1"),
-            facts=Facts(exists=True, tags=frozenset({tag})),
+            facts=SecretFacts(exists=True, tags=frozenset({tag})),
             now=0,
         )
         assert known.decide(access) == evaluate(compiled, grants, access), access
@@ -98,7 +98,7 @@ def test_what_is_known_of_a_folder(
         [validate_policy({"name": "app", "rules": [{**RULE, "paths": paths}]})]
     )
     cut = [Permission(capabilities=("*",), paths=tuple(permissions))] if permissions else []
-    known = CompiledPolicies(rules, compile_permissions(cut), 1, Memo(1_000))
+    known = CompiledPolicies(rules, compile_permissions(cut), 1, BoundedMemo(1_000))
     for number in range(9):
         path = ResourcePath.parse(f"secret/app/{number}")
         known.decide(
@@ -113,7 +113,7 @@ def test_folders_are_not_alike(make_access: Callable[..., AccessRequest]) -> Non
     """A rule for what is in one of them lists that one, and not the one beside it."""
     rule = {**RULE, "paths": ["secret/app/*"], "capabilities": ["list"]}
     rules = compile_policies([validate_policy({"name": "app", "rules": [rule]})])
-    known = CompiledPolicies(rules, (), 1, Memo(1_000))
+    known = CompiledPolicies(rules, (), 1, BoundedMemo(1_000))
     listed = ["secret/app", "secret/other", "secret/app/", "secret/other/"]
     assert [known.decide(make_access("list", path)).allowed for path in listed] == [
         True, False, True, False

@@ -10,7 +10,7 @@ from vault.authz import conditions
 from vault.authz.access import AccessRequest
 from vault.authz.conditions import UndecidableError, compile_check, condition_needs_facts
 from vault.authz.policy import validate_policy
-from vault.model.operation import Facts
+from vault.model.operation import SecretFacts
 
 Make = Callable[..., AccessRequest]
 
@@ -137,13 +137,13 @@ def test_auth_method_and_mfa(make_access: Make) -> None:
 )
 def test_tags(make_access: Make, tags: str, written: dict[str, Any], result: bool) -> None:
     """All the parts that are given must hold; a secret without tags has none of them."""
-    access = make_access(facts=Facts(exists=True, tags=frozenset(tags)))
+    access = make_access(facts=SecretFacts(exists=True, tags=frozenset(tags)))
     assert _holds(access, type="tags", **written) is result
 
 
 def test_metadata(make_access: Make) -> None:
     """Equality with one value or membership among several; an absent key equals nothing."""
-    access = make_access(facts=Facts(exists=True, metadata={"team": "a", "empty": ""}))
+    access = make_access(facts=SecretFacts(exists=True, metadata={"team": "a", "empty": ""}))
     assert _holds(access, type="metadata", key="team", equals="a")
     assert _holds(access, type="metadata", key="empty", equals="")
     assert _holds(access, type="metadata", key="team", **{"in": ["b", "a"]})

@@ -15,7 +15,7 @@ from vault.authz.evaluate import evaluate, explain, is_listed
 from vault.authz.policy import Policy, validate_policy
 from vault.errors import ValidationError
 from vault.model.identity import Identity, Method, Permission
-from vault.model.operation import Capability, Facts, Origin
+from vault.model.operation import Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
 
 Make = Callable[..., AccessRequest]
@@ -310,7 +310,7 @@ _accesses = st.builds(
         "path": ResourcePath.parse_folder(name) if folder else ResourcePath.parse(name),
         "identity": Identity(id="u", name="u", method=method, mfa=mfa),
         "origin": Origin(ip=ip),
-        "facts": Facts(exists=True, tags=frozenset(tags)),
+        "facts": SecretFacts(exists=True, tags=frozenset(tags)),
     },
     _names,
     st.booleans(),

@@ -14,7 +14,7 @@ from vault.authz.evaluate import is_listed
 from vault.authz.list_filter import ListFilter
 from vault.authz.policy import validate_policy
 from vault.model.identity import Identity, Method, Permission
-from vault.model.operation import Capability, Facts, Origin
+from vault.model.operation import Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
 
 ANN = Identity(id="u", name="ann", method=Method.TOKEN, policies=("p",))
@@ -49,7 +49,7 @@ def test_as_each_would_be_decided(
     compiled, grants = compile_policies(policies, root=root), compile_permissions(permissions)
     visible = _filter(compiled, grants)
     for name, tag in [*things, *sorted(things)]:
-        facts = Facts(exists=True, tags=frozenset({tag}))
+        facts = SecretFacts(exists=True, tags=frozenset({tag}))
         access = AccessRequest(
             capability=Capability.LIST,
             path=ResourcePath.parse(name),
@@ -86,7 +86,7 @@ def test_what_is_decided_once(
     monkeypatch.setattr(list_filter, "is_listed", counted)
     visible = _filter(_policies(*rules))
     for n in range(9):
-        visible(f"a/n{n}", Facts(exists=True))
+        visible(f"a/n{n}", SecretFacts(exists=True))
     assert len(asked) == decisions
 
 
@@ -94,7 +94,7 @@ def test_a_key_may_be_for_some_of_a_folder() -> None:
     """Then each of its names is decided by itself."""
     grants = compile_permissions([Permission(capabilities=("list",), paths=("a/y",))])
     visible = _filter(_policies(_rule("allow", "*")), grants)
-    assert [visible(name, Facts(exists=True)) for name in ("a/x", "a/y", "a/z")] == [
+    assert [visible(name, SecretFacts(exists=True)) for name in ("a/x", "a/y", "a/z")] == [
         False, True, False
     ]  # fmt: skip
 
@@ -103,6 +103,6 @@ def test_the_folder_is_the_nearest() -> None:
     """What lies deeper is no sign of what lies beside it."""
     visible = _filter(_policies(_rule("allow", "a/b/*")))
     names_ = ("a/x", "a/b/x", "a/y", "a/b/c/x", "a/b/y")
-    assert [visible(name, Facts(exists=True)) for name in names_] == [
+    assert [visible(name, SecretFacts(exists=True)) for name in names_] == [
         False, True, False, True, True
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from protocols.link.bundle import NO_BUNDLE, Accepted, Bundle, Stored
 from vault.authz.policy_bundle import NO_POLICY_BUNDLE, bundle_document, load_bundle, parse_bundle
 from vault.errors import UnavailableError, ValidationError
-from vault.model.seam import PolicyTrust
+from vault.model.link_ports import PolicyTrust
 
 TRUST = PolicyTrust("acme", "prod", b"k" * 32, "sha256:authority")
 RULE = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}

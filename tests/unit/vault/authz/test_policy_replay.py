@@ -17,11 +17,11 @@ from vault.authz.policy_replay import (
     recorded_path,
 )
 from vault.authz.policy_store import PolicySnapshot
-from vault.model.event import AuditRow
+from vault.model.audit_row import AuditRow
 from vault.model.identity import Identity, Method
-from vault.model.operation import NO_FACTS, Capability, Facts, Origin
+from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.replay import Fact, Undecided
+from vault.model.replay import ConditionFact, ReplayUndecided
 
 NOW = 1_800_000_000 * 10**9  # Friday 2027-01-15 08:00 UTC
 HOUR = 3600 * 10**9
@@ -49,7 +49,9 @@ def snapshot(*conditions: dict[str, Any], effect: str = "allow", **rule: Any) ->
     return PolicySnapshot([validate_policy({"name": "app", "rules": rules})])
 
 
-def ask(found: AuditRow, policies: PolicySnapshot, facts: Facts | None = NO_FACTS) -> bool | None:
+def ask(
+    found: AuditRow, policies: PolicySnapshot, facts: SecretFacts | None = NO_FACTS
+) -> bool | None:
     """Under these policies; None: it cannot be said."""
     question = ReplayedAccess(found, ResourcePath.parse(found.path), ANN, facts)
     now, then = question.decide_both(policies, policies)
@@ -153,7 +155,7 @@ def test_it_is_the_evaluation_of_live_requests() -> None:
     """What is known is decided as `CompiledPolicies.decide` decides a request."""
     policies = snapshot({"type": "tags", "any": ["open"]})
     for tags in ({"open"}, {"shut"}):
-        facts = Facts(exists=True, tags=frozenset(tags))
+        facts = SecretFacts(exists=True, tags=frozenset(tags))
         live = policies.compiled_for(ANN).decide(
             AccessRequest(
                 capability=Capability.READ, path=ResourcePath.parse("secret/a"), identity=ANN,
@@ -187,10 +189,13 @@ def test_counts_by_kind() -> None:
     counts.add_decided(RecordedDecision(row(), allowed=True), same.decide_both(allow, allow))
     counts.add_decided(RecordedDecision(row(), allowed=False), same.decide_both(nothing, allow))
     counts.add_decided(RecordedDecision(row(), allowed=True), DecisionPair(None, None))
-    counts.add_undecidable(Undecided.CREDENTIAL_GONE)
+    counts.add_undecidable(ReplayUndecided.CREDENTIAL_GONE)
     assert (counts.accesses, counts.denied, counts.allowed, counts.unchanged) == (7, 3, 1, 1)
     assert counts.drifted == 1
-    assert counts.undecided == {Undecided.SECRET_CHANGED: 1, Undecided.CREDENTIAL_GONE: 1}
+    assert counts.undecided == {
+        ReplayUndecided.SECRET_CHANGED: 1,
+        ReplayUndecided.CREDENTIAL_GONE: 1,
+    }
     first, *others = counts.changes()
     assert (first.count, first.last_seq, first.path, first.allowed) == (2, 9, "secret/a", False)
     assert (first.rule, first.rule_now) == ("", "app/rules[0]")
@@ -213,23 +218,27 @@ def test_kinds_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 CONDITIONS = {
-    Fact.TAGS: {"type": "tags", "any": ["open"]},
-    Fact.METADATA: {"type": "metadata", "key": "k", "equals": "v"},
-    Fact.NETWORKS: {"type": "source_network", "networks": ["10.0.0.0/8"]},
+    ConditionFact.TAGS: {"type": "tags", "any": ["open"]},
+    ConditionFact.METADATA: {"type": "metadata", "key": "k", "equals": "v"},
+    ConditionFact.NETWORKS: {"type": "source_network", "networks": ["10.0.0.0/8"]},
 }
-FACTS = Facts(exists=True, tags=frozenset({"open"}), metadata={"k": "v"})
+FACTS = SecretFacts(exists=True, tags=frozenset({"open"}), metadata={"k": "v"})
 
 
-@pytest.mark.parametrize("fact", list(Fact))
+@pytest.mark.parametrize("fact", list(ConditionFact))
 @pytest.mark.parametrize("negated", [False, True])
 @pytest.mark.parametrize("effect", ["allow", "deny"])
-def test_no_condition_tells_what_is_hidden(fact: Fact, effect: str, negated: bool) -> None:
+def test_no_condition_tells_what_is_hidden(fact: ConditionFact, effect: str, negated: bool) -> None:
     """Whatever is guessed, the answer is the same; what is not hidden is decided."""
     policies = snapshot({**CONDITIONS[fact], "not": negated}, effect=effect)
     answers = set()
-    for facts, ip in ((FACTS, "10.0.0.1"), (Facts(exists=True), "192.0.2.1")):
+    for facts, ip in ((FACTS, "10.0.0.1"), (SecretFacts(exists=True), "192.0.2.1")):
         question = ReplayedAccess(
-            row(ip=ip), ResourcePath.parse("secret/a"), ANN, facts, frozenset(Fact) - {fact}
+            row(ip=ip),
+            ResourcePath.parse("secret/a"),
+            ANN,
+            facts,
+            frozenset(ConditionFact) - {fact},
         )
         answers.add(question.decide_both(policies, policies))
         whole = replace(question, known=frozenset({fact})).decide_both(policies, policies)
@@ -239,7 +248,7 @@ def test_no_condition_tells_what_is_hidden(fact: Fact, effect: str, negated: boo
 
 def test_what_is_about_no_secret_hides_nothing_of_one() -> None:
     """There, conditions on tags are decided as for a request: it has none."""
-    policies = snapshot(CONDITIONS[Fact.TAGS])
+    policies = snapshot(CONDITIONS[ConditionFact.TAGS])
     question = ReplayedAccess(row(), ResourcePath.parse("secret/a"), ANN, NO_FACTS, frozenset())
     now, _ = question.decide_both(policies, policies)
     assert now is not None

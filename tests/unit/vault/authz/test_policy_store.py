@@ -19,11 +19,11 @@ from vault.authz.policy_store import BUILT_IN_DEFAULT, PolicySnapshot, PolicySto
 from vault.errors import ConflictError, NotFoundError, UnavailableError, ValidationError
 from vault.model.identity import Identity, Method, Permission
 from vault.model.records import BUNDLE_ROW, PolicyRow
-from vault.store.interface import Session, Writes
+from vault.store.interface import StoreSession, WriteSet
 from vault.store.memory import MemoryBackend
 from vault.store.store import open_store
 from vault.store.tables import POLICIES
-from vault.store.tx import transact
+from vault.store.transaction import transact
 
 
 def _document(name: str, path: str = "secret/*") -> dict[str, Any]:
@@ -407,7 +407,7 @@ class Stalling(MemoryBackend):
         self.going = Event()
         self.going.set()
 
-    def write(self, apply: Callable[[Session], Writes]) -> None:
+    def write(self, apply: Callable[[StoreSession], WriteSet]) -> None:
         """As the memory does, later."""
         assert self.going.wait(10)
         super().write(apply)

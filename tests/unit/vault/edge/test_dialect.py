@@ -20,7 +20,7 @@ from vault.errors import (
 )
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import MalformedRequest, Nothing
+from vault.model.payloads import MalformedRequest, NoParameters
 
 _router = Router()
 
@@ -55,7 +55,7 @@ async def _raise(dialect: Plain, request: Request, what: str) -> Reply:
 
 @_router.add("GET", "POST", template="run/{path}")
 async def _run(dialect: Plain, request: Request, path: str) -> Reply:
-    result = await dialect.run_operation(request, "op", ResourcePath.parse(path), Nothing())
+    result = await dialect.run_operation(request, "op", ResourcePath.parse(path), NoParameters())
     return Reply(200, str(result).encode())
 
 
@@ -70,7 +70,7 @@ class FakeGate:
         """Whoever shows one is known."""
         return credential is not None and credential != "wrong"
 
-    async def run(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation) -> object:
         """Done."""
         if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything
             self.malformed.append(op)
@@ -113,7 +113,7 @@ async def _decode(dialect: Plain, request: Request) -> Reply:
     decoded = request.decode_json(list[float])
     if dialect.router.match("POST", request.path.removeprefix("/p/"))[0].public:
         return Reply(200, str(len(decoded)).encode())
-    result = await dialect.run_operation(request, "op", ResourcePath.parse("x"), Nothing())
+    result = await dialect.run_operation(request, "op", ResourcePath.parse("x"), NoParameters())
     return Reply(200, str(result).encode())
 
 
@@ -167,7 +167,7 @@ async def test_those_that_came_together_are_read_before_the_first_one_runs(
     diary: list[str] = []
     monkeypatch.setattr(wire.dialect, "find_route", lambda *a: diary.append("read") or find(*a))
     find = type(wire.dialect).find_route.__get__(wire.dialect)
-    run = wire.gate.run
+    run = wire.gate.run_operation
 
     async def noted(op: Operation) -> object:
         diary.append("run")

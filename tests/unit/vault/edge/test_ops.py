@@ -10,8 +10,8 @@ from actors.testing import FakeWorld
 from vault.edge.native.dialect import NativeDialect
 from vault.edge.ops import OpsDialect
 from vault.edge.reply import Reply
-from vault.gate import SealStatus
 from vault.metrics import Metrics
+from vault.seal.manager import SealStatus
 
 
 class FakeGate:

@@ -19,7 +19,7 @@ from vault.authn.tokens import Tokens
 from vault.authn.users import Users
 from vault.authz.authorizer import Authorizer
 from vault.authz.policy_store import PolicyStore
-from vault.barrier import MOUNTS, SECRETS, VERSIONS, Barrier, Query, RowGuard, Table
+from vault.barrier import MOUNTS, SECRETS, VERSIONS, Barrier, HmacRowGuard, StoreQuery, Table
 from vault.crypto.keyring import Keyring
 from vault.handlers.access_counters import AccessCounters
 from vault.handlers.api_keys import ApiKeyHandlers
@@ -35,14 +35,14 @@ from vault.handlers.tokens import TokenHandlers
 from vault.handlers.users import UserHandlers
 from vault.handlers.versions import VersionHandlers
 from vault.handlers.visibility import secret_facts
-from vault.keyed import Scheme
 from vault.model.identity import Identity, Method
-from vault.model.mounts import MountBook
+from vault.model.mounts import MountTable
 from vault.model.operation import NO_FACTS, Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing, WritePolicy, WriteSecret
+from vault.model.payloads import NoParameters, WritePolicy, WriteSecret
 from vault.model.records import MountRow, SecretRow, VersionRow
-from vault.model.results import Written
+from vault.model.results import SecretWritten
+from vault.seal.bound_keys import PepperedScheme
 from vault.store.memory import MemoryBackend
 from vault.store.store import Store, open_store
 
@@ -75,7 +75,7 @@ class House:
     store: Store
     barrier: Barrier
     world: StillWorld
-    mounts: MountBook
+    mounts: MountTable
     access: AccessCounters
     sessions: StreamRegistry
     tokens: Tokens
@@ -103,14 +103,16 @@ class House:
         if facts:
             found = replace(found, **facts)
         op = Operation(
-            name=name, path=place, payload=Nothing() if payload is None else payload,
+            name=name, path=place, payload=NoParameters() if payload is None else payload,
             request_id="r", credential=None, origin=HERE,
         )  # fmt: skip
         return await handler.run(Call(op, by, found, decisive))
 
-    async def write(self, path: str, value: bytes = b'{"a":1}', **more: Any) -> Written:
+    async def write(self, path: str, value: bytes = b'{"a":1}', **more: Any) -> SecretWritten:
         """A version of a secret."""
-        written: Written = await self.do("secret.write", path, WriteSecret(value=value, **more))
+        written: SecretWritten = await self.do(
+            "secret.write", path, WriteSecret(value=value, **more)
+        )
         return written
 
     async def head(self, path: str) -> SecretRow | None:
@@ -150,7 +152,7 @@ class House:
                 await write()
             return found
 
-        async def watched_select(table: Table[Any], query: Query) -> list[Any]:
+        async def watched_select(table: Table[Any], query: StoreQuery) -> list[Any]:
             found = await select(table, query)
             if table is SECRETS:
                 await write()
@@ -162,7 +164,7 @@ class House:
         """A mount with these settings."""
         row = _mount(path, **settings)
         await self.barrier.commit(lambda tx: tx.put(MOUNTS, row))
-        self.mounts.replace([*self.mounts.all(), row])
+        self.mounts.replace([*self.mounts.list_mounts(), row])
 
 
 def _mount(path: str, **settings: Any) -> MountRow:
@@ -178,7 +180,7 @@ def _place(path: str) -> ResourcePath:
 async def house() -> AsyncIterator[House]:
     """A vault with mounts and nothing in them."""
     world, sessions = StillWorld(), StreamRegistry()
-    mounts = MountBook(
+    mounts = MountTable(
         _mount(path)
         for path in (
             "secret/",
@@ -196,11 +198,11 @@ async def house() -> AsyncIterator[House]:
         )
     )
     keyring = Keyring.create(NOW, org="org", vault="vault")
-    async with open_store(MemoryBackend(), RowGuard(keyring), world) as store:
+    async with open_store(MemoryBackend(), HmacRowGuard(keyring), world) as store:
         barrier = Barrier(store, keyring, bytes(32), world)
-        await barrier.open()
+        await barrier.load_use_counter()
         book, usage = PolicyStore(store, world), CredentialUsage(store, world)
-        authorizer, scheme = Authorizer(book), Scheme(keyring.pepper)
+        authorizer, scheme = Authorizer(book), PepperedScheme(keyring.pepper)
         revoker = Revoker(store, sessions)
         tokens, users = Tokens(store, scheme, revoker, world), Users(store, revoker, world)
         keys = ApiKeys(store, scheme, revoker, usage, world)

@@ -11,8 +11,8 @@ from vault.handlers.access_counters import AccessCounters
 from vault.handlers.versions import erase_secret
 from vault.model.records import AccessRow
 from vault.store.store import Store
-from vault.store.table import Query
-from vault.store.tx import Batch
+from vault.store.table import StoreQuery
+from vault.store.transaction import TransactionBatch
 
 
 async def there(house: House, *secrets: str) -> None:
@@ -138,9 +138,9 @@ async def test_a_flush_reads_nothing(house: House, monkeypatch: pytest.MonkeyPat
         house.access.count_value_read(f"s{number}")
     with monkeypatch.context() as patched:
         for name in ("get", "fetch"):
-            patched.setattr(Batch, name, look)
+            patched.setattr(TransactionBatch, name, look)
         await house.access.flush()
-    assert len(await house.barrier.select(ACCESS, Query())) == 20
+    assert len(await house.barrier.select(ACCESS, StoreQuery())) == 20
 
 
 async def test_of_a_secret_that_was_erased_nothing_is_left(house: House) -> None:
@@ -156,7 +156,7 @@ async def test_of_a_secret_that_was_erased_nothing_is_left(house: House) -> None
 
     await house.barrier.commit(gone)
     await house.access.flush()
-    assert [row.secret_id for row in await house.barrier.select(ACCESS, Query())] == ["other"]
+    assert [row.secret_id for row in await house.barrier.select(ACCESS, StoreQuery())] == ["other"]
 
 
 async def test_the_pending_counts_are_bounded(

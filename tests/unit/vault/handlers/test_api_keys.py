@@ -9,7 +9,7 @@ from vault.authn.api_keys import CreatedKey
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
 from vault.model.identity import Permission
 from vault.model.operation import Capability
-from vault.model.payloads import CreateKey, CreateUser, KeysOf
+from vault.model.payloads import CreateApiKey, CreateUser, ListApiKeys
 
 FOLDER = "sys/keys/"
 
@@ -17,7 +17,7 @@ FOLDER = "sys/keys/"
 async def make(house: House, user: str = "ann", **more: object) -> CreatedKey:
     """A key of a user, who is made if need be."""
     await house.do("user.create", "sys/users/", CreateUser(username=user))
-    payload = CreateKey(user=user, name="ci", **more)  # type: ignore[arg-type]  # its fields
+    payload = CreateApiKey(user=user, name="ci", **more)  # type: ignore[arg-type]  # its fields
     made: CreatedKey = await house.do("key.create", FOLDER, payload)
     return made
 
@@ -28,7 +28,7 @@ async def test_the_text_is_shown_once(house: House) -> None:
     assert made.text.startswith("fh_")
     shown = [
         await house.do("key.read", f"sys/keys/{made.key.id}"),
-        *await house.do("key.list", FOLDER, KeysOf(user="ann")),
+        *await house.do("key.list", FOLDER, ListApiKeys(user="ann")),
     ]
     assert made.text.encode() not in msgspec.json.encode(shown)
     view = house.handlers["key.create"].audit_response
@@ -58,10 +58,10 @@ async def test_permissions_are_validated(house: House, permissions: object) -> N
 async def test_a_key_belongs_to_a_user_by_name(house: House) -> None:
     """In any spelling; there is none for nobody."""
     await make(house)
-    assert len(await house.do("key.list", FOLDER, KeysOf(user="ANN"))) == 1
+    assert len(await house.do("key.list", FOLDER, ListApiKeys(user="ANN"))) == 1
     for name, payload in (
-        ("key.list", KeysOf(user="bob")),
-        ("key.create", CreateKey(user="bob", name="ci")),
+        ("key.list", ListApiKeys(user="bob")),
+        ("key.create", CreateApiKey(user="bob", name="ci")),
     ):
         with pytest.raises(NotFoundError):
             await house.do(name, FOLDER, payload)
@@ -74,7 +74,7 @@ async def test_revoking_cuts_streams(house: House) -> None:
         await house.do("key.revoke", f"sys/keys/{made.key.id}")
         await trio.sleep_forever()
     assert scope.cancelled_caught
-    (shown,) = await house.do("key.list", FOLDER, KeysOf(user="ann"))
+    (shown,) = await house.do("key.list", FOLDER, ListApiKeys(user="ann"))
     assert shown.status == "revoked"
 
 
@@ -82,7 +82,7 @@ async def test_nobody_revokes_the_key_of_someone_more_privileged(house: House) -
     """Or makes one for him."""
     clerk = await house.allow("clerk", "sys/keys/*", capabilities=("create", "delete"))
     await house.do("user.create", "sys/users/", CreateUser(username="boss", policies=("admin",)))
-    payload = CreateKey(user="boss", name="ci")
+    payload = CreateApiKey(user="boss", name="ci")
     made = await house.do("key.create", FOLDER, payload)
     with pytest.raises(AuthorizationError):
         await house.do("key.create", FOLDER, payload, by=clerk)

@@ -11,7 +11,7 @@ from vault.handlers.audit import AuditHandlers
 from vault.handlers.handler import Call
 from vault.model.operation import Capability, Operation
 from vault.model.path import ResourcePath
-from vault.model.payloads import AuditRecord, HashValue, Nothing
+from vault.model.payloads import HashAuditValue, NoParameters, ReadAuditRecord
 
 
 class FakeLog:
@@ -63,11 +63,11 @@ async def ask(name: str, payload: object) -> Any:
 async def test_each_is_asked_of_its_part() -> None:
     """Query, proof, status and hash."""
     assert await ask("audit.query", AuditQuery(operation="x")) == AuditPage([], "x")
-    assert (await ask("audit.proof", AuditRecord(seq=3))).seq == 3
-    assert await ask("audit.status", Nothing()) == BrokerState(7, (), "retention; anchor")
-    assert (await ask("audit.verify", Nothing())).state == "running"
-    assert (await ask("audit.verification", Nothing())).size == 7
-    assert await ask("audit.hash", HashValue(value=4)) == "hash of 4"
+    assert (await ask("audit.proof", ReadAuditRecord(seq=3))).seq == 3
+    assert await ask("audit.status", NoParameters()) == BrokerState(7, (), "retention; anchor")
+    assert (await ask("audit.verify", NoParameters())).state == "running"
+    assert (await ask("audit.verification", NoParameters())).size == 7
+    assert await ask("audit.hash", HashAuditValue(value=4)) == "hash of 4"
 
 
 async def test_a_value_that_is_looked_for_is_not_recorded() -> None:
@@ -76,7 +76,7 @@ async def test_a_value_that_is_looked_for_is_not_recorded() -> None:
     table = AuditHandlers(log, log, log.prove, log.trouble, FakeVerification()).handlers()  # type: ignore[arg-type]  # what it uses
     view = table["audit.hash"].audit_request
     assert view is not None
-    assert view(HashValue(value="secret")) is None
+    assert view(HashAuditValue(value="secret")) is None
     assert table["audit.hash"].audit_response is None
     assert table["audit.hash"].capability is Capability.UPDATE
     assert {table[f"audit.{n}"].capability for n in ("query", "proof", "status")} == {

@@ -21,10 +21,10 @@ from vault.handlers.handler import Call
 from vault.model.identity import Identity, Method
 from vault.model.instant import MAX
 from vault.model.link import DISABLED, CentralPolicy
+from vault.model.link_ports import ActiveBundle, PolicyTrust
 from vault.model.operation import Capability, Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import ApplyBundle
-from vault.model.seam import InForce, PolicyTrust
 
 KEY = PolicyKey(Ed25519PrivateKey.from_private_bytes(b"p" * 32))
 THIEF = PolicyKey(Ed25519PrivateKey.from_private_bytes(b"t" * 32))
@@ -90,9 +90,9 @@ class Agent:
         """What the uplink is told."""
         self.dropped += 1
 
-    async def take(self, bundle: bytes) -> InForce:
+    async def take(self, bundle: bytes) -> ActiveBundle:
         """A bundle comes."""
-        found: InForce = await self.do("fleet.apply", ApplyBundle(signed=bundle))
+        found: ActiveBundle = await self.do("fleet.apply", ApplyBundle(signed=bundle))
         return found
 
     async def refused(self, bundle: bytes) -> str:
@@ -235,7 +235,7 @@ async def test_a_poisoned_version_ends_with_the_enrolment(enrolled: Callable[...
     await agent.take(signed(FAR, EVERYTHING))
     assert await agent.refused(signed(1)) == "older"
     agent.trust = PolicyTrust("acme", "prod", THIEF.public, "sha256:b")
-    assert bundle_in_force(agent.book, agent.trust) == InForce(0, NO_BUNDLE, 0, 0)
+    assert bundle_in_force(agent.book, agent.trust) == ActiveBundle(0, NO_BUNDLE, 0, 0)
     assert agent.allows("read", "s/app/a")
     status = await agent.do("fleet.link", None)
     assert status.policy_version == FAR

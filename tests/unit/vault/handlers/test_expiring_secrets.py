@@ -11,22 +11,22 @@ from vault.handlers.expiring_secrets import ExpiringSecretHandlers
 from vault.handlers.handler import Call
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import Versions
-from vault.model.usage import FoundExpiring, LookForExpiring
+from vault.model.payloads import SecretVersions
+from vault.model.usage import ExpiringReport, FindExpiring
 
 DAY = 86_400 * SECOND
 
 
-async def look(house: House, days: int, ended: tuple[int, bytes] = (0, b"")) -> FoundExpiring:
+async def look(house: House, days: int, ended: tuple[int, bytes] = (0, b"")) -> ExpiringReport:
     """As the pipeline would."""
     handlers = ExpiringSecretHandlers(house.barrier, opaque, house.world).handlers()
     op = Operation(
         name="usage.expiring", path=ResourcePath.parse("sys/usage"), request_id="r",
-        payload=LookForExpiring(within=days * DAY, ended=ended), credential=None,
+        payload=FindExpiring(within=days * DAY, ended=ended), credential=None,
         origin=Origin(ip=""),
     )  # fmt: skip
     found: Any = await handlers["usage.expiring"].run(Call(op, ROOT))
-    assert isinstance(found, FoundExpiring)
+    assert isinstance(found, ExpiringReport)
     return found
 
 
@@ -36,7 +36,7 @@ async def test_what_expires_in_time_is_found_by_opaque_id(house: House) -> None:
         await house.write(f"s/{name}", expires_at=NOW + days * DAY)
     await house.write("s/for ever")
     await house.write("s/soon", expires_at=NOW + 5 * DAY)
-    await house.do("secret.delete", "s/deleted", Versions())
+    await house.do("secret.delete", "s/deleted", SecretVersions())
     house.world.time = NOW + 2 * DAY
     row = await house.head("s/soon")
     assert row is not None
@@ -69,7 +69,7 @@ async def test_what_has_ended_is_found_behind_what_is_known(
     await house.write("s/first", expires_at=NOW + 1)
     await house.write("s/live", expires_at=NOW + 9 * DAY)
     await house.write("s/deleted", expires_at=NOW + DAY)
-    await house.do("secret.delete", "s/deleted", Versions())
+    await house.do("secret.delete", "s/deleted", SecretVersions())
     assert (await look(house, 30)).ended == ()
     house.world.time = NOW + DAY  # the very end is over: reads are refused from then on
     told: list[tuple[int, bytes]] = [(0, b"")]

@@ -12,16 +12,16 @@ from vault.authz.evaluate import is_listed
 from vault.errors import ValidationError
 from vault.model.identity import Identity, Method
 from vault.model.operation import Capability
-from vault.model.payloads import ListKeys, ListSecrets, Versions, WriteMetadata
-from vault.model.results import Keys, Page
-from vault.store.table import Query, Table
+from vault.model.payloads import ListKeys, ListSecrets, SecretVersions, WriteMetadata
+from vault.model.results import KeyList, SecretPage
+from vault.store.table import StoreQuery, Table
 
 NOBODY = Identity(id="n", name="n", method=Method.TOKEN, policies=())
 
 
-async def search(house: House, folder: str = "", by: Identity = ROOT, **filters: Any) -> Page:
+async def search(house: House, folder: str = "", by: Identity = ROOT, **filters: Any) -> SecretPage:
     """One page."""
-    page: Page = await house.do("secret.list", folder, ListSecrets(**filters), by=by)
+    page: SecretPage = await house.do("secret.list", folder, ListSecrets(**filters), by=by)
     return page
 
 
@@ -34,7 +34,9 @@ async def keys(
     house: House, folder: str, by: Identity = ROOT, after: str = "", limit: int = 0
 ) -> list[str]:
     """Direct children."""
-    found: Keys = await house.do("secret.keys", folder, ListKeys(after=after, limit=limit), by=by)
+    found: KeyList = await house.do(
+        "secret.keys", folder, ListKeys(after=after, limit=limit), by=by
+    )
     return found.keys
 
 
@@ -54,7 +56,7 @@ async def test_a_page_that_is_not_full_is_the_last(house: House) -> None:
     asked = []
 
     def counted(ask: Any) -> Any:
-        async def one_more(table: Table[Any], query: Query) -> list[Any]:
+        async def one_more(table: Table[Any], query: StoreQuery) -> list[Any]:
             asked.append(ask)
             rows: list[Any] = await ask(table, query)
             return rows
@@ -92,7 +94,7 @@ async def test_every_filter(house: House) -> None:
     await house.write("s/tagged", tags=["a", "b"], metadata={"env": "prod", "team": "x"})
     await house.write("s/other", tags=["a"], metadata={"env": "dev"}, expires_at=NOW + SECOND)
     await house.write("s/gone")
-    await house.do("secret.delete", "s/gone", Versions())
+    await house.do("secret.delete", "s/gone", SecretVersions())
     await house.do("secret.metadata.write", "s/empty", WriteMetadata())
     assert await names(house, tags=("a",)) == ["s/other", "s/tagged"]
     assert await names(house, tags=("a", "b")) == ["s/tagged"]
@@ -260,7 +262,7 @@ async def test_a_search_goes_by_one_state_of_the_policies(house: House) -> None:
     lister = await house.allow("lister", "s/*", capabilities=("list",))
     select = house.barrier.select
 
-    async def slow(table: Table[Any], query: Query) -> Any:
+    async def slow(table: Table[Any], query: StoreQuery) -> Any:
         rows = await select(table, query)
         unless_private = [{"type": "tags", "none": ["private"]}]
         capabilities = ("list", "read_metadata")

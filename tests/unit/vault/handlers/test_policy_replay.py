@@ -21,13 +21,20 @@ from vault.errors import ConflictError, ValidationError
 from vault.handlers import policy_replay as module
 from vault.handlers.handler import Call
 from vault.handlers.policy_replay import PolicyReplayHandlers
-from vault.keyed import Scheme
-from vault.model.event import AuditRow
+from vault.model.audit_row import AuditRow
 from vault.model.identity import Identity
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.payloads import CreateUser, WriteMetadata, WritePolicy
-from vault.model.replay import MAX_CHANGES, MAX_WRITTEN, Replayed, ReplayPolicies, Stop, Undecided
+from vault.model.replay import (
+    MAX_CHANGES,
+    MAX_WRITTEN,
+    ReplayPolicies,
+    ReplayReport,
+    ReplayUndecided,
+    StopReason,
+)
+from vault.seal.bound_keys import PepperedScheme
 
 READ = {"effect": "allow", "paths": ["s/*"], "capabilities": ["read"]}
 ALLOW = {"name": "app", "rules": [READ]}
@@ -72,14 +79,14 @@ class Machine:
         new = NewToken(policies=("app",), no_parent=True, ttl=ttl)
         return (await self.house.tokens.create(self.root, new)).row.accessor
 
-    async def run(self, **asked: Any) -> Replayed:
+    async def run(self, **asked: Any) -> ReplayReport:
         """As the pipeline would."""
         payload = ReplayPolicies(**{"since": 1, "until": self.house.world.time, **asked})
         op = Operation(
             name="policy.replay", path=ResourcePath.parse("sys/policies-replay"), payload=payload,
             request_id="r", credential=None, origin=Origin(ip=""),
         )  # fmt: skip
-        found: Replayed = await self.replays.handlers()["policy.replay"].run(Call(op, ROOT))
+        found: ReplayReport = await self.replays.handlers()["policy.replay"].run(Call(op, ROOT))
         return found
 
     def seen(self, path: str = "s/a", **changes: Any) -> None:
@@ -99,7 +106,7 @@ async def machine(house: House) -> Machine:
     """A policy `app` that allows reading, and a token with it."""
     usage = CredentialUsage(house.store, house.world)
     revoker = Revoker(house.store, house.sessions)
-    scheme = Scheme(bytes(32))
+    scheme = PepperedScheme(bytes(32))
     keys = ApiKeys(house.store, scheme, revoker, usage, house.world)
     owners = CredentialOwners(keys, house.tokens, Users(house.store, revoker, house.world))
     log = Log()
@@ -120,7 +127,7 @@ async def test_the_policies_in_force_change_nothing(machine: Machine) -> None:
     machine.seen("t/a", result="denied", code="permission_denied")
     found = await machine.run()
     assert (found.records, found.accesses, found.unchanged, found.drifted) == (2, 2, 2, 0)
-    assert (found.changes, found.undecided, found.stopped) == ((), {}, Stop.NOTHING)
+    assert (found.changes, found.undecided, found.stopped) == ((), {}, StopReason.NOTHING)
     assert found.reached == found.since
 
 
@@ -179,7 +186,7 @@ async def test_whose_policies_are_gone_is_said(machine: Machine) -> None:
         await machine.house.tokens.lookup_accessor(machine.accessor)
     )  # fmt: skip
     found = await machine.run(write=(DENY,))
-    assert found.undecided == {Undecided.CREDENTIAL_GONE: 3}
+    assert found.undecided == {ReplayUndecided.CREDENTIAL_GONE: 3}
     assert (found.accesses, found.denied) == (3, 0)
 
 
@@ -202,7 +209,7 @@ async def test_background_work_is_allowed_everything(machine: Machine) -> None:
 async def test_a_record_without_a_whole_path_is_said(machine: Machine) -> None:
     """It is not decided by half of a name."""
     machine.seen("s//a")
-    assert (await machine.run()).undecided == {Undecided.RECORD_CUT: 1}
+    assert (await machine.run()).undecided == {ReplayUndecided.RECORD_CUT: 1}
 
 
 async def test_tags_count_while_they_are_what_they_were(machine: Machine) -> None:
@@ -217,10 +224,10 @@ async def test_tags_count_while_they_are_what_they_were(machine: Machine) -> Non
     found = await machine.run(write=(tagged,))
     assert (found.unchanged, found.denied) == (1, 1)
     assert found.changes[0].path == "s/b"
-    assert found.undecided == {Undecided.SECRET_CHANGED: 2}
+    assert found.undecided == {ReplayUndecided.SECRET_CHANGED: 2}
     machine.house.world.time += SECOND
     await machine.house.do("secret.metadata.write", "s/a", WriteMetadata(tags=["z"]))
-    assert (await machine.run(write=(tagged,))).undecided == {Undecided.SECRET_CHANGED: 3}
+    assert (await machine.run(write=(tagged,))).undecided == {ReplayUndecided.SECRET_CHANGED: 3}
     keys = {"paths": ["*"], "capabilities": ["list"]}
     folder = {"name": "app", "rules": [tagged["rules"][0] | keys]}  # type: ignore[index]
     machine.log.rows.clear()
@@ -236,11 +243,15 @@ async def test_it_is_bounded(machine: Machine, monkeypatch: pytest.MonkeyPatch) 
     newest = machine.house.world.time
     monkeypatch.setattr(module, "MAX_PAGE", 2)
     found = await machine.run(write=(DENY,), records=3, limit=1)
-    assert (found.records, found.stopped, found.reached) == (3, Stop.RECORDS, newest - 2 * SECOND)
+    assert (found.records, found.stopped, found.reached) == (
+        3,
+        StopReason.RECORDS,
+        newest - 2 * SECOND,
+    )
     assert (found.denied, len(found.changes), found.others) == (3, 1, 2)
     monkeypatch.setattr(module, "MAX_SECONDS", -1.0)
     found = await machine.run(write=(DENY,))
-    assert (found.records, found.stopped) == (2, Stop.TIME)
+    assert (found.records, found.stopped) == (2, StopReason.TIME)
     monkeypatch.setattr(module, "MAX_SECONDS", 20.0)
     assert (await machine.run(since=newest, write=(DENY,))).records == 1
     assert (await machine.run(until=newest - SECOND)).records == 5

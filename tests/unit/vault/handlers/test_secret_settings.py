@@ -14,7 +14,7 @@ from vault.handlers.secret_settings import (
     validate_metadata,
     validate_tags,
 )
-from vault.model.payloads import MOST_VERSIONS
+from vault.model.payloads import MAX_VERSIONS
 from vault.model.records import MountRow, SecretRow
 
 
@@ -92,10 +92,10 @@ def test_what_is_within_bounds_passes() -> None:
     full = {str(n).rjust(128, "k"): "v" * 512 for n in range(MAX_METADATA)}
     assert validate_metadata(full) == full
     assert validate_tags(["b", "a", "b"]) == ["a", "b"]
-    assert validate_max_versions(MOST_VERSIONS) == MOST_VERSIONS
+    assert validate_max_versions(MAX_VERSIONS) == MAX_VERSIONS
 
 
-@pytest.mark.parametrize("count", [-1, MOST_VERSIONS + 1])
+@pytest.mark.parametrize("count", [-1, MAX_VERSIONS + 1])
 def test_version_bounds(count: int) -> None:
     """One write prunes a bounded number."""
     with pytest.raises(ValidationError):

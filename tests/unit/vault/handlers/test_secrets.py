@@ -15,17 +15,17 @@ from vault.model.instant import MAX
 from vault.model.labels import Labels
 from vault.model.payloads import (
     CompareVersions,
-    Nothing,
+    NoParameters,
     PatchSecret,
     ReadMetadata,
     ReadSecret,
-    Rollback,
-    Versions,
+    RollbackSecret,
+    SecretVersions,
     WriteMetadata,
     WriteSecret,
 )
-from vault.model.records import Status
-from vault.model.results import SecretValue, Written
+from vault.model.records import RecordStatus
+from vault.model.results import SecretValue, SecretWritten
 
 APP = "secret/app"
 
@@ -42,7 +42,7 @@ async def test_what_was_written_is_read(house: House) -> None:
     found = await read(house)
     assert found.value == b' {"a": 1.50}'
     assert (found.version.version, found.version.created_by) == (1, "root")
-    assert (found.secret.status, found.secret.created_at) == (Status.ACTIVE, NOW)
+    assert (found.secret.status, found.secret.created_at) == (RecordStatus.ACTIVE, NOW)
     assert replace(found.secret, mac=b"") == written.secret
 
 
@@ -118,15 +118,15 @@ ON_ONE_SECRET: list[tuple[str, object]] = [
     ("secret.read", ReadSecret()),
     ("secret.write", WriteSecret(value=b"1")),
     ("secret.patch", PatchSecret(patch=b"{}")),
-    ("secret.rollback", Rollback(version=1)),
+    ("secret.rollback", RollbackSecret(version=1)),
     ("secret.metadata.read", ReadMetadata()),
     ("secret.metadata.diff", CompareVersions(before=1)),
     ("secret.metadata.write", WriteMetadata(tags=["mine"])),
-    ("secret.delete", Versions()),
-    ("secret.undelete", Versions()),
-    ("secret.destroy", Versions()),
-    ("secret.purge", Nothing()),
-    ("secret.remove", Nothing()),
+    ("secret.delete", SecretVersions()),
+    ("secret.undelete", SecretVersions()),
+    ("secret.destroy", SecretVersions()),
+    ("secret.purge", NoParameters()),
+    ("secret.remove", NoParameters()),
 ]
 
 
@@ -183,11 +183,11 @@ async def test_an_expiry_belongs_to_its_version(house: House) -> None:
     assert (await house.write(APP, b'"new"')).secret.expires_at == 0
     shown = await read(house)
     assert (shown.value, shown.secret.expires_at) == (b'"new"', 0)
-    await house.do("secret.undelete", APP, Versions(versions=(1,)))
+    await house.do("secret.undelete", APP, SecretVersions(versions=(1,)))
     with pytest.raises(NotFoundError, match="secret_expired"):
         await read(house, 1)
     with pytest.raises(NotFoundError, match="secret_expired"):
-        await house.do("secret.rollback", APP, Rollback(version=1))
+        await house.do("secret.rollback", APP, RollbackSecret(version=1))
     await house.write(APP, expires_at=NOW + 3 * SECOND)
     house.world.time = NOW + 3 * SECOND
     with pytest.raises(NotFoundError, match="secret_expired"):
@@ -198,10 +198,10 @@ async def test_an_expiry_belongs_to_its_version(house: House) -> None:
 async def test_what_is_made_of_a_value_expires_with_it(house: House) -> None:
     """A patch and a roll-back have the old value in them, so they have its end as well."""
     await house.write(APP, b'{"a":1}', expires_at=NOW + SECOND)
-    patched: Written = await house.do("secret.patch", APP, PatchSecret(patch=b'{"b":2}'))
+    patched: SecretWritten = await house.do("secret.patch", APP, PatchSecret(patch=b'{"b":2}'))
     assert patched.secret.expires_at == NOW + SECOND
     await house.write(APP, b'{"c":3}')
-    back: Written = await house.do("secret.rollback", APP, Rollback(version=2))
+    back: SecretWritten = await house.do("secret.rollback", APP, RollbackSecret(version=2))
     assert back.secret.expires_at == NOW + SECOND
     house.world.time = NOW + SECOND
     with pytest.raises(NotFoundError, match="secret_expired"):
@@ -315,7 +315,7 @@ async def test_patch(house: House) -> None:
     """RFC 7396, appendix A in miniature: null deletes, objects merge, anything else replaces."""
     await house.write(APP, b'{"a":{"b":1,"c":2},"d":[1,2],"e":"x"}')
     patch = PatchSecret(patch=b'{"a":{"b":null,"n":{"m":null}},"d":[3],"f":7}')
-    written: Written = await house.do("secret.patch", APP, patch)
+    written: SecretWritten = await house.do("secret.patch", APP, patch)
     assert written.version.version == 2
     value = (await read(house)).value
     assert value is not None
@@ -328,7 +328,7 @@ async def test_patch_of_what_is_not_there(house: House) -> None:
     with pytest.raises(NotFoundError):
         await house.do("secret.patch", APP, patch)
     await house.write(APP)
-    await house.do("secret.delete", APP, Versions())
+    await house.do("secret.delete", APP, SecretVersions())
     with pytest.raises(NotFoundError):
         await house.do("secret.patch", APP, patch)
 
@@ -344,7 +344,9 @@ async def test_rollback(house: House) -> None:
     """The old value as a new version; the old one and those between stay."""
     for value in (b"1", b"2"):
         await house.write(APP, value)
-    written: Written = await house.do("secret.rollback", APP, Rollback(version=1, cas=2))
+    written: SecretWritten = await house.do(
+        "secret.rollback", APP, RollbackSecret(version=1, cas=2)
+    )
     assert written.version.version == 3
     assert [(await read(house, n)).value for n in (1, 2, 3)] == [b"1", b"2", b"1"]
 
@@ -353,13 +355,13 @@ async def test_rollback_needs_a_live_version(house: House) -> None:
     """A deleted version does not come back as a new one."""
     for _ in range(2):
         await house.write(APP)
-    await house.do("secret.delete", APP, Versions(versions=(1,)))
+    await house.do("secret.delete", APP, SecretVersions(versions=(1,)))
     with pytest.raises(NotFoundError):
-        await house.do("secret.rollback", APP, Rollback(version=1))
+        await house.do("secret.rollback", APP, RollbackSecret(version=1))
     with pytest.raises(NotFoundError):
-        await house.do("secret.rollback", APP, Rollback(version=9))
+        await house.do("secret.rollback", APP, RollbackSecret(version=9))
     with pytest.raises(ConflictError):
-        await house.do("secret.rollback", APP, Rollback(version=2, cas=1))
+        await house.do("secret.rollback", APP, RollbackSecret(version=2, cas=1))
 
 
 async def test_size(house: House) -> None:
@@ -378,7 +380,7 @@ async def test_reads_are_counted(house: House) -> None:
     await read(house)
     house.world.time += SECOND
     await read(house)
-    await house.do("secret.delete", APP, Versions())
+    await house.do("secret.delete", APP, SecretVersions())
     await read(house)
     access = await house.access.get(head.id)
     assert (access.value_reads, access.last_value_read) == (2, NOW + SECOND)
@@ -433,5 +435,7 @@ async def test_a_cache_that_hears_late_of_a_write_hides_no_secret(house: House) 
     await house.write("old/app")
     old = await house.head("old/app")
     await house.write("old/app")
-    house.store._cache.replace([(SECRETS, ("old/app",), old)])  # the whole agent's, reads and lists
+    house.store._cache.apply_commit(
+        [(SECRETS, ("old/app",), old)]
+    )  # the whole agent's, reads and lists
     assert (await read(house, path="old/app")).version.version == 2

@@ -14,8 +14,8 @@ from vault.handlers.sessions import SESSION_CREATE_PATH, SessionHandlers
 from vault.model.identity import Identity, Method
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
-from vault.model.payloads import Nothing
-from vault.model.results import Session
+from vault.model.payloads import NoParameters
+from vault.model.results import BrowserSession
 
 MINUTE = 60 * SECOND
 IDLE, LONGEST = 15 * MINUTE, 60 * MINUTE
@@ -26,18 +26,18 @@ def table(house: House) -> Handlers:
     return SessionHandlers(house.tokens, IDLE, LONGEST).handlers()
 
 
-async def ask(house: House, name: str, by: Identity) -> Session:
+async def ask(house: House, name: str, by: Identity) -> BrowserSession:
     """Run one."""
     op = Operation(
-        name=name, path=ResourcePath.parse(SESSION_CREATE_PATH), payload=Nothing(), request_id="r",
-        credential=None, origin=HERE,
+        name=name, path=ResourcePath.parse(SESSION_CREATE_PATH), payload=NoParameters(),
+        request_id="r", credential=None, origin=HERE,
     )  # fmt: skip
     found = await table(house)[name].run(Call(op, by))
-    assert isinstance(found, Session)
+    assert isinstance(found, BrowserSession)
     return found
 
 
-async def opened(house: House) -> tuple[Session, Identity]:
+async def opened(house: House) -> tuple[BrowserSession, Identity]:
     """A session of root's, and who comes with it."""
     root = await house.tokens.create_root()
     made = await ask(house, "session.open", replace(ROOT, credential=root.row.accessor))

@@ -6,7 +6,7 @@ from tests.unit.vault.handlers.conftest import House
 from vault.errors import ConflictError
 from vault.handlers import rewrap
 from vault.model.operation import Capability
-from vault.model.payloads import ReadSecret, Rewrap, Versions
+from vault.model.payloads import ReadSecret, RewrapDataKeys, SecretVersions
 from vault.model.results import RewrapStep
 
 
@@ -43,7 +43,7 @@ async def test_rewrap(house: House) -> None:
     for name in ("a", "b"):
         await house.write(f"s/{name}", name.encode().join((b'"', b'"')))
     await house.write("s/c")
-    await house.do("secret.destroy", "s/c", Versions())
+    await house.do("secret.destroy", "s/c", SecretVersions())
     head = await house.head("s/a")
     assert head is not None
     before = await house.version(head.id, 1)
@@ -56,7 +56,7 @@ async def test_rewrap(house: House) -> None:
     assert (after.kek_generation, after.box) == (2, before.box)
     assert after.wrapped_dek != before.wrapped_dek
     assert (await house.do("secret.read", "s/a", ReadSecret())).value == b'"a"'
-    for payload in (Rewrap(), Rewrap(again=True)):
+    for payload in (RewrapDataKeys(), RewrapDataKeys(again=True)):
         step = await house.do("sys.rewrap", "sys/rewrap", payload)
         assert (step.moved, step.complete) == (0, True)
 

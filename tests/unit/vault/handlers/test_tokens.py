@@ -9,7 +9,7 @@ from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.identity import Identity
 from vault.model.operation import Capability
-from vault.model.payloads import ByAccessor, ByToken, RenewToken
+from vault.model.payloads import AccessorSelector, RenewToken, TokenSelector
 
 HOUR = 3600 * SECOND
 CREATE, ORPHAN = "auth/token/create", "auth/token/create-orphan"
@@ -36,10 +36,12 @@ async def test_three_ways_to_one_token(house: House) -> None:
     made = await make(house, policies=("p",))
     row = made.row
     assert (
-        await house.do("token.lookup", "auth/token/lookup", ByToken(token=made.text))
+        await house.do("token.lookup", "auth/token/lookup", TokenSelector(token=made.text))
     ).id == row.id
     found = await house.do(
-        "token.lookup_accessor", "auth/token/lookup-accessor", ByAccessor(accessor=row.accessor)
+        "token.lookup_accessor",
+        "auth/token/lookup-accessor",
+        AccessorSelector(accessor=row.accessor),
     )
     assert found.id == row.id
     holder = replace(ROOT, credential=row.accessor)
@@ -69,20 +71,22 @@ async def test_three_ways_to_revoke(house: House) -> None:
         made = await make(house)
         holder = replace(ROOT, credential=made.row.accessor)
         payload = (
-            ByAccessor(accessor=made.row.accessor) if "acc" in way else ByToken(token=made.text)
+            AccessorSelector(accessor=made.row.accessor)
+            if "acc" in way
+            else TokenSelector(token=made.text)
         )
         await house.do(f"token.{way}", "auth/token/x", payload, by=holder)
         with pytest.raises(AuthorizationError, match="bad_token"):
-            await house.do("token.lookup", "auth/token/lookup", ByToken(token=made.text))
+            await house.do("token.lookup", "auth/token/lookup", TokenSelector(token=made.text))
 
 
 async def test_revoking_what_is_gone(house: House) -> None:
     """By text it is no error: the caller wants it gone; an accessor that leads nowhere is one."""
-    assert await house.do("token.revoke", "auth/token/revoke", ByToken(token="s.no")) is None
+    assert await house.do("token.revoke", "auth/token/revoke", TokenSelector(token="s.no")) is None
     with pytest.raises(ValidationError):
-        await house.do("token.revoke_accessor", "auth/token/x", ByAccessor(accessor="no"))
+        await house.do("token.revoke_accessor", "auth/token/x", AccessorSelector(accessor="no"))
     with pytest.raises(AuthorizationError):
-        await house.do("token.revoke_orphan", "auth/token/x", ByToken(token="s.no"))
+        await house.do("token.revoke_orphan", "auth/token/x", TokenSelector(token="s.no"))
 
 
 async def test_revoke_orphan_keeps_the_children(house: House) -> None:
@@ -90,7 +94,7 @@ async def test_revoke_orphan_keeps_the_children(house: House) -> None:
     for way, survives in (("revoke_orphan", True), ("revoke", False)):
         parent = await make(house, policies=("root",))
         child = await make(house, by=replace(ROOT, credential=parent.row.accessor))
-        await house.do(f"token.{way}", "auth/token/x", ByToken(token=parent.text))
+        await house.do(f"token.{way}", "auth/token/x", TokenSelector(token=parent.text))
         assert (await house.tokens.find_by_text(child.text) is not None) == survives
 
 
@@ -123,7 +127,7 @@ async def test_no_audit_view_holds_a_text(house: House) -> None:
     canary = "s-canary-text"
     made = await make(house, id=canary)
     assert made.text == canary
-    payloads = [NewToken(id=canary), ByToken(token=canary), RenewToken(token=canary)]
+    payloads = [NewToken(id=canary), TokenSelector(token=canary), RenewToken(token=canary)]
     for name, handler in house.handlers.items():
         if not name.startswith("token."):
             continue

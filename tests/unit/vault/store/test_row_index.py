@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from actors.testing import FakeWorld
 from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, remove, user
-from tests.unit.vault.anchor.places import KEYS
-from vault.anchor.rows import count
+from tests.unit.vault.seal.anchor.places import KEYS
 from vault.errors import TamperedError
-from vault.store.cache import MISSING, Cache
-from vault.store.committer import Committer, Counts
+from vault.seal.anchor.row_totals import sum_rows
+from vault.store.committer import CommitCounts, Committer
 from vault.store.interface import UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
+from vault.store.row_cache import MISSING, RowCache
 from vault.store.row_index import (
     SMALLEST,
     Collected,
@@ -25,9 +25,9 @@ from vault.store.row_index import (
     RowReader,
 )
 from vault.store.store import open_store
-from vault.store.table import Query
+from vault.store.table import StoreQuery
 from vault.store.tables import SECRETS, TOKENS, USERS
-from vault.store.tx import transact
+from vault.store.transaction import transact
 
 KEYS_OF_ROWS = st.integers(0, 40)
 CHANGES = st.lists(st.tuples(KEYS_OF_ROWS, st.integers(0, 3)), max_size=120)
@@ -118,7 +118,7 @@ def indexed(backend: Any) -> RowIndex:
     """Made as at an opening."""
     rows = Collected()
     with backend.read() as session:
-        count(session, KEYS, rows)
+        sum_rows(session, KEYS, rows)
     return RowIndex(OwnMemory(), rows)
 
 
@@ -140,7 +140,7 @@ class Writing:
         transact(self.backend, put(USERS, user("ann")), StampGuard())
         self.index = indexed(self.backend)
         self.committer = Committer(
-            self.backend, StampGuard(), Cache(), Counts(), lambda: 0.0, index=self.index
+            self.backend, StampGuard(), RowCache(), CommitCounts(), lambda: 0.0, index=self.index
         )
 
 
@@ -208,7 +208,7 @@ async def test_a_row_that_is_put_back_is_never_served(store_of: Any) -> None:
             assert store.cached(USERS, name) is MISSING
         for question in (store.select, store.checked_keys):
             with pytest.raises(TamperedError):
-                await question(USERS, Query())
+                await question(USERS, StoreQuery())
         assert store.finding is index.finding is not None
 
 
@@ -244,8 +244,8 @@ async def test_who_does_not_commit_leaves_it_to_who_does(store_of: Any) -> None:
         with pytest.raises(InDoubtError):
             await store.get(USERS, "zoe")
         with pytest.raises(InDoubtError):
-            await store.select(USERS, Query())
+            await store.select(USERS, StoreQuery())
         with pytest.raises(InDoubtError):
-            await store.checked_keys(USERS, Query())
+            await store.checked_keys(USERS, StoreQuery())
         assert store.cached(USERS, "zoe") is MISSING
         assert store.finding is index.finding is None

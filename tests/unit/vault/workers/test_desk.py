@@ -21,7 +21,7 @@ from vault.errors import NotFoundError
 from vault.model.operation import NO_FACTS, Operation, Origin
 from vault.model.payloads import ReadSecret, WriteSecret
 from vault.model.records import SecretRow, VersionRow
-from vault.model.results import SecretValue, Written
+from vault.model.results import SecretValue, SecretWritten
 from vault.mutations import Decided
 from vault.workers.carried import told_of
 from vault.workers.desk import App, AuditDesk, RelayDesk, RunBelow
@@ -111,7 +111,7 @@ async def test_not_recorded() -> None:
     assert (await recorded(None, [NEW])).error
 
 
-WRITTEN = Written(
+WRITTEN = SecretWritten(
     secret=SecretRow(name="s/a", id="i", created_at=1, updated_at=1, created_by="x"),
     version=VersionRow(
         secret_id="i", version=3, wrapped_dek=b"dek", box=b"box", kek_generation=1, created_at=1,

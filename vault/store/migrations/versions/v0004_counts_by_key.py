@@ -32,8 +32,8 @@ def _exchange(table: str, key: str, numbers: tuple[str, ...]) -> None:
     op.rename_table(table, table + _ROWS)
     op.create_table(
         table,
-        sa.Column(key, columns.name(), nullable=False),
-        *(sa.Column(number, columns.integer(), nullable=False) for number in numbers),
+        sa.Column(key, columns.name_type(), nullable=False),
+        *(sa.Column(number, columns.integer_type(), nullable=False) for number in numbers),
         sa.PrimaryKeyConstraint(key, name=f"pk_{table}"),
         sqlite_with_rowid=False,
     )

@@ -29,9 +29,9 @@ from vault.audit.testing import NOW, VAULT, make_event, make_keys
 from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.model.records import BlockRow
-from vault.store.query import arrange
+from vault.store.query import apply_query
 from vault.store.store import Store
-from vault.store.table import Key, Query, Table
+from vault.store.table import Key, StoreQuery, Table
 from vault.store.tables import AUDIT
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Rows:
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """Happens once, before a query is answered."""
 
-    async def select(self, table: Table[BlockRow], query: Query) -> list[BlockRow]:
+    async def select(self, table: Table[BlockRow], query: StoreQuery) -> list[BlockRow]:
         """As the store's."""
         await trio.lowlevel.checkpoint()
         self._check()
@@ -60,7 +60,7 @@ class Rows:
             meanwhile, self.meanwhile = self.meanwhile, None
             await meanwhile()
         self.asked += 1
-        return arrange(table, query, list(self.rows.values()))
+        return apply_query(table, query, list(self.rows.values()))
 
     async def commit(self, change: Callable[[Any], T]) -> T:
         """As the store's."""
@@ -71,9 +71,9 @@ class Rows:
         self.commits += 1
         return change(self)
 
-    def add(self, table: Table[BlockRow], rows: Iterable[BlockRow]) -> None:
+    def insert_new(self, table: Table[BlockRow], rows: Iterable[BlockRow]) -> None:
         """As a transaction's."""
-        new = {table.key_of(row): table.admit(row) for row in rows}
+        new = {table.key_of(row): table.normalize_row(row) for row in rows}
         assert not new.keys() & self.rows.keys()
         self.rows |= new
 

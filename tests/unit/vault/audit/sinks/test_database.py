@@ -26,7 +26,7 @@ from vault.audit.writer import AuditConfig
 from vault.errors import UnavailableError
 from vault.store.sqlite import SqliteBackend
 from vault.store.store import open_store
-from vault.store.table import Query
+from vault.store.table import StoreQuery
 from vault.store.tables import AUDIT
 
 T = TypeVar("T")
@@ -395,5 +395,5 @@ async def test_a_real_database_takes_and_finds_them(log: Path, tmp_path: Path) -
             await fill(broker, BLOCK_RECORDS, part * BLOCK_RECORDS)
         await caught_up(broker, index, world)
         assert verify_log(log, KEYS).first > BLOCK_RECORDS
-        left = await store.select(AUDIT, Query())
+        left = await store.select(AUDIT, StoreQuery())
     assert left[0].first >= verify_log(log, KEYS).first

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.vault.edge.compat.conftest import NOW, Wire
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError, ValidationError
-from vault.model.payloads import ByAccessor, ByToken, Nothing, RenewToken
+from vault.model.payloads import AccessorSelector, NoParameters, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 HOUR = 3600 * 10**9
@@ -93,7 +93,7 @@ async def test_lookup_self(wire: Wire) -> None:
     wire.gate.answers["token.lookup_self"] = row(uses_left=2, num_uses=3)
     wire.world.advance(60)
     answer = await wire.ask("GET", "auth/token/lookup-self")
-    assert (wire.last.path, wire.last.payload) == ("auth/token/lookup-self", Nothing())
+    assert (wire.last.path, wire.last.payload) == ("auth/token/lookup-self", NoParameters())
     assert answer.json["data"] == {
         "accessor": "acc", "creation_time": 1_800_000_000, "creation_ttl": 3600,
         "display_name": "token", "entity_id": "", "expire_time": "2027-01-15T09:00:00Z",
@@ -122,7 +122,7 @@ async def test_lookup_without_a_token_is_of_oneself(wire: Wire) -> None:
     wire.gate.answers["token.lookup"] = row()
     for method in ("GET", "POST"):
         await wire.ask(method, "auth/token/lookup")
-        assert wire.last.payload == ByToken(token="s.token")
+        assert wire.last.payload == TokenSelector(token="s.token")
 
 
 async def test_lookup_of_nothing(wire: Wire) -> None:
@@ -141,7 +141,7 @@ async def test_lookup_by_accessor(wire: Wire) -> None:
     """The text is not told: an accessor must not become a token."""
     wire.gate.answers["token.lookup_accessor"] = row()
     answer = await wire.ask("POST", "auth/token/lookup-accessor", {"accessor": "acc"})
-    assert (answer.json["data"]["id"], wire.last.payload) == ("", ByAccessor(accessor="acc"))
+    assert (answer.json["data"]["id"], wire.last.payload) == ("", AccessorSelector(accessor="acc"))
     answer = await wire.ask("POST", "auth/token/lookup-accessor", {})
     assert answer.errors == ["1 error occurred:\n\t* missing accessor\n\n"]
 
@@ -178,10 +178,10 @@ async def test_renew_nothing(wire: Wire) -> None:
 @pytest.mark.parametrize(
     ("route", "body", "payload"),
     [
-        ("revoke", {"token": "x"}, ByToken(token="x")),
-        ("revoke-self", {}, Nothing()),
-        ("revoke-accessor", {"accessor": "a"}, ByAccessor(accessor="a")),
-        ("revoke-orphan", {"token": "x"}, ByToken(token="x")),
+        ("revoke", {"token": "x"}, TokenSelector(token="x")),
+        ("revoke-self", {}, NoParameters()),
+        ("revoke-accessor", {"accessor": "a"}, AccessorSelector(accessor="a")),
+        ("revoke-orphan", {"token": "x"}, TokenSelector(token="x")),
     ],
 )
 async def test_revoke(wire: Wire, route: str, body: object, payload: object) -> None:

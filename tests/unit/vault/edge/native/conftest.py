@@ -29,7 +29,7 @@ class FakeGate:
         """Whoever shows one is known."""
         return credential is not None and credential != "wrong"
 
-    async def run(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation) -> object:
         """One operation."""
         if isinstance(op.payload, MalformedRequest):  # as of somebody who may do anything
             self.malformed.append(op)

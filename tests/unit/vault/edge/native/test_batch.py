@@ -21,9 +21,9 @@ from vault.errors import (
     VaultError,
 )
 from vault.model.operation import Operation
-from vault.model.payloads import MOST_ANSWERED, MalformedRequest, ReadSecret
+from vault.model.payloads import MAX_RESULT_BYTES, MalformedRequest, ReadSecret
 from vault.model.records import SecretRow, VersionRow
-from vault.model.results import SecretValue, Written
+from vault.model.results import SecretValue, SecretWritten
 
 UNKNOWN = AuthenticationError("unauthenticated", "permission denied")
 
@@ -64,7 +64,7 @@ class Gate:
         """It is."""
         return True
 
-    async def run(self, op: Operation) -> object:
+    async def run_operation(self, op: Operation) -> object:
         """One operation."""
         if isinstance(op.payload, MalformedRequest):
             raise op.payload.error
@@ -82,7 +82,7 @@ class Gate:
             return found
         written = secret(op)
         written.metadata.update(self.metadata)
-        return Written(secret=written, version=version())
+        return SecretWritten(secret=written, version=version())
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ async def test_what_takes_long_lets_others_in_between(
     wire: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decisions by intricate policies: one slice of them a turn, however many are under way."""
-    run, turns = gate.run, [0]
+    run, turns = gate.run_operation, [0]
 
     async def slow(op: Operation) -> object:
         wire.world.advance(SLICE * 1.01)
@@ -241,11 +241,11 @@ async def test_writes(wire: Any, gate: Gate) -> None:
 
 async def test_answer_is_bounded(wire: Any, gate: Gate) -> None:
     """When the values have reached the bound, no more are read, and that is told of each."""
-    gate.content = b'"' + b"x" * (MOST_ANSWERED // 10) + b'"'
+    gate.content = b'"' + b"x" * (MAX_RESULT_BYTES // 10) + b'"'
     reply = await wire.ask("POST", "batch/read", {"names": names(MAX_ITEMS)})
     told = json.loads(reply.body)
     assert reply.status == 207
-    assert len(reply.body) < MOST_ANSWERED + 1_000 * MAX_ITEMS
+    assert len(reply.body) < MAX_RESULT_BYTES + 1_000 * MAX_ITEMS
     done = [item for item in told["results"] if item["status"] == 200]
     refused = [item for item in told["results"] if item["status"] == 413]
     assert (len(done), len(refused)) == (9, MAX_ITEMS - 9)
@@ -261,7 +261,7 @@ async def test_what_is_beside_a_value_counts(wire: Any, gate: Gate) -> None:
     gate.metadata = LARGEST
     reply = await wire.ask("POST", "batch/read", {"names": ["secret/a"] * MAX_ITEMS})
     told = json.loads(reply.body)
-    assert len(reply.body) < MOST_ANSWERED + 1_000 * MAX_ITEMS
+    assert len(reply.body) < MAX_RESULT_BYTES + 1_000 * MAX_ITEMS
     assert {item["status"] for item in told["results"]} == {200, 413}
     assert told["failed"] > MAX_ITEMS - 110
 
@@ -272,7 +272,7 @@ async def test_a_write_that_could_not_be_told_is_not_begun(wire: Any, gate: Gate
     items = [{"name": name, "value": 1} for name in names(MAX_ITEMS)]
     reply = await wire.ask("POST", "batch/write", {"secrets": items})
     told = json.loads(reply.body)
-    assert len(reply.body) < MOST_ANSWERED + MAX_CONCURRENT * 90_000 + 1_000 * MAX_ITEMS
+    assert len(reply.body) < MAX_RESULT_BYTES + MAX_CONCURRENT * 90_000 + 1_000 * MAX_ITEMS
     done = [item for item in told["results"] if item["status"] == 200]
     assert len(done) == len(gate.ops) < 2 * MAX_CONCURRENT + 110
     codes = {item["error"]["code"] for item in told["results"] if item["status"] == 413}

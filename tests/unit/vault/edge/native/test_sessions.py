@@ -7,14 +7,14 @@ import pytest
 
 from vault.edge.browser_sessions import BrowserSessions
 from vault.edge.native.dialect import NativeDialect
-from vault.model.results import Session
+from vault.model.results import BrowserSession
 
 SECOND = 10**9
 
 
-def session(now: int) -> Session:
+def session(now: int) -> BrowserSession:
     """One that was just opened."""
-    return Session(
+    return BrowserSession(
         name="ada", policies=("p",), root=False, accessor="acc", created_at=now,
         expires_at=now + 60 * SECOND, ends_at=now + 600 * SECOND, idle=60 * SECOND,
         text="new-cookie:new-key",

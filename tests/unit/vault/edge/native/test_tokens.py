@@ -8,7 +8,7 @@ import pytest
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
 from vault.model.instant import SECOND
-from vault.model.payloads import ByAccessor, ByToken, RenewToken
+from vault.model.payloads import AccessorSelector, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 ROW = TokenRow(
@@ -41,13 +41,13 @@ async def test_a_token_is_made_and_shown_once(wire: Any) -> None:
         ("POST", "tokens/self/renew", {"increment": "10s"}, "renew_self",
          RenewToken(increment=10 * SECOND)),
         ("DELETE", "tokens/self", None, "revoke_self", None),
-        ("POST", "tokens/lookup", {"token": "s.x"}, "lookup", ByToken(token="s.x")),
-        ("POST", "tokens/revoke", {"token": "s.x"}, "revoke", ByToken(token="s.x")),
+        ("POST", "tokens/lookup", {"token": "s.x"}, "lookup", TokenSelector(token="s.x")),
+        ("POST", "tokens/revoke", {"token": "s.x"}, "revoke", TokenSelector(token="s.x")),
         ("POST", "tokens/revoke", {"token": "s.x", "keep_children": True}, "revoke_orphan",
-         ByToken(token="s.x")),
-        ("GET", "tokens/a1", None, "lookup_accessor", ByAccessor(accessor="a1")),
+         TokenSelector(token="s.x")),
+        ("GET", "tokens/a1", None, "lookup_accessor", AccessorSelector(accessor="a1")),
         ("POST", "tokens/a1/renew", {}, "renew_accessor", RenewToken(accessor="a1")),
-        ("DELETE", "tokens/a1", None, "revoke_accessor", ByAccessor(accessor="a1")),
+        ("DELETE", "tokens/a1", None, "revoke_accessor", AccessorSelector(accessor="a1")),
     ],
 )  # fmt: skip
 async def test_each_verb_asks_for_its_operation(
