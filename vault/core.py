@@ -194,11 +194,10 @@ async def open_core(
     cache, mark = dependencies.beside.fenced(
         footing.stamp_writer, cache_config(dependencies.settings.cache)
     )
+    guard = HmacRowGuard(keyring)
     async with (
         run_anchor_writer(keeper),
-        open_store(
-            dependencies.backend, HmacRowGuard(keyring), world, cache=cache, mark=mark, index=rows
-        ) as store,
+        open_store(dependencies.backend, guard, world, cache=cache, mark=mark, index=rows) as store,
         footing.commit_acceptance(store, root_key),
         _open_audit(dependencies, keyring, store, footing) as (audit, index),
         open_periodic_verification(
@@ -227,7 +226,7 @@ async def open_core(
         )
         tampered = partial(_alert, dependencies, AlertCode.STORE_TAMPERED)
         await index.warn(partial(_index_changed, dependencies, audit))
-        watch = SealOnDamage(footing.stamp_writer, audit, seal.request_seal, world, tampered)
+        watch = SealOnDamage(footing.stamp_writer, audit, seal.request_seal, world, tampered, guard)
         async with (
             _exact_uses(barrier),
             _lend_to_link(dependencies, footing, barrier, wired.policies),
@@ -478,7 +477,7 @@ def _pipeline(
             parts.beside.buckets(rate.requests_per_second, rate.burst_size), world.now
         ),
         audit=base.audit,
-        facts=partial(load_stored_facts, base.barrier),
+        load_facts=partial(load_stored_facts, base.barrier),
         handlers=handlers,
         metrics=parts.metrics,
         world=world,
@@ -487,7 +486,7 @@ def _pipeline(
         self_service=RateLimiter(
             parts.beside.buckets(own.per_second, own.burst_size), world.now, SELF_SERVICE
         ),
-        following=following,
+        snapshots=following,
     )
 
 

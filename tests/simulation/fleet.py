@@ -236,13 +236,13 @@ class RealFleet:
         query = "SELECT serial, revoked_at FROM ca_certificates"
         revoked = dict(self.control_half.rows(query))
         uplink = self.agents[name].uplink
-        held = None if uplink is None else client.credential
+        held = None if uplink is None else uplink.credential
         if held is None or revoked.get(held.serial, 0) is not None:
             broken("certificates", f"{name} has none that counts")
 
     def _fingerprint(self, name: str) -> str:
         uplink = self.agents[name].uplink if name in self.agents else None
-        return "" if uplink is None else client.status().fingerprint
+        return "" if uplink is None else uplink.status().fingerprint
 
     def _nothing_leaked(self) -> None:
         for file in self.control_half.database.parent.rglob("*"):

@@ -49,6 +49,7 @@ from vault.seal.anchor.rollback_check import (
 from vault.seal.anchor.state import MAX_BYTES
 from vault.seal.manager import ROLLBACK_ACCEPTED, SEALED_ON_ORDER
 from vault.store.interface import StoreBackend, StoreSession
+from vault.store.row_guard import RowGuard
 from vault.store.store import Store
 from vault.store.tables import SYSTEM
 from vault.store.transaction import StoreTx
@@ -133,8 +134,8 @@ class StartupState:
                 ROLLBACK_ACCEPTED,
                 f"{self.resume_point.accepted_findings[0].what}. This is accepted, and takes a "
                 "person with the root key, since the key file alone opens nothing that was set "
-                "back: run `freehold operator unseal --config FILE` on the agent's machine within the hour "
-                "of the acceptance",
+                "back: run `freehold operator unseal --config FILE` on the agent's machine within "
+                "the hour of the acceptance",
             )
 
     async def persist_seal_order(self, store: Store) -> None:
@@ -250,10 +251,11 @@ class SealOnDamage:
     seal: Callable[[], None]
     world: World
     alert: Callable[[], None]
+    guard: RowGuard
 
     def begin_recount(self) -> Callable[[StoreSession], None]:
         """See `CommitStampWriter`."""
-        return self.stamp_writer.begin_recount()
+        return self.stamp_writer.begin_recount(self.guard)
 
     async def record(self, code: str, what: str) -> None:
         """As an alert. Raises `UnavailableError`."""

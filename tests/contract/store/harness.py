@@ -12,7 +12,7 @@ from actors import SystemWorld
 from tests.contract.store.samples import StampGuard
 from vault.crypto.anchor_keys import DerivedAnchorKeys
 from vault.crypto.keyring import Keyring
-from vault.seal.anchor.row_totals import sum_rows
+from vault.seal.anchor.row_totals import require_searched_rows, sum_rows
 from vault.store.interface import StoreBackend
 from vault.store.row_index import Collected, OwnMemory, RowIndex
 from vault.store.store import Store, open_store
@@ -26,6 +26,7 @@ def index_of_rows(backend: StoreBackend) -> RowIndex:
     rows = Collected()
     with backend.read() as session:
         sum_rows(session, KEYS, rows)
+        require_searched_rows(session, StampGuard(), rows)
     return RowIndex(OwnMemory(), rows)
 
 

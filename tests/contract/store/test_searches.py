@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import trio
 from msgspec.structs import replace
 
+from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.harness import index_of_rows, opened
 from tests.contract.store.misleading import MisleadingBackend
-from tests.contract.store.samples import StampGuard, put, secret, token, user
+from tests.contract.store.samples import StampGuard, put, remove, secret, token, user
 from vault.errors import TamperedError
-from vault.store.interface import StoreBackend, WriteSet
+from vault.store.interface import UNKNOWN, BackendError, StoreBackend, WriteSet
 from vault.store.row_index import InDoubtError, OwnMemory, RowReader
 from vault.store.store import Store
 from vault.store.table import Key, StoreQuery, Table
@@ -138,3 +140,107 @@ async def test_a_damaged_row(
         with pytest.raises(TamperedError):
             await ways[way]()
         assert (store.finding is not None) is is_noted
+
+
+WHOLE: Any = {
+    "by a unique column": (TOKENS, StoreQuery(equals={"accessor": "a"}, limit=1), ("id of a",)),
+    "by another column": (TOKENS, StoreQuery(equals={"parent": ""}), ("id of b",)),
+    "a name": (USERS, StoreQuery(equals={"name_key": "ann"}, limit=1), ("ann",)),
+    "the only one": (USERS, StoreQuery(equals={"name_key": "bob"}), ("bob",)),
+    "a table": (USERS, StoreQuery(), ("cyd",)),
+    "a folder": (SECRETS, StoreQuery(prefix=("name", "kv/")), ("kv/03",)),
+}
+
+
+@pytest.mark.parametrize(("table", "asked", "key"), WHOLE.values(), ids=WHOLE.keys())
+@pytest.mark.parametrize("way", ["select", "select_checked_keys", "transaction"])
+async def test_a_row_that_a_search_leaves_out(
+    store: Store,
+    misled: MisleadingBackend,
+    table: Table[Any],
+    asked: StoreQuery,
+    key: Key,
+    way: str,
+) -> None:
+    """The sum of those that there are is known: nothing is told as gone."""
+    ways: Any = {
+        "select": lambda: store.select(table, asked),
+        "select_checked_keys": lambda: store.select_checked_keys(table, asked),
+        "transaction": lambda: store.commit(lambda tx: tx.select(table, asked)),
+    }
+    right = await ways[way]()
+    misled.hidden = {key}
+    with pytest.raises(TamperedError) as refused:
+        await ways[way]()
+    assert refused.value.code == "row_tampered"
+    assert store.finding is not None
+    misled.hidden = set()
+    assert await ways[way]() == right
+
+
+async def test_a_search_that_finds_nothing(store: Store) -> None:
+    """Where there is nothing, that is what is told; so is what comes and goes."""
+    nobody = StoreQuery(equals={"name_key": "zoe"}, limit=1)
+    assert await store.select(USERS, nobody) == []
+    await store.commit(put(USERS, user("zoe")))
+    assert len(await store.select(USERS, nobody)) == 1
+    assert len(await store.commit(lambda tx: tx.select(USERS, nobody))) == 1
+    await store.commit(put(USERS, user("zoe", name_key="zoe the second")))
+    assert await store.select(USERS, nobody) == []
+    await store.commit(remove(USERS, "zoe"))
+    assert await store.select(USERS, StoreQuery(equals={"name_key": "zoe the second"})) == []
+    assert await store.select(SECRETS, StoreQuery(prefix=("name", "other/"))) == []
+    assert store.finding is None
+
+
+async def test_all_rows_of_a_table(store: Store, misled: MisleadingBackend) -> None:
+    """They are whole or they are refused, be there a page of them or several."""
+    assert await store.select_all(USERS, lambda row: row.id) == ["ann", "bob", "cyd"]
+    names = [f"m/{n:04}" for n in range(2100)]
+    await store.commit(lambda tx: tx.insert_new(SECRETS, [secret(name) for name in names]))
+    found = [row.name for row in await store.select_all(SECRETS)]
+    assert found[5:] == names
+    for key in (("m/0000",), ("m/1500",), ("m/2099",)):
+        misled.hidden = {key}
+        with pytest.raises(TamperedError):
+            await store.select_all(SECRETS)
+    misled.hidden = set()
+    assert len(await store.select_all(SECRETS)) == len(names) + 5
+
+
+async def test_searches_beside_commits(backend: StoreBackend) -> None:
+    """Whoever searches while others commit is refused nothing, and nothing is found."""
+    async with opened(backend, index=index_of_rows(backend)) as store:
+
+        async def commit() -> None:
+            for number in range(40):
+                await store.commit(put(USERS, user(f"u{number}")))
+                await store.commit(put(SECRETS, secret(f"kv/{number}")))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(commit)
+            for _ in range(60):
+                await store.select(USERS, StoreQuery())
+                await store.select_all(USERS)
+                await store.select(SECRETS, StoreQuery(prefix=("name", "kv/")))
+        assert len(await store.select_all(USERS)) == 40
+        assert store.finding is None
+
+
+@pytest.mark.parametrize("stage", ["lost", "stored"])
+async def test_a_search_after_a_commit_in_doubt(backend: StoreBackend, stage: str) -> None:
+    """It is settled what was stored, also in the sums."""
+    faulty = FaultyBackend(backend)
+    async with opened(faulty, index=index_of_rows(faulty)) as store:
+        await store.commit(put(USERS, user("ann")))
+        faulty.faults = [(stage, BackendError("store_unavailable", "away", UNKNOWN))]
+        with pytest.raises(BackendError):
+            await store.commit(put(USERS, user("ann", name_key="other"), user("bob")))
+        found = await store.select(USERS, StoreQuery(equals={"name_key": "ann"}))
+        assert len(found) == (stage == "lost")
+        assert len(await store.select_all(USERS)) == (1 if stage == "lost" else 2)
+        await store.commit(remove(USERS, "ann"))
+        await store.commit(remove(USERS, "bob"))
+        for name in ("ann", "other", "bob"):
+            assert await store.select(USERS, StoreQuery(equals={"name_key": name})) == []
+        assert store.finding is None

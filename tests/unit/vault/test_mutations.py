@@ -70,7 +70,7 @@ class House:
         self.here = False
         """Whether they are carried out in the thread that calls, where that is possible."""
 
-    async def follow(self) -> None:
+    async def refresh_stale(self) -> None:
         """Make current what is held."""
         await trio.lowlevel.checkpoint()
         self.followed += 1
@@ -108,7 +108,7 @@ async def test_all_are_one_transaction(house: House, monkeypatch: pytest.MonkeyP
         sizes.append(len(changes))
         return await commit(changes)
 
-    monkeypatch.setattr(house.vault.store, "commit_together", counting)
+    monkeypatch.setattr(house.vault.store, "commit_batch", counting)
     assert await house.carry_out(decided("s/a", value=b'{"a":1}'), decided("s/b")) == [1, 1]
     assert sizes == [2]
     head = await house.vault.barrier.get(SECRETS, "s/a")
@@ -148,7 +148,7 @@ async def test_what_the_store_does_not_know_is_unknown(
         await trio.lowlevel.checkpoint()
         raise late
 
-    monkeypatch.setattr(house.vault.store, "commit_together", commit)
+    monkeypatch.setattr(house.vault.store, "commit_batch", commit)
     assert await house.mutations.carry_out([decided("s/a"), decided("s/b")]) == [late, late]
 
 
@@ -185,7 +185,7 @@ async def test_who_leaves_cuts_nothing_in_two(
         ended.append(await commit(changes))
         return ended[-1]
 
-    monkeypatch.setattr(house.vault.store, "commit_together", slow)
+    monkeypatch.setattr(house.vault.store, "commit_batch", slow)
     with trio.CancelScope() as scope:
         await house.carry_out(decided("s/a"))
     assert len(ended) == 1

@@ -111,7 +111,7 @@ class Parts:
             raise REFUSED
         self.events.append(event)
 
-    def operation(self, name: str, status: str) -> None:
+    def count_operation(self, name: str, status: str) -> None:
         """The metrics'."""
         self.counts.append((name, status))
 

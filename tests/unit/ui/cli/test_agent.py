@@ -37,7 +37,7 @@ def served(monkeypatch: pytest.MonkeyPatch, protected: list[None]) -> Iterator[S
         calls.append(
             {"settings": settings, "collects": gc.isenabled(), "protected": len(protected), **more}
         )
-        more["listening"](4321, STATUS.pop() if STATUS else OPEN)
+        more["on_listening"](4321, STATUS.pop() if STATUS else OPEN)
         if (zygote := more.get("zygote")) is not None:
             zygote.close()
 

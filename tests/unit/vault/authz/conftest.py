@@ -52,6 +52,9 @@ class _DirectStore:
         with self.backend.read() as session:
             return session.select(table, query)
 
+    async def select_all(self, table: Table[Any]) -> list[Any]:
+        return await self.select(table, StoreQuery())
+
     async def commit(self, change: Callable[[StoreTx], Any]) -> Any:
         try:
             result = transact(self.backend, change, NoGuard())

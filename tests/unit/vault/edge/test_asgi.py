@@ -32,7 +32,7 @@ class FakeMetrics:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, float]] = []
 
-    def request(self, method: str, endpoint: str, seconds: float) -> None:
+    def observe_request(self, method: str, endpoint: str, seconds: float) -> None:
         """One."""
         self.seen.append((method, endpoint, seconds))
 

@@ -173,7 +173,7 @@ async def test_those_that_came_together_are_read_before_the_first_one_runs(
         diary.append("run")
         return await run(op)
 
-    monkeypatch.setattr(wire.gate, "run", noted)
+    monkeypatch.setattr(wire.gate, "run_operation", noted)
     async with trio.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(wire.ask, "GET", "/p/run/a")

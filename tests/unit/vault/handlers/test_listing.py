@@ -142,7 +142,7 @@ async def test_a_search_looks_at_a_bounded_number_of_rows(
 
 async def test_a_page_has_a_size(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends with a cursor where it would be too large to answer, and the next one goes on."""
-    monkeypatch.setattr("vault.handlers.listing.MOST_ANSWERED", 20_000)
+    monkeypatch.setattr("vault.handlers.listing.MAX_RESULT_BYTES", 20_000)
     for number in range(6):
         await house.write(f"s/{number}", metadata={str(key): '"' * 500 for key in range(10)})
     pages = [await search(house)]

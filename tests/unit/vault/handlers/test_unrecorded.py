@@ -31,9 +31,11 @@ def quiet(parts: Parts, answer: object = "done", **declared: Any) -> Any:
 
 async def test_an_answer_and_a_fault_leave_no_record(parts: Parts) -> None:
     """They are counted all the same, and the caller is known and held to the rate."""
-    assert await quiet(parts).run(op()) == "done"
+    assert await quiet(parts).run_operation(op()) == "done"
     with pytest.raises(ValidationError):
-        await quiet(parts, ValidationError("policy_invalid", "rules is no list")).run(op())
+        await quiet(parts, ValidationError("policy_invalid", "rules is no list")).run_operation(
+            op()
+        )
     assert parts.events == []
     assert parts.diary == ["authenticate s.text", "limit u1", "decide read", "handle"] * 2
     assert parts.counts == [("op", "ok"), ("op", "validation")]
@@ -51,7 +53,7 @@ async def test_who_is_refused_is_on_record(changes: dict[str, Any], code: str) -
     """As with any operation."""
     parts = Parts(**changes)
     with pytest.raises((AuthenticationError, AuthorizationError, RateLimitError)):
-        await quiet(parts).run(op())
+        await quiet(parts).run_operation(op())
     assert [event.code for event in parts.events] == [code]
 
 
@@ -60,7 +62,7 @@ async def test_another_failure_is_on_record(parts: Parts, error: Exception) -> N
     """Only faults in the caller's words are his own affair."""
     wanted: type[VaultError] = NotFoundError if isinstance(error, NotFoundError) else InternalError
     with pytest.raises(wanted):
-        await quiet(parts, error).run(op())
+        await quiet(parts, error).run_operation(op())
     assert [event.result for event in parts.events] == ["failed"]
 
 

@@ -215,7 +215,7 @@ async def test_in_doubt_the_vault_is_sealed_and_no_key_is_lost(vault: Vault) -> 
 class Unrenamed(FileRootKey):
     """A file that cannot be replaced, such as one that is mounted by itself."""
 
-    def take_next(self) -> None:
+    def activate_next(self) -> None:
         """Refuse it, as the kernel does."""
         raise KeyFileError(f"the key in force is in {self.next_path}")
 

@@ -62,7 +62,7 @@ class Doomed(SqliteBackend):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         _driver(writer).set_trace_callback(count)
-        migrate(writer, Path(sys.argv[2]))
+        migrate_schema(writer, Path(sys.argv[2]))
 
 
 Doomed("sqlite:///" + sys.argv[1]).open()

@@ -19,7 +19,7 @@ from vault.telemetry.traced_pipeline import TracedPipeline
 def test_it_takes_the_same_steps() -> None:
     """Every step that it puts a span around is one that the pipeline still has."""
     own = {name for name in vars(TracedPipeline) if not name.startswith("__")}
-    assert own == {"run", "_authenticate", "_authorize"}
+    assert own == {"run_operation", "_authenticate", "_authorize"}
     assert own <= set(vars(pipeline.Pipeline))
     assert plain.__doc__
 
@@ -30,7 +30,7 @@ async def test_what_is_decided_again_is_no_error_of_its_step() -> None:
     everything: Any = parts
     traced = TracedPipeline(
         tracing, authenticator=everything, authorizer=everything, limits=everything,
-        audit=everything, facts=partial(pipeline.load_stored_facts, everything),
+        audit=everything, load_facts=partial(pipeline.load_stored_facts, everything),
         handlers={"op": upsert(parts)}, metrics=everything,
         world=SystemWorld(),
     )  # fmt: skip
@@ -50,7 +50,7 @@ async def test_another_conflict_is_an_error_of_its_step() -> None:
     refusing = plain.handler(parts, ConflictError("cas_mismatch", "another"), mutates=True)
     traced = TracedPipeline(
         tracing, authenticator=everything, authorizer=everything, limits=everything,
-        audit=everything, facts=partial(pipeline.load_stored_facts, everything),
+        audit=everything, load_facts=partial(pipeline.load_stored_facts, everything),
         handlers={"op": refusing}, metrics=everything, world=SystemWorld(),
     )  # fmt: skip
     with pytest.raises(ConflictError):
@@ -101,7 +101,7 @@ async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     tracing = Tracing({}, 1.0, SystemWorld().new_id)
     handlers = {"x.read": Handler(run=handle, capability=Capability.READ)}
     traced = TracedPipeline(
-        tracing, authenticator=fake, authorizer=fake, limits=fake, audit=fake, facts=fake,
+        tracing, authenticator=fake, authorizer=fake, limits=fake, audit=fake, load_facts=fake,
         handlers=handlers, metrics=Metrics(), world=SystemWorld(),
     )  # fmt: skip
     op = Operation(

@@ -198,7 +198,7 @@ def test_a_transaction_has_ended_for_the_workers_though_the_cache_fails() -> Non
     """Else what they hold of its rows would be kept out for good."""
 
     class Full(LeaderCache):
-        def drop(self, slots: Any) -> None:
+        def invalidate_slots(self, slots: Any) -> None:
             super().invalidate_slots(slots)
             if self.is_full:
                 raise MemoryError

@@ -167,7 +167,7 @@ async def test_what_takes_long_lets_others_in_between(
             await trio.lowlevel.checkpoint()
             turns.append(len(gate.ops))
 
-    monkeypatch.setattr(gate, "run", slow)
+    monkeypatch.setattr(gate, "run_operation", slow)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(other)
         reply = await wire.ask("POST", "batch/read", {"names": names(300)})
@@ -347,7 +347,7 @@ async def test_a_fault_is_not_an_items_answer(
         raise RuntimeError("canary")
 
     run: Callable[..., Any] = broken
-    monkeypatch.setattr(gate, "run", run)
+    monkeypatch.setattr(gate, "run_operation", run)
     reply = await wire.ask("POST", "batch/read", {"names": names(2)})
     assert (reply.status, json.loads(reply.body)["code"]) == (500, "internal")
     assert b"canary" not in reply.body
