@@ -49,12 +49,12 @@ test-both: test ## `make test`, then the unit tests on the other supported inter
 	@.venv-other/bin/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile tests/unit
 
 .PHONY: lint
-lint: setup ## style, types, layers, and the rules of tools/house
+lint: setup ## style, types, layers, and the rules of tools/repo_lint
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache importlinter.toml
-	@$(PY) -m tools.house
+	@$(PY) -m tools.repo_lint
 	@cd ui/web && npm run --silent check
 
 .PHONY: format
@@ -82,16 +82,16 @@ overload: .bench/venv/.stamp ## both past their capacity, with slow clients and 
 
 .PHONY: locust
 locust: .bench/venv/.stamp ## users, jobs and administrators at 1,000 requests a second; fails when the bar is missed
-	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.people $(if $(QUICK),--quick)
+	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.mixed_load $(if $(QUICK),--quick)
 
 .PHONY: turns
 turns: .bench/venv/.stamp ## this tree beside another commit, in turns (AGAINST=COMMIT, OP=write, WORKERS=1, TURNS="--http 2 …")
-	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.turns --operation $(or $(OP),read) --workers $(or $(WORKERS),2) \
+	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.commit_comparison --operation $(or $(OP),read) --workers $(or $(WORKERS),2) \
 	  $(TURNS) $(AGAINST)
 
 .PHONY: steps
 steps: .bench/venv/.stamp ## the bytecodes and calls of a request by function (OP=write, WORKERS=2)
-	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.steps --operation $(or $(OP),read) --workers $(or $(WORKERS),1)
+	@FREEHOLD=$(BIN)/freehold $(BENCH) -m loadtests.bytecode_profile --operation $(or $(OP),read) --workers $(or $(WORKERS),1)
 
 .PHONY: bench-fleet
 bench-fleet: setup ## 100 and 1,000 simulated agents on a control plane (FULL=1: 10,000 too; QUICK=1): docs/benchmarks
@@ -100,11 +100,11 @@ bench-fleet: setup ## 100 and 1,000 simulated agents on a control plane (FULL=1:
 
 .PHONY: bench-screen
 bench-screen: setup ## the dashboard in Chromium: time to the screen, bytes, memory (FULL=1: 10,000 agents too): docs/benchmarks
-	@$(PY) -m loadtests.screen $(if $(FULL),--full)
+	@$(PY) -m loadtests.dashboard $(if $(FULL),--full)
 
 .PHONY: pictures
 pictures: setup ## the README's pictures, taken anew of a seeded fleet and a real agent: docs/pictures
-	@$(PY) -m loadtests.screen.pictures
+	@$(PY) -m loadtests.dashboard.pictures
 
 .PHONY: durability
 durability: setup ## kill -9, power cuts and failing system calls, and what must hold (ROUNDS=200; QUICK=1: short): docs/benchmarks

@@ -30,13 +30,13 @@ from control.live.hub import LiveHub
 from control.metrics import PrometheusMetrics
 from control.model.notices import State
 from control.services.delivery_worker import DeliveryWorker
-from protocols import shapes
+from protocols import msgspec_init
 from protocols.http import Limits, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
+from protocols.http.asgi import App, Receive, Scope, Send
 from protocols.http.errors import TlsConfigError
-from protocols.http.scope import App, Receive, Scope, Send
-from protocols.systemd import Service
-from protocols.telemetry.running import telling, tracing_of
+from protocols.systemd import SystemdNotifier
+from protocols.telemetry.activation import make_tracing, running_exporter
 from ui.web.files import File, read_files
 from ui.web.site import Site
 
@@ -57,7 +57,7 @@ async def serve(
     account with the password there. Raises `ControlError`, `PkiKeyError` or `OSError` when it
     cannot run.
     """
-    shapes.complete()
+    msgspec_init.prepare_structs()
     world, metrics = SystemWorld(), PrometheusMetrics()
     await need_authority(settings, world)
     async with open_control_plane(settings, world) as plane, trio.open_nursery() as nursery:
@@ -77,8 +77,8 @@ async def serve(
         hub = LiveHub(plane.store, plane.bus, plane.presence, world)
         await nursery.start(hub.run)
         live = LiveDoor(plane, hub)
-        plan = settings.telemetry.plan("freehold-control", gethostname())
-        tracing = tracing_of(plan, world.new_id)
+        plan = settings.telemetry.export_plan("freehold-control", gethostname())
+        tracing = make_tracing(plan, world.new_id)
         served = _with_tracing(_route_by_scope(ops, live), tracing)
         handle = await nursery.start(_listen, served, settings, world)
         async with open_gateway(plane, settings, hub) as door:
@@ -89,7 +89,7 @@ async def serve(
             gauges["deletions_suspended"] = lambda: float(plane.deletion_guard.is_suspended)
             gauges |= _cluster_gauges(plane) | _notification_gauges(plane.delivery_worker)
             with metrics.sample_gauges(partial(_agents_by_state, plane), gauges):
-                async with telling(
+                async with running_exporter(
                     plan, metrics.families, tracing, now=world.now, sleep=world.sleep
                 ):
                     ports = _describe_ports(handle, door)
@@ -102,9 +102,9 @@ async def serve(
 def _with_tracing(app: App, tracing: "Tracing | None") -> App:
     if tracing is None:
         return app
-    from protocols.telemetry.asgi import Traced
+    from protocols.telemetry.middleware import TracingMiddleware
 
-    return Traced(app, tracing)
+    return TracingMiddleware(app, tracing)
 
 
 def _route_by_scope(http: App, live: App) -> App:
@@ -139,7 +139,7 @@ async def _listen(
         )
     refuse = partial(refusal_response, world)
     await serve_http(
-        settings.server.proxies.around(app, tls=tls.enabled, refuse=refuse),
+        settings.server.proxies.wrap_app(app, tls=tls.enabled, refuse=refuse),
         host=host,
         port=port,
         tls=config,
@@ -147,7 +147,7 @@ async def _listen(
         refuse=refuse,
         wall_clock=lambda: world.now() / 1e9,
         websockets=True,
-        trusts=settings.server.proxies.trusts(),
+        trusts=settings.server.proxies.trust_predicate(),
         task_status=task_status,
     )
 
@@ -200,9 +200,9 @@ def _describe_ports(handle: ServerHandle, door: LinkListener | None) -> str:
 
 async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: str) -> None:
     """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
-    service = Service.from_environment()
+    service = SystemdNotifier.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        service.ready(ports)
+        service.notify_ready(ports)
         nursery.start_soon(_watchdog, service)
         async for received in signals:
             if received != signal.SIGHUP:
@@ -211,12 +211,12 @@ async def _wait_for_signal(handle: ServerHandle, nursery: trio.Nursery, ports: s
                 handle.reload_tls()
             except TlsConfigError as error:
                 log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400
-    service.stopping()
+    service.notify_stopping()
     await handle.drain(DRAIN_SECONDS)
 
 
-async def _watchdog(service: Service) -> None:
+async def _watchdog(service: SystemdNotifier) -> None:
     """Tell systemd that the event loop turns, at half of what it waits for."""
-    while service.watchdog:
-        service.alive()
-        await trio.sleep(service.watchdog / 2)
+    while service.watchdog_seconds:
+        service.notify_watchdog()
+        await trio.sleep(service.watchdog_seconds / 2)

@@ -180,8 +180,8 @@ def read_or_create_password(file: Path) -> str:
     Raises `PkiKeyError` for a file that cannot be written or that others may read.
     """
     if not file.exists():
-        files.write(file, f"{new_bearer_secret('first')}\n".encode(), files.SECRET)
-    return files.read(file, secret=True).decode().strip()
+        files.write_atomically(file, f"{new_bearer_secret('first')}\n".encode(), files.SECRET_MODE)
+    return files.read_file(file, secret=True).decode().strip()
 
 
 def create_dev_authority(folder: Path, now: int) -> None:

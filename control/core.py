@@ -97,7 +97,7 @@ from control.store.store import Store, open_store
 from protocols.instant import SECOND
 from protocols.link.bundle import PolicyKey
 from protocols.link.signing import LinkKey
-from protocols.pki.issuing import Host
+from protocols.pki.issuance import Host
 
 PRESENCE_INTERVAL: Final = 1.0  # seconds; how exact "late" and "offline" are
 ROLLOUT_INTERVAL: Final = 1.0

@@ -44,8 +44,8 @@ def read_sealing_key(folder: Path) -> bytes:
     """
     path = folder / "sealing.key"
     if not path.exists():
-        files.write(path, random_bytes(SEALING_KEY_BYTES), files.SECRET)
-    key = files.read(path, secret=True)
+        files.write_atomically(path, random_bytes(SEALING_KEY_BYTES), files.SECRET_MODE)
+    key = files.read_file(path, secret=True)
     if len(key) != SEALING_KEY_BYTES:
         raise PkiKeyError(
             f"{path} is not {SEALING_KEY_BYTES} bytes: put it back from a backup (docs/people.md)"

@@ -131,4 +131,4 @@ def _read_signed_heads(settings: Settings) -> dict[str, SignedHead]:
     if not path.exists():
         return {}
     key = read_signing_key(settings.keys.folder, "witness")
-    return decode_heads(files.read(path, secret=True, most=MAX_FILE_BYTES), public_bytes(key))
+    return decode_heads(files.read_file(path, secret=True, most=MAX_FILE_BYTES), public_bytes(key))

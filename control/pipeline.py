@@ -32,7 +32,7 @@ from control.services.audit_log import AuditLog
 from control.services.refusals import CallerRefusalLog
 from control.store.change_shield import shield_change, start_shielding
 from control.store.read_scope import anonymous_scope, session_scope, use_read_scope
-from protocols.errors import where
+from protocols.errors import locate
 
 T = TypeVar("T")
 Handler = Callable[[Caller], Awaitable[T]]
@@ -125,7 +125,7 @@ class Pipeline:
         try:
             await self._audit_log.record(*_resolved_operation(op, caller), "outcome", "ok")
         except Exception as error:  # noqa: BLE001
-            log.error("request %s: outcome not recorded: %s", op.request_id, where(error))  # noqa: TRY400  # its text could hold a secret
+            log.error("request %s: outcome not recorded: %s", op.request_id, locate(error))  # noqa: TRY400  # its text could hold a secret
             raise UnavailableError(
                 "outcome_unrecorded",
                 "it was done, but its outcome is not on record; look before you repeat it",
@@ -198,7 +198,7 @@ def _audit_result(error: ControlError) -> str:
 def _to_control_error(op: Operation, error: Exception) -> ControlError:
     if isinstance(error, ControlError):
         return error
-    log.error("request %s: %s failed with %s", op.request_id, op.name, where(error))
+    log.error("request %s: %s failed with %s", op.request_id, op.name, locate(error))
     return InternalError(
         "internal",
         f"internal error; the control plane's log has it under request id {op.request_id}",

@@ -26,7 +26,7 @@ _HEAD: Final = """\
 """
 
 
-def text() -> str:
+def render() -> str:
     """The file as it should be."""
     control = msgspec.json.decode(encode_document(CONTROL))
     parts = (_object("CONTROL_LIMITS", control), _object("AGENT_LIMITS", openapi_document(AGENT)))
@@ -55,4 +55,4 @@ def _most(operation: Mapping[str, Any]) -> int | None:
 
 
 if __name__ == "__main__":
-    sys.exit(TARGET.write_text(text()) and 0)
+    sys.exit(TARGET.write_text(render()) and 0)

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from actors import SystemWorld, World, garbage_collector
-from protocols import shapes
+from protocols import msgspec_init
 from protocols.http import Limits, Listener, ServerHandle, TlsConfig
 from protocols.http import serve as serve_http
+from protocols.http.asgi import App
 from protocols.http.errors import TlsConfigError
-from protocols.http.scope import App
 from protocols.http.tls import build_context
-from protocols.systemd import Service
-from protocols.telemetry.running import telling, tracing_of
+from protocols.systemd import SystemdNotifier
+from protocols.telemetry.activation import make_tracing, running_exporter
 from ui.web.files import read_files
 from vault.beside import ALONE
 from vault.config import Settings
@@ -76,10 +76,12 @@ def fork_workers(settings: Settings) -> Zygote | None:
     """
     if settings.server.workers == 1:
         return None
-    tracing_of(telemetry_plan(settings.monitoring.telemetry), str)  # imported once, for all of them
+    make_tracing(
+        telemetry_plan(settings.monitoring.telemetry), str
+    )  # imported once, for all of them
     if settings.server.web:
         import protocols.http.ws_connection  # noqa: F401  # the same
-    shapes.complete()
+    msgspec_init.prepare_structs()
     return Zygote.fork(partial(worker.run, settings, _serve_http))
 
 
@@ -95,7 +97,7 @@ async def serve(
     `dev_token`: development, with the root token of this file. `listening` is told the port and
     how the vault is sealed once connections are accepted.
     """
-    shapes.complete()
+    msgspec_init.prepare_structs()
     root_token = await trio.to_thread.run_sync(_dev_token, dev_token) if dev_token else ""
     await trio.to_thread.run_sync(_check_certificates, settings)
     metrics = Metrics(enabled=settings.monitoring.metrics_enabled)
@@ -106,7 +108,7 @@ async def serve(
     async with _open_backend(backend, storage.path, world), trio.open_nursery() as nursery:
         linking = await world.run_sync(_make_control_link, settings, metrics, world)
         plan = telemetry_plan(settings.monitoring.telemetry)
-        tracing = tracing_of(plan, world.new_id)
+        tracing = make_tracing(plan, world.new_id)
         count = settings.server.workers
         fleet = Fleet(zygote, count, metrics, world, tracing) if zygote else None
         pipeline = pipeline_factory(tracing)
@@ -137,7 +139,7 @@ async def serve(
         handle = await nursery.start(start, edge, settings, world)
         metrics.register_counters(requests_shed=handle.shed)
         if tracing is not None:
-            metrics.register_counters(spans_dropped=lambda: float(tracing.dropped))
+            metrics.register_counters(spans_dropped=lambda: float(tracing.dropped_spans))
         on_listening(handle.port, gate.status())
         with (
             metrics.track_gauges(
@@ -151,7 +153,7 @@ async def serve(
             metrics.track_disks(lambda: disks.disks),
         ):
             async with (
-                telling(plan, metrics.families, tracing, now=world.now, sleep=world.sleep),
+                running_exporter(plan, metrics.families, tracing, now=world.now, sleep=world.sleep),
                 linking.keep_linked(gate, backend, handle.connections),
             ):
                 await _until_stopped(handle, gate, nursery)
@@ -182,7 +184,7 @@ def _make_control_link(
         return NullControlLink(settings, world)
     from vault.control_link.wiring import ControlLink
 
-    shapes.complete()  # nothing else runs yet: who starts the agent waits for this
+    msgspec_init.prepare_structs()  # nothing else runs yet: who starts the agent waits for this
     return ControlLink(settings, metrics, world)
 
 
@@ -224,7 +226,7 @@ async def _serve_http(
     """`app`: what is around the edge when there is a web interface."""
     host, port = settings.server.address
     await serve_http(
-        settings.server.proxies.around(
+        settings.server.proxies.wrap_app(
             app or edge,
             tls=settings.server.tls.enabled,
             refuse=edge.error_response,
@@ -242,7 +244,7 @@ async def _serve_http(
         on_connections=on_connections,
         wall_clock=lambda: world.now() / 1e9,
         websockets=app is not None,
-        trusts=settings.server.proxies.trusts(),
+        trusts=settings.server.proxies.trust_predicate(),
         task_status=task_status,
     )
 
@@ -324,11 +326,11 @@ async def _until_stopped(
     handle: ServerHandle | Fleet, gate: SealManager, nursery: trio.Nursery
 ) -> None:
     """Tell systemd, reload certificates at SIGHUP; at SIGTERM or SIGINT let answers finish."""
-    service = Service.from_environment()
+    service = SystemdNotifier.from_environment()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         # Ready only now: whoever hears it may send a signal at once.
         state = "open" if gate.is_open else "sealed"
-        _notify_systemd(service.ready, f"listening on port {handle.port}, {state}")
+        _notify_systemd(service.notify_ready, f"listening on port {handle.port}, {state}")
         nursery.start_soon(_watchdog, service)
         async for received in signals:
             if received != signal.SIGHUP:
@@ -337,7 +339,7 @@ async def _until_stopped(
                 handle.reload_tls()
             except TlsConfigError as error:
                 log.error("certificates not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400  # one line tells all
-    _notify_systemd(service.stopping)
+    _notify_systemd(service.notify_stopping)
     await handle.drain(DRAIN_GRACE)
 
 
@@ -349,11 +351,11 @@ def _notify_systemd(message: Callable[..., None], *words: str) -> None:
         log.warning("the service manager does not take our messages: %s", error.strerror)
 
 
-async def _watchdog(service: Service) -> None:
+async def _watchdog(service: SystemdNotifier) -> None:
     """Tell systemd that the event loop turns, at half of what it waits for."""
-    while service.watchdog:
-        _notify_systemd(service.alive)
-        await trio.sleep(service.watchdog / 2)
+    while service.watchdog_seconds:
+        _notify_systemd(service.notify_watchdog)
+        await trio.sleep(service.watchdog_seconds / 2)
 
 
 def _make_seal_manager(parts: CoreDependencies) -> SealManager:

@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Final
 
-from protocols.errors import where
+from protocols.errors import locate
 from vault.audit.record import AuditEvent
 from vault.authz.access import Decision
 from vault.errors import (
@@ -121,7 +121,7 @@ def unrecorded_error(told: VaultError, refused: VaultError) -> VaultError:
 
 def internal_error(request_id: str, doing: str, error: BaseException) -> InternalError:
     """Our fault: type and place are logged under the request id; the text could hold a secret."""
-    log.error("request %s: %s failed with %s", request_id, doing, where(error))
+    log.error("request %s: %s failed with %s", request_id, doing, locate(error))
     return InternalError(
         "internal", f"internal error; the agent's log has it under request id {request_id}"
     )

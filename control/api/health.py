@@ -12,7 +12,7 @@ from control.metrics import CONTENT_TYPE, PrometheusMetrics
 from control.model.people import PLATFORM
 from control.store import people
 from protocols.errors import ErrorType
-from protocols.http.scope import Headers
+from protocols.http.asgi import Headers
 from protocols.instant import SECOND, rfc3339
 from protocols.openapi import ErrorBody
 

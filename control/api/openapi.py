@@ -7,7 +7,7 @@ import msgspec
 
 from control.api.endpoint import Endpoint, EndpointGroup
 from control.model.names import SLUG
-from protocols.openapi import About, Schema, document
+from protocols.openapi import ApiInfo, Schema, build_document
 
 PREFIX: Final = "/api/v1/"
 _SLUG: Final[Schema] = {"type": "string", "pattern": f"^{SLUG}$", "maxLength": 64}
@@ -17,7 +17,7 @@ _SLUG_SEGMENTS: Final = (
     "ticket", "invitation", "report", "schedule", "note", "hold", "channel", "delivery",
 )  # fmt: skip
 
-ABOUT: Final = About(
+ABOUT: Final = ApiInfo(
     title="Freehold control plane",
     description="Who the agents are, what they are to do, and what they tell. No secret, ever.",
     version="1",
@@ -56,4 +56,4 @@ def endpoint_extensions(endpoint: Endpoint) -> Schema:
 
 def encode_document(resources: Sequence[EndpointGroup]) -> bytes:
     """The document as it is served."""
-    return msgspec.json.encode(document(resources, ABOUT, endpoint_extensions))
+    return msgspec.json.encode(build_document(resources, ABOUT, endpoint_extensions))

@@ -55,8 +55,8 @@ from control.errors import (
 from control.model.operation import Operation
 from control.model.people import Caller
 from protocols.errors import MediaTypeError
-from protocols.http.answers import Reservation
-from protocols.http.scope import RESERVATION
+from protocols.http.asgi import RESERVATION
+from protocols.http.response_budget import Reservation
 from protocols.instant import SECOND, rfc3339
 from protocols.openapi import JSON, ApiDocument, ErrorBody
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from control.errors import AuthorizationError
 from control.model.operation import BrowserCredentials
-from protocols.http.cookies import cookie, cookie_name, is_same_origin
+from protocols.http.cookies import cookie_name, is_same_origin, read_cookie
 from protocols.http.session_key import HEADER, offered_key
 
 SESSION: Final = "freehold-session"
@@ -39,9 +39,9 @@ def read_browser(
         told[key] = f"{told[key]}; {value}" if key in told else value
     sent = told.get("cookie", "")
     return BrowserCredentials(
-        cookie=cookie(sent, origin_cookie_name(own_origin, SESSION)),
-        oidc=cookie(sent, origin_cookie_name(own_origin, OIDC)),
-        asked=cookie(sent, origin_cookie_name(own_origin, CONSENT)),
+        cookie=read_cookie(sent, origin_cookie_name(own_origin, SESSION)),
+        oidc=read_cookie(sent, origin_cookie_name(own_origin, OIDC)),
+        asked=read_cookie(sent, origin_cookie_name(own_origin, CONSENT)),
         session_key=offered_key(told.get("sec-websocket-protocol", ""))
         if websocket
         else told.get(HEADER.lower(), ""),

@@ -38,7 +38,7 @@ from control.store import identities
 from control.store.change_shield import stop_shielding
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.client import client_of
+from protocols.client_network import client_network
 from protocols.instant import SECOND
 
 FLOW_LIFETIME: Final = 600 * SECOND
@@ -146,7 +146,7 @@ class Federation:
             redirect=self.redirect_uri(own),
             invitation=invitation and secret_digest(invitation).hex(),
             expires_at=now + FLOW_LIFETIME,
-            client=client_of(ip),
+            client=client_network(ip),
             port=program.port if program else 0,
             challenge=program.challenge if program else pkce_challenge(ours),
         )

@@ -29,10 +29,10 @@ from control.errors import (
     RateLimitError,
     ValidationError,
 )
-from protocols.pki.errors import PkiNameError, RequestError
+from protocols.pki.errors import CsrError, PkiNameError
 from protocols.pki.messages import EnrolRequest, Grant
 from protocols.pki.names import AgentName
-from protocols.pki.proof import check_bind
+from protocols.pki.proof import verify_binding
 
 PREFIX: Final = "fhe"
 TOKEN_LIFETIME: Final = 600 * 1_000_000_000
@@ -152,7 +152,7 @@ class Enrolment:
 def agent_name(org: str, vault: str) -> AgentName:
     """The name. Raises `ValidationError`."""
     try:
-        return AgentName.of(org, vault)
+        return AgentName.from_slugs(org, vault)
     except PkiNameError as error:
         raise ValidationError(error.code, str(error), field="name") from None
 
@@ -176,8 +176,8 @@ def check_name_free(agent: EnrolledAgent | None, *, replace_agent: bool) -> None
 def check_binding(link_key: bytes, csr: bytes, proof: bytes) -> None:
     """Return if the asker has the link key. Raises `ValidationError`."""
     try:
-        check_bind(link_key, csr, proof)
-    except RequestError as error:
+        verify_binding(link_key, csr, proof)
+    except CsrError as error:
         raise ValidationError(error.code, str(error), field="proof") from None
 
 

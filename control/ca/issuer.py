@@ -14,16 +14,16 @@ from msgspec.structs import replace
 from control.ca.clock_guard import ClockGuard
 from control.ca.store import AgentState, CaTransaction, EnrolledAgent, IssuedCertificate
 from control.errors import ConflictError, UnavailableError, ValidationError
-from protocols.pki.authority import Authority, Cross
-from protocols.pki.certificates import der, key_identifier, serial_of, validity
-from protocols.pki.errors import AuthorityError, RequestError
-from protocols.pki.issuing import issue_agent
+from protocols.pki.authority import CrossCertificate, IssuingAuthority
+from protocols.pki.certificates import key_identifier, serial_of, to_der, validity_period
+from protocols.pki.errors import AuthorityError, CsrError
+from protocols.pki.issuance import issue_agent
 from protocols.pki.keys import key_hash
 from protocols.pki.messages import Grant
 from protocols.pki.names import AgentName
 from protocols.pki.pin import pin_of
-from protocols.pki.requests import check_request
-from protocols.pki.trust import Trust
+from protocols.pki.requests import verify_csr
+from protocols.pki.trust import TrustStore
 
 AgentObserver: TypeAlias = Callable[[CaTransaction, EnrolledAgent], None]
 """Told in the same transaction of each agent that enrols or whose state changes."""
@@ -47,11 +47,11 @@ class EnrolmentResult(NamedTuple):
 class IssuingState(NamedTuple):
     """What certificates are issued with: replaced as a whole in a rollover."""
 
-    authority: Authority
-    trust: Trust
+    authority: IssuingAuthority
+    trust: TrustStore
     previous: tuple[Certificate, ...] = ()
     """Other intermediates whose certificates still count."""
-    cross: Cross | None = None
+    cross: CrossCertificate | None = None
     """How who trusts only the root before comes to trust the newest."""
 
 
@@ -156,9 +156,9 @@ class Issuer:
             org=issued.name.org,
             vault=issued.name.vault,
             generation=issued.generation,
-            chain=[issued.der, der(self._signer(issued))],
+            chain=[issued.der, to_der(self._signer(issued))],
             roots=self.issuing_state.trust.to_der(),
-            cross=None if cross is None else der(cross.certificate),
+            cross=None if cross is None else to_der(cross.certificate),
             link_key=self._keys.link,
             policy_key=self._keys.policy,
         )
@@ -179,13 +179,13 @@ class Issuer:
             leaf = issue_agent(authority, name, asker.public, now)
         except AuthorityError as error:
             raise UnavailableError("authority_expired", str(error)) from None
-        begin, end = validity(leaf)
+        begin, end = validity_period(leaf)
         return IssuedCertificate(
             serial=serial_of(leaf),
             key=asker.hash,
             name=name,
             generation=generation,
-            der=der(leaf),
+            der=to_der(leaf),
             issuer=authority.id,
             not_before=begin,
             not_after=end,
@@ -214,7 +214,7 @@ def deactivate_agent(
 def verify_request(csr: bytes) -> CertificateRequester:
     """Who asks. Raises `ValidationError` for a request that `check_request` refuses."""
     try:
-        public = check_request(csr)
-    except RequestError as error:
+        public = verify_csr(csr)
+    except CsrError as error:
         raise ValidationError(error.code, str(error), field="csr") from None
     return CertificateRequester(public, key_hash(public))

@@ -24,7 +24,7 @@ from control.ca.revocation import AgentEndedHandler, complete_enrolment
 from control.ca.store import CaStore, CaTransaction, IssuedCertificate, JoinRecord, JoinState
 from control.crypto import sha256
 from control.errors import AuthorizationError, ConflictError, NotFoundError, RateLimitError
-from protocols.client import client_of, site_of
+from protocols.client_network import client_network, site_network
 from protocols.pki.messages import Grant, JoinRequest, Pending
 
 SECOND: Final = 1_000_000_000
@@ -209,8 +209,8 @@ def _new_request(
         org=request.org,
         label=request.label,
         source=source,
-        client=client_of(source),
-        site=site_of(source),
+        client=client_network(source),
+        site=site_network(source),
         requested_at=now,
         expires_at=now + REQUEST_LIFETIME,
     )

@@ -19,7 +19,7 @@ from control.ca.store import AgentState, CaStore, CaTransaction, EnrolledAgent, 
 from control.errors import AuthorizationError, ConflictError, NotFoundError
 from control.model.conditions import AGENT_LOCKED
 from control.model.records import Alert, Severity
-from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.names import AgentName
 
 T = TypeVar("T")

@@ -97,7 +97,7 @@ class JoinRecord(Struct, frozen=True, kw_only=True):
     source: str
     """Address that it came from."""
     client: str
-    """Whose that is (`protocols.client`)."""
+    """Whose that is (`protocols.client_network`)."""
     site: str
     requested_at: int
     expires_at: int

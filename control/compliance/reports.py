@@ -37,7 +37,7 @@ from control.store import audit_records, compliance, retention
 from control.store.audit_records import EventFilter
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.errors import where
+from protocols.errors import locate
 from protocols.instant import SECOND
 
 MOST: Final = 200  # reports of an organization; the oldest makes room
@@ -137,7 +137,7 @@ class Reports:
         except ControlError:
             raise
         except Exception as error:  # noqa: BLE001  # one that cannot be made must not stop the others
-            log.error("report %s failed with %s", row.id, where(error))  # noqa: TRY400
+            log.error("report %s failed with %s", row.id, locate(error))  # noqa: TRY400
             reason = "it could not be made; the control plane's log says why"
             body, made = b"", replace(row, state=State.FAILED, reason=reason)
         event = new_audit_event(

@@ -7,9 +7,9 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from control.model.notices import Tls as MailTls
 from protocols.instant import SECOND
-from protocols.settings.proxies import Proxied
-from protocols.settings.telemetry import Telemetry
-from protocols.settings.units import Duration, FilePath, Section
+from protocols.settings.field_types import Duration, FilePath, Section
+from protocols.settings.proxies import ProxySettings
+from protocols.settings.telemetry import TelemetrySettings
 
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
@@ -39,7 +39,7 @@ class ServerSettings(Section):
     public_url: str = Field(default="", pattern=r"^(https?://[A-Za-z0-9.:\[\]-]{1,255})?$")
     """Where browsers reach it (`https://HOST[:PORT]`), if that is not what they name: behind a
     proxy that speaks TLS, or where people sign in by an identity provider."""
-    proxies: Proxied = Proxied()
+    proxies: ProxySettings = ProxySettings()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -227,7 +227,7 @@ class Settings(Section):
     keys: KeySettings
     presence: PresenceSettings = PresenceSettings()
     retention: RetentionSettings = RetentionSettings()
-    telemetry: Telemetry = Telemetry()
+    telemetry: TelemetrySettings = TelemetrySettings()
     sessions: SessionSettings = SessionSettings()
     identity: IdentitySettings = IdentitySettings()
     notify: NotifySettings = NotifySettings()

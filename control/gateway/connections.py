@@ -7,7 +7,7 @@ from typing import Final
 import trio
 
 from control.gateway.agent_connection import AgentConnection
-from protocols.link.errors import PipeError
+from protocols.link.errors import TransportError
 from protocols.link.vocabulary import ByeReason
 from protocols.pki.names import AgentName
 
@@ -35,11 +35,11 @@ class Connections:
         """A connection of this agent, for the length of the block; `disconnect` ends the block.
 
         To be taken before it is asked whether the agent counts: then one that is locked meanwhile
-        is found here. Raises `PipeError` (`crowded`) when the agent has too many.
+        is found here. Raises `TransportError` (`crowded`) when the agent has too many.
         """
         seats = self._seats.setdefault(name, [])
         if len(seats) >= MAX_CONNECTIONS_PER_AGENT:
-            raise PipeError("crowded", "this agent has too many connections")
+            raise TransportError("crowded", "this agent has too many connections")
         with trio.CancelScope() as scope:
             seat = ConnectionSlot(scope)
             seats.append(seat)

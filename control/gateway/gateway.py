@@ -33,16 +33,16 @@ from control.store import agents, links
 from control.store.ca_store import revoked_serials
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.errors import where
-from protocols.link.delivery import Batch
-from protocols.link.ends import End
-from protocols.link.errors import OutboxRolledBackError, PipeError, RemoteFaultError
-from protocols.link.handshake import Channel
+from protocols.errors import locate
+from protocols.link.delivery import OutboxBatch
+from protocols.link.errors import OutboxRolledBackError, RemoteFaultError, TransportError
+from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import DEAD_SECONDS
-from protocols.link.pipe import REFUSED, Pipe
+from protocols.link.session_config import SessionConfig
 from protocols.link.signing import Signer, Verifier, sha256
+from protocols.link.transport import REFUSED, LinkTransport
 from protocols.link.vocabulary import ByeReason
-from protocols.pki.chain import Agent as Peer
+from protocols.pki.chain import VerifiedAgent as Peer
 from protocols.pki.names import AgentName
 
 AGENTS_PER_TRANSACTION: Final = 250
@@ -96,8 +96,8 @@ class Gateway:
         self.refused = 0
         """Connections of agents that do not count."""
 
-    async def serve_connection(self, pipe: Pipe, peer: Peer, ours: bytes) -> None:
-        """Serve one connection until it is over. Raises `PipeError`.
+    async def serve_connection(self, pipe: LinkTransport, peer: Peer, ours: bytes) -> None:
+        """Serve one connection until it is over. Raises `TransportError`.
 
         `peer` is what TLS has proven, `ours` SHA-256 over the certificate that we showed.
         """
@@ -145,18 +145,20 @@ class Gateway:
 
     # --- one connection ---------------------------------------------------------------------------
 
-    async def _serve(self, pipe: Pipe, peer: Peer, ours: bytes, seat: ConnectionSlot) -> None:
+    async def _serve(
+        self, pipe: LinkTransport, peer: Peer, ours: bytes, seat: ConnectionSlot
+    ) -> None:
         known, outdated = await self._revocation.admit_peer(peer)
         # Admission confirms what it is shown, unless that is outdated: then it is older than this.
         seat.generation = 0 if outdated else known.confirmed
         link = await self._ends.open_link(peer.name)
-        channel = Channel(
+        channel = ChannelBinding(
             org=peer.name.org,
             vault=peer.name.vault,
             agent_certificate=sha256(pipe.peer_certificate),
             control_certificate=ours,
         )
-        end = End(
+        end = SessionConfig(
             channel=channel,
             signer=self._signer,
             verifier=Verifier([known.link_key]),
@@ -174,7 +176,9 @@ class Gateway:
             self.connections.remove_active(agent)
             self._audience.on_unlinked(*agent.name, agent)
 
-    async def _handle_outdated(self, pipe: Pipe, peer: Peer, end: End) -> NoReturn:
+    async def _handle_outdated(
+        self, pipe: LinkTransport, peer: Peer, end: SessionConfig
+    ) -> NoReturn:
         """An older certificate than the agent was seen with: a copy, or a handshake from before.
 
         Raises `AuthorizationError`; the agent is locked if the peer has its link key.
@@ -257,7 +261,7 @@ class Gateway:
             agent = named[AgentName(org, link.vault)]
             agent.bundle = link.bundle
             entry = outbox.bundle_entry(link, row)
-            agent.notify_waiting(link.newest, Batch(link.newest - 1, link.newest, (entry,)))
+            agent.notify_waiting(link.newest, OutboxBatch(link.newest - 1, link.newest, (entry,)))
 
     async def _resync_periodically(self) -> None:
         looked = self._world.monotonic()
@@ -331,7 +335,7 @@ def _offer_bundles(org: str, vaults: list[str], tx: Tx) -> list[outbox.OfferedBu
 
 def log_connection_error(error: BaseException) -> None:
     """What a connection failed of: the wire is the agent's matter, anything else is ours."""
-    if isinstance(error, PipeError):
+    if isinstance(error, TransportError):
         log.debug("connection ended: %s", error.reason)
     else:
-        log.error("connection failed: %s", where(error))
+        log.error("connection failed: %s", locate(error))

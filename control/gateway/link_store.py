@@ -29,7 +29,7 @@ from control.store import links
 from control.store.grouped_change import GroupedChange
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.link.delivery import Batch, OutboxState
+from protocols.link.delivery import OutboxBatch, OutboxState
 from protocols.link.messages import Cursor, Message, Registration, ReplayResult
 from protocols.pki.names import AgentName
 
@@ -75,7 +75,7 @@ class LinkStore:
             lambda tx: outbox.restart_stream(tx, outbox.ensure_link(tx, *name, stream), stream)
         )
 
-    async def read_outbox(self, name: AgentName, after: int, limit: int) -> Batch:
+    async def read_outbox(self, name: AgentName, after: int, limit: int) -> OutboxBatch:
         """What waits behind `after`."""
         sign = self._witness.cosignature_line
         return await self._store.read(

@@ -13,11 +13,11 @@ from control.gateway.enrolment_server import EnrolmentServer
 from control.gateway.gateway import Gateway, log_connection_error
 from control.gateway.server_certificate import CHECK_INTERVAL, ServerCertificate
 from control.services.refusals import SUMMARY_INTERVAL
-from protocols.binding import binding
-from protocols.link.errors import PipeError
-from protocols.link.stream import LinkServer
-from protocols.link.stream import serve as serve_link
-from protocols.link.websocket import WebSocketPipe
+from protocols.bind_address import name_bind_errors
+from protocols.link.errors import TransportError
+from protocols.link.network import LinkServer
+from protocols.link.network import serve as serve_link
+from protocols.link.websocket import WebSocketTransport
 from protocols.pki.chain import read_agent
 from protocols.pki.errors import ChainError
 
@@ -58,11 +58,11 @@ async def open_link_listener(
     async with run_periodic_jobs(jobs, world), trio.open_nursery() as nursery:
         nursery.start_soon(gateway.run)
 
-        async def attend(pipe: WebSocketPipe) -> None:
+        async def attend(pipe: WebSocketTransport) -> None:
             try:
                 peer = read_agent(pipe.peer_certificate)
             except ChainError:
-                raise PipeError("tls", "the certificate is not an agent's") from None
+                raise TransportError("tls", "the certificate is not an agent's") from None
             await gateway.serve_connection(pipe, peer, certificate.leaf_digest(pipe.context))
 
         server = await serve_link(
@@ -84,5 +84,5 @@ async def open_link_listener(
 
 async def _listeners(address: tuple[str, int]) -> Sequence[trio.SocketListener]:
     host, port = address
-    with binding(host, port):
+    with name_bind_errors(host, port):
         return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)

@@ -12,12 +12,12 @@ from weakref import WeakKeyDictionary
 
 from actors import World
 from control.ca.certificate_authority import CertificateAuthority
-from protocols.pki.certificates import der, parse_pem, validity
-from protocols.pki.contexts import server_context
-from protocols.pki.files import read
-from protocols.pki.issuing import Host
+from protocols.pki.certificates import parse_pem_chain, to_der, validity_period
+from protocols.pki.files import read_file
+from protocols.pki.issuance import Host
 from protocols.pki.keys import sha256
-from protocols.pki.renewing import renew_at
+from protocols.pki.renewal import renewal_time
+from protocols.pki.tls_contexts import server_context
 
 CHECK_INTERVAL: Final = 30.0
 """Seconds; after a rollover step it may take as long until new connections see it."""
@@ -71,8 +71,8 @@ class ServerCertificate:
             clients=ssl.CERT_OPTIONAL,
             issuers=[standing.authority.certificate],
         )
-        leaf = parse_pem(read(identity.chain))[0]
-        self._leaves[context] = sha256(der(leaf))
+        leaf = parse_pem_chain(read_file(identity.chain))[0]
+        self._leaves[context] = sha256(to_der(leaf))
         self._made = now
-        self._due = renew_at(now, validity(leaf)[1], self._world.jitter())
+        self._due = renewal_time(now, validity_period(leaf)[1], self._world.jitter())
         return context

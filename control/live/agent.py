@@ -21,7 +21,7 @@ from control.store.live_queries import AgentSummary
 from control.store.rows import Tx
 from protocols.link import messages as m
 from protocols.pki.names import AgentName
-from protocols.pki.renewing import renew_at
+from protocols.pki.renewal import renewal_time
 
 RELOAD_INTERVAL: Final = 5.0
 """Seconds until everything is read anew: certificates and checkpoints come without an event."""
@@ -58,7 +58,7 @@ class AgentProjection(Projection):
         self._stale = False
         now = around.world.now()
         found = await around.store.read(lambda tx: _read_agent(tx, org, vault, now))
-        self.collection.replace(self._sections(found) | self._reported_sections())
+        self.collection.replace_rows(self._sections(found) | self._reported_sections())
         if (live := around.live.get_link(org, vault)) is not None:
             live.observe(OBSERVE_SECONDS)
 
@@ -68,7 +68,7 @@ class AgentProjection(Projection):
             await self.load()
             return
         for section, row in self._reported_sections().items():
-            self.collection.put(section, row)
+            self.collection.put_row(section, row)
 
     def on_event(self, event: Event) -> bool:
         """See `Projection`."""
@@ -221,7 +221,7 @@ def _certificate(held: IssuedCertificate | None, state: str) -> Columns:
         "serial": held.serial if held else "",
         "not_before": to_seconds(held.not_before) if held else 0,
         "not_after": to_seconds(held.not_after) if held else 0,
-        "renew_at": to_seconds(renew_at(held.not_before, held.not_after, 0.0)) if held else 0,
+        "renew_at": to_seconds(renewal_time(held.not_before, held.not_after, 0.0)) if held else 0,
         "revoked": bool(held and held.revoked_at),
         "standing": state,
     }

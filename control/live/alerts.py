@@ -22,7 +22,7 @@ class AlertsProjection(Projection):
     async def load(self) -> None:
         """See `Projection`."""
         rows = await self.context.store.read(self._rows)
-        self.collection.replace({row.id: alert_columns(row) for row in rows})
+        self.collection.replace_rows({row.id: alert_columns(row) for row in rows})
 
     def _rows(self, tx: Tx) -> list[Alert]:
         newest = alerts.list_alerts(tx, self.org, limit=MAX_NEWEST)

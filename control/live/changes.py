@@ -21,7 +21,7 @@ class ChangesProjection(Projection):
         rows = await self.context.store.read(
             lambda tx: audit_records.list_newest_events(tx, org, before=0, limit=MAX_NEWEST)
         )
-        self.collection.replace({str(row.seq): change_columns(row) for row in rows})
+        self.collection.replace_rows({str(row.seq): change_columns(row) for row in rows})
 
 
 def change_columns(event: AuditEvent) -> Columns:

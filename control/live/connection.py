@@ -9,24 +9,29 @@ from control.live.hub import LiveHub, ViewKey
 from control.live.topics import TOPICS
 from control.model.operation import Operation
 from control.model.people import Caller
-from protocols.http.scope import Receive, Send
-from protocols.live.limits import Bounds
-from protocols.live.requests import Unwatch, Watch
-from protocols.live_talk import LATER, SESSION_OVER, Talk
+from protocols.http.asgi import Receive, Send
+from protocols.live.connection import CLOSE_SESSION_ENDED, CLOSE_TRY_AGAIN_LATER, FeedConnection
+from protocols.live.limits import LiveLimits
+from protocols.live.requests import UnwatchRequest, WatchRequest
 
 
 class LiveConnection:
     """One websocket: what it asks for, what it is told, whether its session lasts."""
 
     def __init__(
-        self, plane: ControlPlane, hub: LiveHub, visit: ActiveSession, op: Operation, bounds: Bounds
+        self,
+        plane: ControlPlane,
+        hub: LiveHub,
+        visit: ActiveSession,
+        op: Operation,
+        bounds: LiveLimits,
     ) -> None:
         self._plane = plane
         self._hub = hub
         self._visit = visit
         self._op = op
         self._views: dict[int, ViewKey] = {}
-        self._talk = Talk(bounds, plane.world.monotonic)
+        self._talk = FeedConnection(bounds, plane.world.monotonic)
         self._feed = self._talk.feed
 
     async def run(self, receive: Receive, send: Send) -> None:
@@ -41,11 +46,11 @@ class LiveConnection:
         try:
             await self._plane.sessions.wait_ended(self._visit)
         except ControlError:
-            return LATER, "sessions cannot be looked at for now"
-        return SESSION_OVER, "the session is over"
+            return CLOSE_TRY_AGAIN_LATER, "sessions cannot be looked at for now"
+        return CLOSE_SESSION_ENDED, "the session is over"
 
-    async def _handle_request(self, request: Watch | Unwatch) -> None:
-        if isinstance(request, Unwatch):
+    async def _handle_request(self, request: WatchRequest | UnwatchRequest) -> None:
+        if isinstance(request, UnwatchRequest):
             self._end_view(request.unwatch)
             return
         number = request.watch
@@ -53,18 +58,18 @@ class LiveConnection:
         try:
             view = await self._authorize_view(request)
         except ControlError as error:
-            self._feed.refuse(number, error.code, error.message)
+            self._feed.refuse_watch(number, error.code, error.message)
             return
         self._hub.subscribe(view, self._feed, number)
         self._views[number] = view
 
     def _end_view(self, number: int) -> None:
-        self._feed.unwatch(number)
+        self._feed.remove_watch(number)
         view = self._views.pop(number, None)
         if view is not None:
             self._hub.unsubscribe(view, self._feed, number)
 
-    async def _authorize_view(self, request: Watch) -> ViewKey:
+    async def _authorize_view(self, request: WatchRequest) -> ViewKey:
         """What is asked for, if this caller may see it; refusals go on the trail as any other's."""
         kind = TOPICS.get(request.topic)
         if kind is None:

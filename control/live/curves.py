@@ -9,7 +9,7 @@ class CurvesProjection(Projection):
     async def load(self) -> None:
         """See `Projection`."""
         points = self.context.live.curve_points(self.org)
-        self.collection.replace({str(at): columns for at, columns in points})
+        self.collection.replace_rows({str(at): columns for at, columns in points})
 
     def on_point(self) -> bool:
         """See `Projection`."""

@@ -28,10 +28,10 @@ from control.live.hub import LiveHub
 from control.model.operation import Operation
 from control.model.people import Origin
 from control.store.read_scope import anonymous_scope, session_scope, use_read_scope
-from protocols.http.scope import Receive, Scope, Send
+from protocols.http.asgi import Receive, Scope, Send
 from protocols.http.session_key import SUBPROTOCOL
 from protocols.instant import SECOND, rfc3339
-from protocols.live.limits import Bounds
+from protocols.live.limits import LiveLimits
 from protocols.openapi import JSON, ErrorBody
 
 LIVE_PATH: Final = "/api/v1/live"
@@ -50,7 +50,12 @@ log: Final = logging.getLogger("freehold.control.live")
 class LiveEndpoint:
     """Answers 401, 403 and 404 before the upgrade; what passes is a `Browser`."""
 
-    def __init__(self, plane: ControlPlane, hub: LiveHub, bounds: Bounds = Bounds()) -> None:  # noqa: B008  # frozen
+    def __init__(
+        self,
+        plane: ControlPlane,
+        hub: LiveHub,
+        bounds: LiveLimits = LiveLimits(),  # noqa: B008  # frozen
+    ) -> None:
         self._plane = plane
         self._hub = hub
         self._bounds = bounds

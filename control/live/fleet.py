@@ -89,12 +89,12 @@ class FleetProjection(Projection):
         if len(rows) == PAGE:
             walk.after = rows[-1].vault
             return
-        self.collection.keep(walk.seen)
+        self.collection.retain_rows(walk.seen)
         self._walk = FleetScan() if walk.again else None
 
     def _put_rows(self, rows: Sequence[AgentSummary]) -> None:
         for row in rows:
-            self.collection.put(row.vault, agent_columns(self.context, self.org, row))
+            self.collection.put_row(row.vault, agent_columns(self.context, self.org, row))
         if self._walk is not None:
             self._walk.seen.update(row.vault for row in rows)
 
@@ -131,7 +131,7 @@ class FleetProjection(Projection):
         if row is None:
             return self._mark_stale(vault)
         around = self.context
-        self.collection.merge(vault, live_columns(around, self.org, vault, row["life"]))
+        self.collection.merge_columns(vault, live_columns(around, self.org, vault, row["life"]))
         return True
 
 

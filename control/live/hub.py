@@ -22,7 +22,7 @@ from control.services.presence import PresenceTracker
 from control.store.store import Store
 from protocols.instant import SECOND
 from protocols.link import messages as m
-from protocols.live.feed import Feed
+from protocols.live.feed import LiveFeed
 
 POINT_INTERVAL: Final = 10
 """Seconds from one point of the curves to the next."""
@@ -67,13 +67,13 @@ class LiveHub:
 
     # --- browsers ---------------------------------------------------------------------------------
 
-    def subscribe(self, view: ViewKey, feed: Feed, number: int) -> None:
+    def subscribe(self, view: ViewKey, feed: LiveFeed, number: int) -> None:
         """Have the feed told of this view. Raises `RequestError` for one watch too many."""
         keeper = self._workers.get(view) or self._start_worker(view)
-        feed.watch(number, keeper.projection.collection)
+        feed.add_watch(number, keeper.projection.collection)
         keeper.subscribe(feed, number)
 
-    def unsubscribe(self, view: ViewKey, feed: Feed, number: int) -> None:
+    def unsubscribe(self, view: ViewKey, feed: LiveFeed, number: int) -> None:
         """No longer; may be repeated."""
         if (keeper := self._workers.get(view)) is not None:
             keeper.unsubscribe(feed, number)

@@ -15,7 +15,7 @@ from control.services.presence import PresenceTracker
 from control.store.store import Store
 from protocols.instant import SECOND
 from protocols.link import messages as m
-from protocols.live.collection import Collection
+from protocols.live.collection import LiveCollection
 
 RELOAD_INTERVAL: Final = 30.0
 """Seconds until everything is read anew: what another process has done, or no event tells."""
@@ -56,7 +56,7 @@ class Projection(ABC):
         self.context = context
         self.org = org
         self.of = of
-        self.collection = Collection()
+        self.collection = LiveCollection()
 
     @abstractmethod
     async def load(self) -> None:

@@ -9,8 +9,8 @@ import trio
 from actors import World
 from control.errors import ControlError
 from control.live.projection import Projection
-from protocols.errors import where
-from protocols.live.feed import Feed
+from protocols.errors import locate
+from protocols.live.feed import LiveFeed
 from protocols.live.limits import MERGE_SECONDS
 
 RETRY_SECONDS: Final = 1.0
@@ -29,7 +29,7 @@ class ProjectionWorker:
     def __init__(self, projection: Projection, world: World) -> None:
         self.projection = projection
         self._world = world
-        self._followers: dict[tuple[Feed, int], None] = {}
+        self._followers: dict[tuple[LiveFeed, int], None] = {}
         self._stirred = trio.Event()
         self._reload = True
         self._left = world.monotonic()  # when one left
@@ -39,12 +39,12 @@ class ProjectionWorker:
         """Whether anybody follows."""
         return bool(self._followers)
 
-    def subscribe(self, feed: Feed, number: int) -> None:
+    def subscribe(self, feed: LiveFeed, number: int) -> None:
         """From now on this browser is told, under its number."""
         self._followers[feed, number] = None
         self._stirred.set()
 
-    def unsubscribe(self, feed: Feed, number: int) -> None:
+    def unsubscribe(self, feed: LiveFeed, number: int) -> None:
         """No longer."""
         self._followers.pop((feed, number), None)
         self._left = self._world.monotonic()
@@ -84,7 +84,7 @@ class ProjectionWorker:
         except ControlError as error:
             log.warning("a live view waits for the database: %s", error.code)
         except Exception as error:  # noqa: BLE001  # told; the others go on
-            log.error("a live view failed: %s", where(error))  # noqa: TRY400  # its text could hold anything
+            log.error("a live view failed: %s", locate(error))  # noqa: TRY400  # its text could hold anything
         else:
             return True
         self._reload = True
@@ -93,9 +93,9 @@ class ProjectionWorker:
         return False
 
     def _send_changes(self) -> None:
-        body = self.projection.collection.take()
+        body = self.projection.collection.take_changes()
         for feed, number in self._followers:
             if body is not None:
-                feed.offer(number, body)
+                feed.enqueue_changes(number, body)
             else:
-                feed.wake()
+                feed.notify_ready()

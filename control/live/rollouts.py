@@ -25,7 +25,7 @@ class RolloutsProjection(Projection):
         """See `Projection`."""
         org = self.org
         rows = await self.context.store.read(lambda tx: _read(tx, org))
-        self.collection.replace({row.id: rollout_columns(row, fares) for row, fares in rows})
+        self.collection.replace_rows({row.id: rollout_columns(row, fares) for row, fares in rows})
 
     def on_event(self, event: Event) -> bool:
         """See `Projection`."""

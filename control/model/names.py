@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from control.errors import ValidationError
-from protocols.text import BREAKS, CONTROLS, HIDDEN, JOINERS
+from protocols.hidden_characters import BREAKS, CONTROLS, HIDDEN, JOINERS
 
 MAX_TAGS: Final = 32  # of one agent
 MAX_ADDRESS: Final = 254  # RFC 5321, 4.5.3.1.3

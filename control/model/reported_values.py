@@ -6,11 +6,11 @@ and times beyond the year 9999 are none that anybody can be shown.
 
 from typing import Final
 
-from protocols.instant import MAX, SECOND
+from protocols.instant import MAX_NS, SECOND
 
 MAX_COUNT: Final = 2**40
 """Of one count: a million a second for twelve days. A million of these still fit into 63 bits."""
-MAX_SECONDS: Final = MAX // SECOND
+MAX_SECONDS: Final = MAX_NS // SECOND
 """Unix seconds; the last that an instant holds."""
 
 

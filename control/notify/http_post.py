@@ -11,7 +11,7 @@ import trio
 from control.errors import ValidationError
 from control.notify.errors import PermanentDeliveryError, TransientDeliveryError
 from control.notify.network_policy import NetworkPolicy, Resolver, TargetUrl, unreachable_error
-from protocols.errors import where
+from protocols.errors import locate
 
 SECONDS: Final = 15.0  # for all of it
 MAX_CONCURRENT: Final = 64
@@ -88,5 +88,5 @@ def _delivery_error(url: str, error: Exception) -> TransientDeliveryError:
             return TransientDeliveryError("its certificate is not one to trust")
         cause = cause.__cause__ or cause.__context__
     return unreachable_error(
-        urlsplit(url).netloc, f"no connection, or it broke off ({where(error)})"
+        urlsplit(url).netloc, f"no connection, or it broke off ({locate(error)})"
     )

@@ -33,7 +33,7 @@ from control.services.notification_fan_out import NOTICES_PER_TRANSACTION, fan_o
 from control.store import channels, notices
 from control.store.rows import Tx
 from control.store.store import Store
-from protocols.errors import TamperedError, where
+from protocols.errors import TamperedError, locate
 
 DRAIN_SECONDS: Final = 5.0  # seconds for what is being sent when the process ends
 BATCH: Final = 500  # messages of one look
@@ -177,7 +177,7 @@ class DeliveryWorker:
                 if not await self._may_try(key, delivery):
                     break
         except Exception as error:  # noqa: BLE001  # it waits as it was: tried again, with the same id
-            log.error("channel %s of %s: %s", key[1], key[0], where(error))  # noqa: TRY400  # its text could hold a secret
+            log.error("channel %s of %s: %s", key[1], key[0], locate(error))  # noqa: TRY400  # its text could hold a secret
         finally:
             self._busy.discard(key)
             self._idle.set()
@@ -226,7 +226,7 @@ class DeliveryWorker:
         except DeliveryError:
             raise
         except Exception as error:
-            log.error("message %s of %s: %s", delivery.id, delivery.org, where(error))  # noqa: TRY400  # its text could hold a secret
+            log.error("message %s of %s: %s", delivery.id, delivery.org, locate(error))  # noqa: TRY400  # its text could hold a secret
             raise TransientDeliveryError(
                 "a fault of the control plane; its log has more"
             ) from error

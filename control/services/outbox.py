@@ -19,7 +19,7 @@ from control.services.witness import cosigned_at
 from control.store import links, policies
 from control.store.rows import Tx
 from protocols.link import codec
-from protocols.link.delivery import NO_STREAM, Batch, Entry
+from protocols.link.delivery import NO_STREAM, OutboxBatch, OutboxEntry
 from protocols.link.messages import CheckpointCosignature, Message, MessageType, PolicyUpdate
 
 MAX_WAITING: Final = 256
@@ -66,7 +66,9 @@ def enqueue_message(tx: Tx, link: AgentLink, message: Message) -> AgentLink:
     grown = replace(link, newest=link.newest + 1)
     links.put_links(tx, grown)
     payload = codec.encode_payload(message)
-    row = OutgoingMessage(link.org, link.vault, grown.newest, codec.name_of(message), payload)
+    row = OutgoingMessage(
+        link.org, link.vault, grown.newest, codec.message_type_of(message), payload
+    )
     links.add_outgoing(tx, row)
     return grown
 
@@ -118,30 +120,30 @@ def restart_stream(tx: Tx, link: AgentLink, stream: bytes) -> AgentLink:
 
 def read_outbox(
     tx: Tx, org: str, vault: str, *, after: int, limit: int, sign: CosignFunction
-) -> Batch:
+) -> OutboxBatch:
     """Up to `limit` messages behind `after`, in order (`protocols.link.delivery.Outbox.read`)."""
     link = links.get_link(tx, org, vault)
     if link is None or link.newest <= after:
-        return Batch(after, after, ())
+        return OutboxBatch(after, after, ())
     rows = links.waiting_messages(tx, org, vault, after=after, limit=limit)
-    entries = [Entry(row.id, MessageType(row.name), row.payload) for row in rows]
+    entries = [OutboxEntry(row.id, MessageType(row.name), row.payload) for row in rows]
     entries += _bundle(tx, link, after) + _cosignature(tx, link, after, sign)
     entries = sorted(entries, key=lambda entry: entry.id)
     through = link.newest if len(entries) <= limit and len(rows) < limit else entries[limit - 1].id
-    return Batch(after, through, tuple(entry for entry in entries if entry.id <= through))
+    return OutboxBatch(after, through, tuple(entry for entry in entries if entry.id <= through))
 
 
 def _new_link(org: str, vault: str, stream: bytes) -> AgentLink:
     return AgentLink(org, vault, stream, 0, 0, 0, 0, 0, 0, NO_STREAM, 0)
 
 
-def bundle_entry(link: AgentLink, row: Assignment) -> Entry:
+def bundle_entry(link: AgentLink, row: Assignment) -> OutboxEntry:
     """The bundle as it is sent."""
     payload = codec.encode_payload(PolicyUpdate(bundle=row.bundle))
-    return Entry(link.bundle_id, MessageType.POLICY_UPDATE, payload)
+    return OutboxEntry(link.bundle_id, MessageType.POLICY_UPDATE, payload)
 
 
-def _bundle(tx: Tx, link: AgentLink, after: int) -> list[Entry]:
+def _bundle(tx: Tx, link: AgentLink, after: int) -> list[OutboxEntry]:
     if link.bundle_id <= after:
         return []
     row = policies.get_assignment(tx, link.org, link.vault)
@@ -150,7 +152,7 @@ def _bundle(tx: Tx, link: AgentLink, after: int) -> list[Entry]:
     return [bundle_entry(link, row)]
 
 
-def _cosignature(tx: Tx, link: AgentLink, after: int, sign: CosignFunction) -> list[Entry]:
+def _cosignature(tx: Tx, link: AgentLink, after: int, sign: CosignFunction) -> list[OutboxEntry]:
     if link.checkpoint_id <= after:
         return []
     seen = cosigned_at(tx, link.org, link.vault, link.checkpoint)
@@ -158,5 +160,7 @@ def _cosignature(tx: Tx, link: AgentLink, after: int, sign: CosignFunction) -> l
         return []
     line = CheckpointCosignature(size=seen.size, root=seen.root, cosignature=sign(seen))
     return [
-        Entry(link.checkpoint_id, MessageType.CHECKPOINT_COSIGNATURE, codec.encode_payload(line))
+        OutboxEntry(
+            link.checkpoint_id, MessageType.CHECKPOINT_COSIGNATURE, codec.encode_payload(line)
+        )
     ]

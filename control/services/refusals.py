@@ -17,7 +17,7 @@ from control.model.operation import Operation, Origin
 from control.model.people import Caller, Role
 from control.notify.token_bucket import TokenBucket
 from control.services.audit_log import AuditLog
-from protocols.client import client_of
+from protocols.client_network import client_network
 
 EACH_PER_HOUR: Final = 10
 ALL_PER_HOUR: Final = 120
@@ -51,7 +51,7 @@ class RefusalLog:
 
     def try_reserve(self, source: str) -> bool:
         """Whether one more of this client gets a record, whatever it is; else it is counted."""
-        client, now = client_of(source), self._world.monotonic()
+        client, now = client_network(source), self._world.monotonic()
         each = self._each.setdefault(client, TokenBucket(now))
         if len(self._each) > MAX_CLIENTS:
             del self._each[next(iter(self._each))]

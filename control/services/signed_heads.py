@@ -133,7 +133,9 @@ class SignedHeads:
             return self._kept  # another one is at it; what it does not know yet is next time's
         try:
             heads = merge_heads(self._newest_heads(), signed)
-            files.write(self._path, encode_heads(heads.values()), files.SECRET, replace=True)
+            files.write_atomically(
+                self._path, encode_heads(heads.values()), files.SECRET_MODE, replace=True
+            )
         finally:
             lock.release()
         return heads
@@ -141,7 +143,7 @@ class SignedHeads:
     def _read_file(self) -> dict[str, SignedHead]:
         if not self._path.exists():
             return {}
-        data = files.read(self._path, secret=True, most=MAX_FILE_BYTES)
+        data = files.read_file(self._path, secret=True, most=MAX_FILE_BYTES)
         if data != self._file[0]:
             self._file = data, decode_heads(data, self.public)
         return self._file[1]
@@ -150,7 +152,7 @@ class SignedHeads:
         path = self._path.with_name(REPLACED)
         if not path.exists():
             return {}
-        return decode_heads(files.read(path, secret=True, most=MAX_FILE_BYTES), self.public)
+        return decode_heads(files.read_file(path, secret=True, most=MAX_FILE_BYTES), self.public)
 
     async def _alert_rollback(self, org: str, message: str, subject: str) -> None:
         """Fire, unless it fires already, whichever process said so."""

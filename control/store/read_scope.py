@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
-from protocols.client import client_of, site_of
+from protocols.client_network import client_network, site_network
 
 ORGANIZATION_PREFIX: Final = "org:"
 SITE_PREFIX: Final = "site:"
@@ -35,7 +35,7 @@ def current_scope() -> ReadScope:
 
 def anonymous_scope(ip: str) -> ReadScope:
     """Somebody who is not signed in: the clients of one site share its turns."""
-    return ReadScope(SITE_PREFIX + site_of(ip), client_of(ip))
+    return ReadScope(SITE_PREFIX + site_network(ip), client_network(ip))
 
 
 def session_scope(org: str, session: str) -> ReadScope:

@@ -23,7 +23,7 @@ EARLY: Final = 0.5  # seconds
 FULL: Final = 2  # what PRAGMA synchronous reads back as
 
 
-class Forgetful(sqlite3.Connection):
+class UnsyncedConnection(sqlite3.Connection):
     """A connection that is told FULL, does NORMAL, and says FULL."""
 
     def execute(self, sql: str, *more: Any) -> sqlite3.Cursor:
@@ -37,7 +37,7 @@ class Forgetful(sqlite3.Connection):
 
 def forget_synchronous() -> None:
     """Every connection that is opened from now on is weak."""
-    sqlite3.connect = partial(sqlite3.connect, factory=Forgetful)  # type: ignore[assignment]
+    sqlite3.connect = partial(sqlite3.connect, factory=UnsyncedConnection)  # type: ignore[assignment]
 
 
 def forget_fdatasync() -> None:

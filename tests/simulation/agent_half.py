@@ -9,9 +9,9 @@ from typing import Any, Final, cast
 
 import trio
 
-from protocols.link.errors import PipeError
-from protocols.link.pipe import Pipe
+from protocols.link.errors import TransportError
 from protocols.link.signing import LinkKey
+from protocols.link.transport import LinkTransport
 from protocols.link.vocabulary import AlertCode, Severity
 from protocols.pki.chain import verify_control_plane
 from protocols.pki.errors import ChainError
@@ -143,7 +143,9 @@ class AgentHalf:
             return held
         return replace(held, signer=cast("LinkKey", QuickKey(held.signer.public)))
 
-    async def _dial(self, world: SimWorld, _: trio.Nursery, credential: AgentCredential) -> Pipe:
+    async def _dial(
+        self, world: SimWorld, _: trio.Nursery, credential: AgentCredential
+    ) -> LinkTransport:
         shown = chain_in(credential.identity.chain)
 
         def handshake() -> tuple[bytes, bytes]:
@@ -168,7 +170,7 @@ class AgentHalf:
         work = partial(self._control.answer, shown, path, body, self._kept.name)
         try:
             status, answer = await self._network.ask(self._kept.name, path, handshake, work)
-        except PipeError as error:
+        except TransportError as error:
             raise EnrolError(str(error)) from error
         if status not in {200, 202}:
             raise refusal_error(status, answer)

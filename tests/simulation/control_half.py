@@ -33,8 +33,8 @@ from control.services.agent_messages import AgentMessages
 from control.store import agents, people
 from control.store.rows import Tx
 from protocols.link import vocabulary as words
-from protocols.link.errors import PipeError
-from protocols.link.post import Asked
+from protocols.link.errors import TransportError
+from protocols.link.https_request import HttpRequest
 from protocols.link.signing import LinkKey, Signer
 from protocols.pki.chain import read_agent, verify_agent
 from protocols.pki.keys import store_key
@@ -126,10 +126,10 @@ class ControlHalf:
     def shows(self, chain: list[bytes]) -> list[bytes]:
         """Its side of a handshake: what it shows to who shows this, or nothing.
 
-        Raises `PipeError`.
+        Raises `TransportError`.
         """
         if self.plane is None:
-            raise PipeError("unreachable", "nobody listens")
+            raise TransportError("unreachable", "nobody listens")
         if chain:
             shaken(partial(verify_agent, chain, self.trust, self.plane.world.wall()))
         return chain_in(self._server)
@@ -141,7 +141,7 @@ class ControlHalf:
         if self._desk is None or self.plane is None:
             raise DeadError
         self._switch(self.plane)
-        asked = Asked("POST", path, shown[0] if shown else None, source, body)
+        asked = HttpRequest("POST", path, shown[0] if shown else None, source, body)
         answered = await self._desk(asked)
         self._doubted = self._doubted or CLOCK_BEHIND.encode() in answered.body
         return answered.status, answered.body
@@ -287,7 +287,7 @@ async def _attend(gateway: Gateway, certificate: ServerCertificate, pipe: SimPip
     try:
         peer = read_agent(pipe.peer_certificate)
         await gateway.serve_connection(pipe, peer, certificate.leaf_digest(certificate.context))
-    except* (PipeError, CrashError):
+    except* (TransportError, CrashError):
         pass
     finally:
         with trio.CancelScope(shield=True):

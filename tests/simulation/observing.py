@@ -178,7 +178,7 @@ def _effecting(before: Callable[..., Any]) -> Callable[..., Any]:
         inner = before(self, message)
         if isinstance(inner, BundleStatusReport):
             return inner
-        name, data = codec.name_of(message), codec.encode_payload(message)
+        name, data = codec.message_type_of(message), codec.encode_payload(message)
 
         def noted(tx: Any, link: Any) -> Any:
             events = inner(tx, link)
@@ -194,7 +194,7 @@ def _stating(before: Callable[..., Any]) -> Callable[..., Any]:
     def statuses(self: Any, tx: Any, org: str, said: Mapping[str, BundleStatusReport]) -> Any:
         events = before(self, tx, org, said)
         for vault, told in said.items():
-            name, data = codec.name_of(told.status), codec.encode_payload(told.status)
+            name, data = codec.message_type_of(told.status), codec.encode_payload(told.status)
             _note(tx, "effect", vault, 0, str(name), data)
         return events
 

@@ -18,7 +18,7 @@ from actors.tree import Node
 from protocols.instant import rfc3339
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import NO_BUNDLE, Stored, open_bundle
+from protocols.link.bundle import NO_BUNDLE, AcceptedVersion, open_bundle
 from protocols.link.signing import sha256
 from protocols.merkle import Frontier, leaf_hash
 from tests.simulation.machine import SimWorld
@@ -44,7 +44,7 @@ class Estate:
     folder: Path
     policy_key: bytes
     chance: random.Random
-    stored: Stored = field(default_factory=Stored)
+    stored: AcceptedVersion = field(default_factory=AcceptedVersion)
     expires: int = 0
     lines: list[bytes] = field(default_factory=list)
     tree: Frontier = field(default_factory=lambda: Frontier(sha256))
@@ -147,7 +147,7 @@ class VaultDouble:
         found = policy_bundle.parse_bundle(PolicyTrust(ORG, kept.name, b""), accepted)
         if found.version <= kept.stored.version:
             broken("policy", f"{kept.name} goes from {kept.stored.version} to {found.version}")
-        kept.stored, kept.expires = Stored(found.version, found.hash), found.expires
+        kept.stored, kept.expires = AcceptedVersion(found.version, found.hash), found.expires
         self._record(1)
         return AppliedBundle(kept.stored, 0)
 

@@ -188,8 +188,8 @@ def compare(
     """Hold the ledger against a capture of your own: every byte that was sent is accounted for."""
     from msgspec.structs import asdict
 
-    from protocols.capture.pcap import CaptureError, read
-    from protocols.capture.tls import read_secrets
+    from protocols.capture.pcap import CaptureError, read_capture
+    from protocols.capture.tls import parse_key_log
     from vault.control_link.capture_comparison import compare_capture as hold
     from vault.control_link.tls_dialer import parse_address
 
@@ -198,8 +198,8 @@ def compare(
         ports = sorted({parse_address(entry.peer)[1] for entry in entries})
         try:
             with pcap.open("rb") as file:
-                capture = read(file)
-            found = hold(entries, capture, read_secrets(keylog.read_text()), ports)
+                capture = read_capture(file)
+            found = hold(entries, capture, parse_key_log(keylog.read_text()), ports)
         except (CaptureError, UnicodeDecodeError) as error:
             raise CliError(f"cannot read the capture: {error}") from None
     session(context).show(asdict(found))

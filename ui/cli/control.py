@@ -142,7 +142,7 @@ def confirm_clock(
 
 
 def _checked(load: Callable[[], "Settings"]) -> "Settings":
-    from protocols.settings.load import ConfigError
+    from protocols.settings.loader import ConfigError
 
     try:
         return load()

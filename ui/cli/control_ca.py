@@ -74,10 +74,10 @@ def intermediate_install(
     directory: Directory = DEFAULT,
 ) -> None:
     """Take the intermediate that your own root signed."""
-    from protocols.pki.files import read
+    from protocols.pki.files import read_file
 
     with _told():
-        _directory(directory).install_intermediate(read(certificate), read(root))
+        _directory(directory).install_intermediate(read_file(certificate), read_file(root))
         session(context).show(_summary(directory))
 
 
@@ -138,13 +138,13 @@ def adopt(
 ) -> None:
     """Announce a next root of your own to agents, once both roots have signed."""
     from control.ca.directory import load_root
-    from protocols.pki.files import read
+    from protocols.pki.files import read_file
 
     if (cross is None) == (old_root is None):
         raise CliError("say --cross FILE or --old-root FOLDER: who certifies the next root?")
     with _told():
-        leads = read(cross) if cross is not None else load_root(old_root or Path())
-        _directory(directory).rollover_adopt(read(certificate), read(root), leads, _now())
+        leads = read_file(cross) if cross is not None else load_root(old_root or Path())
+        _directory(directory).rollover_adopt(read_file(certificate), read_file(root), leads, _now())
         session(context).show(_summary(directory))
     if old_root is not None:
         _take_away(old_root)
@@ -186,7 +186,7 @@ def _directory(path: Path) -> "CaDirectory":
 
 def _summary(path: Path) -> dict[str, object]:
     from protocols.instant import rfc3339
-    from protocols.pki.certificates import validity
+    from protocols.pki.certificates import validity_period
     from protocols.pki.pin import pin_of
 
     directory = _directory(path)
@@ -197,8 +197,8 @@ def _summary(path: Path) -> dict[str, object]:
         "phase": state.phase.value,
         "since": rfc3339(state.since) if state.since else "",
         "trusted": standing.trust.pins,
-        "root_expires": rfc3339(validity(authority.root)[1]),
-        "intermediate_expires": rfc3339(validity(authority.certificate)[1]),
+        "root_expires": rfc3339(validity_period(authority.root)[1]),
+        "intermediate_expires": rfc3339(validity_period(authority.certificate)[1]),
     }
 
 

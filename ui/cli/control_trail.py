@@ -61,7 +61,7 @@ def export(
 def settings_of(config: Path | None, data_dir: Path) -> "Settings":
     """Those of the file or of a developer. Raises `CliError`."""
     from control.config.load import dev_settings, load_settings
-    from protocols.settings.load import ConfigError
+    from protocols.settings.loader import ConfigError
 
     try:
         if config is None:

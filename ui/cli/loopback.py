@@ -20,9 +20,9 @@ from ui.cli.route import route
 if TYPE_CHECKING:
     import trio
 
-PATIENCE: Final = 300.0  # seconds in all; as long as the control plane keeps the code
+WAIT_SECONDS: Final = 300.0  # seconds in all; as long as the control plane keeps the code
 MAX_REQUESTS: Final = 32  # a browser also asks for an icon; something else may ask for anything
-STALLS: Final = 10.0  # seconds for one request with its answer, however slowly it comes
+STALL_SECONDS: Final = 10.0  # seconds for one request with its answer, however slowly it comes
 MAX_HEAD: Final = 64 * 1024  # bytes of a request: it may have cookies of others on this machine
 DONE: Final = b"<!doctype html><title>Freehold</title><p>You can close this page."
 
@@ -77,7 +77,7 @@ def loopback() -> Iterator[Loopback]:
 
 
 async def _wait(listener: socket.socket) -> dict[str, str]:
-    """What the first request brings that brings something; nothing after `PATIENCE`.
+    """What the first request brings that brings something; nothing after `WAIT_SECONDS`.
 
     Each request is answered in its own task: one that stalls holds up no other.
     """
@@ -85,7 +85,7 @@ async def _wait(listener: socket.socket) -> dict[str, str]:
 
     found: dict[str, str] = {}
     ours = trio.socket.from_stdlib_socket(listener.dup())
-    with ours, trio.move_on_after(PATIENCE):
+    with ours, trio.move_on_after(WAIT_SECONDS):
         async with trio.open_nursery() as nursery:
 
             async def attend(stream: trio.SocketStream) -> None:
@@ -106,7 +106,7 @@ async def _answer(stream: "trio.SocketStream") -> dict[str, str]:
 
     said: dict[str, str] = {}
     try:
-        with trio.move_on_after(STALLS):
+        with trio.move_on_after(STALL_SECONDS):
             async with stream:
                 said = _brought(await _head(stream))
                 status = "200 OK" if said else "404 Not Found"

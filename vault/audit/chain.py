@@ -6,7 +6,7 @@ The chain tells where a line was touched, the tree proves one line without showi
 from typing import Final, Self
 
 from protocols.merkle import Frontier
-from vault.audit.keys import Digest
+from vault.audit.keys import HashFunction
 
 EMPTY_HEAD: Final = bytes(32)  # what the first record's `prev` says
 
@@ -17,7 +17,7 @@ class Chain:
     __slots__ = ("_digest", "head", "tree")
 
     def __init__(
-        self, digest: Digest, head: bytes = EMPTY_HEAD, tree: Frontier | None = None
+        self, digest: HashFunction, head: bytes = EMPTY_HEAD, tree: Frontier | None = None
     ) -> None:
         self._digest = digest
         self.head = head

@@ -10,7 +10,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Final, Self
 
-from vault.audit.keys import AuditKeys, Digest, VerifyKeys
+from vault.audit.keys import AuditKeys, HashFunction, VerifyKeys
 
 _ED25519: Final = b"\x01"  # signed-note: the signature type that goes into the key id
 _HASH: Final = 32
@@ -100,5 +100,5 @@ def parse_unverified_head(note: str) -> TreeHead:
     return TreeHead.parse((note.partition("\n\n— ")[0] + "\n").encode())
 
 
-def _key_id(digest: Digest, name: str, public: bytes) -> bytes:
+def _key_id(digest: HashFunction, name: str, public: bytes) -> bytes:
     return digest(name.encode() + b"\n" + _ED25519 + public)[:_KEY_ID]

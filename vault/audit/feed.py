@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import trio
 
 from actors import World
-from protocols.errors import where
+from protocols.errors import locate
 from vault.audit.batch import Batch, LogPosition
 from vault.audit.layout import LogLayout
 from vault.audit.log_reader import RecordLocation, read_range, resume_location
@@ -119,7 +119,7 @@ class LogFeed:
                 self.read_error = ""
             except (OSError, ValueError) as error:
                 if not self.read_error:
-                    log.error("audit: what was written cannot be read back: %s", where(error))  # noqa: TRY400  # one line tells all
+                    log.error("audit: what was written cannot be read back: %s", locate(error))  # noqa: TRY400  # one line tells all
                 self.read_error = f"followers lag: {error}"
 
     async def _read(self, follower: LogFollower, end: Tail) -> None:

@@ -16,7 +16,7 @@ from vault.audit.log_reader import RecordLocation, RecordRange, decode_line, par
 from vault.audit.query import AuditQuery
 from vault.errors import ValidationError
 from vault.model.audit_row import AuditRow
-from vault.model.instant import MAX, parse_rfc3339
+from vault.model.instant import MAX_NS, parse_rfc3339
 from vault.model.records import BlockRow
 
 PREFIX_STEP: Final = (
@@ -125,7 +125,7 @@ class BlockBuilder:
         """The block of all that it has, at least one record."""
         seq, segment, offset = self._start
         if self._damaged:
-            began, ended, terms = 1, MAX, MATCH_ALL
+            began, ended, terms = 1, MAX_NS, MATCH_ALL
         else:
             began, ended = self._first_time, self._last_time
             known = self._terms.items()

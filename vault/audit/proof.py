@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from protocols.merkle import Collector, inclusion_ranges, leaf_hash, verify_inclusion
+from protocols.merkle import ProofBuilder, inclusion_ranges, leaf_hash, verify_inclusion
 from vault.audit import record
 from vault.audit.checkpoint import log_origin, verify_checkpoint
 from vault.audit.keys import VerifyKeys
@@ -29,7 +29,7 @@ def prove_inclusion(log: Path, seq: int, keys: VerifyKeys, public: bytes | None 
     `OSError` as `verify`.
     """
     verifier = LogVerifier(LogLayout(log), keys, public)
-    collector: Collector | None = None
+    collector: ProofBuilder | None = None
     wanted: bytes | None = None
     for seen in verifier.records():
         head = verifier.stored_head.head
@@ -37,15 +37,15 @@ def prove_inclusion(log: Path, seq: int, keys: VerifyKeys, public: bytes | None 
             if not seen.record.seq <= seq < head.size:
                 raise LookupError(f"the log holds the records {seen.record.seq} to {head.size - 1}")
             ranges = inclusion_ranges(seq, head.size)
-            collector = Collector(keys.digest, ranges, verifier.first_tree)
+            collector = ProofBuilder(keys.digest, ranges, verifier.first_tree)
         if seen.record.seq < head.size:
-            collector.feed(leaf_hash(keys.digest, seen.line.data))
+            collector.add_leaf(leaf_hash(keys.digest, seen.line.data))
         if seen.record.seq == seq:
             wanted = seen.line.data
     verifier.verdict()
     if collector is None or wanted is None:
         raise LookupError("the log is empty")
-    path = [value.hex() for value in collector.hashes()]
+    path = [value.hex() for value in collector.proof_hashes()]
     return Proof(wanted.decode(), seq, path, verifier.stored_head.note)
 
 

@@ -24,7 +24,7 @@ from msgspec import Struct
 from protocols.merkle import Frontier
 from vault.audit.batch import LogPosition
 from vault.audit.chain import Chain
-from vault.audit.keys import Digest
+from vault.audit.keys import HashFunction
 
 BYTES: Final = 8192  # of shared memory
 _HEADER: Final = 64
@@ -97,7 +97,7 @@ class Tail(Struct, frozen=True, array_like=True):
             owner_at,
         )
 
-    def to_position(self, digest: Digest) -> LogPosition:
+    def to_position(self, digest: HashFunction) -> LogPosition:
         """The same as a `BatchComposer` takes it."""
         return LogPosition(
             Chain(digest, self.head, Frontier(digest, self.size, self.frontier)),

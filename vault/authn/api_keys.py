@@ -21,7 +21,7 @@ from vault.authn.privilege import require_authority_over_key
 from vault.authn.revocation import Revoker
 from vault.errors import AuthorizationError, ConflictError, NotFoundError, ValidationError
 from vault.model.identity import Identity, Permission
-from vault.model.instant import MAX
+from vault.model.instant import MAX_NS
 from vault.model.records import ApiKeyRow, RecordStatus, TokenRow, UserRow
 from vault.store.store import Store
 from vault.store.table import StoreQuery
@@ -95,7 +95,7 @@ class ApiKeys:
         now, granted = self._world.now(), tuple(permissions)
         if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
             raise _invalid("name", f"name must be 1 to {MAX_NAME} printable characters")
-        if expires_at and not now < expires_at <= MAX:
+        if expires_at and not now < expires_at <= MAX_NS:
             raise _invalid("expires_at", "expires_at must lie in the future")
         minted = self._scheme.mint_api_key()
         row = ApiKeyRow(

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from protocols import json_text
-from protocols.link.bundle import NO_BUNDLE, Accepted, Stored
+from protocols.link.bundle import NO_BUNDLE, AcceptedVersion, VerifiedBundle
 from vault.authz.policy import Policy, validate_policy
 from vault.errors import UnavailableError, ValidationError
 from vault.model.link_ports import PolicyTrust
@@ -45,9 +45,11 @@ class PolicyBundle(Struct, frozen=True, kw_only=True):
         noted = self.authority and trust.authority
         return known and (not noted or self.authority == trust.authority)
 
-    def stored_for(self, trust: PolicyTrust) -> Stored:
+    def stored_for(self, trust: PolicyTrust) -> AcceptedVersion:
         """Where this enrolment stands; another one's bundle counts for nothing to it."""
-        return Stored(self.version, self.hash) if self.is_from(trust) else Stored()
+        return (
+            AcceptedVersion(self.version, self.hash) if self.is_from(trust) else AcceptedVersion()
+        )
 
 
 NO_POLICY_BUNDLE: Final = PolicyBundle()
@@ -64,7 +66,7 @@ class _StoredBundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     rules: list[str]
 
 
-def parse_bundle(trust: PolicyTrust, accepted: Accepted) -> PolicyBundle:
+def parse_bundle(trust: PolicyTrust, accepted: VerifiedBundle) -> PolicyBundle:
     """The bundle of this agent with its documents validated. Raises `ValidationError`."""
     bundle = accepted.bundle
     return PolicyBundle(

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from protocols.settings.units import Duration, Section, Size
+from protocols.settings.field_types import Duration, Section, Size
 from vault.config import machine_limits
 
 MIB: Final = 1 << 20

@@ -7,8 +7,8 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from protocols.settings.units import Duration, FilePath, Section, Size
-from protocols.text import CONTROLS, HIDDEN, JOINERS
+from protocols.hidden_characters import CONTROLS, HIDDEN, JOINERS
+from protocols.settings.field_types import Duration, FilePath, Section, Size
 from vault.model.endpoint import parse_endpoint
 from vault.model.instant import SECOND
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from pydantic import SecretStr, ValidationError
 
-from protocols.settings.load import ConfigError as ConfigError
-from protocols.settings.load import load, of_options
+from protocols.settings.loader import ConfigError as ConfigError
+from protocols.settings.loader import explain_option_errors, load_model
 from vault.config.control_plane import ControlPlaneSettings
 from vault.config.settings import (
     AuditSettings,
@@ -43,7 +43,7 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
 
     Paths are as seen from the file's folder. Raises `ConfigError`.
     """
-    return load(Settings, file, PREFIX, environment)
+    return load_model(Settings, file, PREFIX, environment)
 
 
 def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "60s") -> Settings:
@@ -77,4 +77,4 @@ def dev_settings(listen: str, folder: Path, workers: int = 1, heartbeat: str = "
             ),
         )
     except ValidationError as error:
-        raise of_options(error, _OPTIONS, "--listen") from None
+        raise explain_option_errors(error, _OPTIONS, "--listen") from None

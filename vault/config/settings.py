@@ -7,9 +7,16 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from protocols.settings.proxies import Proxied
-from protocols.settings.telemetry import Telemetry
-from protocols.settings.units import Duration, FilePath, Section, Size, not_yet, off_until
+from protocols.settings.field_types import (
+    Duration,
+    FilePath,
+    Section,
+    Size,
+    unsupported_switch,
+    unsupported_values,
+)
+from protocols.settings.proxies import ProxySettings
+from protocols.settings.telemetry import TelemetrySettings
 from vault.config.cache import CacheSettings
 from vault.config.control_plane import ControlPlaneSettings
 from vault.config.workers import AUTO, WorkerCount
@@ -60,7 +67,7 @@ class ServerSettings(Section):
     port: int | None = Field(default=None, ge=0, le=MAX_PORT)
     workers: WorkerCount = Field(default=AUTO, validate_default=True)
     web: bool = False
-    proxies: Proxied = Proxied()
+    proxies: ProxySettings = ProxySettings()
     tls: TlsSettings
 
     @property
@@ -85,7 +92,7 @@ class StorageSettings(Section):
 
     type: Annotated[
         Literal["sqlite"],
-        not_yet(
+        unsupported_values(
             postgresql="comes with shared storage; this version keeps its data in sqlite",
             mysql="comes with shared storage; this version keeps its data in sqlite",
         ),
@@ -128,7 +135,7 @@ class EncryptionSettings(Section):
 
     key_management: Annotated[
         Literal["shamir", "file"],
-        not_yet(
+        unsupported_values(
             hsm="comes with the hardware key providers; use shamir or file",
             cloud_kms="comes with the cloud key providers; use shamir or file",
         ),
@@ -151,7 +158,7 @@ class AuthenticationSettings(Section):
     methods: tuple[
         Annotated[
             Method,
-            not_yet(
+            unsupported_values(
                 jwt="comes with external identities; use api_key and token",
                 certificate="comes with external identities; use api_key and token",
             ),
@@ -215,7 +222,7 @@ class BackupSettings(Section):
 
     enabled: Annotated[
         bool,
-        off_until(
+        unsupported_switch(
             "backups come with a later version; docs/backup.md says how to make them by hand"
         ),
     ] = False
@@ -231,7 +238,7 @@ class MonitoringSettings(Section):
     health_check_interval: Duration = 30 * SECOND
     disk_low_free: Size = 1 << 30
     disk_low_percent: float = Field(default=10.0, ge=0, le=100)
-    telemetry: Telemetry = Telemetry()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @field_validator("health_check_interval")
     @classmethod

@@ -10,7 +10,7 @@ from typing import Final
 from actors import World
 from protocols.link import codec
 from protocols.link import messages as m
-from protocols.link.bundle import Bundle, BundleError, Stored, hash_of
+from protocols.link.bundle import AcceptedVersion, Bundle, BundleError, hash_of
 from protocols.link.errors import RemoteFaultError
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.vocabulary import AlertCode, PolicyPhase, PolicyReason, Severity
@@ -129,10 +129,10 @@ def _refused(signed: bytes, reason: PolicyReason, at: int) -> m.PolicyStatus | N
     )
 
 
-def _named(signed: bytes) -> Stored | None:
+def _named(signed: bytes) -> AcceptedVersion | None:
     """What the bytes call themselves, whoever signed them; not to be believed."""
     data = signed[SIGNATURE_SIZE:]
     try:
-        return Stored(codec.decode(data, Bundle).version, hash_of(data))
+        return AcceptedVersion(codec.decode_struct(data, Bundle).version, hash_of(data))
     except RemoteFaultError:
         return None

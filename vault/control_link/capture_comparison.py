@@ -12,12 +12,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from protocols.capture.messages import Message, messages
-from protocols.capture.pcap import Capture, CaptureError, Stream
-from protocols.capture.tls import Secrets, said
+from protocols.capture.messages import CapturedMessage, parse_messages
+from protocols.capture.pcap import Capture, CaptureError, TcpStream
+from protocols.capture.tls import KeyLogSecrets, decrypt_client
 from protocols.link.errors import Fault
 from protocols.link.limits import MAX_FRAME
-from protocols.link.pipe import REFUSED
+from protocols.link.transport import REFUSED
 from protocols.link.websocket import NORMAL, POLICY, TEXT
 from vault.control_link.egress_chain import LedgerEntry
 from vault.control_link.request_heads import HostHeaders, excess, expected_hosts
@@ -72,7 +72,7 @@ class CaptureComparison(Struct, frozen=True, kw_only=True):
 
 
 def compare_capture(
-    entries: Iterable[LedgerEntry], capture: Capture, secrets: Secrets, ports: Sequence[int]
+    entries: Iterable[LedgerEntry], capture: Capture, secrets: KeyLogSecrets, ports: Sequence[int]
 ) -> CaptureComparison:
     """Hold the connections to these server ports against the ledger."""
     ledger: dict[str, list[bytes]] = defaultdict(list)
@@ -96,7 +96,7 @@ def compare_capture(
         connections=len(found),
         unread=tuple(unread),
         foreign=tuple(foreign),
-        midway=sum(place.port in ports for way in capture.midway for place in way),
+        midway=sum(place.port in ports for way in capture.incomplete_streams for place in way),
         **{name: counts[name] for name in _COUNTED},
     )
 
@@ -108,23 +108,23 @@ _COUNTED = (
 
 
 def _account(
-    stream: Stream,
-    secrets: Secrets,
+    stream: TcpStream,
+    secrets: KeyLogSecrets,
     ledger: dict[str, list[bytes]],
     hosts: HostHeaders,
     counts: dict[str, int],
 ) -> list[str]:
     """Count what one connection said; returns what is foreign in it. Raises `CaptureError`."""
-    if stream.sent.lacking:
+    if stream.sent.missing_bytes:
         raise CaptureError(
-            f"packets are missing: {stream.sent.lacking} bytes from the first hole on"
+            f"packets are missing: {stream.sent.missing_bytes} bytes from the first hole on"
         )
     if not stream.sent.data:
         return []
-    spoken = said(stream, secrets)
+    spoken = decrypt_client(stream, secrets)
     if spoken.rest:
         raise CaptureError("its last record is not whole: capture until the connection has ended")
-    pieces = list(messages(spoken.data))
+    pieces = list(parse_messages(spoken.data))
     sent = [piece for piece in pieces if piece.kind in _IN_LEDGER]
     size = sum(len(message.content) for message in sent)
     matched = _matched(sent, ledger)
@@ -141,7 +141,9 @@ def _account(
     return foreign
 
 
-def _around(pieces: Sequence[Message], size: int, hosts: HostHeaders) -> tuple[int, list[str]]:
+def _around(
+    pieces: Sequence[CapturedMessage], size: int, hosts: HostHeaders
+) -> tuple[int, list[str]]:
     """What is said around the messages, in bytes, and in words what of it is foreign."""
     other = 0
     foreign: dict[str, int] = defaultdict(int)
@@ -171,13 +173,13 @@ _SPARE: Final = {True: {0}, False: {0, 2, 6, 8}}
 """Bytes that may be left: what was cut off was longer, so its header may have been, too."""
 
 
-def _header(frame: Message) -> int:
+def _header(frame: CapturedMessage) -> int:
     """Bytes of the header with which the agent sends a message: whole, never in fragments."""
     length = len(frame.content)
     return 6 if length < 126 else 8 if length < 65_536 else 14  # noqa: PLR2004  # RFC 6455, 5.2
 
 
-def _matched(sent: Sequence[Message], ledger: dict[str, list[bytes]]) -> int:
+def _matched(sent: Sequence[CapturedMessage], ledger: dict[str, list[bytes]]) -> int:
     """How many of these are the beginning of one connection of the ledger, which is used up."""
     best, chosen = 0, ""
     for connection, entries in ledger.items():

@@ -12,14 +12,14 @@ from typing import Final
 
 import trio
 
-from protocols.errors import where
+from protocols.errors import locate
 from protocols.link.messages import (
     Conditions,
     Message,
     Notification,
     PolicyReplay,
     Workers,
-    kind_of,
+    spec_of,
 )
 from protocols.link.vocabulary import AlertCode, CommandName, Health, Severity
 from protocols.pki.errors import PkiError
@@ -43,7 +43,7 @@ from vault.control_link.inbox import (
 from vault.control_link.outbox import OutboxBacklog, SqlOutbox, read_backlog
 from vault.control_link.phase_table import PhaseEvent
 from vault.errors import VaultError
-from vault.model.instant import of_millis
+from vault.model.instant import from_millis
 from vault.model.link import LinkNotification, LinkStatus
 
 log: Final = logging.getLogger("freehold.uplink")
@@ -197,7 +197,7 @@ class LinkClient:
             egress_bytes=self._parts.egress_total(),
             cosigned_size=self._witnessed.size,
             policy_version=facts.policy.version,
-            policy_expires=of_millis(facts.policy_expires),
+            policy_expires=from_millis(facts.policy_expires),
             policy_trouble=self._bundles.trouble,
             trouble=self._credentials.trouble or self._connector.trouble,
             notifications=self._notifications,
@@ -217,7 +217,7 @@ class LinkClient:
             except (VaultError, PkiError) as error:
                 log.error("the uplink cannot go on for now: %s", error)  # noqa: TRY400  # one line
             except Exception as error:  # noqa: BLE001  # told; its text could hold anything
-                log.error("the uplink failed: %s", where(error))  # noqa: TRY400  # as above
+                log.error("the uplink failed: %s", locate(error))  # noqa: TRY400  # as above
             await self._world.sleep(RETRY_DELAY)
 
     async def _every(self, period: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -264,7 +264,7 @@ class LinkClient:
         if conversation is None:
             return
         for message in health[1:]:
-            if kind_of(message).since <= conversation.session.version:
+            if spec_of(message).since <= conversation.session.version:
                 conversation.send(message)
         conversation.send(message_factory.heartbeat(self._host.facts(), self._backlog))
 
@@ -382,7 +382,9 @@ class LinkClient:
         self._dropped = self._backlog.dropped
         self._notifications = tuple(
             LinkNotification(
-                code=one.code, severity=one.severity, at=of_millis(one.at) // message_factory.MILLI
+                code=one.code,
+                severity=one.severity,
+                at=from_millis(one.at) // message_factory.MILLI,
             )
             for one in told
         )

@@ -11,13 +11,21 @@ import trio
 
 from actors import World
 from protocols.link.delivery import Inbox, Outbox
-from protocols.link.ends import End, Moment
-from protocols.link.errors import PipeError, RemoteFaultError
-from protocols.link.events import Acknowledged, CaughtUp, Event, Leaving, Missed, Opened, Received
-from protocols.link.messages import Message, Observe, PolicyReplay, kind_of
-from protocols.link.pipe import Pipe
-from protocols.link.session import Session
-from protocols.link.states import SENDABLE, State
+from protocols.link.errors import RemoteFaultError, TransportError
+from protocols.link.messages import Message, Observe, PolicyReplay, spec_of
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session_events import (
+    MessageReceived,
+    MessagesAcknowledged,
+    MessagesSkipped,
+    PeerLeaving,
+    SessionCaughtUp,
+    SessionEvent,
+    SessionOpened,
+)
+from protocols.link.states import SENDABLE, SessionState
+from protocols.link.transport import LinkTransport
 from protocols.link.vocabulary import ByeReason, SkipReason
 from vault.control_link.egress_chain import EgressStream
 from vault.control_link.egress_ledger import EgressRecorder
@@ -76,8 +84,8 @@ class LinkConnection:
     def __init__(
         self,
         *,
-        pipe: Pipe,
-        end: End,
+        pipe: LinkTransport,
+        end: SessionConfig,
         outbox: Outbox,
         inbox: Inbox,
         egress: EgressRecorder,
@@ -107,7 +115,7 @@ class LinkConnection:
         """Whether the outbox may hold what was not offered yet."""
         self._started_at = self._acknowledged = 0
         """Where the outbox went on in this session, and up to where it was acknowledged."""
-        self.session = Session.agent(end, self._now())
+        self.session = LinkSession.agent(end, self._now())
         self.spread = 0
         """Milliseconds over which the peer wants its agents to spread their return."""
         self.was_open = False
@@ -115,7 +123,7 @@ class LinkConnection:
         """On the monotonic clock: until then somebody looks at this agent."""
 
     async def run(self) -> None:
-        """Talk until one side ends it. Raises `PipeError`, `LinkError`; the pipe is closed then."""
+        """Talk until one side ends it. Raises `TransportError` or `LinkError`."""
         fault = ""
         try:
             async with trio.open_nursery() as nursery:
@@ -134,20 +142,20 @@ class LinkConnection:
     @property
     def is_live(self) -> bool:
         """Whether what waited on either side at the beginning is through."""
-        return self.session.state is State.LIVE
+        return self.session.state is SessionState.LIVE
 
     def send(self, message: Message) -> None:
         """Say something that is lost with the connection.
 
         Nothing happens once it is over, or if the peer is too old to know the message.
         """
-        if self.session.state in SENDABLE and kind_of(message).since <= self.session.version:
-            self.session.send(message)
+        if self.session.state in SENDABLE and spec_of(message).since <= self.session.version:
+            self.session.send_message(message)
             self._wake.set()
 
     def leave(self, reason: ByeReason) -> None:
         """End in order, with everything under way."""
-        self.session.leave(reason, self._now())
+        self.session.send_bye(reason, self._now())
         self._wake.set()
 
     def notify_outbox(self) -> None:
@@ -158,13 +166,13 @@ class LinkConnection:
 
     async def _listen(self) -> None:
         try:
-            while not self.session.ended:
+            while not self.session.is_ended:
                 frame = await self._pipe.receive()
-                for event in self.session.receive(frame, self._now()):
+                for event in self.session.receive_frame(frame, self._now()):
                     await self._handle(event)
                 self._wake.set()
-        except PipeError:
-            if not self.session.ended:
+        except TransportError:
+            if not self.session.is_ended:
                 raise
 
     async def _write(self) -> None:
@@ -172,13 +180,13 @@ class LinkConnection:
             self._wake = trio.Event()
             self.session.tick(self._now())
             await self._offer()
-            frames = self.session.frames(self._now())
+            frames = self.session.take_frames(self._now())
             for start in range(0, len(frames), FRAMES_PER_SYNC):
                 some = frames[start : start + FRAMES_PER_SYNC]
                 await self._egress.record(self._sending, some)
                 for frame in some:
                     await self._pipe.send(frame)
-            if self.session.ended:
+            if self.session.is_ended:
                 return
             if not frames:
                 await self._wait(self.session.deadline - self._world.monotonic())
@@ -186,56 +194,58 @@ class LinkConnection:
     async def _offer(self) -> None:
         while self._has_unsent and (room := self._room()):
             self._has_unsent = False
-            batch = await self._outbox.read(self.session.sent, room)
-            if batch.through == self.session.sent:
+            batch = await self._outbox.read(self.session.last_sent, room)
+            if batch.through == self.session.last_sent:
                 return
             if self._room():
-                self.session.offer(batch)
-            left = self.session.sent < batch.through or len(batch.entries) >= room
+                self.session.send_batch(batch)
+            left = self.session.last_sent < batch.through or len(batch.entries) >= room
             self._has_unsent = self._has_unsent or left
 
     def _room(self) -> int:
-        room = self.session.room
+        room = self.session.window_room
         if not room:
             return 0
         begun = (
             INITIAL_WINDOW
             + 2 * (self._acknowledged - self._started_at)
-            - (self.session.sent - self._started_at)
+            - (self.session.last_sent - self._started_at)
         )
         return max(0, min(room, begun))
 
-    async def _handle(self, event: Event) -> None:
+    async def _handle(self, event: SessionEvent) -> None:
         match event:
-            case Opened():
+            case SessionOpened():
                 self.was_open = True
-                self._started_at = self._acknowledged = self.session.sent
+                self._started_at = self._acknowledged = self.session.last_sent
                 self._observer.on_opened(self)
-            case CaughtUp():
+            case SessionCaughtUp():
                 self._observer.on_caught_up()
-            case Received(id=0, message=Observe(seconds=seconds)):
+            case MessageReceived(id=0, message=Observe(seconds=seconds)):
                 self.observed_until = self._world.monotonic() + seconds
                 self._observer.on_observed()
-            case Received(id=0, message=PolicyReplay() as question):
-                self._paces.replay_queries.demand(self._world.monotonic())
+            case MessageReceived(id=0, message=PolicyReplay() as question):
+                self._paces.replay_queries.consume(self._world.monotonic())
                 self._observer.on_replay_query(question)
-            case Received(id=0):
+            case MessageReceived(id=0):
                 pass  # nothing else that a control plane sends is for the moment only
-            case Received() | Missed():
+            case MessageReceived() | MessagesSkipped():
                 await self._intake.receive(self.session.peer_stream, event)
-            case Acknowledged(through=through):
+            case MessagesAcknowledged(through=through):
                 self._acknowledged = max(self._acknowledged, through)
                 await self._outbox.acknowledge(through)
                 self._intake.notify_room()
                 await self._observer.on_acknowledged()
-            case Leaving(spread=spread):
+            case PeerLeaving(spread=spread):
                 self.spread = spread
 
     async def _applied(self, item: IntakeItem) -> None:
         """It is durable: acknowledge it."""
-        for event in self.session.applied(item.id if isinstance(item, Received) else item.last):
+        for event in self.session.mark_applied(
+            item.id if isinstance(item, MessageReceived) else item.last
+        ):
             await self._handle(event)
-        if isinstance(item, Missed) and item.reason is SkipReason.ACKNOWLEDGED:
+        if isinstance(item, MessagesSkipped) and item.reason is SkipReason.ACKNOWLEDGED:
             await self._observer.on_data_loss()
         self._wake.set()
 
@@ -243,8 +253,8 @@ class LinkConnection:
         """Until something stirs, or the session's clock is due."""
         await wait_event(self._wake, max(MIN_WAIT, seconds))
 
-    def _now(self) -> Moment:
-        return Moment(self._world.monotonic(), self._world.wall() // 1_000_000)
+    def _now(self) -> ClockReading:
+        return ClockReading(self._world.monotonic(), self._world.wall() // 1_000_000)
 
 
 async def wait_event(event: trio.Event, seconds: float) -> None:
@@ -263,7 +273,7 @@ def _single_failure(group: BaseExceptionGroup[BaseException]) -> Exception:
     if fatal is not None:
         raise fatal
     found = list(_leaves(group))
-    chosen = [error for error in found if not isinstance(error, PipeError)] or found[:1]
+    chosen = [error for error in found if not isinstance(error, TransportError)] or found[:1]
     if len(chosen) > 1:
         raise group
     return chosen[0]

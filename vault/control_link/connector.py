@@ -9,13 +9,13 @@ import trio
 
 from actors import World
 from protocols.link import backoff
-from protocols.link.ends import End
 from protocols.link.errors import Fault, LinkError, OutboxRolledBackError, RemoteFaultError
-from protocols.link.handshake import Channel
+from protocols.link.handshake import ChannelBinding
 from protocols.link.limits import DEAD_SECONDS
 from protocols.link.messages import PolicyReplay
-from protocols.link.pipe import Pipe
+from protocols.link.session_config import SessionConfig
 from protocols.link.signing import Verifier, sha256
+from protocols.link.transport import LinkTransport
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity, SyncPhase
 from vault.control_link.addresses import ControlPlaneAddresses
 from vault.control_link.connection import LinkConnection, wait_event
@@ -42,8 +42,8 @@ plane that lets agents in and cuts them off at once has them come as seldom as o
 class Dialer(Protocol):
     """Connects to the control plane: `network.Network`, or a pipe within the process."""
 
-    async def __call__(self, nursery: trio.Nursery, credential: AgentCredential) -> Pipe:
-        """A pipe whose peer is proven to be the control plane. Raises `PipeError`."""
+    async def __call__(self, nursery: trio.Nursery, credential: AgentCredential) -> LinkTransport:
+        """A pipe whose peer is proven to be the control plane. Raises `TransportError`."""
         ...
 
 
@@ -158,7 +158,7 @@ class Connector:
             if (credential := self._credential) is None:
                 continue
             spread = await self._attempt(credential)
-            pause = backoff.delay(
+            pause = backoff.reconnect_delay(
                 self._tries, self._world.jitter(), spread, self._patience.reconnect
             )
             self.attempts += 1
@@ -193,16 +193,16 @@ class Connector:
             self._addresses.use_next()
         return spread
 
-    async def _begin(self, credential: AgentCredential, pipe: Pipe) -> LinkConnection:
+    async def _begin(self, credential: AgentCredential, pipe: LinkTransport) -> LinkConnection:
         enrolment = credential.enrolment
         await self._switch_peer(credential)
-        channel = Channel(
+        channel = ChannelBinding(
             org=enrolment.org,
             vault=enrolment.vault,
             agent_certificate=credential.fingerprint,
             control_certificate=sha256(pipe.peer_certificate),
         )
-        end = End(
+        end = SessionConfig(
             channel=channel,
             signer=credential.signer,
             verifier=Verifier([enrolment.link_key]),

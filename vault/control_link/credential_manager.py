@@ -141,7 +141,7 @@ class CredentialManager:
         if pending.fingerprint != self.fingerprint:
             self.fingerprint = pending.fingerprint
             log.warning("waiting to be approved; the fingerprint is %s", pending.fingerprint)
-        return max(1.0, pending.pause * (0.75 + 0.5 * self._world.jitter()))
+        return max(1.0, pending.retry_seconds * (0.75 + 0.5 * self._world.jitter()))
 
     async def _wait_until_due(self, held: AgentCredential) -> None:
         due = seconds_until_renewal(

@@ -376,7 +376,7 @@ def describe_entry(entry: LedgerEntry) -> str:
     """
     try:
         if entry.kind == "frame":
-            envelope = codec.decode(entry.content[SIGNATURE_SIZE:], Envelope)
+            envelope = codec.decode_struct(entry.content[SIGNATURE_SIZE:], Envelope)
             message = codec.decode_payload(envelope.message_type, envelope.payload)
             return f"{envelope.message_type} {msgspec.json.encode(message).decode()}"
         body = json_text.decode(entry.content)

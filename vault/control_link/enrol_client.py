@@ -16,19 +16,19 @@ from msgspec import Struct
 
 from actors import World
 from protocols import json_text
-from protocols.pki import contexts
+from protocols.pki import tls_contexts
 from protocols.pki.messages import (
-    MAX_ANSWER,
+    MAX_RESPONSE,
     EnrolRequest,
     Grant,
     JoinRequest,
     Pending,
     RejoinRequest,
     RenewRequest,
-    decode_answer,
-    encode,
+    decode_response,
+    encode_message,
 )
-from protocols.pki.trust import Trust
+from protocols.pki.trust import TrustStore
 from vault.control_link.addresses import ControlPlaneAddresses
 from vault.control_link.connection_errors import describe_connection_error
 from vault.control_link.egress_chain import EgressStream
@@ -121,7 +121,7 @@ class Enroller:
     async def _join(self, door: EnrolTarget, org: str, label: str) -> Pending | None:
         csr, link_key, bound = await self._world.run_sync(self._bound_request)
         request = JoinRequest(csr=csr, link_key=link_key, proof=bound, org=org, label=label)
-        answer = await self._ask_by_pin(door, "join", encode(request))
+        answer = await self._ask_by_pin(door, "join", encode_message(request))
         return answer if isinstance(answer, Pending) else None
 
     async def renew(self, credential: AgentCredential) -> None:
@@ -134,17 +134,17 @@ class Enroller:
     async def _enrol(self, door: EnrolTarget, token: str) -> None:
         csr, link_key, bound = await self._world.run_sync(self._bound_request)
         request = EnrolRequest(token=token, csr=csr, link_key=link_key, proof=bound)
-        answer = await self._ask_by_pin(door, "enrol", encode(request))
+        answer = await self._ask_by_pin(door, "enrol", encode_message(request))
         if isinstance(answer, Pending):
             raise EnrolError(
                 "the control plane keeps us waiting though we have a token: ask for another"
             )
 
     async def _ask_by_pin(self, door: EnrolTarget, path: str, body: bytes) -> Grant | Pending:
-        context = contexts.pinned_context(door.pin, self._world.wall)
+        context = tls_contexts.pinned_context(door.pin, self._world.wall)
         answer = await self._exchange(context, door.endpoint, path, body)
         if isinstance(answer, Grant):
-            trust = Trust.pinned([answer.chain[0], *answer.roots], door.pin)
+            trust = TrustStore.from_pin([answer.chain[0], *answer.roots], door.pin)
             await self._world.run_sync(
                 self._store.store_enrolment, answer, door.endpoint, trust, self._world.wall()
             )
@@ -154,11 +154,11 @@ class Enroller:
         self,
         held: AgentCredential,
         path: str,
-        identity: contexts.Identity | None,
+        identity: tls_contexts.TlsIdentity | None,
         make: Callable[[], bytes],
     ) -> None:
         body = await self._world.run_sync(make)
-        context = contexts.agent_context(identity, held.trust, self._world.wall)
+        context = tls_contexts.agent_context(identity, held.trust, self._world.wall)
         try:
             answer = await self._exchange(context, held.enrolment.endpoint, path, body)
         except EnrolError as error:
@@ -182,7 +182,7 @@ class Enroller:
         log_tls_secrets(context, self._keylog)
         await self._egress.record(sending, [body])
         try:
-            return decode_answer(await self._send(context, address, sending.path, body))
+            return decode_response(await self._send(context, address, sending.path, body))
         except EnrolError as error:
             if not error.status or error.status >= _THEIR_FAULT:
                 self._addresses.use_next()
@@ -194,7 +194,7 @@ class Enroller:
         return csr, *self._store.prove_link_key(csr)
 
     def _renewal(self) -> bytes:
-        return encode(RenewRequest(csr=self._store.create_request()))
+        return encode_message(RenewRequest(csr=self._store.create_request()))
 
     def _return(self, held: AgentCredential) -> bytes:
         csr = self._store.create_request()
@@ -207,7 +207,7 @@ class Enroller:
             proof=by_link_key,
             held=by_certificate,
         )
-        return encode(request)
+        return encode_message(request)
 
 
 async def post_request(context: ssl.SSLContext, endpoint: str, path: str, body: bytes) -> bytes:
@@ -241,9 +241,9 @@ async def _bounded(reply: httpx2.Response) -> bytes:
     answer, size = bytearray(), 0
     async for part in reply.aiter_raw():
         size += len(part)
-        if size <= MAX_ANSWER:
+        if size <= MAX_RESPONSE:
             answer += part
-    if size > MAX_ANSWER:
+    if size > MAX_RESPONSE:
         raise EnrolError("the control plane's answer is too long")
     return bytes(answer)
 

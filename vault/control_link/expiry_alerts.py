@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors import World
-from protocols.errors import where
+from protocols.errors import locate
 from protocols.link.vocabulary import AlertCode, Severity
 from vault.control_link import message_factory
 from vault.control_link.database import LinkDatabase, LinkTx
@@ -63,7 +63,7 @@ class ExpiryAlerts:
             ended = await database.transact(self._ended)
             found = await self._source.run(self._operation(ended))
         except VaultError as error:
-            log.warning("secrets that expire could not be looked for: %s", where(error))
+            log.warning("secrets that expire could not be looked for: %s", locate(error))
             return 0
         if not isinstance(found, ExpiringReport):
             raise TypeError("usage.expiring answers what it found")

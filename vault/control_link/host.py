@@ -7,13 +7,13 @@ from msgspec import Struct
 from actors.tree import Node
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import Stored
+from protocols.link.bundle import AcceptedVersion
 
 
 class AppliedBundle(Struct, frozen=True):
     """A bundle that is in force. `narrowed`: rules that the local ceiling cut."""
 
-    stored: Stored
+    stored: AcceptedVersion
     narrowed: int
 
 
@@ -29,7 +29,7 @@ class VaultFacts(Struct, frozen=True, kw_only=True):
     """Unix milliseconds."""
     uptime: int
     """Seconds."""
-    policy: Stored
+    policy: AcceptedVersion
     policy_expires: int
     """Unix milliseconds; 0 without a bundle."""
     narrowed: int

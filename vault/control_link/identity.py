@@ -26,14 +26,20 @@ from msgspec.structs import replace
 from protocols import json_text
 from protocols.link.signing import LinkKey, sha256
 from protocols.pki import files, keys, proof, requests
-from protocols.pki.certificates import der, parse, parse_pem, pem, public_key
-from protocols.pki.chain import Agent, read_agent, verify_agent
-from protocols.pki.contexts import Identity
+from protocols.pki.certificates import (
+    parse_certificate,
+    parse_pem_chain,
+    public_key,
+    to_der,
+    to_pem,
+)
+from protocols.pki.chain import VerifiedAgent, read_agent, verify_agent
 from protocols.pki.errors import ChainError, PkiKeyError
 from protocols.pki.keys import KeyKind, key_hash
 from protocols.pki.messages import Grant
 from protocols.pki.names import AgentName
-from protocols.pki.trust import Trust
+from protocols.pki.tls_contexts import TlsIdentity
+from protocols.pki.trust import TrustStore
 
 FOLDER_MODE: Final = 0o700
 
@@ -65,8 +71,8 @@ class AgentCredential:
     begins: int
     expires: int
     signer: LinkKey
-    trust: Trust
-    identity: Identity
+    trust: TrustStore
+    identity: TlsIdentity
 
     @property
     def peer(self) -> bytes:
@@ -107,18 +113,20 @@ class IdentityStore:
         """A certificate request. Its key is stored before, so a lost answer can be asked for."""
         if not self._next.exists():
             keys.store_key(self._next, keys.new_curve_key(KeyKind.LEAF))
-        return requests.make_request(keys.load_curve_key(self._next, KeyKind.LEAF))
+        return requests.create_csr(keys.load_curve_key(self._next, KeyKind.LEAF))
 
     def prove_link_key(self, csr: bytes) -> tuple[bytes, bytes]:
         """The link key's public half, and its proof for a first request."""
         key = keys.load_signing_key(self._link)
-        return LinkKey(key).public, proof.bind(key, csr)
+        return LinkKey(key).public, proof.sign_binding(key, csr)
 
     def prove_rejoin(self, held: AgentCredential, csr: bytes) -> tuple[bytes, bytes]:
         """The proofs for coming back: the link key's, and the expired certificate's."""
         asked = held.name, held.serial, csr
         own = keys.load_curve_key(self._private, KeyKind.LEAF)
-        return proof.rejoin(keys.load_signing_key(self._link), *asked), proof.held(own, *asked)
+        return proof.sign_rejoin(keys.load_signing_key(self._link), *asked), proof.sign_possession(
+            own, *asked
+        )
 
     def discard_next_key(self) -> None:
         """Ask with another key from now on: this one was refused."""
@@ -130,8 +138,8 @@ class IdentityStore:
             return None
         self._finish()
         enrolment = self._read_enrolment()
-        chain = [der(c) for c in parse_pem(files.read(self._certificate))]
-        trust = Trust.from_pem(files.read(self._roots))
+        chain = [to_der(c) for c in parse_pem_chain(files.read_file(self._certificate))]
+        trust = TrustStore.from_pem(files.read_file(self._roots))
         agent = _read_agent(chain, enrolment)
         own = keys.load_curve_key(self._private, KeyKind.LEAF)
         if key_hash(own.public_key()) != agent.leaf.key:  # not secret: of public keys
@@ -145,10 +153,10 @@ class IdentityStore:
             expires=agent.leaf.not_after,
             signer=LinkKey(keys.load_signing_key(self._link)),
             trust=trust,
-            identity=Identity(self._certificate, self._private),
+            identity=TlsIdentity(self._certificate, self._private),
         )
 
-    def store_enrolment(self, grant: Grant, endpoint: str, trust: Trust, now: int) -> None:
+    def store_enrolment(self, grant: Grant, endpoint: str, trust: TrustStore, now: int) -> None:
         """Take the first grant: its names and keys hold from now on, its roots must be `trust`'s.
 
         Raises `ChainError` when it is not for our key or leads nowhere.
@@ -170,7 +178,7 @@ class IdentityStore:
         A control plane that was taken over could otherwise, by another name or key, make the agent
         forget which policies it has. Raises `ChainError` for such a grant.
         """
-        held, trust = self._read_enrolment(), Trust.from_pem(files.read(self._roots))
+        held, trust = self._read_enrolment(), TrustStore.from_pem(files.read_file(self._roots))
         if (grant.org, grant.vault) != (held.org, held.vault):
             raise ChainError("the grant is for another agent than was enrolled")
         if grant.policy_key != held.policy_key:
@@ -181,7 +189,7 @@ class IdentityStore:
         self._take(grant, changed, trust, now, renewing=True)
 
     def _take(
-        self, grant: Grant, enrolment: Enrolment, trust: Trust, now: int, *, renewing: bool
+        self, grant: Grant, enrolment: Enrolment, trust: TrustStore, now: int, *, renewing: bool
     ) -> None:
         """Verify and store. Stopped anywhere, `load` finds the old identity or the new one.
 
@@ -189,20 +197,20 @@ class IdentityStore:
         moves the key to it. Roots and keys of the control plane before it: they say what is trusted
         from now on, and asking again for the same certificate brings them again.
         """
-        roots = [parse(root) for root in grant.roots]
-        cross = None if grant.cross is None else parse(grant.cross)
-        trusted = trust.follow(roots, cross)
+        roots = [parse_certificate(root) for root in grant.roots]
+        cross = None if grant.cross is None else parse_certificate(grant.cross)
+        trusted = trust.updated(roots, cross)
         agent = verify_agent(grant.chain, trusted, now)
         own = keys.load_curve_key(self._next, KeyKind.LEAF)
         if agent.name != (enrolment.org, enrolment.vault):
             raise ChainError("the certificate names another agent than the grant")
         if agent.leaf.key != key_hash(own.public_key()):  # not secret: of public keys
             raise ChainError("the certificate is for another key than ours")
-        chain = pem([parse(certificate) for certificate in grant.chain])
-        files.write(self._roots, trusted.to_pem(), files.PUBLIC, replace=True)
+        chain = to_pem([parse_certificate(certificate) for certificate in grant.chain])
+        files.write_atomically(self._roots, trusted.to_pem(), files.PUBLIC_MODE, replace=True)
         if renewing:
             self._write_enrolment(enrolment)
-        files.write(self._certificate, chain, files.PUBLIC, replace=True)
+        files.write_atomically(self._certificate, chain, files.PUBLIC_MODE, replace=True)
         if not renewing:  # there is no identity before this
             self._write_enrolment(enrolment)
         self._finish()
@@ -211,7 +219,7 @@ class IdentityStore:
         """Move the new key to its certificate, if that is still to be done."""
         if not self._next.exists():
             return
-        chain = parse_pem(files.read(self._certificate))
+        chain = parse_pem_chain(files.read_file(self._certificate))
         own = keys.load_curve_key(self._next, KeyKind.LEAF)
         if key_hash(public_key(chain[0])) == key_hash(own.public_key()):  # not secret: public
             keys.store_key(self._private, own, replace=True)
@@ -219,16 +227,18 @@ class IdentityStore:
             files.sync_directory(self.folder)
 
     def _write_enrolment(self, enrolment: Enrolment) -> None:
-        files.write(self._enrolment, msgspec.json.encode(enrolment), files.PUBLIC, replace=True)
+        files.write_atomically(
+            self._enrolment, msgspec.json.encode(enrolment), files.PUBLIC_MODE, replace=True
+        )
 
     def _read_enrolment(self) -> Enrolment:
         try:
-            return json_text.decode(files.read(self._enrolment), type=Enrolment)
+            return json_text.decode(files.read_file(self._enrolment), type=Enrolment)
         except msgspec.MsgspecError:
             raise PkiKeyError(f"{self._enrolment} is not what an enrolment writes") from None
 
 
-def _read_agent(chain: Sequence[bytes], enrolment: Enrolment) -> Agent:
+def _read_agent(chain: Sequence[bytes], enrolment: Enrolment) -> VerifiedAgent:
     """The agent that the stored certificate names; it was verified when it was stored."""
     agent = read_agent(chain[0])
     if agent.name != (enrolment.org, enrolment.vault):

@@ -12,7 +12,7 @@ from typing import Final
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.delivery import NO_CURSOR
-from protocols.link.errors import NoRoomError
+from protocols.link.errors import InboxFullError
 from protocols.link.messages import Cursor, Message, MessageType
 from vault.control_link.database import LinkDatabase, LinkTx
 
@@ -58,7 +58,7 @@ class SqlInbox:
         return await self._database.transact(_cursor)
 
     async def apply(self, stream: bytes, through: int, message: Message | None) -> bool:
-        """See `Inbox`. Raises `NoRoomError` for what would be answered, see `MAX_OPEN`."""
+        """See `Inbox`. Raises `InboxFullError` for what would be answered, see `MAX_OPEN`."""
         applied = await self._database.transact(lambda tx: _apply(tx, stream, through, message))
         if applied and message is not None:
             self._stirred()
@@ -97,7 +97,7 @@ def _apply(tx: LinkTx, stream: bytes, through: int, message: Message | None) -> 
         return False
     if message is not None:
         if isinstance(message, _ANSWERED) and _open(tx) >= MAX_UNANSWERED:
-            raise NoRoomError(
+            raise InboxFullError(
                 f"{MAX_UNANSWERED} things were asked for and are not done or acknowledged"
             )
         _stage(tx, message)

@@ -16,10 +16,10 @@ import trio
 
 from actors import World
 from protocols.link.delivery import Inbox
-from protocols.link.errors import NoRoomError
-from protocols.link.events import Missed, Received
+from protocols.link.errors import InboxFullError
 from protocols.link.messages import CheckpointCosignature
-from protocols.link.pace import Pace
+from protocols.link.session_events import MessageReceived, MessagesSkipped
+from protocols.link.token_bucket import TokenBucket
 
 MAX_BURST: Final = 512
 """Durable messages: twice what an honest control plane has waiting for one agent at most."""
@@ -37,28 +37,30 @@ STALL_TIMEOUT: Final = 60.0
 way to an honest control plane, take less."""
 _MOMENT: Final = 0.001
 
-IntakeItem: TypeAlias = Received | Missed
+IntakeItem: TypeAlias = MessageReceived | MessagesSkipped
 
 
 class IntakeRates(NamedTuple):
     """How fast a control plane may be; of the agent, since a session is easily ended."""
 
-    requests: Pace
-    cosignatures: Pace
-    replay_queries: Pace
+    requests: TokenBucket
+    cosignatures: TokenBucket
+    replay_queries: TokenBucket
 
     @classmethod
     def unused(cls, now: float) -> Self:
         """All of them unused."""
         return cls(
-            Pace(MAX_BURST, REQUESTS_PER_MINUTE, now),
-            Pace(MAX_BURST, COSIGNATURES_PER_MINUTE, now),
-            Pace(REPLAY_QUERIES_PER_MINUTE, REPLAY_QUERIES_PER_MINUTE, now),
+            TokenBucket(MAX_BURST, REQUESTS_PER_MINUTE, now),
+            TokenBucket(MAX_BURST, COSIGNATURES_PER_MINUTE, now),
+            TokenBucket(REPLAY_QUERIES_PER_MINUTE, REPLAY_QUERIES_PER_MINUTE, now),
         )
 
-    def rate_for(self, item: IntakeItem) -> Pace:
+    def rate_for(self, item: IntakeItem) -> TokenBucket:
         """What a durable message counts for."""
-        cosigned = isinstance(item, Received) and isinstance(item.message, CheckpointCosignature)
+        cosigned = isinstance(item, MessageReceived) and isinstance(
+            item.message, CheckpointCosignature
+        )
         return self.cosignatures if cosigned else self.requests
 
 
@@ -125,14 +127,16 @@ class IntakeQueue:
     async def _apply(self, item: IntakeItem) -> float:
         """0 if it is applied now; else seconds after which to try again at the latest."""
         pace = self._paces.rate_for(item)
-        if wait := pace.wait(self._world.monotonic()):
+        if wait := pace.seconds_until_free(self._world.monotonic()):
             return max(_MOMENT, wait)
-        last, message = (item.id, item.message) if isinstance(item, Received) else (item.last, None)
+        last, message = (
+            (item.id, item.message) if isinstance(item, MessageReceived) else (item.last, None)
+        )
         try:
             await self._inbox.apply(self._stream, last, message)
-        except NoRoomError:
+        except InboxFullError:
             return STALL_TIMEOUT
-        pace.take(self._world.monotonic())
+        pace.try_consume(self._world.monotonic())
         await self._applied(item)
         return 0.0
 

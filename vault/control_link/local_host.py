@@ -12,7 +12,7 @@ from actors.tree import Node
 from protocols.instant import SECOND
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import BundleError, Stored
+from protocols.link.bundle import AcceptedVersion, BundleError
 from vault.control_link.audit_follower import AuditLogFollower
 from vault.control_link.host import AppliedBundle, MetricFigures, VaultFacts
 from vault.errors import VaultError
@@ -84,7 +84,7 @@ class LocalVaultHost:
             key_holder=self.key_holder,
             started_at=self.started // _MILLI,
             uptime=(self.world.now() - self.started) // SECOND,
-            policy=Stored(held.version, held.hash),
+            policy=AcceptedVersion(held.version, held.hash),
             policy_expires=held.expires,
             narrowed=held.narrowed,
             audit_size=self.audit.size,
@@ -148,7 +148,7 @@ class LocalVaultHost:
             raise
         if not isinstance(found, ActiveBundle):
             raise TypeError("fleet.apply answers what is in force")
-        return AppliedBundle(Stored(found.version, found.hash), found.narrowed)
+        return AppliedBundle(AcceptedVersion(found.version, found.hash), found.narrowed)
 
     async def checkpoint(self, old_size: int, old_root: bytes) -> m.AuditCheckpoint | None:
         """See `Host`."""

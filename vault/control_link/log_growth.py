@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from protocols.link.signing import sha256
-from protocols.merkle import Frontier, Range, consistency_ranges, leaf_hash, node_hash
+from protocols.merkle import Frontier, LeafRange, consistency_ranges, leaf_hash, node_hash
 from vault.audit.layout import LogLayout, read_lines, read_segment_header
 from vault.audit.record import SegmentBody, decode_body, decode_record
 
@@ -78,7 +78,7 @@ class LogGrowth:
             right = nodes.pop()
             nodes[-1] = _joined(nodes[-1], right)
 
-    def _hash(self, wanted: Range) -> bytes:
+    def _hash(self, wanted: LeafRange) -> bytes:
         start, end = wanted
         nodes = [n for n in chain(self._known, self._nodes) if start <= n.start < end]
         return _fold(_whole(nodes))

@@ -16,9 +16,9 @@ from uuid import UUID
 
 from actors import World
 from protocols.link import codec
-from protocols.link.delivery import Batch, Entry, OutboxState
+from protocols.link.delivery import OutboxBatch, OutboxEntry, OutboxState
 from protocols.link.errors import LocalFaultError
-from protocols.link.messages import KINDS, Delivery, Message, MessageType, kind_of
+from protocols.link.messages import MESSAGE_SPECS, Delivery, Message, MessageType, spec_of
 from vault.control_link import message_merge
 from vault.control_link.database import LinkDatabase, LinkTx
 
@@ -26,7 +26,7 @@ DEFAULT_MAX_BYTES: Final = 16 * 1024 * 1024
 """Bytes of payload: some weeks of metrics, one a minute."""
 
 DROPPABLE: Final = tuple(
-    name for name, kind in KINDS.items() if kind.delivery is Delivery.DROPPABLE
+    name for name, kind in MESSAGE_SPECS.items() if kind.delivery is Delivery.DROPPABLE
 )
 
 
@@ -70,7 +70,7 @@ class SqlOutbox:
         """See `Outbox`."""
         return await self._database.transact(lambda tx: self.append_in(tx, message))
 
-    async def read(self, after: int, limit: int) -> Batch:
+    async def read(self, after: int, limit: int) -> OutboxBatch:
         """See `Outbox`."""
         return await self._database.transact(lambda tx: self._read(tx, after, limit))
 
@@ -80,7 +80,7 @@ class SqlOutbox:
 
     def append_in(self, tx: LinkTx, message: Message) -> int:
         """As `append`, in the caller's transaction."""
-        if kind_of(message).delivery is Delivery.EPHEMERAL:
+        if spec_of(message).delivery is Delivery.EPHEMERAL:
             raise LocalFaultError("an outbox holds durable messages only")
         was_over = read_backlog(tx).bytes > self._bound
         topic = message_merge.merge_key(message)
@@ -108,7 +108,7 @@ class SqlOutbox:
         _restart(tx, self._new_stream())
         self._offered = 0
 
-    def _read(self, tx: LinkTx, after: int, limit: int) -> Batch:
+    def _read(self, tx: LinkTx, after: int, limit: int) -> OutboxBatch:
         batch = _read(tx, after, limit)
         self._offered = max(self._offered, batch.through)
         return batch
@@ -144,9 +144,9 @@ def read_backlog(tx: LinkTx) -> OutboxBacklog:
     return OutboxBacklog(*row)
 
 
-def _entries(tx: LinkTx) -> list[Entry]:
+def _entries(tx: LinkTx) -> list[OutboxEntry]:
     found = tx.execute("SELECT id, name, payload FROM outbox ORDER BY id")
-    return [Entry(id_, MessageType(name), payload) for id_, name, payload in found]
+    return [OutboxEntry(id_, MessageType(name), payload) for id_, name, payload in found]
 
 
 def _of_topic(tx: LinkTx, topic: str, after: int = 0) -> list[tuple[int, str, bytes]]:
@@ -159,7 +159,7 @@ def _of_topic(tx: LinkTx, topic: str, after: int = 0) -> list[tuple[int, str, by
 def _insert(tx: LinkTx, message: Message, topic: str) -> int:
     payload = codec.encode_payload(message)
     id_: int = tx.execute("SELECT newest + 1 FROM outbox_state").fetchone()[0]
-    name = codec.name_of(message)
+    name = codec.message_type_of(message)
     tx.execute("INSERT INTO outbox VALUES (?, ?, ?, ?)", [id_, name, topic, payload])
     tx.execute(
         "UPDATE outbox_state SET newest = ?, bytes = bytes + ?, messages = messages + 1",
@@ -235,13 +235,13 @@ def _replace(tx: LinkTx, id_: int, payload: bytes) -> None:
     tx.execute("UPDATE outbox_state SET bytes = bytes + ?", [len(payload) - size])
 
 
-def _read(tx: LinkTx, after: int, limit: int) -> Batch:
+def _read(tx: LinkTx, after: int, limit: int) -> OutboxBatch:
     rows = tx.execute(
         "SELECT id, name, payload FROM outbox WHERE id > ? ORDER BY id LIMIT ?", [after, limit + 1]
     ).fetchall()
-    entries = tuple(Entry(id_, MessageType(name), data) for id_, name, data in rows[:limit])
+    entries = tuple(OutboxEntry(id_, MessageType(name), data) for id_, name, data in rows[:limit])
     through = entries[-1].id if len(rows) > limit else _state(tx).newest
-    return Batch(after, max(after, through), entries)
+    return OutboxBatch(after, max(after, through), entries)
 
 
 def _acknowledge(tx: LinkTx, through: int) -> None:

@@ -19,7 +19,7 @@ from protocols.link.limits import MAX_REPLAY_CHANGES
 from protocols.link.vocabulary import ReplayOutcome, UndecidedReason
 from vault.control_link.usage_reporter import SharingLevel
 from vault.errors import ConflictError, ValidationError, VaultError
-from vault.model.instant import MAX
+from vault.model.instant import MAX_NS
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
 from vault.model.replay import (
@@ -150,7 +150,7 @@ def _payload(
 
 def _instant(millis: int) -> int:
     """In nanoseconds, as far as there are any: the other side says what it likes."""
-    return min(max(1, millis * _MILLI), MAX)
+    return min(max(1, millis * _MILLI), MAX_NS)
 
 
 def _document(rule: bytes) -> dict[str, Any]:

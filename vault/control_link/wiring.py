@@ -51,7 +51,7 @@ from vault.errors import UnavailableError, VaultError
 from vault.handlers.control_plane import bundle_in_force
 from vault.jobs.size_sampler import measure_sizes, sample_sizes
 from vault.metrics import Metrics
-from vault.model.instant import SECOND, of_millis
+from vault.model.instant import SECOND, from_millis
 from vault.model.link import LinkStatus
 from vault.model.link_ports import PolicyTrust, ReadKekState
 from vault.model.replay import ConditionFact
@@ -351,7 +351,7 @@ class ControlLink:
             certificate_expires=held.expires if held else 0,
             health=facts.health,
             policy_version=facts.policy.version,
-            policy_expires=of_millis(facts.policy_expires),
+            policy_expires=from_millis(facts.policy_expires),
             trouble=self._trouble,
         )
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 import trio
 
 from actors.world import World
+from protocols.http.asgi import Address
 from protocols.http.errors import RefusedError
-from protocols.http.scope import Address
 from vault.edge.dialect import UNCLEAR_PATH, Dialect
 from vault.edge.reply import Headers, Send, all_headers, send_reply
 from vault.edge.request import Receive

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from protocols.http.cookies import cookie, cookie_name, is_same_origin
+from protocols.http.cookies import cookie_name, is_same_origin, read_cookie
 from protocols.http.session_key import HEADER, credential_of, offered_key
 from vault.edge.request import Request
 
@@ -40,7 +40,7 @@ class BrowserSessions(Struct, frozen=True):
         own = f"{'https' if self.tls else 'http'}://{host[0] if host else _UNKNOWN_HOST}"
         port = host[1] if host and host[1] else "443" if self.tls else "80"
         name = cookie_name(own, f"freehold-agent-{port}")
-        sent = cookie(headers.get("cookie", ""), name)
+        sent = read_cookie(headers.get("cookie", ""), name)
         return BrowserRequest(
             name=name,
             has_cookie=bool(sent),

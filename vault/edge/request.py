@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import msgspec
 
 from protocols import json_text
-from protocols.http.scope import RESERVATION
+from protocols.http.asgi import RESERVATION
 from vault.errors import MediaTypeError, TooLargeError, ValidationError
 from vault.model.operation import UNBOUNDED_BUDGET, Origin, ResponseBudget
 

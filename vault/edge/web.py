@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from protocols.http.scope import App, Receive, Scope, Send
+from protocols.http.asgi import App, Receive, Scope, Send
 from ui.web.files import File
 from ui.web.site import Site
 

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from actors.world import World
-from protocols.link.bundle import NO_BUNDLE, Accepted, BundleError, Stored, hash_of, open_bundle
+from protocols.link.bundle import (
+    NO_BUNDLE,
+    AcceptedVersion,
+    BundleError,
+    VerifiedBundle,
+    hash_of,
+    open_bundle,
+)
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.vocabulary import AlertCode, PolicyReason
 from vault.audit.feed import LogFollower
@@ -18,7 +25,7 @@ from vault.authz.policy_store import PolicyStore
 from vault.errors import ValidationError
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.handlers.usage_tally import UsageTally
-from vault.model.instant import of_millis
+from vault.model.instant import from_millis
 from vault.model.link import (
     DISABLED,
     CentralBundle,
@@ -153,7 +160,7 @@ class ControlPlaneHandlers:
         return replace(
             found,
             policy_version=held.version,
-            policy_expires=of_millis(held.expires),
+            policy_expires=from_millis(held.expires),
             policy_trouble=found.policy_trouble or (foreign if trust is not None else ""),
         )
 
@@ -166,7 +173,9 @@ class ControlPlaneHandlers:
         """The whole ledger, checked."""
         return await self.ports.verify_sent()
 
-    def _checked(self, signed: bytes, trust: PolicyTrust, stored: Stored) -> Accepted:
+    def _checked(
+        self, signed: bytes, trust: PolicyTrust, stored: AcceptedVersion
+    ) -> VerifiedBundle:
         try:
             return open_bundle(
                 signed,
@@ -179,7 +188,7 @@ class ControlPlaneHandlers:
         except BundleError as error:
             raise _refused(error.reason, str(error)) from None
 
-    def _read(self, trust: PolicyTrust, accepted: Accepted) -> policy_bundle.PolicyBundle:
+    def _read(self, trust: PolicyTrust, accepted: VerifiedBundle) -> policy_bundle.PolicyBundle:
         try:
             return policy_bundle.parse_bundle(trust, accepted)
         except ValidationError as error:
@@ -192,7 +201,7 @@ def bundle_for_display(bundle: policy_bundle.PolicyBundle) -> CentralBundle:
         version=bundle.version,
         org=bundle.org,
         vault=bundle.vault,
-        expires=of_millis(bundle.expires),
+        expires=from_millis(bundle.expires),
         policies=tuple(
             CentralPolicy(
                 name=policy.name,

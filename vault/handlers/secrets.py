@@ -33,7 +33,7 @@ from vault.handlers.secret_settings import (
     validate_tags,
 )
 from vault.handlers.visibility import secret_facts
-from vault.model.instant import MAX
+from vault.model.instant import MAX_NS
 from vault.model.labels import Labels
 from vault.model.mounts import MountTable
 from vault.model.operation import COPIES, LARGE_VALUE, NO_FACTS, Capability
@@ -267,7 +267,7 @@ class SecretHandlers:
         version = VersionRow(
             secret_id=head.id, version=number, wrapped_dek=wrapped_dek, box=box,
             kek_generation=generation, created_at=now, created_by=call.identity.name,
-            deletion_time=min(now + settings.delete_after, MAX) if settings.delete_after else 0,
+            deletion_time=min(now + settings.delete_after, MAX_NS) if settings.delete_after else 0,
             labels=Labels(metadata=head.metadata, tags=head.tags, expires_at=expires_at),
         )  # fmt: skip
         if head.expires_at or expires_at:

@@ -19,7 +19,7 @@ from threading import Lock
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from actors import Failure
-from protocols.errors import where
+from protocols.errors import locate
 from vault.errors import UnavailableError
 from vault.store.interface import (
     NOTHING_STORED,
@@ -290,7 +290,7 @@ class Committer:
                 self._stamper.on_durable()
             self._cache.apply_commit(batch.cacheable_rows())
         except Exception as error:  # noqa: BLE001  # whoever asked for the change is told that it is done
-            log.error("what a transaction left is not kept in memory: %s", where(error))  # noqa: TRY400  # its text could hold a name
+            log.error("what a transaction left is not kept in memory: %s", locate(error))  # noqa: TRY400  # its text could hold a name
             self._cache.invalidate(batch.cacheable_rows())
 
 

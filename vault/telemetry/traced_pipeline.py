@@ -39,15 +39,15 @@ class TracedPipeline(Pipeline):
 
     async def run_operation(self, op: Operation) -> object:
         """See `Pipeline`."""
-        with self._tracing.step(op.name, dialect=op.origin.dialect):
+        with self._tracing.span(op.name, dialect=op.origin.dialect):
             return await super().run_operation(op)
 
     async def _authenticate(self, op: Operation, handler: Handler) -> Identity:
-        with self._tracing.step("authenticate"):
+        with self._tracing.span("authenticate"):
             return await super()._authenticate(op, handler)
 
     def _authorize(self, trail: AuditContext, facts: SecretFacts) -> Decision:
-        with self._tracing.step("authorize"):
+        with self._tracing.span("authorize"):
             return super()._authorize(trail, facts)
 
 
@@ -57,7 +57,7 @@ class _TracedRecorder:
         self._audit = audit
 
     async def record(self, event: AuditEvent) -> None:
-        with self._tracing.step("record", phase=event.phase):
+        with self._tracing.span("record", phase=event.phase):
             await self._audit.record(event)
 
 
@@ -65,7 +65,7 @@ def _trace_handler(tracing: Tracing, handler: Handler) -> Handler:
     run: Callable[[Call], Awaitable[object]] = handler.run
 
     async def traced(call: Call) -> object:
-        with tracing.step("handle"):
+        with tracing.span("handle"):
             try:
                 return await run(call)
             except ConflictError as error:

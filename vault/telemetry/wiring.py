@@ -7,9 +7,9 @@ from socket import gethostname
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actors import World
-from protocols.settings.telemetry import Telemetry
-from protocols.telemetry.plan import Plan
-from protocols.telemetry.running import tracing_of
+from protocols.settings.telemetry import TelemetrySettings
+from protocols.telemetry.activation import make_tracing
+from protocols.telemetry.export_plan import ExportPlan
 from vault.model.operation import Operation
 from vault.pipeline import Pipeline
 
@@ -20,15 +20,15 @@ RunOperation: TypeAlias = Callable[[Operation], Awaitable[object]]
 """What an operation comes to."""
 
 
-def telemetry_plan(telemetry: Telemetry) -> Plan:
+def telemetry_plan(telemetry: TelemetrySettings) -> ExportPlan:
     """What an agent tells of itself, and where to."""
-    return telemetry.plan("freehold-agent", gethostname())
+    return telemetry.export_plan("freehold-agent", gethostname())
 
 
-def worker_tracing(telemetry: Telemetry, world: World, number: int) -> "Tracing | None":
+def worker_tracing(telemetry: TelemetrySettings, world: World, number: int) -> "Tracing | None":
     """A worker's, which hands its spans to the leader: they say which worker it was."""
     plan = telemetry_plan(telemetry)
-    return tracing_of(plan, world.new_id, {**plan.resource, "worker": str(number)})
+    return make_tracing(plan, world.new_id, {**plan.resource, "worker": str(number)})
 
 
 def pipeline_factory(tracing: "Tracing | None") -> Callable[..., Pipeline]:
@@ -44,9 +44,9 @@ def trace_app(app: Any, tracing: "Tracing | None") -> Any:
     """The application, with a span for each request."""
     if tracing is None:
         return app
-    from protocols.telemetry.asgi import Traced
+    from protocols.telemetry.middleware import TracingMiddleware
 
-    return Traced(app, tracing)
+    return TracingMiddleware(app, tracing)
 
 
 def run_below_span(
@@ -55,7 +55,7 @@ def run_below_span(
     """What runs an operation of another process, with its spans below the one that it names."""
 
     async def run_below(op: Operation, above: str) -> object:
-        with nullcontext() if tracing is None else tracing.below(above):
+        with nullcontext() if tracing is None else tracing.continue_trace(above):
             return await run(op)
 
     return run_below

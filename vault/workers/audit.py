@@ -21,7 +21,7 @@ import trio
 
 from actors import World
 from actors.latch import Latch
-from protocols.errors import where
+from protocols.errors import locate
 from vault.audit.appender import Appender
 from vault.audit.broker import disk_full_error, needs_disk_space
 from vault.audit.hashing import ValueHasher
@@ -147,7 +147,7 @@ class AuditLane:
         try:
             return [] if await self._appender.append(drafts) else self._sent
         except OSError as error:
-            log.error("audit: a worker could not write: %s", where(error))  # noqa: TRY400  # one line tells all
+            log.error("audit: a worker could not write: %s", locate(error))  # noqa: TRY400  # one line tells all
             is_full = error.errno == errno.ENOSPC
         for waiting in self._sent:
             if waiting.draft.begins:

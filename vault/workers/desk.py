@@ -7,8 +7,9 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 import msgspec
 import trio
 
-from protocols.http.answers import Answers, Reservation
-from protocols.http.scope import RESERVATION
+from protocols.http import response_budget
+from protocols.http.asgi import RESERVATION
+from protocols.http.response_budget import Reservation
 from vault.audit.broker import AuditBroker
 from vault.audit.pending_record import PendingRecord
 from vault.audit_context import internal_error
@@ -102,7 +103,11 @@ class RelayDesk:
     """
 
     def __init__(
-        self, lane: Lane[ToLeader], edge: Answering, run: RunBelow, answers: Answers
+        self,
+        lane: Lane[ToLeader],
+        edge: Answering,
+        run: RunBelow,
+        answers: response_budget.ResponseBudget,
     ) -> None:
         """`answers` is the budget of this process for all its workers."""
         self._lane = lane
@@ -141,7 +146,7 @@ class RelayDesk:
         address = request.client[0] if isinstance(request, Relayed) and request.client else None
         if isinstance(request, Asked):
             address = request.origin.ip
-        reservation = Reservation(self._answers, self._answers.caller(address))
+        reservation = Reservation(self._answers, self._answers.usage_of(address))
         self._reserved[request.id] = reservation
         try:
             if isinstance(request, Relayed):

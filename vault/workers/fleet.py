@@ -12,10 +12,10 @@ import trio
 
 from actors import RestartAfter, RestartPolicy, World, decide_restart
 from actors.world import uptime_ns
-from protocols.errors import where
+from protocols.errors import locate
 from protocols.http import Limits
-from protocols.http.answers import Answers
-from protocols.http.pulse import Pulse
+from protocols.http.coarse_clock import CoarseClock
+from protocols.http.response_budget import ResponseBudget
 from vault.audit.broker import AuditBroker
 from vault.audit.layout import LogLayout
 from vault.audit.shared_tail import SharedTail
@@ -197,7 +197,7 @@ class Fleet:
             edge=edge,
             run=run_below_span(run, self._tracing),
             live=live,
-            answers=Answers(limits, Pulse(limits, None)),
+            answers=ResponseBudget(limits, CoarseClock(limits, None)),
             broker=self._broker,
             mutations=self._mutations,
             counted=self._counted,
@@ -277,7 +277,9 @@ class Fleet:
         except* OSError as errors:
             if not serving.is_set():
                 raise  # the first: better no agent than one with fewer processes than it is told
-            log.error("no process for worker %d, to be tried again: %s", seat.number, where(errors))  # noqa: TRY400  # one line tells all
+            log.error(  # noqa: TRY400  # one line tells all
+                "no process for worker %d, to be tried again: %s", seat.number, locate(errors)
+            )
             begun = False
         return begun
 
@@ -356,4 +358,4 @@ class Fleet:
 
     def _traced(self, spans: Spans) -> None:
         if self._tracing is not None:
-            self._tracing.add(spans.body, spans.count, spans.dropped)
+            self._tracing.add_child_spans(spans.body, spans.count, spans.dropped)

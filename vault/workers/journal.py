@@ -18,7 +18,7 @@ from typing import Final, Literal, NewType, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from protocols.errors import where
+from protocols.errors import locate
 from vault.store.bounded_cache import Slot
 from vault.store.table import Key, plain_key
 from vault.workers.page import BEGUN, FAILED_AT, RESERVED, RING, WRITTEN, Page
@@ -98,7 +98,7 @@ class JournalWriter:
         try:
             data = _encode(Fence(tuple(slots), tuple(snapshots)))
         except Exception as error:  # noqa: BLE001  # else the transaction fails, and its neighbours
-            log.error("a fence is around everything, since it failed with %s", where(error))  # noqa: TRY400  # its text could hold a name
+            log.error("a fence is around everything, since it failed with %s", locate(error))  # noqa: TRY400  # its text could hold a name
             data = _EVERYTHING
         with self._lock:
             self._append(data if len(data) <= _MOST else _EVERYTHING, begins=True)

@@ -11,7 +11,7 @@ import msgspec
 import trio
 from msgspec import Raw
 
-from protocols.http.scope import RESERVATION
+from protocols.http.asgi import RESERVATION
 from vault.edge.asgi import ALWAYS_SERVED, EdgeApp
 from vault.edge.compat.dialect import MAX_BODY as COMPAT_BODY
 from vault.edge.native.dialect import MAX_BODY as NATIVE_BODY

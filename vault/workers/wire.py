@@ -19,7 +19,7 @@ import msgspec
 import trio
 from msgspec import Raw, Struct
 
-from protocols.errors import where
+from protocols.errors import locate
 from vault.authz.policy import Policy
 from vault.errors import UnavailableError
 from vault.model.operation import Origin
@@ -317,7 +317,7 @@ class Lane(Generic[M]):
             try:
                 return await self.receive()
             except ValueError as error:
-                log.error("a frame between processes is passed over: %s", where(error))  # noqa: TRY400  # its text could hold a secret
+                log.error("a frame between processes is passed over: %s", locate(error))  # noqa: TRY400  # its text could hold a secret
 
     async def aclose(self) -> None:
         """Close this end."""

@@ -268,7 +268,7 @@ class Worker:
             log.error("the last refusals are not on record: %s", error)  # noqa: TRY400  # one line tells all
 
     def _send_spans(self) -> None:
-        for body, count, dropped in self._tracing.hand_over() if self._tracing else ():
+        for body, count, dropped in self._tracing.take_for_parent() if self._tracing else ():
             self.control.post(Spans(body, count, dropped))
 
     def _send_counts(self) -> None:
@@ -282,6 +282,6 @@ class Worker:
                 requests=requests,
                 refused=refused,
                 connections=self.handle.connections(),
-                shed=int(self.handle.shed()),
+                shed=int(self.handle.refused_requests()),
             )
         )

@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from protocols.errors import where
+from protocols.errors import locate
 from vault.errors import UnavailableError
 from vault.mutations import Decided, End, Mutations
 from vault.store.store import COMMIT_TIMEOUT
@@ -85,5 +85,5 @@ class WriteDesk:
 
 
 def _lost(decided: Sequence[Decided], error: Exception) -> list[End]:
-    log.error("a frame of writes failed with %s", where(error))  # its text could hold a secret
+    log.error("a frame of writes failed with %s", locate(error))  # its text could hold a secret
     return [_LOST] * len(decided)

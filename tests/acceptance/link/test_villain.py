@@ -166,7 +166,7 @@ async def test_a_control_plane_that_never_acknowledges_does_not_fill_the_disk(
         grip = await villain.grip()
         last, given = villain.said + MAX_UNANSWERED, 0
         while given < 2 * MAX_UNANSWERED and not await quiet(grip):
-            while given < 2 * MAX_UNANSWERED and grip.session.room:
+            while given < 2 * MAX_UNANSWERED and grip.session.window_room:
                 given += 1
                 id_ = bytes.fromhex(WORLD.new_id().replace("-", ""))
                 word = CommandName.SEND_METRICS
@@ -225,7 +225,7 @@ async def alerted(prey: Prey, bundle: bytes) -> None:
 async def quiet(grip: Grip) -> bool:
     """Whether the agent takes no more, for as long as it would need for what is on its way."""
     with trio.move_on_after(10):
-        while not grip.session.room:  # noqa: ASYNC110  # no event of it
+        while not grip.session.window_room:  # noqa: ASYNC110  # no event of it
             await trio.sleep(0.05)
         return False
     return True

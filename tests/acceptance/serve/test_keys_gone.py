@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtests.process import family
+from loadtests.process import process_tree
 from tests.acceptance.agent import Agent, AgentError, own_folder, running, served_agent
 from vault.crypto.keyring import SUBKEYS, Keyring
 from vault.crypto.shamir import combine
@@ -103,7 +103,7 @@ def _use(agent: Agent, *, first: bool) -> None:
 
 def _members(agent: Agent) -> list[int]:
     """The process that writes, the one that starts others, and those."""
-    return family(agent.process.pid) if agent.process else []
+    return process_tree(agent.process.pid) if agent.process else []
 
 
 def _looked(folder: Path, members: list[int]) -> dict[int, list[str]]:

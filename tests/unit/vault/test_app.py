@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from protocols import shapes
+from protocols import msgspec_init
 from vault import app
 from vault.app import http_limits
 from vault.config import Settings
@@ -45,13 +45,13 @@ class Made(Exception):  # noqa: N818  # no error: as far as a test goes
 
 
 def made_ready(*_: object) -> None:
-    """In place of `shapes.complete`."""
+    """In place of `msgspec_init.complete`."""
     raise Made
 
 
 async def test_shapes_are_ready_before_there_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before an agent looks at anything of its settings."""
-    monkeypatch.setattr(shapes, "complete", made_ready)
+    monkeypatch.setattr(msgspec_init, "prepare_structs", made_ready)
     nothing: Any = None
     with pytest.raises(Made):
         await app.serve(nothing)
@@ -71,7 +71,7 @@ def test_shapes_are_ready_before_they_are_shared(
     load: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With processes that have them, too, and where more are loaded."""
-    monkeypatch.setattr(shapes, "complete", made_ready)
+    monkeypatch.setattr(msgspec_init, "prepare_structs", made_ready)
     monkeypatch.setattr(app, "Zygote", SimpleNamespace(fork=lambda _: None))
     with pytest.raises(Made):
         load()

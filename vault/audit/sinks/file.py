@@ -19,7 +19,7 @@ from vault.audit.batch import Batch
 from vault.audit.chain import EMPTY_HEAD
 from vault.audit.checkpoint import TreeHead, log_origin, sign_checkpoint
 from vault.audit.head_file import SLOTS, SPACING, encode_slot
-from vault.audit.keys import AuditKeys, Digest
+from vault.audit.keys import AuditKeys, HashFunction
 from vault.audit.layout import LogLayout, read_segment_header
 from vault.audit.recovery import RecoveredLog, recover_log, tampered_error
 from vault.audit.shared_tail import LastLine, Tail
@@ -61,7 +61,7 @@ class FileSink:
         """Of the head file: the one that was written last."""
         self._closed = True  # audit.log has its final name already, or never existed
         self._is_attached = False
-        self._digest: Digest
+        self._digest: HashFunction
 
     @property
     def name(self) -> str:

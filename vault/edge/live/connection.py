@@ -6,10 +6,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors.world import World
-from protocols.http.scope import Receive, Send
-from protocols.live.limits import Bounds
-from protocols.live.requests import Unwatch, Watch
-from protocols.live_talk import SESSION_OVER, Talk
+from protocols.http.asgi import Receive, Send
+from protocols.live.connection import CLOSE_SESSION_ENDED, FeedConnection
+from protocols.live.limits import LiveLimits
+from protocols.live.requests import UnwatchRequest, WatchRequest
 from vault.authn.stream_subscriber import StreamSubscriber
 from vault.edge.live.hub import TopicHub
 from vault.errors import ValidationError, VaultError
@@ -28,7 +28,7 @@ class LiveContext:
     seal: SealManager
     hub: TopicHub
     world: World
-    bounds: Bounds = Bounds()  # noqa: RUF009  # frozen
+    bounds: LiveLimits = LiveLimits()  # noqa: RUF009  # frozen
 
 
 class LiveConnection:
@@ -41,7 +41,7 @@ class LiveConnection:
         self._op = op
         self._world = place.world
         self._watched: dict[int, TopicWatch] = {}
-        self._talk = Talk(place.bounds, place.world.monotonic)
+        self._talk = FeedConnection(place.bounds, place.world.monotonic)
         self._feed = self._talk.feed
 
     async def run(self, receive: Receive, send: Send) -> None:
@@ -57,16 +57,16 @@ class LiveConnection:
             await self._world.sleep(SESSION_CHECK_INTERVAL)
             try:
                 if not await self._guest.is_still_valid():
-                    return SESSION_OVER, "the session is over"
+                    return CLOSE_SESSION_ENDED, "the session is over"
             except VaultError:
                 continue  # the database does not answer for now; nothing else does either
             for number, watched in list(self._watched.items()):
                 if not watched.is_allowed():
                     self._end(number)
-                    self._feed.refuse(number, "permission_denied", "permission denied")
+                    self._feed.refuse_watch(number, "permission_denied", "permission denied")
 
-    async def _do(self, request: Watch | Unwatch) -> None:
-        if isinstance(request, Unwatch):
+    async def _do(self, request: WatchRequest | UnwatchRequest) -> None:
+        if isinstance(request, UnwatchRequest):
             self._end(request.unwatch)
             return
         number = request.watch
@@ -74,12 +74,12 @@ class LiveConnection:
         try:
             watched = await self._allowed(request)
         except VaultError as error:
-            self._feed.refuse(number, error.code, error.message)
+            self._feed.refuse_watch(number, error.code, error.message)
             return
         self._hub.subscribe(watched.read, self._feed, number)
         self._watched[number] = watched
 
-    async def _allowed(self, request: Watch) -> TopicWatch:
+    async def _allowed(self, request: WatchRequest) -> TopicWatch:
         path = TOPIC_PATHS.get(request.topic)
         if path is None:
             raise ValidationError("topic_unknown", "there is no such topic")
@@ -96,6 +96,6 @@ class LiveConnection:
         return found
 
     def _end(self, number: int) -> None:
-        self._feed.unwatch(number)
+        self._feed.remove_watch(number)
         if (watched := self._watched.pop(number, None)) is not None:
             self._hub.unsubscribe(watched.read, self._feed, number)

@@ -8,9 +8,9 @@ from typing import Final
 
 import trio
 
-from protocols.http.scope import Receive, Scope, Send
+from protocols.http.asgi import Receive, Scope, Send
 from protocols.http.session_key import HEADER, SUBPROTOCOL, offered_key
-from protocols.live_talk import RESTARTS, SESSION_OVER, close
+from protocols.live.connection import CLOSE_SERVICE_RESTART, CLOSE_SESSION_ENDED, close_websocket
 from vault.authn.stream_subscriber import StreamSubscriber
 from vault.edge.browser_sessions import BrowserSessions
 from vault.edge.live.connection import LiveConnection, LiveContext
@@ -62,12 +62,12 @@ class LiveEndpoint:
                 await browser.run(receive, send)
                 nursery.cancel_scope.cancel()
         if cut.cancelled_caught:
-            await close(send, SESSION_OVER, "the session is over")
+            await close_websocket(send, CLOSE_SESSION_ENDED, "the session is over")
 
     async def _close_when_sealed(self, send: Send) -> None:
         if self._gate.is_open:
             await self._gate.wait_seal_change()
-        await close(send, RESTARTS, "the vault is sealed")
+        await close_websocket(send, CLOSE_SERVICE_RESTART, "the vault is sealed")
 
     async def _elsewhere(self, scope: Scope, request_id: str) -> VaultError:
         """What is told of a websocket at another path, once that is on record."""

@@ -6,9 +6,9 @@ from typing import Final
 import trio
 
 from actors.world import World
-from protocols.errors import where
-from protocols.live.collection import Collection
-from protocols.live.feed import Feed
+from protocols.errors import locate
+from protocols.live.collection import LiveCollection
+from protocols.live.feed import LiveFeed
 from vault.errors import VaultError
 from vault.model.live_topics import ReadTopic
 
@@ -33,7 +33,7 @@ class TopicHub:
             task_status.started()
             await trio.sleep_forever()
 
-    def subscribe(self, read: ReadTopic, feed: Feed, number: int) -> None:
+    def subscribe(self, read: ReadTopic, feed: LiveFeed, number: int) -> None:
         """Have the feed told of this. Raises `RequestError` for one watch too many."""
         topic = self._kept.get(read)
         if topic is None:
@@ -41,10 +41,10 @@ class TopicHub:
                 raise RuntimeError("the hub does not run")
             topic = self._kept[read] = _Topic(read, self._world)
             self._nursery.start_soon(self._keep, topic)
-        feed.watch(number, topic.collection)
+        feed.add_watch(number, topic.collection)
         topic.followers[feed, number] = None
 
-    def unsubscribe(self, read: ReadTopic, feed: Feed, number: int) -> None:
+    def unsubscribe(self, read: ReadTopic, feed: LiveFeed, number: int) -> None:
         """No longer; may be repeated."""
         if (topic := self._kept.get(read)) is not None:
             topic.followers.pop((feed, number), None)
@@ -65,23 +65,23 @@ class TopicHub:
 class _Topic:
     def __init__(self, read: ReadTopic, world: World) -> None:
         self.read = read
-        self.collection = Collection()
-        self.followers: dict[tuple[Feed, int], None] = {}
+        self.collection = LiveCollection()
+        self.followers: dict[tuple[LiveFeed, int], None] = {}
         self._world = world
 
     async def poll(self) -> None:
         """Read, and tell what has changed."""
         try:
-            self.collection.replace(await self.read())
+            self.collection.replace_rows(await self.read())
         except VaultError as error:
             log.info("a live topic cannot be read: %s", error.code)
             return
         except Exception as error:  # noqa: BLE001  # told; the others go on
-            log.error("a live topic failed: %s", where(error))  # noqa: TRY400  # its text could hold anything
+            log.error("a live topic failed: %s", locate(error))  # noqa: TRY400  # its text could hold anything
             return
-        body = self.collection.take()
+        body = self.collection.take_changes()
         for feed, number in self.followers:
             if body is not None:
-                feed.offer(number, body)
+                feed.enqueue_changes(number, body)
             else:
-                feed.wake()
+                feed.notify_ready()

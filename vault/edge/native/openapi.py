@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from protocols.openapi import About, ApiDocument, Schema
+from protocols.openapi import ApiDocument, ApiInfo, Schema
 from protocols.openapi import ErrorBody as ErrorBody
-from protocols.openapi import document as describe_all
+from protocols.openapi import build_document as describe_all
 from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints
 from vault.edge.reply import Reply
@@ -41,7 +41,7 @@ _SEGMENTS: Final[dict[str, Schema]] = {
     "name": {"type": "string", "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"},
     "seq": {"type": "string", "pattern": "^[0-9]{1,18}$"},
 }
-ABOUT: Final = About(
+ABOUT: Final = ApiInfo(
     title="Freehold",
     description="Secrets on the ground of whoever owns them.",
     version=VERSION,

@@ -11,7 +11,7 @@ from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints
 from vault.edge.request import Request
 from vault.errors import NotFoundError, VaultError
-from vault.model.instant import MAX, SECOND, parse_duration, rfc3339, rfc3339_or_none
+from vault.model.instant import MAX_NS, SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
 from vault.model.payloads import AccessorSelector, NoParameters, RenewToken, TokenSelector
 from vault.model.records import TokenRow
@@ -79,7 +79,7 @@ class NewTokenBody(Struct, frozen=True, forbid_unknown_fields=True):
     ttl: Duration = 0
     explicit_max_ttl: Duration = 0
     period: Duration = 0
-    num_uses: Annotated[int, Meta(ge=0, le=MAX)] = 0
+    num_uses: Annotated[int, Meta(ge=0, le=MAX_NS)] = 0
     renewable: bool = True
     display_name: str = ""
     metadata: dict[str, str] = {}

@@ -107,7 +107,7 @@ async def test_nobody_is_let_in_nowhere() -> None:
     """A slip in an organization's name makes no token."""
     ca = Ca(MemoryCaStore({"acme"}))
     with pytest.raises(NotFoundError, match="organization"):
-        await ca.token(name=AgentName.of("amce", "prod"))
+        await ca.token(name=AgentName.from_slugs("amce", "prod"))
     assert await ca.enrolment.list_tokens("amce") == []
     await ca.token()
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from control.gateway.connections import MAX_CONNECTIONS_PER_AGENT, Connections
-from protocols.link.errors import PipeError
+from protocols.link.errors import TransportError
 from protocols.pki.names import AgentName
 
 ONE, TWO = AgentName("acme", "one"), AgentName("acme", "two")
@@ -18,7 +18,7 @@ async def test_one_agent_cannot_take_all_seats() -> None:
     with ExitStack() as seats:
         for _ in range(MAX_CONNECTIONS_PER_AGENT):
             seats.enter_context(roster.register(ONE))
-        with pytest.raises(PipeError, match="crowded"), roster.register(ONE):
+        with pytest.raises(TransportError, match="crowded"), roster.register(ONE):
             pass
         with roster.register(TWO):
             pass

@@ -11,7 +11,7 @@ from control.model.people import PLATFORM
 from control.model.records import AuditEvent
 from control.store import audit_records
 from control.store.tables import ca_certificates
-from protocols.link.post import Answered, Asked
+from protocols.link.https_request import HttpRequest, HttpResponse
 from protocols.pki.keys import KeyKind, new_curve_key, new_signing_key
 from protocols.pki.messages import (
     EnrolRequest,
@@ -19,12 +19,12 @@ from protocols.pki.messages import (
     JoinRequest,
     RejoinRequest,
     RenewRequest,
-    decode_answer,
+    decode_response,
 )
-from protocols.pki.messages import encode as encoded
+from protocols.pki.messages import encode_message as encoded
 from protocols.pki.names import AgentName
-from protocols.pki.proof import bind
-from protocols.pki.requests import make_request
+from protocols.pki.proof import sign_binding
+from protocols.pki.requests import create_csr
 from tests.unit.control.gateway.wired import Hub
 
 
@@ -48,17 +48,17 @@ async def refusals(hub: Hub, org: str) -> list[AuditEvent]:
 
 async def ask(
     desk: EnrolmentServer, path: str, body: object, certificate: bytes | None = None
-) -> Answered:
+) -> HttpResponse:
     """One request."""
     content = body if isinstance(body, bytes) else encoded(body)  # type: ignore[arg-type]
-    return await desk(Asked("POST", path, certificate, "192.0.2.7", content))
+    return await desk(HttpRequest("POST", path, certificate, "192.0.2.7", content))
 
 
 def asking(token: str = "") -> EnrolRequest:
     """With fresh keys."""
-    key, csr = new_signing_key(), make_request(new_curve_key(KeyKind.LEAF))
+    key, csr = new_signing_key(), create_csr(new_curve_key(KeyKind.LEAF))
     public = key.public_key().public_bytes_raw()
-    return EnrolRequest(token=token, csr=csr, link_key=public, proof=bind(key, csr))
+    return EnrolRequest(token=token, csr=csr, link_key=public, proof=sign_binding(key, csr))
 
 
 async def test_a_token_lets_in_and_is_on_record(hub: Hub, desk: EnrolmentServer) -> None:
@@ -67,7 +67,7 @@ async def test_a_token_lets_in_and_is_on_record(hub: Hub, desk: EnrolmentServer)
     request = asking(made.text)
     answer = await ask(desk, "/link/v1/enrol", request)
     assert answer.status == 200
-    grant = decode_answer(answer.body)
+    grant = decode_response(answer.body)
     assert isinstance(grant, Grant)
     assert (grant.org, grant.vault) == ("acme", "one")
     events = await hub.plane.store.read(
@@ -82,7 +82,7 @@ async def test_a_token_lets_in_and_is_on_record(hub: Hub, desk: EnrolmentServer)
 async def test_renewal_needs_the_certificate(hub: Hub, desk: EnrolmentServer) -> None:
     """Which the connection shows."""
     one = await hub.enrolled("one")
-    csr = make_request(new_curve_key(KeyKind.LEAF))
+    csr = create_csr(new_curve_key(KeyKind.LEAF))
     refused = await ask(desk, "/link/v1/renew", RenewRequest(csr=csr))
     assert (refused.status, json.loads(refused.body)["code"]) == (401, "certificate_missing")
     granted = await ask(desk, "/link/v1/renew", RenewRequest(csr=csr), one.grant.chain[0])
@@ -93,12 +93,12 @@ async def test_who_renews_again_and_again_fills_no_disk(hub: Hub, desk: Enrolmen
     """The same key is answered and leaves one record; another is told when to come again."""
     one = await hub.enrolled("one")
     hub.world.advance(1)
-    request = RenewRequest(csr=make_request(new_curve_key(KeyKind.LEAF)))
+    request = RenewRequest(csr=create_csr(new_curve_key(KeyKind.LEAF)))
     answers = [await ask(desk, "/link/v1/renew", request, one.grant.chain[0]) for _ in range(3)]
     assert {answer.body for answer in answers} == {answers[0].body}
-    granted = decode_answer(answers[0].body)
+    granted = decode_response(answers[0].body)
     assert isinstance(granted, Grant)
-    other = RenewRequest(csr=make_request(new_curve_key(KeyKind.LEAF)))
+    other = RenewRequest(csr=create_csr(new_curve_key(KeyKind.LEAF)))
     for _ in range(3):
         refused = await ask(desk, "/link/v1/renew", other, granted.chain[0])
         assert (refused.status, json.loads(refused.body)["code"]) == (429, "renewed_just_now")
@@ -157,11 +157,11 @@ async def test_a_refusal_is_on_the_trail_of_whom_it_concerns(
 ) -> None:
     """A token that was used, a certificate that counts no more; a name that is only said is not."""
     made = await hub.office.enrolment.create_token("acme", "one", "ann")
-    granted = decode_answer((await ask(desk, "/link/v1/enrol", asking(made.text))).body)
+    granted = decode_response((await ask(desk, "/link/v1/enrol", asking(made.text))).body)
     assert isinstance(granted, Grant)
     assert (await ask(desk, "/link/v1/enrol", asking(made.text))).status == 401
     await hub.office.revocation.lock_agent(AgentName("acme", "one"), "lost")
-    csr = make_request(new_curve_key(KeyKind.LEAF))
+    csr = create_csr(new_curve_key(KeyKind.LEAF))
     await ask(desk, "/link/v1/renew", RenewRequest(csr=csr), granted.chain[0])
     rejoin = RejoinRequest(
         org="acme", vault="one", serial="0" * 40, csr=csr, proof=bytes(64), held=bytes(70)
@@ -203,7 +203,7 @@ async def test_a_refusal_stands_without_its_record(
 
 async def test_another_method_is_told_the_right_one(desk: EnrolmentServer) -> None:
     """As HTTP has it."""
-    answer = await desk(Asked("PUT", "/link/v1/enrol", None, "", b"{}"))
+    answer = await desk(HttpRequest("PUT", "/link/v1/enrol", None, "", b"{}"))
     assert answer.status == 405
     assert (b"allow", b"POST") in answer.headers
 

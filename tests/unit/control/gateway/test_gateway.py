@@ -16,7 +16,7 @@ from control.services.agent_registry import change_agent_life
 from control.services.event_bus import Topic
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.errors import PipeError
+from protocols.link.errors import TransportError
 from protocols.link.limits import VERSIONS
 from protocols.pki.names import AgentName
 from tests.unit.control.gateway.wired import Hub
@@ -279,7 +279,7 @@ async def test_a_handshake_that_was_held_back_locks_nobody(hub: Hub) -> None:
         await held.pipe.send(hello)
         await held.pipe.receive()
         await held.pipe.send(hello)
-        with pytest.raises(PipeError):
+        with pytest.raises(TransportError):
             await held.pipe.receive()
         silent = hub.dial(old, nursery)
         await silent.pipe.send(hello)

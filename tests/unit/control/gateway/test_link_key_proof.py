@@ -9,28 +9,28 @@ import trio.testing
 
 from actors.testing import FakeWorld
 from control.gateway.link_key_proof import is_link_key_proven
-from protocols.link.ends import End, Moment
 from protocols.link.errors import RemoteFaultError
-from protocols.link.handshake import Channel
-from protocols.link.memory import MemoryOutbox, MemoryPipe, pipe_pair
+from protocols.link.handshake import ChannelBinding
+from protocols.link.memory import MemoryOutbox, MemoryTransport, memory_transport_pair
 from protocols.link.messages import Cursor
-from protocols.link.session import Session
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
 from protocols.link.signing import LinkKey, Verifier
 from protocols.pki.keys import new_signing_key
 
-CHANNEL = Channel(
+CHANNEL = ChannelBinding(
     org="acme",
     vault="one",
     agent_certificate=hashlib.sha256(b"agent").digest(),
     control_certificate=hashlib.sha256(b"control").digest(),
 )
 AGENT, CONTROL = LinkKey(new_signing_key()), LinkKey(new_signing_key())
-NOW = Moment(0.0, 0)
+NOW = ClockReading(0.0, 0)
 
 
-async def end(signer: LinkKey, peer: LinkKey) -> End:
+async def end(signer: LinkKey, peer: LinkKey) -> SessionConfig:
     """Of one side."""
-    return End(
+    return SessionConfig(
         channel=CHANNEL,
         signer=signer,
         verifier=Verifier([peer.public]),
@@ -40,18 +40,18 @@ async def end(signer: LinkKey, peer: LinkKey) -> End:
     )
 
 
-async def said(pipe: MemoryPipe, key: LinkKey) -> list[bytes]:
+async def said(pipe: MemoryTransport, key: LinkKey) -> list[bytes]:
     """All that an agent with this key says to prove itself."""
-    session = Session.agent(await end(key, CONTROL), NOW)
-    frames = session.frames(NOW)
+    session = LinkSession.agent(await end(key, CONTROL), NOW)
+    frames = session.take_frames(NOW)
     await pipe.send(frames[0])
-    session.receive(await pipe.receive(), NOW)
-    frames += session.frames(NOW)
+    session.receive_frame(await pipe.receive(), NOW)
+    frames += session.take_frames(NOW)
     await pipe.send(frames[-1])
     return frames
 
 
-async def asked(theirs: MemoryPipe) -> bool:
+async def asked(theirs: MemoryTransport) -> bool:
     """What comes of it."""
     world = FakeWorld(0)
     return await is_link_key_proven(theirs, await end(CONTROL, AGENT), world)
@@ -59,7 +59,7 @@ async def asked(theirs: MemoryPipe) -> bool:
 
 async def test_the_link_key_proves_itself_once() -> None:
     """And nothing of that can be said again: our nonce is another one each time."""
-    ours, theirs = pipe_pair(b"agent", b"control")
+    ours, theirs = memory_transport_pair(b"agent", b"control")
     frames: list[bytes] = []
 
     async def once() -> None:
@@ -68,7 +68,7 @@ async def test_the_link_key_proves_itself_once() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(once)
         assert await asked(theirs)
-    ours, theirs = pipe_pair(b"agent", b"control")
+    ours, theirs = memory_transport_pair(b"agent", b"control")
     for frame in frames:
         await ours.send(frame)
     with pytest.raises(RemoteFaultError):
@@ -77,9 +77,9 @@ async def test_the_link_key_proves_itself_once() -> None:
 
 async def test_another_key_proves_nothing() -> None:
     """A stolen certificate without its agent's link key."""
-    ours, theirs = pipe_pair(b"agent", b"control")
-    stranger = Session.agent(await end(CONTROL, CONTROL), NOW)
-    await ours.send(stranger.frames(NOW)[0])
+    ours, theirs = memory_transport_pair(b"agent", b"control")
+    stranger = LinkSession.agent(await end(CONTROL, CONTROL), NOW)
+    await ours.send(stranger.take_frames(NOW)[0])
     with pytest.raises(RemoteFaultError):
         await asked(theirs)
 
@@ -87,8 +87,8 @@ async def test_another_key_proves_nothing() -> None:
 @pytest.mark.parametrize("greets", [False, True])
 async def test_silence_proves_nothing(greets: bool, autojump_clock: trio.testing.MockClock) -> None:
     """Whoever holds back what was said, or never had more than the beginning; it has an end."""
-    ours, theirs = pipe_pair(b"agent", b"control")
+    ours, theirs = memory_transport_pair(b"agent", b"control")
     if greets:
-        await ours.send(Session.agent(await end(AGENT, CONTROL), NOW).frames(NOW)[0])
+        await ours.send(LinkSession.agent(await end(AGENT, CONTROL), NOW).take_frames(NOW)[0])
     assert not await asked(theirs)
     assert 0 < autojump_clock.current_time() < 60

@@ -14,7 +14,7 @@ def test_each_has_its_own() -> None:
     """So much at once, and as much a minute from then on; one does not use up another's."""
     paces = ConnectionRateLimits.unused(5.0)
     for now in (5.0, 65.0):
-        taken = [sum(pace.take(now) for _ in range(200)) for pace in paces]
+        taken = [sum(pace.try_consume(now) for _ in range(200)) for pace in paces]
         assert taken == [
             REGISTRATIONS_PER_MINUTE,
             HEALTH_CHANGES_PER_MINUTE,

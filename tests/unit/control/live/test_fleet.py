@@ -190,7 +190,7 @@ async def test_everything_is_read_anew_between_what_happens(
     await fleet.load()
     assert set(fleet.collection.keys()) == {"v1", "v2", "v3", "v4"}
     await plane.agents.set_tags("acme", "v4", ("west",))  # without an event: another process
-    fleet.collection.put("ghost", {"life": "active"})
+    fleet.collection.put_row("ghost", {"life": "active"})
     await fleet.load()  # v1, v2
     assert fleet.has_more
     await enrolled(plane, world, "v0")

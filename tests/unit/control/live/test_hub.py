@@ -7,7 +7,7 @@ from actors.testing import FakeWorld
 from control.api.control_plane import ControlPlane
 from control.live.hub import LiveHub, ViewKey
 from control.model.agents import Life
-from protocols.live.requests import RequestError
+from protocols.live.requests import WatchRequestError
 from tests.unit.control.fleet import enrolled
 from tests.unit.control.live.conftest import Link, Page, metrics
 
@@ -84,7 +84,7 @@ async def test_one_watch_too_many_is_refused(hub: LiveHub, page: Page) -> None:
     """By the feed's own bound."""
     for number in range(16):
         page.watch(number, "alerts")
-    with pytest.raises(RequestError):
+    with pytest.raises(WatchRequestError):
         page.watch(16, "alerts")
 
 

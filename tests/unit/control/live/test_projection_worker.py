@@ -8,8 +8,8 @@ import trio
 from control.errors import UnavailableError
 from control.live.projection import Projection
 from control.live.projection_worker import LINGER_SECONDS, ProjectionWorker
-from protocols.live.feed import Feed
-from protocols.live.limits import Bounds
+from protocols.live.feed import LiveFeed
+from protocols.live.limits import LiveLimits
 from tests.unit.control.live.conftest import TrioWorld
 
 
@@ -45,7 +45,7 @@ class Counted(Projection):
 
     def _set(self) -> None:
         row: dict[str, Any] = {"loads": self.loads, "refreshes": self.refreshes}
-        self.collection.replace({"row": row})
+        self.collection.replace_rows({"row": row})
 
 
 @pytest.fixture
@@ -64,10 +64,10 @@ async def keeper(
     return made
 
 
-def feed_of(keeper: ProjectionWorker) -> Feed:
+def feed_of(keeper: ProjectionWorker) -> LiveFeed:
     """One that follows."""
-    feed = Feed(Bounds(), lambda: None)
-    feed.watch(1, keeper.projection.collection)
+    feed = LiveFeed(LiveLimits(), lambda: None)
+    feed.add_watch(1, keeper.projection.collection)
     keeper.subscribe(feed, 1)
     return feed
 
@@ -81,7 +81,7 @@ async def test_nothing_is_read_before_somebody_follows(
     feed = feed_of(keeper)
     await trio.sleep(0.1)
     assert projection.loads == 1
-    assert feed.next() == '{"id":1,"seq":1,"snapshot":{"row":{"loads":1,"refreshes":0}}}'
+    assert feed.next_message() == '{"id":1,"seq":1,"snapshot":{"row":{"loads":1,"refreshes":0}}}'
 
 
 async def test_what_happens_within_a_moment_is_one_message(
@@ -90,13 +90,13 @@ async def test_what_happens_within_a_moment_is_one_message(
     """Told within 100 ms of the first of it."""
     feed = feed_of(keeper)
     await trio.sleep(1)
-    feed.next()
+    feed.next_message()
     for _ in range(5):
         keeper.wake()
         await trio.sleep(0.005)
     await trio.sleep(0.07)
     assert projection.refreshes == 1
-    assert feed.next() == '{"id":1,"seq":2,"rows":{"row":{"refreshes":1}}}'
+    assert feed.next_message() == '{"id":1,"seq":2,"rows":{"row":{"refreshes":1}}}'
 
 
 async def test_everything_is_read_anew_now_and_then_however_busy_it_is(
@@ -130,12 +130,12 @@ async def test_what_is_done_in_parts_goes_on_by_itself(
     """Each part is told, with a rest between two of them; without a follower it waits."""
     feed = feed_of(keeper)
     await trio.sleep(1)
-    feed.next()
+    feed.next_message()
     projection.parts = 20
     keeper.wake()
     await trio.sleep(0.5)
     assert 5 <= projection.refreshes < 20
-    assert feed.next() == '{"id":1,"seq":2,"rows":{"row":{"refreshes":1}}}'
+    assert feed.next_message() == '{"id":1,"seq":2,"rows":{"row":{"refreshes":1}}}'
     keeper.unsubscribe(feed, 1)
     await trio.sleep(1)
     assert projection.parts
@@ -152,10 +152,10 @@ async def test_a_failure_is_tried_again(
     projection.failures = [error, error]
     feed = feed_of(keeper)
     await trio.sleep(0.5)
-    assert feed.next() is None
+    assert feed.next_message() is None
     await trio.sleep(20)
     assert projection.loads == 1
-    assert feed.next() is not None
+    assert feed.next_message() is not None
 
 
 async def test_it_ends_when_nobody_has_followed_for_a_while(

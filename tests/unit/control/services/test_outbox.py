@@ -11,7 +11,7 @@ from control.store import policies
 from control.store.rows import Tx
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.delivery import Batch
+from protocols.link.delivery import OutboxBatch
 from tests.unit.control.fleet import enrolled
 
 STREAM = b"s" * 16
@@ -34,7 +34,7 @@ def assignment(version: int) -> Assignment:
     )
 
 
-def read(tx: Tx, after: int, limit: int = 10) -> Batch:
+def read(tx: Tx, after: int, limit: int = 10) -> OutboxBatch:
     """Without a witness."""
     return outbox.read_outbox(tx, "acme", "v1", after=after, limit=limit, sign=lambda _: "")
 
@@ -66,21 +66,21 @@ async def test_a_bundle_that_was_superseded_is_not_sent_under_the_old_id(
 ) -> None:
     """Its successor has an id of its own soon; until then there is a gap, which is told."""
 
-    def change(tx: Tx) -> Batch:
+    def change(tx: Tx) -> OutboxBatch:
         outbox.ensure_link(tx, "acme", "v1", STREAM)
         policies.put_assignments(tx, assignment(1))
         outbox.offer_bundles(tx, "acme", ["v1"])
         policies.put_assignments(tx, assignment(2))
         return read(tx, 0)
 
-    assert await plane.store.write(change) == Batch(0, 1, ())
+    assert await plane.store.write(change) == OutboxBatch(0, 1, ())
 
 
 @pytest.mark.usefixtures("_agent")
 async def test_kinds_are_read_in_the_order_of_their_ids(plane: ControlPlane) -> None:
     """And no further than asked."""
 
-    def change(tx: Tx) -> list[Batch]:
+    def change(tx: Tx) -> list[OutboxBatch]:
         link = outbox.enqueue_message(tx, outbox.ensure_link(tx, "acme", "v1", STREAM), notice())
         policies.put_assignments(tx, assignment(1))
         outbox.offer_bundles(tx, "acme", ["v1"])
@@ -93,7 +93,7 @@ async def test_kinds_are_read_in_the_order_of_their_ids(plane: ControlPlane) -> 
     assert names == ["notification", "policy_update", "notification"]
     assert [entry.id for entry in two.entries] == [1, 2]
     assert ([entry.id for entry in rest.entries], two.through, rest.through) == ([3], 2, 3)
-    assert nothing == Batch(3, 3, ())
+    assert nothing == OutboxBatch(3, 3, ())
 
 
 @pytest.mark.usefixtures("_agent")

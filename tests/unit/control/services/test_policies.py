@@ -21,7 +21,7 @@ from control.store.lease import ExclusiveLease
 from control.store.rows import Tx
 from control.store.tables import bundle_bodies
 from protocols.link.bundle import Bundle
-from protocols.link.codec import decode
+from protocols.link.codec import decode_struct
 from protocols.link.fields import SIGNATURE_SIZE
 from protocols.link.limits import MAX_BUNDLE
 from tests.unit.control.fleet import enrolled
@@ -159,7 +159,7 @@ async def test_a_clock_that_was_ahead_and_is_set_right(
     await plane.policies.refresh_due()
     first = await plane.policies.get_assignment("acme", "v1")
     assert first is not None
-    assert decode(first.bundle[SIGNATURE_SIZE:], Bundle).not_before < right // 10**6
+    assert decode_struct(first.bundle[SIGNATURE_SIZE:], Bundle).not_before < right // 10**6
     world.step_wall(86_400)
     await told(plane, world.now(), "not_yet_valid")
     world.step_wall(-86_400)

@@ -10,7 +10,7 @@ from control.services.policy_bundles import BundleTerms, assign_bundles
 from control.store import policies
 from control.store.rows import Tx
 from protocols.instant import SECOND
-from protocols.link.bundle import PolicyKey, Stored, open_bundle
+from protocols.link.bundle import AcceptedVersion, PolicyKey, open_bundle
 
 KEY = PolicyKey(Ed25519PrivateKey.generate())
 TERMS = BundleTerms(KEY, 10**18)
@@ -29,18 +29,18 @@ async def given(plane: ControlPlane, world: FakeWorld, version: int) -> Assignme
     return made
 
 
-def taken(row: Assignment, stored: Stored, world: FakeWorld) -> Stored:
+def taken(row: Assignment, stored: AcceptedVersion, world: FakeWorld) -> AcceptedVersion:
     """What the agent has after it took the bundle."""
     accepted = open_bundle(
         row.bundle, [KEY.public], org="acme", vault="v1", stored=stored,
         now_ms=world.now() // 10**6,
     )  # fmt: skip
-    return Stored(accepted.bundle.version, accepted.hash)
+    return AcceptedVersion(accepted.bundle.version, accepted.hash)
 
 
 async def test_an_agent_takes_one_after_the_other(plane: ControlPlane, world: FakeWorld) -> None:
     """Each follows the one before; one that was missed does not matter."""
-    stored = taken(await given(plane, world, 1), Stored(), world)
+    stored = taken(await given(plane, world, 1), AcceptedVersion(), world)
     stored = taken(await given(plane, world, 2), stored, world)
     await given(plane, world, 3)
     stored = taken(await given(plane, world, 4), stored, world)
@@ -59,7 +59,7 @@ async def test_the_same_contents_are_no_new_bundle(plane: ControlPlane, world: F
 async def test_a_database_from_a_backup_catches_up(plane: ControlPlane, world: FakeWorld) -> None:
     """The agent is ahead and says so: it gets, and takes, a bundle above its own."""
     first = await given(plane, world, 1)
-    ahead = Stored(7, b"h" * 32)
+    ahead = AcceptedVersion(7, b"h" * 32)
     plane.policies._terms = TERMS
     world.advance(RENEWAL_INTERVAL / SECOND)
     renewed = await plane.store.write(

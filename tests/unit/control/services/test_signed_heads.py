@@ -231,7 +231,7 @@ async def test_heads_that_were_set_aside_end_their_alert(
         started = SignedHeads(plane.store, plane.alerts, _key(plane), path, plane.world)
         await started.save_heads()
         assert await states(plane) == ["firing"]
-    files.write(path.with_name(REPLACED), lost, files.SECRET)
+    files.write_atomically(path.with_name(REPLACED), lost, files.SECRET_MODE)
     await started.save_heads()
     assert await states(plane) == ["resolved"]
 
@@ -244,7 +244,7 @@ async def test_a_damaged_file_is_told_until_its_own_process_reads_it(
     await note(plane, "a.one")
     await plane.signed_heads.save_heads()
     whole = path.read_bytes()
-    files.write(path, b"[]x", files.SECRET, replace=True)
+    files.write_atomically(path, b"[]x", files.SECRET_MODE, replace=True)
     again = SignedHeads(plane.store, plane.alerts, _key(plane), path, plane.world)
     await again.save_heads()
     (tmp_path / "other").mkdir(mode=0o700)
@@ -253,7 +253,7 @@ async def test_a_damaged_file_is_told_until_its_own_process_reads_it(
     )
     await other.save_heads()
     assert await states(plane, "platform") == ["firing"]
-    files.write(path, whole, files.SECRET, replace=True)
+    files.write_atomically(path, whole, files.SECRET_MODE, replace=True)
     await again.save_heads()
     assert await states(plane, "platform") == ["resolved"]
 
@@ -342,7 +342,7 @@ async def test_a_file_that_somebody_wrote_is_not_written_over(
     """It is evidence; the platform's people are told."""
     await note(plane, "a.one")
     path = tmp_path / "keys" / HEADS_FILE
-    files.write(path, b"[]x", files.SECRET, replace=True)
+    files.write_atomically(path, b"[]x", files.SECRET_MODE, replace=True)
     again = SignedHeads(plane.store, plane.alerts, _key(plane), path, plane.world)
     await again.save_heads()
     assert path.read_bytes() == b"[]x"

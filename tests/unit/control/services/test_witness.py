@@ -24,7 +24,7 @@ from control.store import audit_records
 from control.store.alerts import AlertFilter
 from control.store.rows import Tx
 from protocols.instant import SECOND
-from protocols.merkle import Collector, Frontier, consistency_ranges, leaf_hash
+from protocols.merkle import Frontier, ProofBuilder, consistency_ranges, leaf_hash
 from tests.unit.control.fleet import enrolled
 
 KEY = Ed25519PrivateKey.generate()
@@ -58,10 +58,10 @@ def shown(
     note = signed(vault, text, key)
     proof: list[bytes] = []
     if 0 < old < len(log):
-        collector = Collector(sha256, consistency_ranges(old, len(log)), Frontier(sha256))
+        collector = ProofBuilder(sha256, consistency_ranges(old, len(log)), Frontier(sha256))
         for leaf in log:
-            collector.feed(leaf)
-        proof = list(collector.hashes())
+            collector.add_leaf(leaf)
+        proof = list(collector.proof_hashes())
     return PresentedCheckpoint(note, key.public_key().public_bytes_raw(), old, proof)
 
 

@@ -78,7 +78,7 @@ def test_a_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not wait for ever."""
     brings(monkeypatch)
-    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.1)
     with loopback() as waiting, pytest.raises(CliError, match="no browser came back"):
         waiting.code(waiting.address(CONTROL, "acme"))
 
@@ -87,7 +87,7 @@ def test_who_knocks_again_and_again_does_not_make_it_wait_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The time is for all requests together."""
-    monkeypatch.setattr(module, "PATIENCE", 0.6)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.6)
 
     def run(port: str) -> None:
         with suppress(httpx2.HTTPError), httpx2.Client() as http:
@@ -104,7 +104,7 @@ def test_who_knocks_again_and_again_does_not_make_it_wait_longer(
 
 def test_a_request_that_comes_drop_by_drop_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has its time in all, and the browser comes behind it."""
-    monkeypatch.setattr(module, "STALLS", 0.4)
+    monkeypatch.setattr(module, "STALL_SECONDS", 0.4)
 
     def run(port: str) -> None:
         with socket.create_connection(("127.0.0.1", int(port))) as slow, suppress(OSError):

@@ -15,7 +15,7 @@ from vault.errors import (
     ValidationError,
 )
 from vault.model.identity import Identity, Method, Permission
-from vault.model.instant import MAX
+from vault.model.instant import MAX_NS
 from vault.store.tables import API_KEYS
 
 ROOT = Identity(id="r", name="root", method=Method.SERVICE, policies=("root",))
@@ -69,7 +69,7 @@ async def test_refused(desk: Any) -> None:
         (" a", 0, "name"),
         ("k", now, "expires_at"),
         ("k", -1, "expires_at"),
-        ("k", MAX + 1, "expires_at"),
+        ("k", MAX_NS + 1, "expires_at"),
     ):
         with pytest.raises(ValidationError) as caught:
             await desk.keys.create(ROOT, user.id, name, expires_at=expires_at)

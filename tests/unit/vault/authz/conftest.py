@@ -53,7 +53,12 @@ class _DirectStore:
             return session.select(table, query)
 
     async def select_all(self, table: Table[Any]) -> list[Any]:
-        return await self.select(table, StoreQuery())
+        found: list[Any] = []
+        while page := await self.select(
+            table, StoreQuery(after=table.key_of(found[-1]) if found else None)
+        ):
+            found += page
+        return found
 
     async def commit(self, change: Callable[[StoreTx], Any]) -> Any:
         try:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from protocols.link.bundle import NO_BUNDLE, Accepted, Bundle, Stored
+from protocols.link.bundle import NO_BUNDLE, AcceptedVersion, Bundle, VerifiedBundle
 from vault.authz.policy_bundle import NO_POLICY_BUNDLE, bundle_document, load_bundle, parse_bundle
 from vault.errors import UnavailableError, ValidationError
 from vault.model.link_ports import PolicyTrust
@@ -15,7 +15,7 @@ TRUST = PolicyTrust("acme", "prod", b"k" * 32, "sha256:authority")
 RULE = {"effect": "allow", "paths": ["secret/*"], "capabilities": ["read"]}
 
 
-def accepted(*documents: Any, version: int = 3) -> Accepted:
+def accepted(*documents: Any, version: int = 3) -> VerifiedBundle:
     """A bundle whose signature was checked."""
     rules = tuple(d if isinstance(d, bytes) else msgspec.json.encode(d) for d in documents)
     bundle = Bundle(
@@ -27,15 +27,15 @@ def accepted(*documents: Any, version: int = 3) -> Accepted:
         expires=9,
         rules=rules,
     )
-    return Accepted(bundle, b"h" * 32)
+    return VerifiedBundle(bundle, b"h" * 32)
 
 
 def test_what_is_kept_is_recalled() -> None:
     """A bundle survives its row unchanged, and stands for its agent alone."""
     fleet = parse_bundle(TRUST, accepted({"name": "app", "rules": [RULE]}))
     assert load_bundle(bundle_document(fleet)) == fleet
-    assert fleet.stored_for(TRUST) == Stored(3, b"h" * 32)
-    assert NO_POLICY_BUNDLE.stored_for(TRUST) == Stored()
+    assert fleet.stored_for(TRUST) == AcceptedVersion(3, b"h" * 32)
+    assert NO_POLICY_BUNDLE.stored_for(TRUST) == AcceptedVersion()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_bundle_of_another_enrolment_holds_no_version(change: dict[str, Any]) 
     fleet = parse_bundle(TRUST, accepted({"name": "app", "rules": [RULE]}))
     elsewhere = replace(TRUST, **change)
     assert not fleet.is_from(elsewhere)
-    assert fleet.stored_for(elsewhere) == Stored()
+    assert fleet.stored_for(elsewhere) == AcceptedVersion()
 
 
 def test_a_row_of_before_is_of_whoever_has_its_names() -> None:
@@ -55,16 +55,16 @@ def test_a_row_of_before_is_of_whoever_has_its_names() -> None:
     del row["key"], row["authority"]
     fleet = load_bundle(row)
     assert (fleet.key, fleet.authority) == (b"", "")
-    assert fleet.stored_for(TRUST) == Stored(3, b"h" * 32)
-    assert fleet.stored_for(replace(TRUST, key=b"t" * 32)) == Stored(3, b"h" * 32)
-    assert fleet.stored_for(replace(TRUST, org="other")) == Stored()
+    assert fleet.stored_for(TRUST) == AcceptedVersion(3, b"h" * 32)
+    assert fleet.stored_for(replace(TRUST, key=b"t" * 32)) == AcceptedVersion(3, b"h" * 32)
+    assert fleet.stored_for(replace(TRUST, org="other")) == AcceptedVersion()
 
 
 def test_an_enrolment_of_before_knows_no_authority() -> None:
     """Names and key decide until it enrols again."""
     fleet = parse_bundle(replace(TRUST, authority=""), accepted({"name": "app"}))
-    assert fleet.stored_for(TRUST) == Stored(3, b"h" * 32)
-    assert fleet.stored_for(replace(TRUST, key=b"t" * 32)) == Stored()
+    assert fleet.stored_for(TRUST) == AcceptedVersion(3, b"h" * 32)
+    assert fleet.stored_for(replace(TRUST, key=b"t" * 32)) == AcceptedVersion()
 
 
 @pytest.mark.parametrize(

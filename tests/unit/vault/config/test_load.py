@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from protocols.settings.load import MAX_BYTES
+from protocols.settings.loader import MAX_BYTES
 from vault.config import ConfigError, dev_settings, load_settings
 from vault.config.settings import RefusalSettings
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import trio
 
-from protocols.pki.certificates import pem
-from protocols.pki.contexts import Identity, server_context
-from protocols.pki.files import PUBLIC, write
+from protocols.pki.certificates import to_pem
+from protocols.pki.files import PUBLIC_MODE, write_atomically
 from protocols.pki.keys import store_key
+from protocols.pki.tls_contexts import TlsIdentity, server_context
 from tests.unit.protocols.pki.samples import Pki, make_pki, make_server
 
 PKI = make_pki("https", time.time_ns())  # OpenSSL asks the machine's clock
@@ -35,10 +35,10 @@ async def serving(talk: Talk, folder: Path | None = None, pki: Pki = PKI) -> Asy
 
     context = None
     if folder is not None:
-        identity = Identity(folder / "chain.pem", folder / "key.pem")
+        identity = TlsIdentity(folder / "chain.pem", folder / "key.pem")
         holder = make_server(pki, time.time_ns())
         store_key(identity.key, holder.key)
-        write(identity.chain, pem(holder.chain), PUBLIC)
+        write_atomically(identity.chain, to_pem(holder.chain), PUBLIC_MODE)
         context = server_context(identity, pki.trust, clients=ssl.CERT_OPTIONAL)
     async with trio.open_nursery() as nursery:
         [listener] = await nursery.start(partial(trio.serve_tcp, each, 0, host="127.0.0.1"))

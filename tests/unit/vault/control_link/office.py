@@ -9,15 +9,15 @@ import msgspec
 import pytest
 
 from control.errors import ApiError
-from protocols.pki.certificates import der, parse_pem
+from protocols.pki.certificates import parse_pem_chain, to_der
 from protocols.pki.chain import verify_agent
 from protocols.pki.messages import (
     EnrolRequest,
     JoinRequest,
     RejoinRequest,
     RenewRequest,
-    decode,
-    encode,
+    decode_request,
+    encode_message,
 )
 from tests.unit.control.ca.harness import PKI, Ca
 from tests.unit.vault.control_link.scene import ListEgress
@@ -47,21 +47,25 @@ class Office:
             raise EnrolError(told, error.status, error.code) from None
         if self._lost:
             raise EnrolError("the answer was lost")
-        return encode(answer)
+        return encode_message(answer)
 
     async def _answer(self, path: str, body: bytes) -> msgspec.Struct:
         ca = self.ca
         match path:
             case "enrol":
-                return await ca.enrolment.enrol_agent(decode(EnrolRequest, body))
+                return await ca.enrolment.enrol_agent(decode_request(EnrolRequest, body))
             case "join":
-                return await ca.joining.submit_request(decode(JoinRequest, body), "192.0.2.1")
+                return await ca.joining.submit_request(
+                    decode_request(JoinRequest, body), "192.0.2.1"
+                )
             case "renew":
-                chain = [der(c) for c in parse_pem((self.folder / "agent.crt").read_bytes())]
+                chain = [
+                    to_der(c) for c in parse_pem_chain((self.folder / "agent.crt").read_bytes())
+                ]
                 peer = verify_agent(chain, PKI.trust, ca.world.now())
-                return await ca.renewal.renew(peer, decode(RenewRequest, body))
+                return await ca.renewal.renew(peer, decode_request(RenewRequest, body))
             case _:
-                return await ca.renewal.rejoin(decode(RejoinRequest, body))
+                return await ca.renewal.rejoin(decode_request(RejoinRequest, body))
 
     async def enrolled(self) -> None:
         """Let in by a token."""

@@ -6,14 +6,14 @@ import trio
 
 from actors.testing import FakeWorld
 from protocols.link import messages as m
-from protocols.link.ends import End, Moment
-from protocols.link.errors import LinkError, PipeError
-from protocols.link.events import Acknowledged, Missed, Received
-from protocols.link.handshake import Channel
-from protocols.link.memory import MemoryInbox, MemoryOutbox, MemoryPipe, pipe_pair
-from protocols.link.pipe import Pipe
-from protocols.link.session import Session
+from protocols.link.errors import LinkError, TransportError
+from protocols.link.handshake import ChannelBinding
+from protocols.link.memory import MemoryInbox, MemoryOutbox, MemoryTransport, memory_transport_pair
+from protocols.link.session import LinkSession
+from protocols.link.session_config import ClockReading, SessionConfig
+from protocols.link.session_events import MessageReceived, MessagesAcknowledged, MessagesSkipped
 from protocols.link.signing import Verifier, sha256
+from protocols.link.transport import LinkTransport
 from tests.unit.vault.control_link.samples import (
     AGENT_KEY,
     CONTROL_KEY,
@@ -40,8 +40,8 @@ class Plane:
         self.deaf = False
         """Whether nothing that is owed to it is applied or acknowledged."""
         self.sessions = 0
-        self.session: Session | None = None
-        self.pipe: MemoryPipe | None = None
+        self.session: LinkSession | None = None
+        self.pipe: MemoryTransport | None = None
         self.tamper: Callable[[bytes], bytes] = lambda frame: frame
         self._stir = trio.Event()
 
@@ -50,12 +50,12 @@ class Plane:
         """The durable messages that were applied, in order."""
         return [message for _, message in self.inbox.applied]
 
-    async def dial(self, nursery: trio.Nursery, held: AgentCredential) -> Pipe:
+    async def dial(self, nursery: trio.Nursery, held: AgentCredential) -> LinkTransport:
         """`connecting.Dialer`."""
         await trio.lowlevel.checkpoint()
         if self.away:
-            raise PipeError("unreachable", "no connection to the control plane")
-        client, server = pipe_pair(held.leaf, CONTROL_LEAF)
+            raise TransportError("unreachable", "no connection to the control plane")
+        client, server = memory_transport_pair(held.leaf, CONTROL_LEAF)
         nursery.start_soon(self.serve, server, held.leaf)
         return client
 
@@ -76,15 +76,15 @@ class Plane:
         while not holds():  # noqa: ASYNC110  # on a clock that jumps
             await trio.sleep(0.1)
 
-    async def serve(self, pipe: MemoryPipe, leaf: bytes) -> None:
+    async def serve(self, pipe: MemoryTransport, leaf: bytes) -> None:
         """One connection."""
-        channel = Channel(
+        channel = ChannelBinding(
             org=ORG,
             vault=VAULT,
             agent_certificate=sha256(leaf),
             control_certificate=sha256(CONTROL_LEAF),
         )
-        end = End(
+        end = SessionConfig(
             channel=channel,
             signer=CONTROL_KEY,
             verifier=Verifier([AGENT_KEY.public]),
@@ -92,7 +92,7 @@ class Plane:
             outbox=await self.outbox.state(),
             cursor=await self.inbox.cursor(),
         )
-        session = Session.control(end, self._now())
+        session = LinkSession.control(end, self._now())
         self.session, self.pipe = session, pipe
         self.sessions += 1
         try:
@@ -106,44 +106,44 @@ class Plane:
             with trio.CancelScope(shield=True):
                 await pipe.aclose()
 
-    async def _listen(self, session: Session, pipe: MemoryPipe) -> None:
-        while not session.ended:
+    async def _listen(self, session: LinkSession, pipe: MemoryTransport) -> None:
+        while not session.is_ended:
             frame = await pipe.receive()
             self.wire.append(frame)
-            for event in session.receive(frame, self._now()):
+            for event in session.receive_frame(frame, self._now()):
                 match event:
-                    case Received(id=0, message=message):
+                    case MessageReceived(id=0, message=message):
                         if not isinstance(message, m.Ping | m.Pong | m.Ack):
                             self.heard.append(message)
-                    case Received() | Missed() if self.deaf:
+                    case MessageReceived() | MessagesSkipped() if self.deaf:
                         pass
-                    case Received(id=id_, message=message):
+                    case MessageReceived(id=id_, message=message):
                         await self.inbox.apply(session.peer_stream, id_, message)
-                        session.applied(id_)
-                    case Missed(last=last):
+                        session.mark_applied(id_)
+                    case MessagesSkipped(last=last):
                         await self.inbox.apply(session.peer_stream, last, None)
-                        session.applied(last)
-                    case Acknowledged(through=through):
+                        session.mark_applied(last)
+                    case MessagesAcknowledged(through=through):
                         await self.outbox.acknowledge(through)
                     case _:
                         pass
             self._stir.set()
 
-    async def _write(self, session: Session, pipe: MemoryPipe) -> None:
+    async def _write(self, session: LinkSession, pipe: MemoryTransport) -> None:
         while True:
             self._stir = trio.Event()
             session.tick(self._now())
-            while room := session.room:
-                batch = await self.outbox.read(session.sent, room)
-                if batch.through == session.sent:
+            while room := session.window_room:
+                batch = await self.outbox.read(session.last_sent, room)
+                if batch.through == session.last_sent:
                     break
-                session.offer(batch)
-            for frame in session.frames(self._now()):
+                session.send_batch(batch)
+            for frame in session.take_frames(self._now()):
                 await pipe.send(self.tamper(frame))
-            if session.ended:
+            if session.is_ended:
                 return
             with trio.move_on_after(max(0.001, session.deadline - trio.current_time())):
                 await self._stir.wait()
 
-    def _now(self) -> Moment:
-        return Moment(trio.current_time(), self.world.now() // 1_000_000)
+    def _now(self) -> ClockReading:
+        return ClockReading(trio.current_time(), self.world.now() // 1_000_000)

@@ -10,7 +10,7 @@ from actors.testing import FakeWorld
 from actors.tree import Node
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
-from protocols.link.bundle import Stored
+from protocols.link.bundle import AcceptedVersion
 from protocols.pki.messages import Pending
 from tests.unit.vault.control_link.plane import Plane
 from tests.unit.vault.control_link.samples import DAY, credential, digest_of
@@ -46,7 +46,7 @@ class FakeHost:
 
     world: FakeWorld
     is_open: bool = True
-    stored: Stored = field(default_factory=Stored)
+    stored: AcceptedVersion = field(default_factory=AcceptedVersion)
     expires: int = 0
     applied: list[bytes] = field(default_factory=list)
     refuse: Exception | None = None
@@ -91,7 +91,7 @@ class FakeHost:
         if self.refuse is not None:
             raise self.refuse
         self.applied.append(signed)
-        self.stored = Stored(len(self.applied), digest_of(signed))
+        self.stored = AcceptedVersion(len(self.applied), digest_of(signed))
         return AppliedBundle(self.stored, 1)
 
     async def checkpoint(self, old_size: int, old_root: bytes) -> m.AuditCheckpoint | None:  # noqa: ARG002

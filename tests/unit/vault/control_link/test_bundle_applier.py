@@ -6,7 +6,7 @@ import pytest
 
 from actors.testing import FakeWorld
 from protocols.link import messages as m
-from protocols.link.bundle import BundleError, Stored
+from protocols.link.bundle import AcceptedVersion, BundleError
 from protocols.link.codec import decode_payload
 from protocols.link.vocabulary import PolicyPhase, PolicyReason
 from tests.unit.vault.control_link.samples import bundle, digest_of, fixed
@@ -126,9 +126,9 @@ async def test_a_newer_one_that_came_meanwhile_is_not_forgotten(desk: Desk) -> N
 
 async def test_what_is_in_force_can_be_said_again(desk: Desk) -> None:
     """If there is anything."""
-    await desk.bundles.report_status(AppliedBundle(Stored(), 0))
+    await desk.bundles.report_status(AppliedBundle(AcceptedVersion(), 0))
     assert await desk.told() == []
-    await desk.bundles.report_status(AppliedBundle(Stored(4, bytes(32)), 2))
+    await desk.bundles.report_status(AppliedBundle(AcceptedVersion(4, bytes(32)), 2))
     (status,) = await desk.told()
     assert isinstance(status, m.PolicyStatus)
     assert (status.version, status.narrowed) == (4, 2)

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 from wsproto.frame_protocol import FrameProtocol
 
-from protocols.capture.pcap import read
-from protocols.capture.tls import read_secrets
+from protocols.capture.pcap import read_capture
+from protocols.capture.tls import parse_key_log
 from protocols.link.limits import MAX_FRAME
 from tests.unit.protocols.capture.conftest import server as server
 from tests.unit.protocols.capture.made import (
@@ -55,7 +55,7 @@ def compared(
     """This ledger against a connection that carried this."""
     made = talk(folder, context, parts)
     return compare_capture(
-        ledger, read(pcap(carried(made))), read_secrets(made.keylog), [THERE.port]
+        ledger, read_capture(pcap(carried(made))), parse_key_log(made.keylog), [THERE.port]
     )
 
 
@@ -64,8 +64,8 @@ def held(
 ) -> CaptureComparison:
     """This ledger against a connection that carried `FRAMES`, and more packets."""
     made = talk(folder, context, linked())
-    capture = read(pcap([*carried(made), *more]))
-    return compare_capture(ledger, capture, read_secrets(made.keylog), [THERE.port])
+    capture = read_capture(pcap([*carried(made), *more]))
+    return compare_capture(ledger, capture, parse_key_log(made.keylog), [THERE.port])
 
 
 def test_a_ledger_that_has_it_all(tmp_path: Path, server: ssl.SSLContext) -> None:
@@ -100,9 +100,9 @@ def test_one_line_of_the_ledger_stands_for_one_message(
     for here in (HERE, other):
         made = talk(tmp_path, server, said)
         packets += carried(made, here=here)
-        secrets.update(read_secrets(made.keylog))
+        secrets.update(parse_key_log(made.keylog))
     for ledger, missing in ((entries(FRAMES), 3), (entries(FRAMES, FRAMES), 0)):
-        found = compare_capture(ledger, read(pcap(packets)), secrets, [THERE.port])
+        found = compare_capture(ledger, read_capture(pcap(packets)), secrets, [THERE.port])
         assert (found.connections, found.missing, found.is_accounted_for) == (
             2,
             missing,
@@ -118,7 +118,7 @@ def test_what_was_not_seen_proves_nothing(tmp_path: Path, server: ssl.SSLContext
     other = packet(stranger, THERE._replace(port=443), 1, b"x")
     assert held(tmp_path, server, entries(FRAMES), other).is_accounted_for
     made = talk(tmp_path, server, [HEAD])
-    blind = compare_capture(entries(FRAMES), read(pcap(carried(made))), {}, [THERE.port])
+    blind = compare_capture(entries(FRAMES), read_capture(pcap(carried(made))), {}, [THERE.port])
     assert (len(blind.unread), blind.is_accounted_for) == (1, False)
 
 
@@ -180,18 +180,20 @@ def test_no_packet_may_be_missing(tmp_path: Path, server: ssl.SSLContext) -> Non
     made = talk(tmp_path, server, parts)
     end = FIRST + 1 + len(made.sent)
     packets = [*carried(made, size=100), packet(HERE, THERE, end, flags=FIN)]
-    secrets = read_secrets(made.keylog)
+    secrets = parse_key_log(made.keylog)
     ledger = entries([*FRAMES, *[SECRET] * 20])
-    assert compare_capture(ledger, read(pcap(packets)), secrets, [THERE.port]).is_accounted_for
+    assert compare_capture(
+        ledger, read_capture(pcap(packets)), secrets, [THERE.port]
+    ).is_accounted_for
     ours = [number for number, one in enumerate(packets[:-1]) if one[12:16] == packets[0][12:16]]
     for number in ours:
         some = packets[:number] + packets[number + 1 :]
-        found = compare_capture(ledger, read(pcap(some)), secrets, [THERE.port])
+        found = compare_capture(ledger, read_capture(pcap(some)), secrets, [THERE.port])
         assert not found.is_accounted_for
         assert found.unread or found.midway
     assert len(ours) > 20
     silent = [*packets[:2], packet(THERE, HERE, FIRST + 1, acknowledged=end)]
-    found = compare_capture(ledger, read(pcap(silent)), secrets, [THERE.port])
+    found = compare_capture(ledger, read_capture(pcap(silent)), secrets, [THERE.port])
     assert (found.is_accounted_for, len(found.unread)) == (False, 1)
 
 
@@ -200,7 +202,7 @@ def test_a_last_record_that_is_not_whole(tmp_path: Path, server: ssl.SSLContext)
     made = talk(tmp_path, server, linked())
     cut = made._replace(sent=made.sent[:-1])
     found = compare_capture(
-        entries(FRAMES), read(pcap(carried(cut))), read_secrets(made.keylog), [THERE.port]
+        entries(FRAMES), read_capture(pcap(carried(cut))), parse_key_log(made.keylog), [THERE.port]
     )
     assert not found.is_accounted_for
     assert "not whole" in found.unread[0]

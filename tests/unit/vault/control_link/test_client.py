@@ -179,7 +179,7 @@ async def test_it_says_goodbye(plane: Plane, autojump_clock: object) -> None:
         await stage.uplink.shut_down()
         assert plane.session is not None
         await trio.sleep(300)
-        assert plane.session.ended
+        assert plane.session.is_ended
         assert plane.sessions == 1
 
 
@@ -202,7 +202,7 @@ async def test_it_says_more_while_somebody_looks(plane: Plane, autojump_clock: o
         assert plane.session is not None
         await trio.sleep(100)
         assert not of(m.Glimpse, plane.heard)
-        plane.session.send(m.Observe(seconds=20))
+        plane.session.send_message(m.Observe(seconds=20))
         plane._stir.set()
         await trio.sleep(1)
         assert [node.name for node in of(m.Glimpse, plane.heard)[0].nodes] == [
@@ -221,7 +221,7 @@ async def test_looking_goes_on_as_long_as_it_is_asked_for(
         await plane.until(lambda: bool(of(m.Heartbeat, plane.heard)))
         assert plane.session is not None
         for _ in range(20):
-            plane.session.send(m.Observe(seconds=20))
+            plane.session.send_message(m.Observe(seconds=20))
             plane._stir.set()
             await trio.sleep(3)
         assert 11 <= len(of(m.Glimpse, plane.heard)) <= 14

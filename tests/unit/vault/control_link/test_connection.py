@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from protocols.link import messages as m
-from protocols.link.delivery import Batch
-from protocols.link.errors import Fault, LinkError, PipeError, RemoteFaultError
+from protocols.link.delivery import OutboxBatch
+from protocols.link.errors import Fault, LinkError, RemoteFaultError, TransportError
 from protocols.link.limits import WINDOW
 from protocols.link.memory import MemoryInbox, MemoryOutbox
 from protocols.link.vocabulary import ByeReason
@@ -77,18 +77,18 @@ class Line:
 
     async def talk(self, nursery: trio.Nursery) -> LinkConnection:
         """A conversation that is not running yet."""
-        from protocols.link.ends import End
-        from protocols.link.handshake import Channel
+        from protocols.link.handshake import ChannelBinding
+        from protocols.link.session_config import SessionConfig
         from protocols.link.signing import Verifier, sha256
 
         held = credential(self.plane.world)
-        channel = Channel(
+        channel = ChannelBinding(
             org="acme",
             vault="prod",
             agent_certificate=held.fingerprint,
             control_certificate=sha256(CONTROL_LEAF),
         )
-        end = End(
+        end = SessionConfig(
             channel=channel,
             signer=AGENT_KEY,
             verifier=Verifier([CONTROL_KEY.public]),
@@ -137,7 +137,7 @@ async def test_both_ways_and_an_orderly_end(line: Line, autojump_clock: object) 
     assert line.plane.applied == [ALERT]
     assert [message for _, message in line.inbox.applied] == [m.PolicyUpdate(bundle=b"b" * 65)]
     assert line.told.words == ["opened", "acknowledged", "caught up"]
-    assert conversation.session.ended
+    assert conversation.session.is_ended
     conversation.send(m.Ping(number=1))  # nothing happens any more
 
 
@@ -153,7 +153,7 @@ async def test_more_questions_than_a_minute_may_have_end_the_session(
             asked = m.PolicyReplay(
                 replay_id=fixed(str(number)), rules=(b"{}",), since=1, until=2, expires_at=3
             )
-            line.plane.session.send(asked)
+            line.plane.session.send_message(asked)
         line.plane._stir.set()
 
     async with trio.open_nursery() as nursery:
@@ -175,7 +175,7 @@ async def test_who_acknowledges_nothing_hears_the_first_few_alone(
         conversation = await line.talk(nursery)
         nursery.start_soon(conversation.run)
         await trio.sleep(20)
-        assert conversation.session.sent == INITIAL_WINDOW
+        assert conversation.session.last_sent == INITIAL_WINDOW
         nursery.cancel_scope.cancel()
 
 
@@ -186,7 +186,7 @@ class CountingOutbox(MemoryOutbox):
         super().__init__(fixed("agent stream"))
         self.reads = 0
 
-    async def read(self, after: int, limit: int) -> Batch:
+    async def read(self, after: int, limit: int) -> OutboxBatch:
         """See `Outbox`."""
         self.reads += 1
         return await super().read(after, limit)
@@ -294,7 +294,7 @@ async def test_a_lost_connection_is_told_as_such(line: Line, autojump_clock: obj
         await pipe.aclose()  # type: ignore[attr-defined]  # a memory pipe
 
     line.plane.serve = gone  # type: ignore[method-assign]  # it hangs up
-    assert isinstance(await line.failing(), PipeError)
+    assert isinstance(await line.failing(), TransportError)
 
 
 async def test_a_peer_that_lost_what_it_had_is_noticed(line: Line, autojump_clock: object) -> None:

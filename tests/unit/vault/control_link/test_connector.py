@@ -7,7 +7,7 @@ import trio
 from msgspec.structs import replace
 
 from protocols.link import messages as m
-from protocols.link.errors import PipeError
+from protocols.link.errors import TransportError
 from protocols.link.vocabulary import AlertCode, ByeReason, Severity
 from tests.unit.vault.control_link.plane import Plane
 from tests.unit.vault.control_link.samples import TrioWorld, bundle, credential
@@ -38,7 +38,7 @@ async def test_a_cut_at_any_frame_loses_and_repeats_nothing(
         nonlocal sent
         sent += 1
         if sent == frame:
-            raise PipeError("closed", "cut")
+            raise TransportError("closed", "cut")
         return data
 
     plane.tamper = cut
@@ -162,7 +162,7 @@ async def test_a_peer_that_asks_to_spread_is_heard(plane: Plane, autojump_clock:
     async with staged(plane) as stage:
         await plane.until(lambda: stage.uplink.status().connected)
         assert plane.session is not None
-        plane.session.leave(ByeReason.RESTART, plane._now(), spread=50_000)
+        plane.session.send_bye(ByeReason.RESTART, plane._now(), spread=50_000)
         plane._stir.set()
         began = trio.current_time()
         await plane.until(lambda: plane.sessions == 2)

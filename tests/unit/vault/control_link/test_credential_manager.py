@@ -5,7 +5,7 @@ import trio
 
 from protocols.link import messages as m
 from protocols.link.vocabulary import AlertCode
-from protocols.pki.messages import MAX_PAUSE
+from protocols.pki.messages import MAX_RETRY_SECONDS
 from tests.unit.vault.control_link.plane import Plane
 from tests.unit.vault.control_link.samples import TrioWorld, credential
 from tests.unit.vault.control_link.scene import FakeEnroller, staged
@@ -55,7 +55,7 @@ async def test_no_answer_silences_it(plane: Plane, autojump_clock: object, said:
     async with staged(plane, enroller=enroller, config=CALM) as stage:
         await trio.sleep(0.5)
         assert enroller.joins == 1
-        await trio.sleep(2 * 1.25 * MAX_PAUSE)
+        await trio.sleep(2 * 1.25 * MAX_RETRY_SECONDS)
         assert enroller.joins == 3
         assert stage.uplink.status().standing == "enrolled"
 

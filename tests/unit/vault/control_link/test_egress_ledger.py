@@ -10,9 +10,9 @@ import pytest
 
 from actors.testing import FakeWorld
 from protocols.link import messages as m
-from protocols.link.codec import encode_payload, name_of
+from protocols.link.codec import encode_payload, message_type_of
 from protocols.link.envelope import Envelope
-from protocols.link.frame import seal
+from protocols.link.frame import seal_frame
 from protocols.link.messages import Direction
 from tests.unit.vault.control_link.samples import AGENT_KEY
 from vault.control_link import egress_ledger as module
@@ -260,10 +260,10 @@ async def test_an_entry_is_told_in_words(tmp_path: Path) -> None:
         seq=1,
         ack=0,
         id=0,
-        message_type=name_of(ping),
+        message_type=message_type_of(ping),
         payload=_raw(encode_payload(ping)),
     )
-    frame = seal(envelope, Direction.TO_CONTROL, AGENT_KEY)
+    frame = seal_frame(envelope, Direction.TO_CONTROL, AGENT_KEY)
     async with ledger(path) as opened:
         await opened.record(sending(), [frame])
         await opened.record(sending("r", "request"), [b'{"token":"fhe_x","csr":"eA=="}', b"?"])

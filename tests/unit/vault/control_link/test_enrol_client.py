@@ -11,9 +11,9 @@ import trio
 from control.ca.issuer import verify_request
 from control.ca.renewal import MIN_RENEWAL_INTERVAL
 from control.ca.store import AgentState
-from protocols.pki.contexts import pinned_context
 from protocols.pki.errors import PinError
-from protocols.pki.messages import MAX_ANSWER, Pending
+from protocols.pki.messages import MAX_RESPONSE, Pending
+from protocols.pki.tls_contexts import pinned_context
 from tests.unit.control.ca.harness import NAME
 from tests.unit.protocols.pki.samples import make_pki
 from tests.unit.vault.control_link.https import PKI, serving
@@ -244,12 +244,12 @@ async def test_an_answer_without_end_is_not_kept(
 ) -> None:
     """Whoever answers in place of the control plane fills no memory, and holds nobody for ever."""
     monkeypatch.setattr(enrol_client, "TOTAL_TIMEOUT", 60.0 if ends else 0.5)
-    size = MAX_ANSWER + 1 if ends else 2 * MAX_ANSWER
+    size = MAX_RESPONSE + 1 if ends else 2 * MAX_RESPONSE
 
     async def talk(stream: trio.abc.Stream) -> None:
         await stream.receive_some()
         head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"
-        await stream.send_all(head.encode() + b" " * (MAX_ANSWER + 1))
+        await stream.send_all(head.encode() + b" " * (MAX_RESPONSE + 1))
         await trio.sleep(0 if ends else 60)
 
     context = pinned_context(PKI.trust.pins[0], time.time_ns)

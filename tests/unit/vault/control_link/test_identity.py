@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocols.pki import files
-from protocols.pki.certificates import der
+from protocols.pki.certificates import to_der
 from protocols.pki.errors import ChainError, PkiError, PkiKeyError
 from protocols.pki.messages import Grant, RenewRequest
 from tests.unit.control.ca.harness import NAME, PKI
@@ -111,10 +111,10 @@ async def test_a_crash_between_any_two_steps_of_a_renewal(
         if steps == step:
             raise CrashError
 
-    write = files.write
+    write = files.write_atomically
     with monkeypatch.context() as patch:
-        patch.setattr("protocols.pki.files.write", counted)
-        patch.setattr("protocols.pki.keys.write", counted)
+        patch.setattr("protocols.pki.files.write_atomically", counted)
+        patch.setattr("protocols.pki.keys.write_atomically", counted)
         try:
             grant = await granted(office)
             office.store.store_renewal(grant, office.ca.world.now())
@@ -163,7 +163,9 @@ async def test_a_control_plane_that_was_taken_over_is_no_root(office: Office) ->
     await office.enrolled()
     before = (office.folder / "roots.pem").read_bytes()
     taken = intermediate_as_root(PKI).certificate
-    grant = replace(await granted(office), roots=[der(taken)], cross=der(PKI.authority.certificate))
+    grant = replace(
+        await granted(office), roots=[to_der(taken)], cross=to_der(PKI.authority.certificate)
+    )
     with pytest.raises(ChainError, match="certified by one that is trusted"):
         office.store.store_renewal(grant, office.ca.world.now())
     assert (office.folder / "roots.pem").read_bytes() == before

@@ -8,7 +8,7 @@ from actors.testing import FakeWorld
 from protocols.link import messages as m
 from protocols.link import vocabulary as words
 from protocols.link.delivery import NO_CURSOR
-from protocols.link.errors import NoRoomError
+from protocols.link.errors import InboxFullError
 from tests.unit.vault.control_link.samples import fixed
 from vault.control_link.database import LinkDatabase, open_link_database
 from vault.control_link.inbox import (
@@ -144,7 +144,7 @@ async def test_what_waits_for_the_control_plane_is_bounded(
             await outbox.append(answer if number % 2 else policy_status(number + 1))
     more = MAX_UNANSWERED + 1
     for message in (command(more), m.PolicyUpdate(bundle=bytes(65))):
-        with pytest.raises(NoRoomError):
+        with pytest.raises(InboxFullError):
             await inbox.apply(STREAM, more, message)
     assert (await inbox.cursor()).applied == MAX_UNANSWERED
     assert await inbox.apply(STREAM, more, notification(1))
@@ -157,7 +157,7 @@ async def test_what_waits_for_the_control_plane_is_bounded(
             lambda tx: tx.execute("UPDATE commands SET state = 'done' WHERE number = 1").rowcount
         )
     assert await inbox.apply(STREAM, more + 1, command(more))
-    with pytest.raises(NoRoomError):
+    with pytest.raises(InboxFullError):
         await inbox.apply(STREAM, more + 2, command(more + 1))
 
 

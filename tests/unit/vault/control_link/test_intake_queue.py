@@ -7,10 +7,10 @@ import pytest
 import trio
 
 from protocols.link import messages as m
-from protocols.link.errors import NoRoomError
-from protocols.link.events import Missed, Received
+from protocols.link.errors import InboxFullError
 from protocols.link.memory import MemoryInbox
 from protocols.link.messages import Message
+from protocols.link.session_events import MessageReceived, MessagesSkipped
 from protocols.link.vocabulary import SkipReason
 from tests.unit.vault.control_link.samples import TrioWorld, fixed
 from tests.unit.vault.control_link.test_inbox import command, notification
@@ -36,7 +36,7 @@ class Narrow(MemoryInbox):
         """See `Inbox`."""
         if isinstance(message, m.Command):
             if not self.room:
-                raise NoRoomError("full")
+                raise InboxFullError("full")
             self.room -= 1
         return await super().apply(stream, through, message)
 
@@ -56,7 +56,7 @@ class Desk:
         """That of another session."""
 
         async def applied(item: IntakeItem) -> None:
-            self.applied.append(item.id if isinstance(item, Received) else item.last)
+            self.applied.append(item.id if isinstance(item, MessageReceived) else item.last)
             await trio.lowlevel.checkpoint()
 
         return IntakeQueue(
@@ -72,7 +72,9 @@ class Desk:
         """These ids, by commands."""
         line = m.CheckpointCosignature(size=1, root=bytes(32), cosignature="— w A==\n")
         for id_ in range(first, last + 1):
-            await self.intake.receive(STREAM, Received(id_, line if cosigned else command(id_)))
+            await self.intake.receive(
+                STREAM, MessageReceived(id_, line if cosigned else command(id_))
+            )
 
 
 @pytest.fixture
@@ -101,8 +103,8 @@ async def test_without_room_all_waits_in_its_order(desk: Desk, autojump_clock: o
     async with trio.open_nursery() as nursery:
         with running(desk, nursery):
             await desk.come(1, 4)
-            await desk.intake.receive(STREAM, Received(5, notification(5)))
-            await desk.intake.receive(STREAM, Missed(6, 8, SkipReason.DROPPED))
+            await desk.intake.receive(STREAM, MessageReceived(5, notification(5)))
+            await desk.intake.receive(STREAM, MessagesSkipped(6, 8, SkipReason.DROPPED))
             await trio.testing.wait_all_tasks_blocked()
             assert desk.applied == [1, 2]
             assert desk.inbox.through == 2

@@ -6,7 +6,7 @@ import pytest
 
 from actors.testing import FakeWorld
 from protocols.link import vocabulary as words
-from protocols.link.bundle import BundleError, Stored
+from protocols.link.bundle import AcceptedVersion, BundleError
 from vault.audit.layout import LogLayout
 from vault.control_link.audit_follower import AuditLogFollower
 from vault.control_link.local_host import LocalVaultHost, count_link_operations, detect_platform
@@ -52,7 +52,7 @@ async def test_a_bundle_goes_through_the_pipeline() -> None:
     """As the service `control-plane`, so it is authorized and audited like anybody's."""
     gate = Gate()
     applied = await host(gate).apply_bundle(b"signed")
-    assert (applied.stored, applied.narrowed) == (Stored(3, b"h" * 32), 2)
+    assert (applied.stored, applied.narrowed) == (AcceptedVersion(3, b"h" * 32), 2)
     (op,) = gate.ran
     assert (op.name, op.service, op.credential) == ("fleet.apply", "control-plane", None)
     assert op.payload == ApplyBundle(signed=b"signed")
@@ -90,7 +90,11 @@ async def test_what_is_told_of_the_vault() -> None:
     made.policies = lambda: ActiveBundle(4, b"x" * 32, 77, 1)
     facts = made.facts()
     assert facts.health is words.Health.SEALED
-    assert (facts.policy, facts.policy_expires, facts.narrowed) == (Stored(4, b"x" * 32), 77, 1)
+    assert (facts.policy, facts.policy_expires, facts.narrowed) == (
+        AcceptedVersion(4, b"x" * 32),
+        77,
+        1,
+    )
     metrics.count_operation("secret.read", "ok")
     metrics.count_operation("secret.read", "authorization")
     metrics.count_operation("secret.write", "unavailable")

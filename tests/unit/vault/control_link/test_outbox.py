@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from actors.testing import FakeWorld
 from protocols.link import messages as m
 from protocols.link.codec import decode_payload
-from protocols.link.delivery import Batch
+from protocols.link.delivery import OutboxBatch
 from protocols.link.errors import LocalFaultError
 from protocols.link.memory import MemoryOutbox
 from tests.unit.vault.control_link.samples import fixed
@@ -62,7 +62,7 @@ async def test_only_durable_messages_are_kept(outbox: SqlOutbox) -> None:
     for wrong in (m.Ping(number=1), replace(ALERT, count=0)):
         with pytest.raises(LocalFaultError):
             await outbox.append(wrong)
-    assert await outbox.read(0, 10) == Batch(0, 0, ())
+    assert await outbox.read(0, 10) == OutboxBatch(0, 0, ())
 
 
 async def test_metrics_go_first_and_evidence_is_merged_never_dropped(outbox: SqlOutbox) -> None:

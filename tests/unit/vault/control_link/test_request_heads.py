@@ -7,8 +7,8 @@ from importlib.metadata import version
 import pytest
 import trio
 
-from protocols.link.errors import PipeError
-from protocols.link.stream import connect
+from protocols.link.errors import TransportError
+from protocols.link.network import connect
 from tests.unit.protocols.capture.test_messages import HEAD
 from tests.unit.protocols.link.site import AUTHORITY
 from vault.control_link.enrol_client import EnrolError, post_request
@@ -37,7 +37,7 @@ async def heard(client: Callable[[int], Awaitable[object]]) -> bytes:
         [listener] = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
         try:
             await client(listener.socket.getsockname()[1])
-        except* (PipeError, EnrolError):
+        except* (TransportError, EnrolError):
             pass  # there is no answer; `suppress` knows no groups before Python 3.12
         nursery.cancel_scope.cancel()
     return said.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"

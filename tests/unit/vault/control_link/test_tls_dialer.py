@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from actors import SystemWorld
-from protocols.link.errors import PipeError
+from protocols.link.errors import TransportError
 from tests.unit.vault.control_link.office import Office
 from vault.control_link.addresses import ControlPlaneAddresses
 from vault.control_link.tls_dialer import TlsDialer, parse_address
@@ -42,7 +42,7 @@ async def test_a_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     assert held is not None
     held.identity.key.unlink()
     async with trio.open_nursery() as nursery:
-        with pytest.raises(PipeError, match="tls"):
+        with pytest.raises(TransportError, match="tls"):
             await TlsDialer(SystemWorld())(nursery, held)
 
 
@@ -60,7 +60,7 @@ async def test_a_certificate_that_was_renewed_meanwhile_is_not_shown_as_the_old_
         nobody.use_next()
     for held, reason in ((before, "renewed"), (office.held, "unreachable")):
         async with trio.open_nursery() as nursery:
-            with pytest.raises(PipeError, match=reason):
+            with pytest.raises(TransportError, match=reason):
                 await TlsDialer(SystemWorld(), None, nobody)(nursery, held)
 
 
@@ -74,6 +74,6 @@ async def test_the_keys_of_what_is_said_are_for_the_owner_alone(tmp_path: Path) 
     while "127.0.0.1" not in nobody.address_for(held.enrolment.endpoint):
         nobody.use_next()
     async with trio.open_nursery() as nursery:
-        with pytest.raises(PipeError):
+        with pytest.raises(TransportError):
             await TlsDialer(SystemWorld(), keylog, nobody)(nursery, held)
     assert keylog.stat().st_mode & 0o777 == 0o600

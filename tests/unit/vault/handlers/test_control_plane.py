@@ -19,7 +19,7 @@ from vault.errors import AuthorizationError, ValidationError
 from vault.handlers.control_plane import ControlPlaneHandlers, LinkPorts, bundle_in_force
 from vault.handlers.handler import Call
 from vault.model.identity import Identity, Method
-from vault.model.instant import MAX
+from vault.model.instant import MAX_NS
 from vault.model.link import DISABLED, CentralPolicy
 from vault.model.link_ports import ActiveBundle, PolicyTrust
 from vault.model.operation import Capability, Operation, Origin
@@ -222,8 +222,8 @@ async def test_a_bundle_that_never_expires_is_shown_with_a_time_that_can_be(
     agent = enrolled(CEILING)
     await agent.take(signed(1, expires=2**63 - 1))
     agent.trust = None
-    assert (await agent.do("fleet.link", None)).policy_expires <= MAX
-    assert (await agent.do("fleet.bundle", None)).expires <= MAX
+    assert (await agent.do("fleet.link", None)).policy_expires <= MAX_NS
+    assert (await agent.do("fleet.bundle", None)).expires <= MAX_NS
 
 
 FAR = 2**53

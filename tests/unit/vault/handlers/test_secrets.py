@@ -11,7 +11,7 @@ from vault.barrier import SECRETS, VERSIONS, VaultTx
 from vault.errors import ConflictError, NotFoundError, TooLargeError, ValidationError
 from vault.handlers.secret_settings import MAX_VALUE_BYTES
 from vault.handlers.secrets import MAX_ATTEMPTS
-from vault.model.instant import MAX
+from vault.model.instant import MAX_NS
 from vault.model.labels import Labels
 from vault.model.payloads import (
     CompareVersions,
@@ -276,8 +276,8 @@ async def test_delete_version_after(house: House) -> None:
 
 async def test_the_longest_delete_version_after(house: House) -> None:
     """However far it lies, the instant is one that every database keeps."""
-    await house.mount("long/", delete_version_after=MAX)
-    assert (await house.write("long/a")).version.deletion_time == MAX
+    await house.mount("long/", delete_version_after=MAX_NS)
+    assert (await house.write("long/a")).version.deletion_time == MAX_NS
 
 
 async def test_pruning(house: House) -> None:

@@ -277,7 +277,7 @@ async def test_a_row_that_is_put_back_is_never_served(store_of: Any) -> None:
                 await store.get(USERS, name)
             assert refused.value.code == "row_tampered"
             assert store.get_cached(USERS, name) is MISSING
-        for question in (store.select, store.checked_keys):
+        for question in (store.select, store.select_checked_keys):
             with pytest.raises(TamperedError):
                 await question(USERS, StoreQuery())
         assert store.finding is index.finding is not None
@@ -317,6 +317,6 @@ async def test_who_does_not_commit_leaves_it_to_who_does(store_of: Any) -> None:
         with pytest.raises(InDoubtError):
             await store.select(USERS, StoreQuery())
         with pytest.raises(InDoubtError):
-            await store.checked_keys(USERS, StoreQuery())
+            await store.select_checked_keys(USERS, StoreQuery())
         assert store.get_cached(USERS, "zoe") is MISSING
         assert store.finding is index.finding is None

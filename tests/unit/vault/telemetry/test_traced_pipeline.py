@@ -35,7 +35,7 @@ async def test_what_is_decided_again_is_no_error_of_its_step() -> None:
         world=SystemWorld(),
     )  # fmt: skip
     assert await traced.run_operation(plain.op()) == SecretFacts(exists=True)
-    [told] = ExportTraceServiceRequest.FromString(tracing.take()).resource_spans
+    [told] = ExportTraceServiceRequest.FromString(tracing.take_batch()).resource_spans
     spans = told.scope_spans[0].spans
     assert [span.name for span in spans] == [
         "authenticate", "authorize", "record", "handle", "authorize", "handle", "record", "op",
@@ -55,7 +55,7 @@ async def test_another_conflict_is_an_error_of_its_step() -> None:
     )  # fmt: skip
     with pytest.raises(ConflictError):
         await traced.run_operation(plain.op())
-    [told] = ExportTraceServiceRequest.FromString(tracing.take()).resource_spans
+    [told] = ExportTraceServiceRequest.FromString(tracing.take_batch()).resource_spans
     failed = {span.name for span in told.scope_spans[0].spans if span.status.code}
     assert failed == {"handle", "op"}
 
@@ -110,7 +110,7 @@ async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     )  # fmt: skip
     assert await traced.run_operation(op) == "canary-value"
     assert len(fake.records) == 1
-    body = tracing.take()
+    body = tracing.take_batch()
     assert b"canary" not in body
     assert b"10.0.0.9" not in body
     [told] = ExportTraceServiceRequest.FromString(body).resource_spans

@@ -6,9 +6,9 @@ import pytest
 import trio
 
 from actors import SystemWorld
-from protocols.settings.telemetry import Telemetry
-from protocols.telemetry.plan import Plan, Target
-from protocols.telemetry.running import tracing_of
+from protocols.settings.telemetry import TelemetrySettings
+from protocols.telemetry.activation import make_tracing
+from protocols.telemetry.export_plan import ExportPlan, ExportTarget
 from vault.pipeline import Pipeline
 from vault.telemetry import wiring
 
@@ -16,7 +16,7 @@ from vault.telemetry import wiring
 def test_off_all_is_as_it_was() -> None:
     """The very pipeline and application, and no header is touched."""
     app = object()
-    assert wiring.worker_tracing(Telemetry(), SystemWorld(), 1) is None
+    assert wiring.worker_tracing(TelemetrySettings(), SystemWorld(), 1) is None
     assert wiring.pipeline_factory(None) is Pipeline
     assert wiring.trace_app(app, None) is app
     assert wiring.traceparent_source(None)() == ""
@@ -25,8 +25,8 @@ def test_off_all_is_as_it_was() -> None:
 @pytest.mark.parametrize("sample", [0.0, 1.0])
 async def test_an_operation_of_another_process_is_below_its_span(sample: float) -> None:
     """Off it is run as ever."""
-    plan = Plan(otlp=Target(url="http://127.0.0.1:1" if sample else ""), sample=sample)
-    tracing = tracing_of(plan, SystemWorld().new_id)
+    plan = ExportPlan(otlp=ExportTarget(url="http://127.0.0.1:1" if sample else ""), sample=sample)
+    tracing = make_tracing(plan, SystemWorld().new_id)
     above = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     told: list[str] = []
 
@@ -43,11 +43,11 @@ async def test_an_operation_of_another_process_is_below_its_span(sample: float) 
 
 def test_on_a_request_is_passed_on_with_its_span() -> None:
     """The header is that of the span under way; a worker's spans say which one it was."""
-    plan = Plan(otlp=Target(url="http://127.0.0.1:1"), sample=1.0)
-    tracing = tracing_of(plan, SystemWorld().new_id, {"worker": "7"})
+    plan = ExportPlan(otlp=ExportTarget(url="http://127.0.0.1:1"), sample=1.0)
+    tracing = make_tracing(plan, SystemWorld().new_id, {"worker": "7"})
     assert tracing is not None
-    with tracing.request("GET", "") as span:
+    with tracing.request_span("GET", "") as span:
         told = wiring.traceparent_source(tracing)()
         assert told.split("-")[2] == f"{span.get_span_context().span_id:016x}"
-    assert b"worker" in tracing.take()
+    assert b"worker" in tracing.take_batch()
     assert wiring.pipeline_factory(tracing) is not Pipeline

@@ -11,9 +11,9 @@ import trio
 from msgspec import Raw
 
 from protocols.http import Limits
-from protocols.http.answers import Answers
-from protocols.http.pulse import Pulse
-from protocols.http.scope import RESERVATION
+from protocols.http.asgi import RESERVATION
+from protocols.http.coarse_clock import CoarseClock
+from protocols.http.response_budget import ResponseBudget
 from vault.audit.broker import AuditBroker
 from vault.audit.writer import audit_unavailable
 from vault.edge.reply import Headers
@@ -147,12 +147,12 @@ async def nothing(*_: Any) -> None:
 
 @asynccontextmanager
 async def served(
-    app: App, run: RunBelow = nothing, answers: Answers | None = None
+    app: App, run: RunBelow = nothing, answers: ResponseBudget | None = None
 ) -> AsyncIterator[Lane[Any]]:
     """A worker's end of a lane at whose other one `app` answers, and `run` runs operations."""
     async with ends() as (one, two), trio.open_nursery() as nursery:
         shape: Any = ToLeader
-        answers = answers or Answers(Limits(), Pulse(Limits(), None))
+        answers = answers or ResponseBudget(Limits(), CoarseClock(Limits(), None))
         nursery.start_soon(RelayDesk(Lane(one, shape), FakeEdge(app), run, answers).run)
         shape = ToWorker
         yield Lane(two, shape)
@@ -258,7 +258,7 @@ async def test_memory_of_an_answer_is_held_until_the_worker_has_it() -> None:
             assert await scope[RESERVATION].take(1_000_000)
             raise ValueError("bad")
 
-    answers = Answers(Limits(), Pulse(Limits(), None))
+    answers = ResponseBudget(Limits(), CoarseClock(Limits(), None))
     async with served(app, answers=answers) as worker:
         for number, path, held in ((1, b"/large", 2_000_000), (2, b"/small", 2_000_000)):
             await worker.send(relayed(number, path))

@@ -50,7 +50,7 @@ async def test_what_decides_is_looked_up(vault: Vault) -> None:
 
 async def test_bounded(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full memory starts anew; long names, of which anybody can make many, are not in it."""
-    monkeypatch.setattr("vault.workers.known.HOT", 2)
+    monkeypatch.setattr("vault.workers.known.MAX_REMEMBERED", 2)
     known = Known(vault.barrier)
     long = ResourcePath.parse("s/" + "x" * 200)
     paths = [PATH, OTHER, ResourcePath.parse("s/c"), long]

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from msgspec.structs import replace
 
-from protocols.http.scope import RESERVATION
+from protocols.http.asgi import RESERVATION
 from tests.unit.vault.workers.test_desk import WRITTEN
 from vault.edge.reply import Headers
 from vault.errors import NotFoundError, UnavailableError, VaultError

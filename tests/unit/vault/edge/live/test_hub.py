@@ -5,8 +5,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors.testing import FakeWorld
-from protocols.live.feed import Feed
-from protocols.live.limits import Bounds
+from protocols.live.feed import LiveFeed
+from protocols.live.limits import LiveLimits
 from vault.edge.live.hub import POLL_INTERVAL, TopicHub
 from vault.errors import UnavailableError
 from vault.model.live_topics import TopicRows
@@ -27,9 +27,9 @@ class Source:
         return {"now": {"reads": self.reads}}
 
 
-def feed() -> Feed:
+def feed() -> LiveFeed:
     """A browser's."""
-    return Feed(Bounds(), lambda: None)
+    return LiveFeed(LiveLimits(), lambda: None)
 
 
 async def on(world: FakeWorld) -> None:
@@ -48,10 +48,10 @@ async def test_one_reading_for_all(nursery: trio.Nursery) -> None:
     hub.subscribe(read, two, 5)
     await wait_all_tasks_blocked()
     assert (source.reads, len(hub)) == (1, 1)
-    assert one.next() == '{"id":1,"seq":1,"snapshot":{"now":{"reads":1}}}'
+    assert one.next_message() == '{"id":1,"seq":1,"snapshot":{"now":{"reads":1}}}'
     await on(world)
-    assert one.next() == '{"id":1,"seq":2,"rows":{"now":{"reads":2}}}'
-    assert (two.next() or "").startswith('{"id":5,"seq":1,"snapshot":')
+    assert one.next_message() == '{"id":1,"seq":2,"rows":{"now":{"reads":2}}}'
+    assert (two.next_message() or "").startswith('{"id":5,"seq":1,"snapshot":')
     hub.unsubscribe(read, one, 1)
     hub.unsubscribe(read, two, 5)
     await on(world)
@@ -69,8 +69,8 @@ async def test_what_cannot_be_read_for_now_is_read_again(
     source.fault = fault
     hub.subscribe(read, browser, 1)
     await wait_all_tasks_blocked()
-    assert browser.next() is None
+    assert browser.next_message() is None
     source.fault = None
     await on(world)
-    assert browser.next() == '{"id":1,"seq":1,"snapshot":{"now":{"reads":2}}}'
+    assert browser.next_message() == '{"id":1,"seq":1,"snapshot":{"now":{"reads":2}}}'
     assert "hunter2" not in caplog.text
