@@ -263,7 +263,7 @@ class RowIndex(RowReader):
                 for table, rows in self._in_doubt[0].items()
                 for there in [stamps(table, [change.key for change in rows])]
                 for change in rows
-                if there.get(change.key) == change.new_mac
+                if there.get(change.key) == change.new_mac  # not secret: both stored
             ]
             self._in_doubt.pop(0)
             for table, change in stored:
