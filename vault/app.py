@@ -137,7 +137,7 @@ async def serve(
         await nursery.start(disks.run, world)
         garbage_collector.freeze_at_startup()
         handle = await nursery.start(start, edge, settings, world)
-        metrics.register_counters(requests_shed=handle.shed)
+        metrics.register_counters(requests_shed=handle.refused_requests)
         if tracing is not None:
             metrics.register_counters(spans_dropped=lambda: float(tracing.dropped_spans))
         on_listening(handle.port, gate.status())
