@@ -164,6 +164,7 @@ class Barrier:
         self.get_cached_snapshot = store.get_cached_snapshot
         self.get = store.get
         self.select = store.select
+        self.select_all = store.select_all
         self.checked_keys = store.select_checked_keys
         self.load_into_cache = store.load_into_cache
         self.count_transactions = store.count_transactions

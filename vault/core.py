@@ -194,11 +194,10 @@ async def open_core(
     cache, mark = dependencies.beside.fenced(
         footing.stamp_writer, cache_config(dependencies.settings.cache)
     )
+    guard = HmacRowGuard(keyring)
     async with (
         run_anchor_writer(keeper),
-        open_store(
-            dependencies.backend, HmacRowGuard(keyring), world, cache=cache, mark=mark, index=rows
-        ) as store,
+        open_store(dependencies.backend, guard, world, cache=cache, mark=mark, index=rows) as store,
         footing.commit_acceptance(store, root_key),
         _open_audit(dependencies, keyring, store, footing) as (audit, index),
         open_periodic_verification(
@@ -227,7 +226,7 @@ async def open_core(
         )
         tampered = partial(_alert, dependencies, AlertCode.STORE_TAMPERED)
         await index.warn(partial(_index_changed, dependencies, audit))
-        watch = SealOnDamage(footing.stamp_writer, audit, seal.request_seal, world, tampered)
+        watch = SealOnDamage(footing.stamp_writer, audit, seal.request_seal, world, tampered, guard)
         async with (
             _exact_uses(barrier),
             _lend_to_link(dependencies, footing, barrier, wired.policies),

@@ -5,7 +5,7 @@ from typing import Final
 from vault.model.memo import BoundedMemo
 from vault.model.records import TokenRow
 from vault.store.store import Store
-from vault.store.table import Key, StoreQuery
+from vault.store.table import StoreQuery
 from vault.store.tables import TOKENS
 
 MAX_CACHED: Final = 8_192  # accessors whose token is remembered; 1.2 MiB (tracemalloc)
@@ -33,9 +33,4 @@ class AccessorIndex:
 
     async def list_accessors(self) -> list[str]:
         """Those of all tokens that are stored, in no particular order."""
-        found: list[str] = []
-        after: Key | None = None
-        while page := await self._store.select(TOKENS, StoreQuery(after=after)):
-            found += [row.accessor for row in page]
-            after = (page[-1].id,)
-        return found
+        return await self._store.select_all(TOKENS, lambda row: row.accessor)

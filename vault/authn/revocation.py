@@ -21,6 +21,8 @@ from vault.store.tables import TOKENS, USAGE
 from vault.store.transaction import StoreTx
 
 MAX_CASCADE: Final = 1_000  # tokens of one commit; about 0.1 s of the writer
+TOKENS_OF_USER: Final = "user:"
+"""Before a user's id: all of his tokens, as a member of what is to end. No token id has ':'."""
 MAX_SWEEPS: Final = 100  # commits of one sweep; the next call goes on
 
 
@@ -34,7 +36,8 @@ class Revoker:
     async def revoke_families(self, first: Callable[[StoreTx], list[str]]) -> int:
         """Commit `first`, which changes what it must and returns whose families end; end them.
 
-        A member is a token id, or `key:ID` for what an API key made; that key's streams end too.
+        A member is a token id, `user:ID` for a user's tokens, or `key:ID` for what an API key made;
+        that key's streams end too.
         Returns how many tokens were removed; raises what `first` and the store raise. What fails
         after the first of several commits has done something: its outcome is `unknown`.
         """
@@ -92,7 +95,7 @@ def _cascade(
     heads = tx.get_many(TOKENS, [(member,) for member in waiting])
     cut = [_remove(tx, row) for row in heads.values()]
     while waiting and len(cut) < MAX_CASCADE:
-        children = child_tokens(tx, waiting[0], MAX_CASCADE)
+        children = _tokens_below(tx, waiting[0])
         if not children:
             waiting.pop(0)
         for child in children:
@@ -110,3 +113,11 @@ def _remove(tx: StoreTx, row: TokenRow) -> str:
 def child_tokens(tx: StoreTx, parent: str, limit: int = MAX_LIMIT) -> list[TokenRow]:
     """Return tokens that came from this token id or parent reference."""
     return tx.select(TOKENS, StoreQuery(equals={"parent": parent}, limit=limit))
+
+
+def _tokens_below(tx: StoreTx, member: str) -> list[TokenRow]:
+    """Return some of the tokens that end with a member; none once all have."""
+    if not member.startswith(TOKENS_OF_USER):
+        return child_tokens(tx, member, MAX_CASCADE)
+    user_id = member.removeprefix(TOKENS_OF_USER)
+    return tx.select(TOKENS, StoreQuery(equals={"user_id": user_id}, limit=MAX_CASCADE))

@@ -10,7 +10,6 @@ from vault.model.identity import Identity
 from vault.model.name import canonical_name
 from vault.model.records import RoleRow
 from vault.store.store import Store
-from vault.store.table import Key, StoreQuery
 from vault.store.tables import ROLES
 from vault.store.transaction import StoreTx
 
@@ -69,12 +68,7 @@ class Roles:
 
     async def list_roles(self) -> list[RoleRow]:
         """Return all roles by name."""
-        found: list[RoleRow] = []
-        after: Key | None = None
-        while page := await self._store.select(ROLES, StoreQuery(after=after)):
-            found += page
-            after = (page[-1].name,)
-        return found
+        return await self._store.select_all(ROLES)
 
     async def delete(self, caller: Identity, name: str) -> None:
         """Delete a role; its users lose its policies at their next request.

@@ -63,11 +63,9 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
         """Raise `ConflictError` (`sessions_full`) when the user has as many as he may."""
         live, after = 0, None
         while True:
-            query = StoreQuery(
-                equals={"user_id": user_id}, prefix=("parent", KEY_PARENT), after=after
-            )
-            page = tx.select(TOKENS, query)
-            live += sum(not is_outside_validity(row, now) for row in page)
+            page = tx.select(TOKENS, StoreQuery(equals={"user_id": user_id}, after=after))
+            sessions = (row for row in page if row.parent.startswith(KEY_PARENT))
+            live += sum(not is_outside_validity(row, now) for row in sessions)
             if live >= self.max_per_user:
                 raise ConflictError(
                     "sessions_full",

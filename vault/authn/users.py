@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from actors.world import World
 from vault.authn.credential_validity import KEY_PARENT, user_policies
 from vault.authn.privilege import require_authority_over
-from vault.authn.revocation import Revoker
+from vault.authn.revocation import TOKENS_OF_USER, Revoker
 from vault.authn.roles import normalized_policy_names
 from vault.authn.usernames import fold_username, username_key
 from vault.errors import ConflictError, NotFoundError, ValidationError
@@ -16,7 +16,7 @@ from vault.model.identity import DEFAULT_POLICY, Identity, Method
 from vault.model.records import RecordStatus, RoleRow, UserRow
 from vault.store.store import Store
 from vault.store.table import MAX_LIMIT, StoreQuery
-from vault.store.tables import API_KEYS, ROLES, TOKENS, USAGE, USERS
+from vault.store.tables import API_KEYS, ROLES, USAGE, USERS
 from vault.store.transaction import StoreTx
 
 MAX_EMAIL: Final = 254  # RFC 5321 section 4.5.3.1.3, less the brackets of a path
@@ -182,13 +182,9 @@ class Users:
 
 
 def _credentials(tx: StoreTx, user_id: str) -> list[str]:
-    """Return whose families end with a user: his tokens, and what his keys made.
-
-    Beyond a page of tokens the rest does not stand without him, and goes with the sweep.
-    """
-    query = StoreQuery(equals={"user_id": user_id})
-    keys = [KEY_PARENT + row.id for row in tx.select(API_KEYS, query)]
-    return keys + [row.id for row in tx.select(TOKENS, query)]
+    """Return whose families end with a user: his tokens, and what his keys made."""
+    keys = tx.select(API_KEYS, StoreQuery(equals={"user_id": user_id}))
+    return [*(KEY_PARENT + row.id for row in keys), TOKENS_OF_USER + user_id]
 
 
 def _require_user(tx: StoreTx, user_id: str) -> UserRow:

@@ -47,7 +47,6 @@ from vault.model.name import canonical_name
 from vault.model.path import MAX_REMEMBERED
 from vault.model.records import BUNDLE_ROW, PolicyRow
 from vault.store.store import Store
-from vault.store.table import Key, StoreQuery
 from vault.store.tables import POLICIES
 from vault.store.timed_lock import TimedLock
 from vault.store.transaction import StoreTx
@@ -61,7 +60,6 @@ MAX_WEIGHT: Final = 200_000  # filed patterns of those sets together; about 60 M
 APPLY_TIMEOUT: Final = (
     1.0  # seconds that a write has to take over what it has stored; it takes 1 ms
 )
-_PAGE: Final = 1_000
 _MAX_INLINE_POLICIES: Final = (
     50  # policies between two turns of others: some 25 ms of 200 rules each
 )
@@ -309,13 +307,9 @@ class PolicyStore:
         self.snapshot = self.snapshot.with_changes(written, local, fleet)
 
     async def stored_rows(self) -> list[PolicyRow]:
-        """Return the stored policies by name."""
-        found: list[PolicyRow] = []
-        after: Key | None = None
-        while page := await self._store.select(POLICIES, StoreQuery(after=after, limit=_PAGE)):
-            found += [row for row in page if row.name != BUNDLE_ROW]
-            after = (page[-1].name,)
-        return found
+        """Return the stored policies by name: all of them, since one that lacks may be a denial."""
+        rows = await self._store.select_all(POLICIES)
+        return [row for row in rows if row.name != BUNDLE_ROW]
 
     def names(self) -> list[str]:
         """Return the names of all policies, the built-in and the control plane's among them."""

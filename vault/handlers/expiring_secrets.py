@@ -3,17 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import nsmallest
-from typing import Final
 
 from actors.world import World
 from protocols.link.limits import MAX_EXPIRING
-from vault.barrier import SECRETS, Barrier, StoreQuery
+from vault.barrier import SECRETS, Barrier
 from vault.handlers.handler import Call, Handler, Handlers
 from vault.model.operation import Capability
 from vault.model.records import RecordStatus, SecretRow
 from vault.model.usage import ExpiringReport, ExpiringSecret, FindExpiring
-
-_PAGE: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -36,26 +33,24 @@ class ExpiringSecretHandlers:
         }
 
     async def expiring(self, call: Call) -> ExpiringReport:
-        """Those that have a value and expire within the time, by the index of when they do."""
+        """Those that have a value and expire within the time.
+
+        Each secret is looked at: an index of the file could leave out one that is about to end.
+        """
         asked: FindExpiring = call.payload
-        now, total = self.world.now(), 0
-        soonest: list[SecretRow] = []
-        ended: list[ExpiringSecret] = []
-        after = None
-        until = ("expires_at", now + asked.within)
-        while page := await self.barrier.select(
-            SECRETS, StoreQuery(at_most=until, after=after, limit=_PAGE)
-        ):
-            after = (page[-1].name,)
-            active = [row for row in page if row.status == RecordStatus.ACTIVE]
-            rows = [row for row in active if row.expires_at > now]
-            total += len(rows)
-            soonest = nsmallest(MAX_EXPIRING, soonest + rows, key=lambda row: row.expires_at)
-            over = (self._describe(r) for r in active if asked.ended[0] <= r.expires_at <= now)
-            news = [one for one in over if _sort_key(one) > asked.ended]
-            ended = nsmallest(MAX_EXPIRING, ended + news, key=_sort_key)
+        now = self.world.now()
+
+        def describe(row: SecretRow) -> ExpiringSecret | None:
+            is_asked_for = 0 < row.expires_at <= now + asked.within
+            return self._describe(row) if is_asked_for and _is_active(row) else None
+
+        found = [one for one in await self.barrier.select_all(SECRETS, describe) if one]
+        ahead = [one for one in found if one.expires_at > now]
+        over = [one for one in found if one.expires_at <= now and _sort_key(one) > asked.ended]
         return ExpiringReport(
-            secrets=tuple(self._describe(row) for row in soonest), total=total, ended=tuple(ended)
+            secrets=tuple(nsmallest(MAX_EXPIRING, ahead, key=lambda one: one.expires_at)),
+            total=len(ahead),
+            ended=tuple(nsmallest(MAX_EXPIRING, over, key=_sort_key)),
         )
 
     def _describe(self, row: SecretRow) -> ExpiringSecret:
@@ -64,6 +59,10 @@ class ExpiringSecretHandlers:
             version=row.current_version,
             expires_at=row.expires_at,
         )
+
+
+def _is_active(row: SecretRow) -> bool:
+    return row.status == RecordStatus.ACTIVE
 
 
 def _sort_key(one: ExpiringSecret) -> tuple[int, bytes]:

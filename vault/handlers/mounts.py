@@ -187,7 +187,7 @@ class MountHandlers:
     async def reload(self) -> None:
         """Take the book to what is stored."""
         seen = self.barrier.count_transactions(MOUNTS)
-        rows = await self.barrier.select(MOUNTS, StoreQuery(limit=MAX_MOUNTS))
+        rows = await self.barrier.select_all(MOUNTS)
         if seen >= self._seen[0]:  # else another one was quicker, and read later
             self._seen[0] = seen
             self.mounts.replace(rows)

@@ -51,6 +51,7 @@ from vault.seal.anchor.rollback_check import (
 from vault.seal.anchor.state import MAX_BYTES
 from vault.seal.manager import ROLLBACK_ACCEPTED, SEALED_ON_ORDER
 from vault.store.interface import StoreBackend, StoreSession
+from vault.store.row_guard import RowGuard
 from vault.store.store import Store
 from vault.store.tables import SYSTEM
 from vault.store.transaction import StoreTx
@@ -268,10 +269,11 @@ class SealOnDamage:
     seal: Callable[[], None]
     world: World
     alert: Callable[[], None]
+    guard: RowGuard
 
     def begin_recount(self) -> Callable[[StoreSession], None]:
         """See `CommitStampWriter`."""
-        return self.stamp_writer.begin_recount()
+        return self.stamp_writer.begin_recount(self.guard)
 
     async def record(self, code: str, what: str) -> None:
         """As an alert. Raises `UnavailableError`."""

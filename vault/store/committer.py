@@ -32,7 +32,7 @@ from vault.store.interface import (
 )
 from vault.store.row_cache import RowCache
 from vault.store.row_guard import RowGuard
-from vault.store.row_index import Exchanged, RowIndex
+from vault.store.row_index import IndexChanges, RowIndex
 from vault.store.table_versions import TableVersions
 from vault.store.transaction import StoreTx, TransactionBatch
 
@@ -149,6 +149,7 @@ class Committer:
         if index is None:
             raise RuntimeError("there is no index of rows")
         with self._commit_lock, self._backend.read() as session:
+            index.settle(session.stamps)
             return ask(session, index)
 
     def forget(self) -> None:
@@ -243,17 +244,19 @@ class Committer:
     def _transact(self, changes: Sequence[Change]) -> list[object]:
         results: list[object] = []
         batches: list[TransactionBatch] = []
-        exchanged: Exchanged = {}
+        index_changes: IndexChanges = {}
 
         def apply(session: StoreSession) -> WriteSet:
-            nonlocal exchanged
+            nonlocal index_changes
+            if self.index is not None:
+                self.index.settle(session.stamps)
             batch = TransactionBatch(session, self._guard, self._cache, self.index)
             batches.append(batch)
             results[:] = [_run_change(batch, change) for change in changes]
             if self._stamper is not None:
                 self._stamper.stamp(batch)
             if self.index is not None:
-                exchanged = batch.stamp_changes()
+                index_changes = batch.index_changes()
             return batch.write_set()
 
         try:
@@ -262,27 +265,27 @@ class Committer:
             known = isinstance(error, BackendError) and error.details["outcome"] == NOTHING_STORED
             self._counts.is_failing |= isinstance(error, BackendError)
             if self.index is not None and not known:
-                self.index.doubt(exchanged)
+                self.index.doubt(index_changes)
             for batch in batches:  # stored or not: nobody may answer from memory what they are now
                 touched = batch.changed_rows()
                 self._cache.invalidate([*touched, *batch.counted_rows()])
                 if not known:
                     self._counts.table_versions.record_transaction(touched)
             raise
-        self._publish_commit(batches[-1], exchanged)
+        self._publish_commit(batches[-1], index_changes)
         self._counts.table_versions.record_transaction(batches[-1].changed_rows())
         self._counts.record_commit(len(changes))
         self._on_rows_changed(batches[-1].size)
         return results
 
-    def _publish_commit(self, batch: TransactionBatch, exchanged: Exchanged) -> None:
+    def _publish_commit(self, batch: TransactionBatch, index_changes: IndexChanges) -> None:
         """Take over what is durable now. A fault here is not the answer's: the change is stored.
 
         Nothing is answered from memory then of the rows that the transaction touched.
         """
         try:
             if self.index is not None:
-                self.index.exchange(exchanged)
+                self.index.apply(index_changes)
             if self._stamper is not None:
                 self._stamper.on_durable()
             self._cache.apply_commit(batch.cacheable_rows())

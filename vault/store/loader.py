@@ -105,9 +105,7 @@ class CacheLoader:
         return [
             (table, key)
             for (table, key), row in found.items()
-            if table.is_guarded
-            and type(row) is not Failure
-            and not index.agrees(table, key, None if row is None else row.mac)
+            if table.is_guarded and not _is_ours(index, table, key, row)
         ]
 
     def _again(self, doubted: list[RowAddress]) -> _Found:
@@ -158,9 +156,18 @@ class CacheLoader:
         return rows
 
 
+def _is_ours(index: RowReader, table: Table[Any], key: Key, row: Any) -> bool:
+    """Whether it is what the index says. A damaged one of `many` is refused, and that is all."""
+    if type(row) is Failure:
+        return table.kept_packed
+    return index.agrees(table, key, None if row is None else row.mac)
+
+
 def _required(index: RowIndex, slot: RowAddress, row: Any) -> Any:
     """The row, or the failure for one that is not ours."""
     if type(row) is Failure:
+        if isinstance(row.error, TamperedError) and not slot[0].kept_packed:
+            index.note(row.error)
         return row
     try:
         index.require(*slot, None if row is None else row.mac)

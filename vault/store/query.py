@@ -1,12 +1,22 @@
 """What a query means: the same on every database, and over rows that are not yet in one."""
 
+from collections.abc import Iterable, Sequence
 from itertools import islice
+from operator import attrgetter, gt, itemgetter, lt
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
 from vault.errors import ValidationError
-from vault.store.table import INTEGER_MAX, INTEGER_MIN, MAX_LIMIT, ColumnKind, StoreQuery, Table
+from vault.store.table import (
+    INTEGER_MAX,
+    INTEGER_MIN,
+    MAX_LIMIT,
+    ColumnKind,
+    Key,
+    StoreQuery,
+    Table,
+)
 
 R = TypeVar("R", bound=Struct)
 
@@ -60,6 +70,46 @@ def matches_query(table: Table[Any], query: StoreQuery, row: Struct) -> bool:
     # Python orders text by code point, which is the order of its UTF-8 bytes.
     key = table.key_of(row)
     return key < query.after if query.descending else key > query.after
+
+
+def can_answer(
+    table: Table[Any], query: StoreQuery, keys: Sequence[Key], rows: Sequence[Struct]
+) -> bool:
+    """Whether these rows, which have these keys, can be the answer to the query.
+
+    Each is one of the query's, they are in its order, and no more than its limit. Says nothing of
+    rows that are missing. No `rows` are needed for a query of the key alone (`asks_key_alone`).
+    """
+
+    def column(name: str) -> Iterable[Any]:
+        if name in table.key:
+            return map(itemgetter(table.key.index(name)), keys)
+        return map(attrgetter(name), rows)
+
+    try:
+        follows = gt if query.descending else lt
+        if len(keys) > query.limit or not all(map(follows, keys, islice(keys, 1, None))):
+            return False
+        if query.after is not None and keys and not follows(query.after, keys[0]):
+            return False
+        if any(not {*column(name)} <= {value} for name, value in query.equals.items()):
+            return False
+        if query.prefix is not None:
+            name, begin = query.prefix
+            if not all(text.startswith(begin) for text in column(name)):
+                return False
+        if query.at_most is not None:
+            name, most = query.at_most
+            return all(number != 0 and number <= most for number in column(name))
+    except (TypeError, AttributeError):  # a cell of another type than its column
+        return False
+    return True
+
+
+def asks_key_alone(table: Table[Any], query: StoreQuery) -> bool:
+    """Whether the key says that a row is one of the query's."""
+    names = {*query.equals, *(query.prefix or ())[:1], *(query.at_most or ())[:1]}
+    return names <= {*table.key}
 
 
 def apply_query(table: Table[R], query: StoreQuery, rows: list[R]) -> list[R]:

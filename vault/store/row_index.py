@@ -6,6 +6,12 @@ as long as it takes to use it, by means that leave no trace in the file. So what
 to be what this index says; it is made of the very rows that the totals were, and follows each
 commit. It is in memory, where whoever has the file alone cannot write.
 
+A row that a search leaves out is noticed by sums: for each set of rows that is searched for as a
+whole (a table, the rows with one value in a column, the secrets of a folder) there is an entry with
+the sum of the hashes of their places, modulo 2^64. The hash has a key, so nobody can choose rows
+that make up for others. What a search has found has to have that sum; a set without rows has no
+entry.
+
 A row may be loaded in the moment between its commit and the index: then it is looked at again in
 the turn of whoever commits, in which nothing else is committed. Who only reads leaves that to him.
 
@@ -16,24 +22,43 @@ a change half way sees an entry that does not fit, and that is looked at again.
 """
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from vault.errors import TamperedError, UnavailableError
 from vault.store.bounded_cache import slot_of
-from vault.store.row_cache import StampedKey
-from vault.store.table import Key, Table
+from vault.store.query import can_answer
+from vault.store.table import Key, StoreQuery, Table
 
-Exchanged: TypeAlias = Mapping[Table[Any], tuple[Sequence[StampedKey], Sequence[StampedKey]]]
-"""See `vault.store.transaction.Batch.exchanged`."""
 Segment: TypeAlias = memoryview
-"""64-bit words in pairs: the hash of a row's place, 0 where none is, and its stamp's beginning."""
+"""64-bit words in pairs: the hash of a row's place, 0 where none is, and its stamp's beginning. Or
+the hash of what a set of rows has in common, and the sum of the hashes of their places."""
 
 SMALLEST: Final = 4096  # entries that a segment has room for
 MOST: Final = 16  # segments; each has as much room as all before it together
 _PLACES: Final = (3, 2)  # for so many rows so many places
 _STAMP: Final = 8  # bytes of a MAC: who has no key cannot choose them
-_MASK: Final = (1 << 64) - 1
+WORD_MASK: Final = (1 << 64) - 1
+
+
+class RowChange(NamedTuple):
+    """A row of a guarded table before and after a transaction; None: it is not there.
+
+    `old_values` and `new_values` are its `Table.secondary` columns.
+    """
+
+    key: Key
+    old_mac: bytes | None
+    new_mac: bytes | None
+    old_values: tuple[Any, ...] = ()
+    new_values: tuple[Any, ...] = ()
+
+
+IndexChanges: TypeAlias = Mapping[Table[Any], Sequence[RowChange]]
+"""See `vault.store.transaction.TransactionBatch.index_changes`."""
 
 
 class InDoubtError(UnavailableError):
@@ -79,16 +104,28 @@ class Collected:
     """What an index is made of, in the form of its words, and in no order."""
 
     def __init__(self) -> None:
-        self.words = array("Q")
+        self.clear()
 
     def add(self, table: Table[Any], key: Key, mac: bytes) -> None:
         """One row."""
-        self.words.append(_hash(table, key))
+        place = _hash(table, key)
+        self.words.append(place)
         self.words.append(_stamp(mac))
+        for row_set in _sets_of_key(table, key):
+            self.sums[row_set] = self.sums.get(row_set, 0) + place
+
+    def add_values(self, table: Table[Any], key: Key, values: Sequence[Any]) -> None:
+        """The `Table.secondary` columns of a row that was, or will be, added."""
+        place = _hash(table, key)
+        for row_set in _sets_of_values(table, values):
+            self.members.append(row_set)
+            self.members.append(place)
 
     def clear(self) -> None:
         """Give the memory back: the index is made."""
         self.words = array("Q")
+        self.sums: dict[int, int] = {}  # of tables and folders, which are few
+        self.members = array("Q")  # pairs: a set that a row is in, and the row's place
 
 
 class RowReader:
@@ -101,6 +138,18 @@ class RowReader:
         """Whether the row has this stamp now, or is not there (None)."""
         return self._stamp_of(_hash(table, key)) == (0 if mac is None else _stamp(mac))
 
+    def expect(self, table: Table[Any], query: StoreQuery | None = None) -> "ExpectedSet | None":
+        """What the answer to a query, or all rows of the table, have to be. None: not known.
+
+        Call it before the view of the database is opened that answers.
+        """
+        row_set = _table_set(table) if query is None else _set_of_query(table, query)
+        return None if row_set is None else ExpectedSet(self, table, query, row_set)
+
+    def sum_of(self, row_set: int) -> int:
+        """The sum of the places of a set's rows now; 0: it has none."""
+        return self._stamp_of(row_set)
+
     def _stamp_of(self, place: int) -> int:
         for words in self._memory.segments:
             at = _find(words, place)
@@ -109,50 +158,134 @@ class RowReader:
         return 0
 
 
+class ExpectedSet:
+    """The rows that an answer has to have: those of a moment from when this was made until now."""
+
+    def __init__(
+        self, reader: RowReader, table: Table[Any], query: StoreQuery | None, row_set: int
+    ) -> None:
+        self._reader = reader
+        self._table = table
+        self._query = query
+        self._set = row_set
+        self._sums = {reader.sum_of(row_set)}
+
+    def look(self) -> None:
+        """The view that answers is open now."""
+        self._sums.add(self._reader.sum_of(self._set))
+
+    def is_met_by(self, keys: Sequence[Key]) -> bool:
+        """Whether the rows with these keys are all, or the answer was cut off at its limit."""
+        if self._query is not None and not _is_whole(self._table, self._query, len(keys)):
+            return True
+        return self.is_sum(sum_places(self._table, keys))
+
+    def is_sum(self, total: int) -> bool:
+        """Whether rows with this sum of places are all."""
+        self.look()
+        return total in self._sums
+
+
 class RowIndex(RowReader):
     """The index of whoever commits. It is changed in his turn alone."""
 
     def __init__(self, memory: Memory, rows: Collected) -> None:
         super().__init__(memory)
         self._taken: list[int] = []
-        self._in_doubt: dict[int, frozenset[int]] = {}  # after a commit that may be stored or not
+        self._in_doubt: list[IndexChanges] = []  # of commits that may be stored or not
         self.finding: TamperedError | None = None
         """A row that was not ours, once one was met; it stays."""
         memory.clear()
-        words = rows.words
-        self._grow(len(words) // 2)
+        words, members = rows.words, rows.members
+        self._grow((len(words) + len(members)) // 2 + len(rows.sums))
         for at in range(0, len(words), 2):
             self._put(words[at], words[at + 1])
+        for row_set, places in rows.sums.items():
+            self._add_to_sum(row_set, places)
+        for at in range(0, len(members), 2):
+            self._add_to_sum(members[at], members[at + 1])
 
     def require(self, table: Table[Any], key: Key, mac: bytes | None) -> None:
         """As `agrees`, in the turn of whoever commits. Raises `TamperedError`, and remembers it."""
         place, stamp = _hash(table, key), 0 if mac is None else _stamp(mac)
-        if self._stamp_of(place) == stamp:
-            return
-        if stamp in self._in_doubt.get(place, ()):
-            self._set(place, stamp)
-            return
-        found = TamperedError(
-            "row_tampered",
-            f"a row of table {table.name} was added, removed or put back behind the agent's back; "
-            "find out who can write the database",
-            table=table.name,
-        )
+        if self._stamp_of(place) != stamp:
+            raise self.note(tampered(table))
+
+    def require_answer(
+        self, table: Table[Any], query: StoreQuery, keys: Sequence[Key], rows: Sequence[Struct]
+    ) -> None:
+        """Hold the answer to a query against it, and against this. Raises as `require`."""
+        expected = self.expect(table, query)
+        is_whole = expected is None or expected.is_met_by(keys)
+        if not is_whole or not can_answer(table, query, keys, rows):
+            raise self.note(tampered(table))
+
+    def require_sum(self, table: Table[Any], total: int) -> None:
+        """That all rows of a table have this sum of places. Raises as `require`."""
+        if self.sum_of(_table_set(table)) != total:
+            raise self.note(tampered(table))
+
+    def note(self, found: TamperedError) -> TamperedError:
+        """Remember the first finding; returns this one."""
         self.finding = self.finding or found
-        raise found
+        return found
 
-    def exchange(self, rows: Exchanged) -> None:
+    @contextmanager
+    def noting(self, table: Table[Any]) -> Iterator[None]:
+        """Remember a row that fails its guard, but for tables with `many` rows.
+
+        It may be a credential that is to end, or a denial, and what led to it an index that was
+        patched. One damaged secret is no reason to serve nobody.
+        """
+        try:
+            yield
+        except TamperedError as error:
+            if not table.kept_packed:
+                self.note(error)
+            raise
+
+    def apply(self, changes: IndexChanges) -> None:
         """These are committed."""
-        for place, _, stamp in _changes(rows):
-            self._set(place, stamp)
+        for table, rows in changes.items():
+            for change in rows:
+                self._apply(table, change)
 
-    def doubt(self, rows: Exchanged) -> None:
-        """These may be committed or not: the first who looks tells."""
-        for place, old, new in _changes(rows):
-            self._in_doubt[place] = self._in_doubt.get(place, frozenset()) | {old, new}
+    def doubt(self, changes: IndexChanges) -> None:
+        """These may be committed or not: `settle` finds out."""
+        if changes:
+            self._in_doubt.append(changes)
+
+    def settle(self, stamps: Callable[[Table[Any], list[Key]], Mapping[Key, bytes]]) -> None:
+        """Take over what is stored of the commits in doubt; `stamps` is `StoreSession.stamps`."""
+        while self._in_doubt:
+            stored = [
+                (table, change)
+                for table, rows in self._in_doubt[0].items()
+                for there in [stamps(table, [change.key for change in rows])]
+                for change in rows
+                if there.get(change.key) == change.new_mac  # not secret: both stored
+            ]
+            self._in_doubt.pop(0)
+            for table, change in stored:
+                self._apply(table, change)
+
+    def _apply(self, table: Table[Any], change: RowChange) -> None:
+        place, old, new = _hash(table, change.key), change.old_mac, change.new_mac
+        self._set(place, 0 if new is None else _stamp(new))
+        left = set() if old is None else {*_sets_of_values(table, change.old_values)}
+        joined = set() if new is None else {*_sets_of_values(table, change.new_values)}
+        if (old is None) is not (new is None):
+            (left if new is None else joined).update(_sets_of_key(table, change.key))
+        for row_set in left - joined:
+            self._add_to_sum(row_set, -place)
+        for row_set in joined - left:
+            self._add_to_sum(row_set, place)
+
+    def _add_to_sum(self, row_set: int, places: int) -> None:
+        total = self.sum_of(row_set) + places
+        self._set(row_set, total & WORD_MASK)
 
     def _set(self, place: int, stamp: int) -> None:
-        self._in_doubt.pop(place, None)
         for number, words in enumerate(self._memory.segments):
             at = _find(words, place)
             if words[at] == place:
@@ -185,18 +318,76 @@ class RowIndex(RowReader):
         self._taken.append(0)
 
 
-def _changes(rows: Exchanged) -> Iterable[tuple[int, int, int]]:
-    """Of each place that changes, the stamp before and after; 0: no row."""
-    for table, (gone, come) in rows.items():
-        before, after = dict(gone), dict(come)
-        for key in {**before, **after}:
-            old, new = (_stamp(side[key]) if key in side else 0 for side in (before, after))
-            yield _hash(table, key), old, new
+def tampered(table: Table[Any]) -> TamperedError:
+    """The error for rows that are not ours, or not those that were asked for."""
+    return TamperedError(
+        "row_tampered",
+        f"a row of table {table.name} was added, removed or put back behind the agent's back; "
+        "find out who can write the database",
+        table=table.name,
+    )
+
+
+def sum_places(table: Table[Any], keys: Iterable[Key]) -> int:
+    """The sum that a set of rows with these keys has."""
+    return sum(_hash(table, key) for key in keys) & WORD_MASK
+
+
+def _set_of_query(table: Table[Any], query: StoreQuery) -> int | None:
+    """The set of rows that is the whole answer to a query, where sums of such sets are kept."""
+    if not table.is_guarded or query.after is not None or query.at_most is not None:
+        return None
+    match list(query.equals.items()), query.prefix:
+        case [], None:
+            return _table_set(table)
+        case [(column, value)], None if column in table.secondary:
+            return _value_set(table, column, value)
+        case [], (column, text) if table.has_folders and column == table.key[0]:
+            return _folder_set(table, text) if text.endswith("/") else None
+    return None
+
+
+def _is_whole(table: Table[Any], query: StoreQuery, found: int) -> bool:
+    """Whether an answer of so many rows to a query with a set has all that there are."""
+    return found < query.limit or any(column in table.unique for column in query.equals)
+
+
+def _sets_of_key(table: Table[Any], key: Key) -> Iterator[int]:
+    """The sets that a row is in for as long as it is there."""
+    yield _table_set(table)
+    name = key[0]
+    if table.has_folders and isinstance(name, str):
+        end = name.find("/") + 1
+        while end:
+            yield _folder_set(table, name[:end])
+            end = name.find("/", end) + 1
+
+
+def _sets_of_values(table: Table[Any], values: Sequence[Any]) -> Iterator[int]:
+    """The sets that a row is in by its secondary columns."""
+    for column, value in zip(table.secondary, values, strict=True):
+        yield _value_set(table, column, value)
+
+
+def _table_set(table: Table[Any]) -> int:
+    return _hash_text(table.name)
+
+
+def _value_set(table: Table[Any], column: str, value: object) -> int:
+    return _hash_text(f"{table.name}.{column}/{value}")
+
+
+def _folder_set(table: Table[Any], folder: str) -> int:
+    return _hash_text(f"{table.name}./{folder}")
 
 
 def _hash(table: Table[Any], key: Key) -> int:
     """SipHash with this agent's own key, which the processes that it forks have, too."""
-    return hash(slot_of(table.name, key)) & _MASK or 1
+    return _hash_text(slot_of(table.name, key))
+
+
+def _hash_text(text: str) -> int:
+    return hash(text) & WORD_MASK or 1
 
 
 def _stamp(mac: bytes) -> int:

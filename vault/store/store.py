@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast, overload
 
 import trio
 from msgspec import Struct
@@ -36,7 +36,7 @@ from vault.store.checkpointer import Checkpointer, run_checkpointer
 from vault.store.committer import Change, CommitCounts, CommitStamper, Committer
 from vault.store.interface import NOTHING_STORED, UNKNOWN, BackendError, StoreBackend, StoreSession
 from vault.store.loader import CacheLoader, LoaderActor, RowAddress
-from vault.store.query import check_query
+from vault.store.query import asks_key_alone, can_answer, check_query
 from vault.store.query_actor import QueryActor
 from vault.store.row_cache import (
     DEFAULT,
@@ -48,7 +48,15 @@ from vault.store.row_cache import (
     StampedKey,
 )
 from vault.store.row_guard import RowGuard, check_row
-from vault.store.row_index import InDoubtError, RowIndex, RowReader
+from vault.store.row_index import (
+    WORD_MASK,
+    ExpectedSet,
+    InDoubtError,
+    RowIndex,
+    RowReader,
+    sum_places,
+    tampered,
+)
 from vault.store.table import Key, RankedQuery, StoreQuery, Table
 from vault.store.tables import VERSIONS
 from vault.store.transaction import StoreTx
@@ -167,10 +175,33 @@ class Store:
         have.
         """
         check_query(table, query)
+        expected = self._expect(table, query)
         try:
-            return await self._run_query(table, partial(self._select, table, query))
+            return await self._run_query(table, partial(self._select, table, query, expected))
         except InDoubtError:
             return await self._settled(table, query)
+
+    @overload
+    async def select_all(self, table: Table[R]) -> list[R]: ...
+
+    @overload
+    async def select_all(self, table: Table[R], take: Callable[[R], T]) -> list[T]: ...
+
+    async def select_all(
+        self, table: Table[R], take: Callable[[R], object] = lambda row: row
+    ) -> list[Any]:
+        """What `take` makes of each row of a table, in the order of their keys. Raises as `select`.
+
+        The rows are of one view, and none is missing: for whoever holds all of them in memory.
+        `take` is called in a thread.
+        """
+        expected = self._expect(table, None)
+        try:
+            return await self._in_thread(
+                self._query_in_view, partial(self._select_all, table, take, expected)
+            )
+        except InDoubtError:
+            return await self._settled_all(table, take)
 
     async def select_keys(self, table: Table[Any], query: StoreQuery) -> list[Key]:
         """The keys of the query's rows, in its order. Raises as `select`, but for a damaged row."""
@@ -181,7 +212,9 @@ class Store:
         """The keys of the rows that `select` would return. Raises as it does."""
         check_query(table, query)
         try:
-            return await self._run_query(table, partial(self._checked_keys, table, query))
+            return await self._run_query(
+                table, partial(self._checked_keys, table, query, self._expect(table, query))
+            )
         except InDoubtError:
             return [table.key_of(row) for row in await self._settled(table, query)]
 
@@ -317,16 +350,72 @@ class Store:
         rows = self._cache_loader.load_rows([(table, key) for key in keys], counts_as_miss=False)
         return [row for row in rows if row is not None and type(row) is not Failure]
 
-    def _select(self, table: Table[R], query: StoreQuery, session: StoreSession) -> list[R]:
+    def _expect(self, table: Table[Any], query: StoreQuery | None) -> ExpectedSet | None:
+        return None if self._index is None else self._index.expect(table, query)
+
+    def _select(
+        self,
+        table: Table[R],
+        query: StoreQuery,
+        expected: ExpectedSet | None,
+        session: StoreSession,
+    ) -> list[R]:
         if table.is_guarded and self._cache.config.max_bytes:
             marks = session.marks(table, query)
             known = self._known(table, marks)
             if len(known) == len(marks):
-                return [known[key] for key, _ in marks]
-        return self._checked(table, query, session)
+                rows = [known[key] for key, _ in marks]
+                self._require_answer(table, query, [key for key, _ in marks], rows, expected)
+                return rows
+        return self._checked(table, query, expected, session)
 
-    def _checked(self, table: Table[R], query: StoreQuery, session: StoreSession) -> list[R]:
-        rows = [check_row(self._guard, table, row) for row in session.select(table, query)]
+    def _select_all(
+        self,
+        table: Table[R],
+        take: Callable[[R], T],
+        expected: ExpectedSet | None,
+        session: StoreSession,
+    ) -> list[T]:
+        taken: list[T] = []
+        total, after = 0, None
+        while rows := self._select(table, StoreQuery(after=after), None, session):
+            if expected is not None and after is None:
+                expected.look()
+            taken += map(take, rows)
+            total += sum_places(table, map(table.key_of, rows))
+            after = table.key_of(rows[-1])
+        if expected is not None and not expected.is_sum(total & WORD_MASK):
+            raise InDoubtError
+        return taken
+
+    def _require_answer(
+        self,
+        table: Table[Any],
+        query: StoreQuery,
+        keys: Sequence[Key],
+        rows: Sequence[Any],
+        expected: ExpectedSet | None,
+    ) -> None:
+        """An index of the file may lead to other rows, which are authentic as well, or to fewer."""
+        is_whole = expected is None or expected.is_met_by(keys)
+        if not is_whole or not can_answer(table, query, keys, rows):
+            raise tampered(table) if self._index is None else InDoubtError()
+
+    def _checked(
+        self,
+        table: Table[R],
+        query: StoreQuery,
+        expected: ExpectedSet | None,
+        session: StoreSession,
+    ) -> list[R]:
+        try:
+            rows = [check_row(self._guard, table, row) for row in session.select(table, query)]
+        except TamperedError:
+            if self._index is None or table.kept_packed:
+                raise
+            raise InDoubtError from None  # whoever commits has to note it
+        if table.is_guarded:
+            self._require_answer(table, query, list(map(table.key_of, rows)), rows, expected)
         index = self._index
         if index is not None and table.is_guarded:
             for row in rows:
@@ -338,14 +427,36 @@ class Store:
         """The rows of the query once more, beside no commit. Raises as `select`."""
         if self._writer is None:
             raise self._doubtful() from None
+        return await self._in_thread(
+            self._committer.settled, partial(self._settled_rows, table, query)
+        )
 
-        def ask(session: StoreSession, index: RowIndex) -> list[R]:
-            rows = [check_row(self._guard, table, row) for row in session.select(table, query)]
-            for row in rows:
-                index.require(table, table.key_of(row), _mac(row))
-            return rows
+    async def _settled_all(self, table: Table[R], take: Callable[[R], T]) -> list[T]:
+        if self._writer is None:
+            raise self._doubtful() from None
+
+        def ask(session: StoreSession, index: RowIndex) -> list[T]:
+            taken: list[T] = []
+            total, after = 0, None
+            while rows := self._settled_rows(table, StoreQuery(after=after), session, index):
+                taken += map(take, rows)
+                total += sum_places(table, map(table.key_of, rows))
+                after = table.key_of(rows[-1])
+            index.require_sum(table, total & WORD_MASK)
+            return taken
 
         return await self._in_thread(self._committer.settled, ask)
+
+    def _settled_rows(
+        self, table: Table[R], query: StoreQuery, session: StoreSession, index: RowIndex
+    ) -> list[R]:
+        with index.noting(table):
+            rows = [check_row(self._guard, table, row) for row in session.select(table, query)]
+        keys = list(map(table.key_of, rows))
+        for key, row in zip(keys, rows, strict=True):
+            index.require(table, key, _mac(row))
+        index.require_answer(table, query, keys, rows)
+        return rows
 
     def _known(self, table: Table[R], marks: list[StampedKey]) -> dict[Key, R]:
         """Those rows of these marks that are cached, some of the others brought in.
@@ -357,15 +468,23 @@ class Store:
         return known | self._prefetch(table, [mark for mark in marks if mark[0] not in known])
 
     def _checked_keys(
-        self, table: Table[Any], query: StoreQuery, session: StoreSession
+        self,
+        table: Table[Any],
+        query: StoreQuery,
+        expected: ExpectedSet | None,
+        session: StoreSession,
     ) -> list[Key]:
-        """As `_select`, but rows that are cached stay packed."""
+        """As `_select`, but rows that are cached stay packed where the key says all."""
+        if not asks_key_alone(table, query):
+            return [table.key_of(row) for row in self._select(table, query, expected, session)]
         if table.is_guarded and self._cache.config.max_bytes:
             marks = session.marks(table, query)
             lacking = self._cache.find_uncached(table, marks)
             if len(self._prefetch(table, lacking)) == len(lacking):
-                return [key for key, _ in marks]
-        return [table.key_of(row) for row in self._checked(table, query, session)]
+                keys = [key for key, _ in marks]
+                self._require_answer(table, query, keys, (), expected)
+                return keys
+        return [table.key_of(row) for row in self._checked(table, query, expected, session)]
 
     def _prefetch(self, table: Table[R], lacking: list[StampedKey]) -> dict[Key, R]:
         """Some of the rows of these marks, which are not cached, brought in."""

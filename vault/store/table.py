@@ -81,6 +81,7 @@ class Table(Generic[R]):
     `sums` and `latest` are numbers that grow by `Tx.count`: by what is added, or to
     whichever is greater; counted is only what is `about` one of these `(table, field)` by its key,
     which is of one field then. Of `many` there may be a million: a cache keeps them packed.
+    Of a table that `has_folders` the key is a path, which is searched for by folder.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Table(Generic[R]):
         latest: tuple[str, ...] = (),
         about: tuple[tuple["Table[Any]", str], ...] = (),
         many: bool = False,
+        has_folders: bool = False,
     ) -> None:
         self.name = name
         self.row = row
@@ -110,6 +112,7 @@ class Table(Generic[R]):
         self.latest = latest
         self.counted_subject = about
         self.kept_packed = many
+        self.has_folders = has_folders
         self.columns = tuple(_column(field, texts) for field in msgspec.structs.fields(row))
         self.kinds = {column.name: column.kind for column in self.columns}
         self.is_guarded = "mac" in self.kinds
@@ -122,6 +125,13 @@ class Table(Generic[R]):
             if c.name in {*unique, *indexes, *self.references} and c.name not in key
         )
         """Columns beside the key that have an index."""
+        self.secondary = tuple(
+            name
+            for name in self.searched
+            if self.is_guarded and not many and self.kinds[name] is ColumnKind.NAME
+        )
+        """Those whose searches have to be complete: `vault.store.row_index` sums their rows."""
+        self.secondary_of = _getter(self.secondary)
         self.searched_of = _getter(self.searched)
         self._strings = tuple(c.name for c in self.columns if c.type is str)
         self._strings_of = _getter(self._strings)

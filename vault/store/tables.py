@@ -14,6 +14,7 @@ SECRETS: Final = Table(
     unique=("id",),
     indexes=("expires_at", "rotation_due"),
     many=True,
+    has_folders=True,
 )
 VERSIONS: Final = Table(
     "secret_versions",

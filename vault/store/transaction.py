@@ -5,16 +5,17 @@ change raises, its `Tx` is thrown away and nothing of it was ever in the batch.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from vault.store.interface import ConstraintError, StoreBackend, StoreSession, WriteSet
-from vault.store.query import apply_query, check_query
+from vault.store.query import apply_query, can_answer, check_query
 from vault.store.row_cache import MISSING, ChangedRow, RowCache, StampedKey
 from vault.store.row_guard import SEALED_ROW_GUARD, RowGuard, check_row, stamp_row
-from vault.store.row_index import RowIndex
+from vault.store.row_index import IndexChanges, RowChange, RowIndex, tampered
 from vault.store.table import Key, StoreQuery, Table, plain_key
 
 R = TypeVar("R", bound=Struct)
@@ -147,6 +148,23 @@ class TransactionBatch:
                 stamps[table] = gone, come
         return stamps
 
+    def index_changes(self) -> IndexChanges:
+        """By guarded table, what becomes of each row; for the index of rows."""
+        changes: dict[Table[Any], list[RowChange]] = {}
+        for table, rows in self._above.items():
+            if table.secondary:
+                changes[table] = [
+                    _row_change(table, key, old, new)
+                    for key, (old, new) in self.row_changes(table).items()
+                ]
+            elif table.is_guarded:
+                there = self._old_stamps(table, rows)
+                changes[table] = [
+                    RowChange(key, there.get(key), None if row is None else row.mac)
+                    for key, row in rows.items()
+                ]
+        return changes
+
     def row_changes(self, table: Table[R]) -> dict[Key, tuple[R | None, R | None]]:
         """The rows that the transaction changes: as they were, and as they will be."""
         above: dict[Key, R | None] = self._above.get(table, {})
@@ -208,12 +226,19 @@ class TransactionBatch:
     def select(self, table: Table[R], query: StoreQuery, overlay: dict[Key, Any]) -> list[R]:
         """The query's first rows below that no overlay hides; enough of them for its limit."""
         wider = msgspec.structs.replace(query, limit=query.limit + len(overlay))
-        rows = self._session.select(table, wider)
-        for row in rows:
-            self._require(table, table.key_of(row), row)
-        return [
-            check_row(self._guard, table, row) for row in rows if table.key_of(row) not in overlay
-        ]
+        with self._noting(table):
+            rows = self._session.select(table, wider)
+            for row in rows:
+                if table.key_of(row) not in overlay:
+                    check_row(self._guard, table, row)
+        keys = list(map(table.key_of, rows))
+        for key, row in zip(keys, rows, strict=True):
+            self._require(table, key, row)
+        if self._index is not None and table.is_guarded:
+            self._index.require_answer(table, wider, keys, rows)
+        elif table.is_guarded and not can_answer(table, wider, keys, rows):
+            raise tampered(table)
+        return [row for key, row in zip(keys, rows, strict=True) if key not in overlay]
 
     def overlay(self, table: Table[R]) -> dict[Key, R | None]:
         """The rows of the table that earlier changes wrote."""
@@ -260,15 +285,29 @@ class TransactionBatch:
 
     def _load(self, table: Table[R], key: Key, row: R | None) -> R | None:
         if row is not None:
-            check_row(self._guard, table, row)
+            with self._noting(table):
+                check_row(self._guard, table, row)
         self._require(table, key, row)
         self._below.setdefault(table, {})[key] = row
         self._loaded.append((table, key, row))
         return row
 
+    def _noting(self, table: Table[Any]) -> AbstractContextManager[None]:
+        return nullcontext() if self._index is None else self._index.noting(table)
+
     def _require(self, table: Table[Any], key: Key, row: Any) -> None:
         if self._index is not None and table.is_guarded:
             self._index.require(table, key, None if row is None else row.mac)
+
+
+def _row_change(table: Table[Any], key: Key, old: Any, new: Any) -> RowChange:
+    return RowChange(
+        key,
+        None if old is None else old.mac,
+        None if new is None else new.mac,
+        () if old is None else table.secondary_of(old),
+        () if new is None else table.secondary_of(new),
+    )
 
 
 def transact(

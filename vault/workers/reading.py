@@ -251,7 +251,7 @@ class CaughtUp(SnapshotRefresher):
         """It is."""
         return True
 
-    async def follow(self) -> None:
+    async def refresh_stale(self) -> None:
         """For what is decided again. Raises `ConflictError` where the leader alone can decide."""
         if not await self._follower.is_current():
             raise changed_meanwhile()

@@ -10,9 +10,24 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors import SystemWorld
 from tests.contract.store.samples import StampGuard
+from vault.crypto.anchor_keys import DerivedAnchorKeys
+from vault.crypto.keyring import Keyring
+from vault.seal.anchor.row_totals import require_searched_rows, sum_rows
 from vault.store.interface import StoreBackend
+from vault.store.row_index import Collected, OwnMemory, RowIndex
 from vault.store.store import Store, open_store
 from vault.store.transaction import StoreTx
+
+KEYS = DerivedAnchorKeys(Keyring.create(1, org="o", vault="v"))
+
+
+def index_of_rows(backend: StoreBackend) -> RowIndex:
+    """Of what is stored, made as at an opening."""
+    rows = Collected()
+    with backend.read() as session:
+        sum_rows(session, KEYS, rows)
+        require_searched_rows(session, StampGuard(), rows)
+    return RowIndex(OwnMemory(), rows)
 
 
 @asynccontextmanager

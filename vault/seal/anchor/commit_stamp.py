@@ -17,9 +17,15 @@ from vault.errors import TamperedError
 from vault.model.records import SystemRow
 from vault.seal.anchor.keys import AnchorKeys
 from vault.seal.anchor.row_totals import COMMIT_STAMP_ROW as COMMIT_STAMP_ROW
-from vault.seal.anchor.row_totals import RowTotals, stamp_changes, sum_rows
+from vault.seal.anchor.row_totals import (
+    RowTotals,
+    require_searched_rows,
+    stamp_changes,
+    sum_rows,
+)
 from vault.seal.anchor.state import COMMIT_STAMP_FORMAT, CommitStamp, decode_state, encode_state
 from vault.store.interface import StoreSession
+from vault.store.row_guard import RowGuard
 from vault.store.tables import SYSTEM
 from vault.store.transaction import StoreTx, TransactionBatch
 
@@ -126,10 +132,11 @@ class CommitStampWriter:
         if self.shared_tail is not None:
             self.shared_tail.commits = self.commits
 
-    def begin_recount(self) -> Callable[[StoreSession], None]:
+    def begin_recount(self, guard: RowGuard) -> Callable[[StoreSession], None]:
         """For whoever has the turn to commit: what holds a view of this moment against the totals.
 
-        That raises `TamperedError` (`storage_rows_changed`, and what `Session.inspect` raises).
+        `guard` checks the rows that are searched for by columns which are in no total. It raises
+        `TamperedError` (`storage_rows_changed`, and what `Session.inspect` raises).
         """
         written, in_doubt = (self._base, self._written), (self._next, self._next_written)
 
@@ -147,6 +154,7 @@ class CommitStampWriter:
                     "rows were removed, added or put back behind the agent's back in: "
                     + ", ".join(changed),
                 )
+            require_searched_rows(session, guard)
 
         return compare
 

@@ -22,7 +22,13 @@ from vault.seal.anchor.findings import (
     highest_known_epoch,
 )
 from vault.seal.anchor.keys import AnchorKeys
-from vault.seal.anchor.row_totals import RowTotals, count_macs, forged, sum_rows
+from vault.seal.anchor.row_totals import (
+    RowTotals,
+    count_macs,
+    find_damaged_tables,
+    require_searched_rows,
+    sum_rows,
+)
 from vault.seal.anchor.state import Anchor, CommitStamp, decode_state
 from vault.store.interface import StoreBackend, StoreSession
 from vault.store.row_guard import RowGuard
@@ -122,6 +128,7 @@ def _observe(
         session.inspect()  # of the same view as the totals
         row = session.get(SYSTEM, (COMMIT_STAMP_ROW,))
         totals = sum_rows(session, keys, rows)
+        require_searched_rows(session, there.guard, rows)
         if row is not None:
             try:
                 mark = decode_state(row.value, CommitStamp, keys)
@@ -154,7 +161,7 @@ def _changed(
         return totals.differing_tables(known)
     old = count_macs(session, keys)
     changed = (old if mark.covers_system else old.without(SYSTEM)).differing_tables(known)
-    return sorted({*changed, *forged(session, guard)})
+    return sorted({*changed, *find_damaged_tables(session, guard)})
 
 
 def _read(anchor: AnchorFile, keys: AnchorKeys) -> tuple[Anchor | None, str]:

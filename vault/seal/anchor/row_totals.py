@@ -18,7 +18,7 @@ from vault.errors import TamperedError
 from vault.model.records import SystemRow
 from vault.seal.anchor.keys import AnchorKeys
 from vault.store.interface import StoreSession
-from vault.store.row_guard import RowGuard
+from vault.store.row_guard import RowGuard, check_row
 from vault.store.row_index import Collected
 from vault.store.table import Key, StoreQuery, Table
 from vault.store.tables import ALL, SYSTEM
@@ -27,6 +27,8 @@ from vault.store.transaction import TransactionBatch
 SUM_SIZE: Final = 32
 _MODULUS: Final = 1 << (8 * SUM_SIZE)
 GUARDED_TABLES: Final = tuple(table for table in ALL if table.is_guarded)
+SEARCHED_TABLES: Final = tuple(table for table in GUARDED_TABLES if table.secondary)
+"""Those whose rows are found by other columns than their key, which are in no total."""
 COMMIT_STAMP_ROW: Final = "mark"
 """Of `SYSTEM`: it holds the totals, so it is in none."""
 _Stamp: TypeAlias = Callable[[Table[Any], Key, bytes], bytes]
@@ -93,9 +95,30 @@ def count_macs(session: StoreSession, keys: AnchorKeys) -> RowTotals:
     return _count(session, keys, lambda _table, _key, mac: mac)
 
 
-def forged(session: StoreSession, guard: RowGuard) -> list[str]:
+def find_damaged_tables(session: StoreSession, guard: RowGuard) -> list[str]:
     """The tables that have a row which is not whole as we wrote it, by name. Reads everything."""
-    return [table.name for table in GUARDED_TABLES if not _is_whole(session, guard, table)]
+    return [t.name for t in GUARDED_TABLES if _find_damage(session, guard, t) is not None]
+
+
+def require_searched_rows(
+    session: StoreSession, guard: RowGuard, rows: Collected | None = None
+) -> None:
+    """Check the MAC of each row that is searched for by other columns than its key.
+
+    One that was changed would not be found: a revocation would leave it out. About 9 µs of CPU a
+    row; 100,000 tokens take 0.9 s. The columns are added to `rows`. Raises `TamperedError`.
+    """
+    for table in SEARCHED_TABLES:
+        found = _find_damage(session, guard, table, rows)
+        if found is not None:
+            key: Any = found.details.get("key", ())
+            raise TamperedError(
+                "storage_rows_changed",
+                f"a row of table {table.name} was changed behind the agent's back: its key is "
+                f"{'/'.join(map(str, key))}. No acceptance helps: restore a backup, or delete the "
+                "row and accept that",
+                table=table.name,
+            ) from found
 
 
 def stamp_changes(batch: TransactionBatch) -> dict[Table[Any], tuple[list[bytes], list[bytes]]]:
@@ -119,16 +142,20 @@ def _count(session: StoreSession, keys: AnchorKeys, stamp: _Stamp) -> RowTotals:
     return RowTotals(sums | {SYSTEM.name: _sum(system, keys) % _MODULUS})
 
 
-def _is_whole(session: StoreSession, guard: RowGuard, table: Table[Any]) -> bool:
+def _find_damage(
+    session: StoreSession, guard: RowGuard, table: Table[Any], rows: Collected | None = None
+) -> TamperedError | None:
     after = None
     try:
         while page := session.select(table, StoreQuery(after=after)):
             for row in page:
-                guard.check(table.name, row)
+                check_row(guard, table, row)
+                if rows is not None:
+                    rows.add_values(table, table.key_of(row), table.secondary_of(row))
             after = table.key_of(page[-1])
-    except TamperedError:
-        return False
-    return True
+    except TamperedError as error:
+        return error
+    return None
 
 
 def _system_rows(session: StoreSession) -> Iterator[SystemRow]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 from vault.errors import (
     AuthenticationError,
@@ -15,7 +16,7 @@ from vault.errors import (
     ValidationError,
 )
 from vault.model.identity import Identity, Method
-from vault.store.table import StoreQuery
+from vault.store.table import MAX_LIMIT, StoreQuery
 from vault.store.tables import API_KEYS, TOKENS, USAGE
 
 ROOT = Identity(id="r", name="root", method=Method.SERVICE, policies=("root",))
@@ -131,6 +132,19 @@ async def test_disabling_ends_tokens_and_stops_keys(desk: Any) -> None:
     assert await desk.who(key_text)
     with pytest.raises(AuthenticationError):
         await desk.who(text)
+
+
+async def test_disabling_ends_more_tokens_than_a_page(desk: Any) -> None:
+    """By as many commits as it takes: none of them stands once the user is enabled again."""
+    user = await desk.users.create(ROOT, "ann", policies=["app"])
+    _, key = await desk.key(user.id)
+    await desk.token(key)
+    theirs = StoreQuery(equals={"user_id": user.id})
+    [row] = await desk.store.select(TOKENS, theirs)
+    more = [replace(row, id=f"t{n}", accessor=f"a{n}", parent="") for n in range(MAX_LIMIT + 1)]
+    await desk.store.commit(lambda tx: tx.insert_new(TOKENS, more))
+    await desk.users.update(ROOT, user.id, status="disabled")
+    assert await desk.store.select(TOKENS, theirs) == []
 
 
 async def test_what_is_disabled_is_told_without_looking_again(

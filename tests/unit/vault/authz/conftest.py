@@ -52,6 +52,14 @@ class _DirectStore:
         with self.backend.read() as session:
             return session.select(table, query)
 
+    async def select_all(self, table: Table[Any]) -> list[Any]:
+        found: list[Any] = []
+        while page := await self.select(
+            table, StoreQuery(after=table.key_of(found[-1]) if found else None)
+        ):
+            found += page
+        return found
+
     async def commit(self, change: Callable[[StoreTx], Any]) -> Any:
         try:
             result = transact(self.backend, change, NoGuard())

@@ -49,7 +49,6 @@ async def test_what_expires_in_time_is_found_by_opaque_id(house: House) -> None:
 
 async def test_of_many_the_soonest_are_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """All are counted, page after page."""
-    monkeypatch.setattr(module, "_PAGE", 2)
     monkeypatch.setattr(module, "MAX_EXPIRING", 2)
     for days in (4, 1, 5, 2, 3):
         await house.write(f"s/{days}", expires_at=NOW + days * DAY)
@@ -62,7 +61,6 @@ async def test_what_has_ended_is_found_behind_what_is_known(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the order of end and opaque id, so that none of many with one end is passed over."""
-    monkeypatch.setattr(module, "_PAGE", 2)
     monkeypatch.setattr(module, "MAX_EXPIRING", 2)
     for name in "abcde":
         await house.write(f"s/{name}", expires_at=NOW + DAY)

@@ -57,6 +57,10 @@ class FakeBarrier:
         with self.backend.read() as session:
             return session.select(table, query)
 
+    async def select_all(self, table: Table[Any]) -> list[Any]:
+        """From the backend."""
+        return await self.select(table, StoreQuery())
+
     async def commit(self, change: Callable[[StoreTx], Any]) -> Any:
         """One transaction."""
         result = transact(self.backend, change, NoGuard())

@@ -11,7 +11,7 @@ from tests.contract.store.faulty import FaultyBackend
 from tests.contract.store.samples import StampGuard, put, remove, user
 from tests.unit.vault.seal.anchor.places import KEYS
 from vault.errors import TamperedError
-from vault.seal.anchor.row_totals import sum_rows
+from vault.seal.anchor.row_totals import require_searched_rows, sum_rows
 from vault.store.committer import CommitCounts, Committer
 from vault.store.interface import UNKNOWN, BackendError
 from vault.store.memory import MemoryBackend
@@ -21,12 +21,14 @@ from vault.store.row_index import (
     Collected,
     InDoubtError,
     OwnMemory,
+    RowChange,
     RowIndex,
     RowReader,
+    sum_places,
 )
 from vault.store.store import open_store
-from vault.store.table import StoreQuery
-from vault.store.tables import SECRETS, TOKENS, USERS
+from vault.store.table import Key, StoreQuery, Table
+from vault.store.tables import POLICIES, SECRETS, TOKENS, USERS
 from vault.store.transaction import transact
 
 KEYS_OF_ROWS = st.integers(0, 40)
@@ -39,10 +41,10 @@ def mac(number: int) -> bytes:
 
 
 def index_of(*names: str) -> RowIndex:
-    """Of tokens with these ids, stamped with 1."""
+    """Of policies with these names, stamped with 1."""
     rows = Collected()
     for name in names:
-        rows.add(TOKENS, (name,), mac(1))
+        rows.add(POLICIES, (name,), mac(1))
     return RowIndex(OwnMemory(), rows)
 
 
@@ -57,15 +59,15 @@ def test_it_is_what_was_committed(changes: list[tuple[int, int]]) -> None:
     index._taken[:] = [0]
     for number, stamp in changes:
         name = str(number)
-        gone = [((name,), mac(model[name]))] if name in model else []
-        come = [((name,), mac(stamp))] if stamp else []
-        index.exchange({TOKENS: (gone, come)})
+        old = mac(model[name]) if name in model else None
+        index.apply({POLICIES: [RowChange((name,), old, mac(stamp) if stamp else None)]})
         model.pop(name, None)
         model |= {name: stamp} if stamp else {}
         for other in map(str, range(41)):
             there = model.get(other)
-            assert index.agrees(TOKENS, (other,), None if there is None else mac(there))
-    assert sum(index._taken) == len(model)
+            assert index.agrees(POLICIES, (other,), None if there is None else mac(there))
+        index.require_sum(POLICIES, sum_places(POLICIES, [(name,) for name in model]))
+    assert sum(index._taken) == len(model) + bool(model)  # and the sum
 
 
 def test_what_goes_takes_nothing_with_it() -> None:
@@ -81,13 +83,13 @@ def test_a_full_segment_gets_another_beside_it() -> None:
     """Nothing is lost, and what is in the first is changed there."""
     memory = OwnMemory()
     index = RowIndex(memory, Collected())
-    names = [str(number) for number in range(2 * SMALLEST + 1)]
-    index.exchange({TOKENS: ([], [((name,), mac(1)) for name in names])})
+    names = [str(number) for number in range(2 * SMALLEST)]
+    index.apply({POLICIES: [RowChange((name,), None, mac(1)) for name in names]})
     assert len(memory.segments) == 3
-    index.exchange({TOKENS: ([((names[0],), mac(1))], [((names[0],), mac(2))])})
+    index.apply({POLICIES: [RowChange((names[0],), mac(1), mac(2))]})
     reader = RowReader(memory)
-    assert reader.agrees(TOKENS, (names[0],), mac(2))
-    assert all(reader.agrees(TOKENS, (name,), mac(1)) for name in names[1:])
+    assert reader.agrees(POLICIES, (names[0],), mac(2))
+    assert all(reader.agrees(POLICIES, (name,), mac(1)) for name in names[1:])
     assert not reader.agrees(SECRETS, (names[1],), mac(1))
 
 
@@ -98,29 +100,97 @@ def test_a_full_segment_gets_another_beside_it() -> None:
 def test_what_is_not_ours_is_remembered(name: str, stamp: bytes | None) -> None:
     """The first finding stays, whatever is asked after it."""
     index = index_of("there")
-    assert not index.agrees(TOKENS, (name,), stamp)
+    assert not index.agrees(POLICIES, (name,), stamp)
     assert index.finding is None  # it may be a commit that is half way
     with pytest.raises(TamperedError) as refused:
-        index.require(TOKENS, (name,), stamp)
+        index.require(POLICIES, (name,), stamp)
     assert refused.value.code == "row_tampered"
-    index.require(TOKENS, ("there",), mac(1))
+    index.require(POLICIES, ("there",), mac(1))
     assert index.finding is not None
-    assert index.finding.details["table"] == "tokens"
+    assert index.finding.details["table"] == "policies"
 
 
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_a_commit_in_doubt_is_settled_by_who_looks(*, is_stored: bool) -> None:
     """Either is right, and from then on that one alone."""
     index = index_of("a")
-    index.doubt({TOKENS: ([(("a",), mac(1))], [(("a",), mac(2)), (("b",), mac(3))])})
+    changes = [RowChange(("a",), mac(1), mac(2)), RowChange(("b",), None, mac(3))]
+    index.doubt({POLICIES: changes})
     a, b = (mac(2), mac(3)) if is_stored else (mac(1), None)
-    index.require(TOKENS, ("b",), b)
-    index.require(TOKENS, ("a",), a)
-    assert index.agrees(TOKENS, ("a",), a)
-    assert index.agrees(TOKENS, ("b",), b)
-    index.exchange({TOKENS: ([(("a",), a)], [])})
+    stored = {("a",): a} | ({("b",): b} if b else {})
+
+    def away(_table: object, _keys: object) -> dict[Key, bytes]:
+        raise BackendError("store_unavailable", "away")
+
+    with pytest.raises(BackendError):
+        index.settle(away)
+    for _ in range(2):
+        index.settle(lambda _table, _keys: stored)
+    index.require(POLICIES, ("b",), b)
+    index.require(POLICIES, ("a",), a)
+    index.require_sum(POLICIES, sum_places(POLICIES, stored))
+    index.apply({POLICIES: [RowChange(("a",), a, None)]})
     with pytest.raises(TamperedError):
-        index.require(TOKENS, ("a",), a)
+        index.require(POLICIES, ("a",), a)
+
+
+def test_a_row_is_in_the_sets_of_its_columns_and_folders() -> None:
+    """It leaves one and joins another as it changes, and is in none once it is gone."""
+    index = RowIndex(OwnMemory(), Collected())
+    parent, folder = (
+        StoreQuery(equals={"parent": "p"}),
+        StoreQuery(prefix=("name", "kv/team/")),
+    )
+
+    def is_met(table: Table[Any], query: StoreQuery, *keys: str) -> bool:
+        expected = index.expect(table, query)
+        assert expected is not None
+        return expected.is_met_by([(key,) for key in keys])
+
+    made = RowChange(("t",), None, mac(1), (), ("acc", "p", ""))
+    index.apply({TOKENS: [made], SECRETS: [RowChange(("kv/team/a",), None, mac(1))]})
+    assert is_met(TOKENS, parent, "t")
+    assert not is_met(TOKENS, parent)
+    assert is_met(SECRETS, folder, "kv/team/a")
+    assert not is_met(SECRETS, folder)
+    assert is_met(SECRETS, StoreQuery(prefix=("name", "kv/")), "kv/team/a")
+    moved = RowChange(("t",), mac(1), mac(2), ("acc", "p", ""), ("acc", "other", ""))
+    index.apply({TOKENS: [moved], SECRETS: [RowChange(("kv/team/a",), mac(1), None)]})
+    assert is_met(TOKENS, parent)
+    assert is_met(TOKENS, StoreQuery(equals={"parent": "other"}), "t")
+    assert is_met(SECRETS, folder)
+    assert is_met(SECRETS, StoreQuery())
+    index.apply({TOKENS: [RowChange(("t",), mac(2), None, ("acc", "other", ""))]})
+    assert sum(index._taken) == 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        StoreQuery(after=("a",)),
+        StoreQuery(prefix=("name", "kv")),
+        StoreQuery(at_most=("expires_at", 3)),
+        StoreQuery(equals={"status": "active"}),
+        StoreQuery(equals={"id": "a"}),
+    ],
+    ids=["a later page", "no folder", "at most", "not searched", "not summed"],
+)
+def test_what_no_sum_is_kept_of(query: StoreQuery) -> None:
+    """Of such an answer each row is checked, and nobody can tell whether one lacks."""
+    assert RowIndex(OwnMemory(), Collected()).expect(SECRETS, query) is None
+
+
+def test_an_answer_that_was_cut_off() -> None:
+    """It has as many rows as were asked for: no more can be said. Of a unique column it is all."""
+    index = RowIndex(OwnMemory(), Collected())
+    rows = [RowChange((name,), None, mac(1), (), (f"accessor of {name}", "p", "")) for name in "ab"]
+    index.apply({TOKENS: rows})
+    cut = index.expect(TOKENS, StoreQuery(equals={"parent": "p"}, limit=1))
+    one = index.expect(TOKENS, StoreQuery(equals={"accessor": "accessor of a"}, limit=1))
+    assert cut is not None
+    assert one is not None
+    assert cut.is_met_by([("a",)])
+    assert not one.is_met_by([("b",)])
 
 
 def indexed(backend: Any) -> RowIndex:
@@ -128,6 +198,7 @@ def indexed(backend: Any) -> RowIndex:
     rows = Collected()
     with backend.read() as session:
         sum_rows(session, KEYS, rows)
+        require_searched_rows(session, StampGuard(), rows)
     return RowIndex(OwnMemory(), rows)
 
 
@@ -232,7 +303,7 @@ async def test_a_row_that_is_being_changed_is_looked_at_again(store_of: Any) -> 
     def change() -> None:
         backend.on_read = lambda: None
         transact(backend, put(USERS, new), StampGuard())
-        index.exchange({USERS: ([(("ann",), old.mac)], [(("ann",), new.mac)])})
+        index.apply({USERS: [RowChange(("ann",), old.mac, new.mac, ("ann",), ("ann",))]})
 
     backend.on_read = change
     async with store_of(backend, index) as store:

@@ -142,7 +142,7 @@ def test_an_older_mark_ends_all_writing() -> None:
 
 def recounted(backend: MemoryBackend, marker: CommitStampWriter) -> None:
     """As while the agent runs."""
-    compare = marker.begin_recount()
+    compare = marker.begin_recount(HmacRowGuard(KEYRING))
     with backend.read() as session:
         compare(session)
 
