@@ -19,7 +19,7 @@ from vault.model.audit_row import AuditRow
 from vault.model.identity import Identity
 from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.replay import ConditionFact, DecisionChange, ReplayUndecided
+from vault.model.replay import ConditionFact, DecisionChange, Undecided
 
 MAX_KINDS: Final = 10_000  # of changes that are told apart; more are only counted
 MAX_OUTCOMES: Final = 10_000  # outcomes that are kept until their intents come; 9 MB
@@ -172,13 +172,13 @@ class ReplayCounts:
 
     def __init__(self) -> None:
         self.accesses = self.unchanged = self.denied = self.allowed = self.drifted = 0
-        self.undecided: dict[ReplayUndecided, int] = {}
+        self.undecided: dict[Undecided, int] = {}
         self.uncounted = 0
         """Accesses of kinds that were not told apart any more."""
         self._changes: dict[tuple[str, ...], list[int]] = {}
         self._first: dict[tuple[str, ...], tuple[AuditRow, DecisionPair]] = {}
 
-    def add_undecidable(self, why: ReplayUndecided) -> None:
+    def add_undecidable(self, why: Undecided) -> None:
         """One that cannot be decided."""
         self.accesses += 1
         self.undecided[why] = self.undecided.get(why, 0) + 1
@@ -187,7 +187,7 @@ class ReplayCounts:
         """One that was decided, or depends on what nobody knows."""
         now, then = pair
         if now is None or then is None:
-            self.add_undecidable(ReplayUndecided.SECRET_CHANGED)
+            self.add_undecidable(Undecided.SECRET_CHANGED)
             return
         self.accesses += 1
         self.drifted += now.allowed != recorded.allowed

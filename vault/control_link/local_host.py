@@ -20,7 +20,7 @@ from vault.metrics import RequestTotals
 from vault.model.link_ports import ActiveBundle, KekState
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import ApplyBundle, NoParameters
+from vault.model.payloads import ApplyBundle, Nothing
 
 SERVICE: Final = "control-plane"
 NO_BUNDLE: Final = ActiveBundle(0, bytes(32), 0, 0)
@@ -156,8 +156,8 @@ class LocalVaultHost:
 
     async def rotate_kek(self) -> None:
         """See `Host`."""
-        await self.run(self._operation("sys.rotate", "sys/rotate", NoParameters()))
-        await self.run(self._operation("sys.rewrap", "sys/rewrap", NoParameters()))
+        await self.run(self._operation("sys.rotate", "sys/rotate", Nothing()))
+        await self.run(self._operation("sys.rewrap", "sys/rewrap", Nothing()))
 
     def _operation(self, name: str, path: str, payload: object) -> Operation:
         return Operation(

@@ -43,8 +43,8 @@ from vault.model.replay import (
     DecisionChange,
     ReplayPolicies,
     ReplayReport,
-    ReplayUndecided,
-    StopReason,
+    Stop,
+    Undecided,
 )
 
 MAX_SECONDS: Final = 20.0  # of one replay; a caller waits for it
@@ -135,7 +135,7 @@ class _ReplayRun:
         self._facts: dict[str, tuple[int, SecretFacts] | None] = {}
         self._records = 0
         self._reached = asked.until
-        self._stopped = StopReason.NOTHING
+        self._stopped = Stop.NOTHING
 
     async def run(self) -> ReplayReport:
         """All of it, or as much as the bounds leave."""
@@ -157,10 +157,10 @@ class _ReplayRun:
         limit = min(MAX_PAGE, asked.records - self._records)
         return AuditQuery(since=asked.since, until=asked.until, cursor=cursor, limit=limit)
 
-    def _bound(self, ends: float) -> StopReason:
+    def _bound(self, ends: float) -> Stop:
         if self._records >= self._asked.records:
-            return StopReason.RECORDS
-        return StopReason.TIME if self._handlers.world.monotonic() >= ends else StopReason.NOTHING
+            return Stop.RECORDS
+        return Stop.TIME if self._handlers.world.monotonic() >= ends else Stop.NOTHING
 
     async def _add_page(self, rows: list[AuditRow]) -> None:
         self._records += len(rows)
@@ -169,19 +169,19 @@ class _ReplayRun:
         known = []
         for recorded in self._decisions.filter_rows(rows):
             question = await self._question(recorded.row)
-            if isinstance(question, ReplayUndecided):
+            if isinstance(question, Undecided):
                 self._counts.add_undecidable(question)
             else:
                 known.append((recorded, question))
         await self._decide(known)
 
-    async def _question(self, row: AuditRow) -> ReplayedAccess | ReplayUndecided:
+    async def _question(self, row: AuditRow) -> ReplayedAccess | Undecided:
         path = recorded_path(row)
         if path is None:
-            return ReplayUndecided.RECORD_CUT
+            return Undecided.RECORD_CUT
         identity = await self._caller(row)
         if identity is None or identity.id != row.actor_id:
-            return ReplayUndecided.CREDENTIAL_GONE
+            return Undecided.CREDENTIAL_GONE
         handler = self._handlers.operations.get(row.operation)
         on_secret = handler is None or handler.targets_secret
         facts = None if on_secret else NO_FACTS

@@ -23,10 +23,10 @@ from vault.model.records import RecordStatus, SecretRow
 from vault.model.usage import (
     IdentityUsage,
     ReportUsage,
-    ResolvedId,
     ResolveOpaqueId,
     SecretUsage,
     UsageReport,
+    Who,
 )
 
 MAX_MOST_READ: Final = 64
@@ -89,7 +89,7 @@ class UsageHandlers:
             await self._identities(asked.uses) if asked.opaque else (),
         )
 
-    async def resolve_opaque_id(self, call: Call) -> ResolvedId:
+    async def resolve_opaque_id(self, call: Call) -> Who:
         """The secret or identity of an opaque id of this vault, among those he may list.
 
         Raises `NotFoundError`, the same for one that is not there and for one he may not see.
@@ -98,11 +98,11 @@ class UsageHandlers:
         sight = self._visibility(call)
         for id_, name in await self._identities_in(sight):
             if self.opaque("identity", id_).hex() == asked.opaque:
-                return ResolvedId(kind="identity", name=name, id=id_)
+                return Who(kind="identity", name=name, id=id_)
         async with aclosing(self._secrets()) as secrets:
             async for row in secrets:
                 if self.opaque("secret", row.id).hex() == asked.opaque and sight.can_list(row):
-                    return ResolvedId(kind="secret", name=row.name, id=row.id)
+                    return Who(kind="secret", name=row.name, id=row.id)
         raise NotFoundError(
             "not_found", "no secret or identity that you may list here has this opaque id"
         )

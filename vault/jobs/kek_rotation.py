@@ -9,7 +9,7 @@ from protocols.link.vocabulary import AlertCode
 from vault.errors import VaultError
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters
+from vault.model.payloads import Nothing
 
 SERVICE: Final = "key-rotation"
 RunOperation = Callable[[Operation], Awaitable[object]]
@@ -40,7 +40,7 @@ class KekRotation:
         return Operation(
             name=name,
             path=ResourcePath.parse(path),
-            payload=NoParameters(),
+            payload=Nothing(),
             request_id=self.world.new_id(),
             credential=None,
             origin=Origin(ip="", dialect="service"),

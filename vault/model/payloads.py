@@ -16,7 +16,7 @@ MAX_RESULT_BYTES: Final = 8 << 20  # bytes of one answer about many secrets; the
 MAX_VERSIONS: Final = 10_000  # of one secret; bounds what one write may have to prune
 
 
-class NoParameters(Struct, frozen=True, forbid_unknown_fields=True):
+class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """For operations that take no parameters."""
 
 

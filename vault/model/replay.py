@@ -11,7 +11,7 @@ MAX_RECORDS: Final = 200_000  # records of one replay; its time has a bound of i
 
 
 @unique
-class ReplayUndecided(StrEnum):
+class Undecided(StrEnum):
     """Why an access on record cannot be decided again."""
 
     CREDENTIAL_GONE = "credential_gone"
@@ -24,7 +24,7 @@ class ReplayUndecided(StrEnum):
 
 
 @unique
-class StopReason(StrEnum):
+class Stop(StrEnum):
     """What ended a replay before it had seen all that was asked for."""
 
     NOTHING = ""
@@ -98,13 +98,13 @@ class ReplayReport(Struct, frozen=True, kw_only=True):
     until: int
     reached: int
     """Nothing older than this was looked at; `since` for a replay that saw all of it."""
-    stopped: StopReason
+    stopped: Stop
     records: int
     accesses: int
     unchanged: int
     denied: int
     allowed: int
-    undecided: dict[ReplayUndecided, int]
+    undecided: dict[Undecided, int]
     drifted: int
     changes: tuple[DecisionChange, ...]
     others: int

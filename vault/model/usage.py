@@ -50,7 +50,7 @@ class ResolveOpaqueId(Struct, frozen=True, kw_only=True):
     opaque: str
 
 
-class ResolvedId(Struct, frozen=True, kw_only=True):
+class Who(Struct, frozen=True, kw_only=True):
     """`kind`: `secret` or `identity`."""
 
     kind: str

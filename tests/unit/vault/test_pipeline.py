@@ -31,7 +31,7 @@ from vault.handlers.handler import Call, Handler, create_or_update
 from vault.model.identity import Identity, Method, service_identity
 from vault.model.operation import Capability, Operation, Origin, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters
+from vault.model.payloads import Nothing
 from vault.model.records import SecretRow
 from vault.pipeline import (
     CLOSING_RECORD_TIMEOUT,
@@ -147,7 +147,7 @@ def parts() -> Parts:
 def op(payload: object = None, **more: Any) -> Operation:
     """An operation on `s/a`."""
     fields: dict[str, Any] = {
-        "name": "op", "path": ResourcePath.parse("s/a"), "payload": payload or NoParameters(),
+        "name": "op", "path": ResourcePath.parse("s/a"), "payload": payload or Nothing(),
         "request_id": "r1", "credential": "s.text", "origin": Origin(ip="10.0.0.1"),
     }  # fmt: skip
     return Operation(**(fields | more))
@@ -207,7 +207,7 @@ async def test_what_the_records_say(parts: Parts) -> None:
 
 async def test_without_a_view_the_payload_is_recorded_and_no_result(parts: Parts) -> None:
     """A result is not recorded unless somebody has said what of it."""
-    payload = NoParameters()
+    payload = Nothing()
     await parts.pipeline(op=handler(parts, "the value")).run_operation(op(payload))
     assert parts.events[0].request is payload
     assert parts.events[0].response is None

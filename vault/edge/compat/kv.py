@@ -15,7 +15,7 @@ from vault.edge.request import Request
 from vault.edge.router import Route
 from vault.errors import MethodError, NotFoundError, ValidationError
 from vault.model.path import RESERVED, ResourcePath
-from vault.model.payloads import NoParameters
+from vault.model.payloads import Nothing
 from vault.model.records import MountRow
 
 DEFAULT_LEASE_SECONDS: Final = (
@@ -56,7 +56,7 @@ async def no_mount(dialect: Dialect, request: Request, path: str) -> Reply:
     """A path in no mount: who may not see what lies there hears 403, as everywhere."""
     name = ResourcePath.parse(path.rstrip("/"))
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "mount.preflight", name, NoParameters())
+        await dialect.run_operation(request, "mount.preflight", name, Nothing())
     raise NotFoundError("no_handler", f'no handler for route "{path}". route entry not found.')
 
 

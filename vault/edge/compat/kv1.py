@@ -17,7 +17,7 @@ from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import NotFoundError, ValidationError
 from vault.model.instant import SECOND
-from vault.model.payloads import ListKeys, NoParameters, ReadSecret, WriteSecret
+from vault.model.payloads import ListKeys, Nothing, ReadSecret, WriteSecret
 from vault.model.records import MountRow
 from vault.model.results import SecretValue
 
@@ -65,9 +65,7 @@ async def write(dialect: Dialect, request: Request, mount: MountRow, path: str =
 async def delete(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Erase the secret: there is no version to keep."""
     with suppress(NotFoundError):
-        await dialect.run_operation(
-            request, "secret.remove", secret_path(mount, path), NoParameters()
-        )
+        await dialect.run_operation(request, "secret.remove", secret_path(mount, path), Nothing())
     return NO_CONTENT_REPLY
 
 

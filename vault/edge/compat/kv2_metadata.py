@@ -21,7 +21,7 @@ from vault.model.path import ResourcePath
 from vault.model.payloads import (
     MAX_RESULT_BYTES,
     ListKeys,
-    NoParameters,
+    Nothing,
     ReadMetadata,
     TuneMount,
     WriteMetadata,
@@ -143,9 +143,7 @@ async def patch(dialect: Dialect, request: Request, mount: MountRow, path: str) 
 async def purge(dialect: Dialect, request: Request, mount: MountRow, path: str) -> Reply:
     """Erase a secret whole."""
     with suppress(NotFoundError):
-        await dialect.run_operation(
-            request, "secret.purge", secret_path(mount, path), NoParameters()
-        )
+        await dialect.run_operation(request, "secret.purge", secret_path(mount, path), Nothing())
     return NO_CONTENT_REPLY
 
 
@@ -190,9 +188,7 @@ async def list_detailed(
 @routes.add("GET", template="config")
 async def read_config(dialect: Dialect, request: Request, mount: MountRow) -> Reply:
     """The mount's settings."""
-    row: MountRow = await dialect.run_operation(
-        request, "mount.read", _settings(mount), NoParameters()
-    )
+    row: MountRow = await dialect.run_operation(request, "mount.read", _settings(mount), Nothing())
     after = go_duration(row.delete_version_after)
     return data_reply(request, ConfigBody(row.cas_required, after, row.max_versions))
 

@@ -13,7 +13,7 @@ from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import AuthorizationError, NotFoundError, ValidationError
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters, TuneMount, WriteMount
+from vault.model.payloads import Nothing, TuneMount, WriteMount
 from vault.model.records import MountRow
 
 routes: Final = Router()
@@ -27,7 +27,7 @@ _PLUGIN: Final = f"v{API_VERSION}+builtin.freehold"
 async def list_(dialect: Dialect, request: Request) -> Reply:
     """Every mount, the agent's own `sys/` among them."""
     rows = await dialect.run_operation(
-        request, "mount.list", ResourcePath.parse("sys/mounts"), NoParameters()
+        request, "mount.list", ResourcePath.parse("sys/mounts"), Nothing()
     )
     return system_reply(request, _engines(rows))
 
@@ -35,9 +35,7 @@ async def list_(dialect: Dialect, request: Request) -> Reply:
 @routes.add("GET", template="sys/auth")
 async def list_auth(dialect: Dialect, request: Request) -> Reply:
     """Every way to log in: tokens need no login."""
-    await dialect.run_operation(
-        request, "mount.list", ResourcePath.parse("sys/auth"), NoParameters()
-    )
+    await dialect.run_operation(request, "mount.list", ResourcePath.parse("sys/auth"), Nothing())
     return system_reply(request, {"token/": _TOKENS})
 
 
@@ -46,7 +44,7 @@ async def read(dialect: Dialect, request: Request, path: str) -> Reply:
     """One mount, or its tunable settings."""
     name, tune = _mount_path(path)
     try:
-        row = await dialect.run_operation(request, "mount.read", _resource(name), NoParameters())
+        row = await dialect.run_operation(request, "mount.read", _resource(name), Nothing())
     except NotFoundError:
         what = "cannot fetch sysview for path" if tune else "No secret engine mount at"
         raise ValidationError(
@@ -78,7 +76,7 @@ async def disable(dialect: Dialect, request: Request, path: str) -> Reply:
     """Take a mount away with everything in it."""
     name, _ = _mount_path(path)
     with suppress(NotFoundError):
-        await dialect.run_operation(request, "mount.delete", _resource(name), NoParameters())
+        await dialect.run_operation(request, "mount.delete", _resource(name), Nothing())
     return NO_CONTENT_REPLY
 
 
@@ -88,7 +86,7 @@ async def visible(dialect: Dialect, request: Request) -> Reply:
     if dialect.credential(request) is None:
         return data_reply(request, {"auth": {}, "secret": {}})
     path = ResourcePath.parse("sys/internal/ui/mounts")
-    rows = await dialect.run_operation(request, "mount.visible", path, NoParameters())
+    rows = await dialect.run_operation(request, "mount.visible", path, Nothing())
     return data_reply(request, {"auth": {"token/": _TOKENS}, "secret": _engines(rows)})
 
 
@@ -100,7 +98,7 @@ async def preflight(dialect: Dialect, request: Request, path: str) -> Reply:
     """
     name = ResourcePath.parse(path.removesuffix("/"))
     try:
-        row = await dialect.run_operation(request, "mount.preflight", name, NoParameters())
+        row = await dialect.run_operation(request, "mount.preflight", name, Nothing())
     except (AuthorizationError, NotFoundError):
         raise AuthorizationError(
             "preflight_denied",

@@ -17,7 +17,7 @@ from vault.edge.request import Request
 from vault.edge.router import Router
 from vault.errors import ValidationError, VaultError
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters
+from vault.model.payloads import Nothing
 from vault.model.root_key import (
     AttemptNonce,
     GenerateRootStatus,
@@ -40,7 +40,7 @@ async def root_state(dialect: Dialect, request: Request) -> Reply:
     """How far it is."""
     return _root_reply(
         request,
-        await dialect.run_operation(request, "sys.generate_root.read", _ROOT, NoParameters()),
+        await dialect.run_operation(request, "sys.generate_root.read", _ROOT, Nothing()),
     )
 
 
@@ -60,7 +60,7 @@ async def begin_root(dialect: Dialect, request: Request) -> Reply:
 @routes.add("DELETE", template="sys/generate-root-token/attempt", public=True)
 async def cancel_root(dialect: Dialect, request: Request) -> Reply:
     """Give it up."""
-    await dialect.run_operation(request, "sys.generate_root.cancel", _ROOT, NoParameters())
+    await dialect.run_operation(request, "sys.generate_root.cancel", _ROOT, Nothing())
     return NO_CONTENT_REPLY
 
 
@@ -79,7 +79,7 @@ async def offer_root(dialect: Dialect, request: Request) -> Reply:
 async def rekey_state(dialect: Dialect, request: Request) -> Reply:
     """How far it is."""
     return _rekey_reply(
-        request, await dialect.run_operation(request, "sys.rekey.read", _REKEY, NoParameters())
+        request, await dialect.run_operation(request, "sys.rekey.read", _REKEY, Nothing())
     )
 
 
@@ -107,7 +107,7 @@ async def begin_rekey(dialect: Dialect, request: Request) -> Reply:
 @routes.add("DELETE", template="sys/rotate/root/init")
 async def cancel_rekey(dialect: Dialect, request: Request) -> Reply:
     """Give it up: the old shares stay in force."""
-    await dialect.run_operation(request, "sys.rekey.cancel", _REKEY, NoParameters())
+    await dialect.run_operation(request, "sys.rekey.cancel", _REKEY, Nothing())
     return NO_CONTENT_REPLY
 
 
@@ -154,7 +154,7 @@ async def _commit(dialect: Dialect, request: Request, found: NewShares) -> list[
 @routes.add("GET", template="sys/rotate/root/verify")
 async def verify_state(dialect: Dialect, request: Request) -> Reply:
     """How many of the new shares have been shown."""
-    found = await dialect.run_operation(request, "sys.rekey.verify.read", _REKEY, NoParameters())
+    found = await dialect.run_operation(request, "sys.rekey.verify.read", _REKEY, Nothing())
     return _verify_reply(request, found)
 
 
@@ -172,7 +172,7 @@ async def offer_verify(dialect: Dialect, request: Request) -> Reply:
 @routes.add("DELETE", template="sys/rotate/root/verify")
 async def restart_verify(dialect: Dialect, request: Request) -> Reply:
     """Show them from the first one on, under a new nonce."""
-    found = await dialect.run_operation(request, "sys.rekey.verify.restart", _REKEY, NoParameters())
+    found = await dialect.run_operation(request, "sys.rekey.verify.restart", _REKEY, Nothing())
     return _verify_reply(request, found)
 
 
@@ -180,7 +180,7 @@ async def restart_verify(dialect: Dialect, request: Request) -> Reply:
 @routes.add("GET", template="sys/rotate/root/backup")
 async def backup(dialect: Dialect, request: Request) -> Reply:
     """There is none: only shares that PGP keys have sealed would be kept."""
-    await dialect.run_operation(request, "sys.rekey.read", _REKEY, NoParameters())
+    await dialect.run_operation(request, "sys.rekey.read", _REKEY, Nothing())
     raise ValidationError("no_backup", "no backed-up keys found")
 
 

@@ -14,7 +14,7 @@ from vault.edge.router import Router
 from vault.errors import UnavailableError, ValidationError
 from vault.model.instant import rfc3339
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters
+from vault.model.payloads import Nothing
 
 routes: Final = Router()
 _PGP: Final = ("pgp_keys", "recovery_pgp_keys", "root_token_pgp_key")  # of `sys/init`
@@ -74,9 +74,7 @@ async def unseal(dialect: Dialect, request: Request) -> Reply:
 async def seal(dialect: Dialect, request: Request) -> Reply:
     """Take the data path down; the answer comes when it is gone. Sealed already: done."""
     if dialect.service.is_open:
-        await dialect.run_operation(
-            request, "sys.seal", ResourcePath.parse("sys/seal"), NoParameters()
-        )
+        await dialect.run_operation(request, "sys.seal", ResourcePath.parse("sys/seal"), Nothing())
     await dialect.service.wait_sealed()
     return NO_CONTENT_REPLY
 
@@ -85,7 +83,7 @@ async def seal(dialect: Dialect, request: Request) -> Reply:
 async def key_status(dialect: Dialect, request: Request) -> Reply:
     """The generation of the key-encryption key, and how often it was used."""
     path = ResourcePath.parse("sys/key-status")
-    state = await dialect.run_operation(request, "sys.key_status", path, NoParameters())
+    state = await dialect.run_operation(request, "sys.key_status", path, Nothing())
     return system_reply(
         request,
         {
@@ -100,9 +98,7 @@ async def key_status(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="sys/rotate/keyring")
 async def rotate(dialect: Dialect, request: Request) -> Reply:
     """Make a new generation of the key-encryption key."""
-    await dialect.run_operation(
-        request, "sys.rotate", ResourcePath.parse("sys/rotate"), NoParameters()
-    )
+    await dialect.run_operation(request, "sys.rotate", ResourcePath.parse("sys/rotate"), Nothing())
     return NO_CONTENT_REPLY
 
 

@@ -16,7 +16,7 @@ from vault.edge.router import Router
 from vault.errors import AuthorizationError, ValidationError
 from vault.model.instant import SECOND, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
-from vault.model.payloads import AccessorSelector, NoParameters, RenewToken, TokenSelector
+from vault.model.payloads import AccessorSelector, Nothing, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 routes: Final = Router()
@@ -79,9 +79,7 @@ async def create_by_role(_dialect: Dialect, _request: Request, role: str) -> Rep
 @routes.add("GET", "POST", template="auth/token/lookup-self")
 async def lookup_self(dialect: Dialect, request: Request) -> Reply:
     """The caller's own token."""
-    row = await dialect.run_operation(
-        request, "token.lookup_self", _at("lookup-self"), NoParameters()
-    )
+    row = await dialect.run_operation(request, "token.lookup_self", _at("lookup-self"), Nothing())
     return data_reply(
         request, _lookup_body(row, dialect.credential(request) or "", dialect.world.now())
     )
@@ -139,7 +137,7 @@ async def renew_accessor(dialect: Dialect, request: Request) -> Reply:
 @routes.add("POST", template="auth/token/revoke-self")
 async def revoke_self(dialect: Dialect, request: Request) -> Reply:
     """End the caller's own token and all that came from it."""
-    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), NoParameters())
+    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), Nothing())
     return NO_CONTENT_REPLY
 
 
@@ -183,9 +181,7 @@ async def revoke_orphan(dialect: Dialect, request: Request) -> Reply:
 @routes.add("LIST", template="auth/token/accessors/")
 async def accessors(dialect: Dialect, request: Request) -> Reply:
     """The accessors of all tokens."""
-    found = await dialect.run_operation(
-        request, "token.accessors", _at("accessors"), NoParameters()
-    )
+    found = await dialect.run_operation(request, "token.accessors", _at("accessors"), Nothing())
     return data_reply(request, {"keys": found})
 
 

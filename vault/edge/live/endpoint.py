@@ -20,7 +20,7 @@ from vault.edge.request import begin_request
 from vault.errors import NotFoundError, VaultError
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters
+from vault.model.payloads import Nothing
 
 PATH: Final = "/api/v1/live"
 LIVE_RESOURCE: Final = ResourcePath.parse("sys/live")
@@ -88,7 +88,7 @@ class LiveEndpoint:
         return Operation(
             name="live.open" if ours else "session.refuse",
             path=LIVE_RESOURCE,
-            payload=NoParameters(),
+            payload=Nothing(),
             request_id=request_id,
             credential=visit.credential or None,
             origin=Origin(

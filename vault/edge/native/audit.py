@@ -15,7 +15,7 @@ from vault.edge.request import Request
 from vault.errors import ValidationError
 from vault.model.audit_row import AuditRow
 from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
-from vault.model.payloads import HashAuditValue, NoParameters, ReadAuditRecord
+from vault.model.payloads import HashAuditValue, Nothing, ReadAuditRecord
 
 audit = Endpoints("audit", "What happened: search it, prove a record, see how the log does.")
 
@@ -168,7 +168,7 @@ async def proof(dialect: Dialect, request: Request, seq: str) -> Proof:
 @audit.add("GET", "audit/status", "How the log does", returns=StatusBody)
 async def status(dialect: Dialect, request: Request) -> StatusBody:
     state: BrokerState = await dialect.run_operation(
-        request, "audit.status", system_path("audit"), NoParameters()
+        request, "audit.status", system_path("audit"), Nothing()
     )
     sinks = [
         SinkBody(
@@ -199,9 +199,7 @@ async def verification(dialect: Dialect, request: Request) -> VerificationBody:
 
 
 async def _verification(dialect: Dialect, request: Request, name: str) -> VerificationBody:
-    found = await dialect.run_operation(
-        request, name, system_path("audit-verification"), NoParameters()
-    )
+    found = await dialect.run_operation(request, name, system_path("audit-verification"), Nothing())
     return VerificationBody.of(found)
 
 

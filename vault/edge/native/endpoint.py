@@ -17,7 +17,7 @@ from vault.edge.request import Request
 from vault.edge.router import Answer, Router
 from vault.errors import ValidationError
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters
+from vault.model.payloads import Nothing
 
 encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 JSON: Final = "application/json"
@@ -39,11 +39,11 @@ class Endpoint:
     summary: str
     answer: Answer
     tag: str
-    body: Any = NoParameters
+    body: Any = Nothing
     schema: Any = None
     media_type: str = JSON
     documents: tuple[str, ...] = ()
-    query: type[Struct] = NoParameters
+    query: type[Struct] = Nothing
     returns: Any = None
     status: int = 200
     also: tuple[int, ...] = ()
@@ -135,8 +135,8 @@ def _decode_arguments(endpoint: Endpoint, request: Request) -> dict[str, object]
         raise ValidationError("body_missing", "this request needs a body")
     query, body = convert_fields(request.query, endpoint.query), request.decode_json(endpoint.body)
     decoded: dict[str, object] = {}
-    if endpoint.query is not NoParameters:
+    if endpoint.query is not Nothing:
         decoded["query"] = query
-    if endpoint.body is not NoParameters:
+    if endpoint.body is not Nothing:
         decoded["body"] = body
     return decoded

@@ -10,7 +10,7 @@ from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.identity import Permission
 from vault.model.instant import parse_rfc3339, rfc3339, rfc3339_or_none
-from vault.model.payloads import CreateApiKey, ListApiKeys, NoParameters
+from vault.model.payloads import CreateApiKey, ListApiKeys, Nothing
 
 keys = Endpoints("keys", "API keys of users. A key is shown once, when it is made.")
 
@@ -103,7 +103,7 @@ async def create(dialect: Dialect, request: Request, *, body: NewKey) -> KeyBody
 @keys.add("GET", "keys/{id}", "Read what may be shown of a key", returns=KeyBody)
 async def read(dialect: Dialect, request: Request, key_id: str) -> KeyBody:
     path = system_path("keys", key_id)
-    return KeyBody.of(await dialect.run_operation(request, "key.read", path, NoParameters()))
+    return KeyBody.of(await dialect.run_operation(request, "key.read", path, Nothing()))
 
 
 @keys.add(
@@ -113,4 +113,4 @@ async def read(dialect: Dialect, request: Request, key_id: str) -> KeyBody:
     status=204,
 )
 async def revoke(dialect: Dialect, request: Request, key_id: str) -> None:
-    await dialect.run_operation(request, "key.revoke", system_path("keys", key_id), NoParameters())
+    await dialect.run_operation(request, "key.revoke", system_path("keys", key_id), Nothing())

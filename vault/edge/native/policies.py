@@ -15,7 +15,7 @@ from vault.model.instant import parse_rfc3339, rfc3339
 from vault.model.name import canonical_name
 from vault.model.operation import Capability
 from vault.model.path import ResourcePath
-from vault.model.payloads import DryRunAccess, NoParameters, WritePolicy
+from vault.model.payloads import DryRunAccess, Nothing, WritePolicy
 from vault.model.records import PolicyRow
 
 policies = Endpoints("policies", "Who may do what: deny by default, and a denial wins.")
@@ -67,15 +67,13 @@ class DryRunBody(Struct, frozen=True, forbid_unknown_fields=True):
 @policies.add("GET", "policies", "List the policies' names", returns=PolicyNames)
 async def list_(dialect: Dialect, request: Request) -> PolicyNames:
     path = system_folder("policies")
-    found: PolicyNames = await dialect.run_operation(request, "policy.list", path, NoParameters())
+    found: PolicyNames = await dialect.run_operation(request, "policy.list", path, Nothing())
     return found
 
 
 @policies.add("GET", "policies/{name}", "Read a policy", returns=ShownPolicy)
 async def read(dialect: Dialect, request: Request, name: str) -> ShownPolicy:
-    policy: ShownPolicy = await dialect.run_operation(
-        request, "policy.read", _at(name), NoParameters()
-    )
+    policy: ShownPolicy = await dialect.run_operation(request, "policy.read", _at(name), Nothing())
     return policy
 
 
@@ -123,15 +121,13 @@ async def validate(
     "DELETE", "policies/{name}", "Delete a policy; it is out of force at once", status=204
 )
 async def delete(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run_operation(request, "policy.delete", _at(name), NoParameters())
+    await dialect.run_operation(request, "policy.delete", _at(name), Nothing())
 
 
 @policies.add("GET", "policies-effective", "The policies that count for you", returns=Effective)
 async def effective(dialect: Dialect, request: Request) -> Effective:
     path = system_path("policies-effective")
-    found: Effective = await dialect.run_operation(
-        request, "policy.effective", path, NoParameters()
-    )
+    found: Effective = await dialect.run_operation(request, "policy.effective", path, Nothing())
     return found
 
 

@@ -16,8 +16,8 @@ from vault.model.replay import (
     DecisionChange,
     ReplayPolicies,
     ReplayReport,
-    ReplayUndecided,
-    StopReason,
+    Stop,
+    Undecided,
 )
 
 replays = Endpoints("replays", "Policies held against the accesses on record.")
@@ -95,13 +95,13 @@ class ReplayedBody(Struct, frozen=True, kw_only=True):
     since: str
     until: str
     reached: str
-    stopped: StopReason
+    stopped: Stop
     records: int
     accesses: int
     unchanged: int
     denied: int
     allowed: int
-    undecided: dict[ReplayUndecided, int]
+    undecided: dict[Undecided, int]
     drifted: int
     changes: list[ChangeBody]
     others: int

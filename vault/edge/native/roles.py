@@ -9,7 +9,7 @@ from vault.edge.request import Request
 from vault.model.instant import rfc3339
 from vault.model.name import canonical_name
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters, WriteRole
+from vault.model.payloads import Nothing, WriteRole
 from vault.model.records import RoleRow
 from vault.model.results import RoleWritten
 
@@ -58,15 +58,13 @@ class RoleDocument(Struct, frozen=True, forbid_unknown_fields=True):
 
 @roles.add("GET", "roles", "List the roles", returns=RoleList)
 async def list_(dialect: Dialect, request: Request) -> RoleList:
-    found = await dialect.run_operation(
-        request, "role.list", system_folder("roles"), NoParameters()
-    )
+    found = await dialect.run_operation(request, "role.list", system_folder("roles"), Nothing())
     return RoleList(roles=[RoleBody.of(row) for row in found])
 
 
 @roles.add("GET", "roles/{name}", "Read a role", returns=RoleBody)
 async def read(dialect: Dialect, request: Request, name: str) -> RoleBody:
-    return RoleBody.of(await dialect.run_operation(request, "role.read", _at(name), NoParameters()))
+    return RoleBody.of(await dialect.run_operation(request, "role.read", _at(name), Nothing()))
 
 
 @roles.add(
@@ -83,7 +81,7 @@ async def write(dialect: Dialect, request: Request, name: str, *, body: RoleDocu
 
 @roles.add("DELETE", "roles/{name}", "Delete a role", status=204)
 async def delete(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run_operation(request, "role.delete", _at(name), NoParameters())
+    await dialect.run_operation(request, "role.delete", _at(name), Nothing())
 
 
 def _at(name: str) -> ResourcePath:

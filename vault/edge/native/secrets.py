@@ -29,7 +29,7 @@ from vault.model.payloads import (
     MAX_VERSIONS,
     CompareVersions,
     ListSecrets,
-    NoParameters,
+    Nothing,
     PatchSecret,
     ReadMetadata,
     ReadSecret,
@@ -309,7 +309,7 @@ async def write_metadata(
 
 @secrets.add("DELETE", "metadata/{path}", "Erase a secret with all its versions", status=204)
 async def purge(dialect: Dialect, request: Request, name: str) -> None:
-    await dialect.run_operation(request, "secret.purge", secret_path(name), NoParameters())
+    await dialect.run_operation(request, "secret.purge", secret_path(name), Nothing())
 
 
 async def _edit(

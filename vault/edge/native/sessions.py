@@ -16,7 +16,7 @@ from vault.edge.reply import NO_CONTENT, Reply
 from vault.edge.request import Request
 from vault.errors import NotFoundError
 from vault.model.instant import SECOND, rfc3339
-from vault.model.payloads import NoParameters
+from vault.model.payloads import Nothing
 from vault.model.results import BrowserSession
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def _run(dialect: "NativeDialect", request: Request, name: str) -> Browser
     """Without a web interface one learns that, once one has shown who one is."""
     asked = name if dialect.browsers is not None else "session.current"
     found: BrowserSession = await dialect.run_operation(
-        request, asked, system_path("sessions"), NoParameters()
+        request, asked, system_path("sessions"), Nothing()
     )
     _browsers(dialect)
     return found

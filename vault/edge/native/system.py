@@ -17,7 +17,7 @@ from vault.model.payloads import (
     MAX_PAGE_SIZE,
     MAX_VERSIONS,
     ListEgress,
-    NoParameters,
+    Nothing,
     RewrapDataKeys,
     TuneMount,
     WriteMount,
@@ -286,14 +286,14 @@ class MountChanges(Struct, frozen=True, forbid_unknown_fields=True):
     "POST", "system/seal", "Seal the vault once the requests in flight are done", status=204
 )
 async def seal(dialect: Dialect, request: Request) -> None:
-    await dialect.run_operation(request, "sys.seal", system_path("seal"), NoParameters())
+    await dialect.run_operation(request, "sys.seal", system_path("seal"), Nothing())
     await dialect.service.wait_sealed()  # answered when it is so
 
 
 @system.add("POST", "system/rotate", "Make a new key-encryption key", returns=Rotated)
 async def rotate(dialect: Dialect, request: Request) -> Rotated:
     return Rotated(
-        await dialect.run_operation(request, "sys.rotate", system_path("rotate"), NoParameters())
+        await dialect.run_operation(request, "sys.rotate", system_path("rotate"), Nothing())
     )
 
 
@@ -324,13 +324,13 @@ async def rewrap(dialect: Dialect, request: Request, *, body: NewRewrap) -> Rewr
 )
 async def retire_keys(dialect: Dialect, request: Request) -> Retired:
     path = system_path("retire-keys")
-    return Retired(await dialect.run_operation(request, "sys.retire_keys", path, NoParameters()))
+    return Retired(await dialect.run_operation(request, "sys.retire_keys", path, Nothing()))
 
 
 @system.add("GET", "system/key-status", "The key-encryption key", returns=KeyStatus)
 async def key_status(dialect: Dialect, request: Request) -> KeyStatus:
     state = await dialect.run_operation(
-        request, "sys.key_status", system_path("key-status"), NoParameters()
+        request, "sys.key_status", system_path("key-status"), Nothing()
     )
     return KeyStatus(
         epoch=state["epoch"],
@@ -349,13 +349,13 @@ async def key_status(dialect: Dialect, request: Request) -> KeyStatus:
     returns=ActorList,
 )  # fmt: skip
 async def actors(dialect: Dialect, request: Request) -> ActorList:
-    tree = await dialect.run_operation(request, "sys.tree", system_path("tree"), NoParameters())
+    tree = await dialect.run_operation(request, "sys.tree", system_path("tree"), Nothing())
     return ActorList(actors=[_actor(node) for node in tree.walk()])
 
 
 @system.add("GET", "system/cache", "The cache of sealed rows", returns=CacheBody)
 async def cache(dialect: Dialect, request: Request) -> CacheBody:
-    state = await dialect.run_operation(request, "sys.cache", system_path("cache"), NoParameters())
+    state = await dialect.run_operation(request, "sys.cache", system_path("cache"), Nothing())
     policy, ttl = state.pop("policy"), state.pop("ttl")
     return CacheBody(eviction_policy=policy, ttl_seconds=ttl / SECOND, **state)
 
@@ -363,7 +363,7 @@ async def cache(dialect: Dialect, request: Request) -> CacheBody:
 @system.add("GET", "system/link", "The link to the control plane", returns=LinkBody)
 async def link(dialect: Dialect, request: Request) -> LinkBody:
     found: LinkStatus = await dialect.run_operation(
-        request, "fleet.link", system_path("link"), NoParameters()
+        request, "fleet.link", system_path("link"), Nothing()
     )
     return LinkBody.of(found)
 
@@ -372,9 +372,7 @@ async def link(dialect: Dialect, request: Request) -> LinkBody:
     "GET", "system/link/policies", "The control plane's bundle in force", returns=BundleBody
 )
 async def link_policies(dialect: Dialect, request: Request) -> BundleBody:
-    return BundleBody.of(
-        await dialect.run_operation(request, "fleet.bundle", _BUNDLE, NoParameters())
-    )
+    return BundleBody.of(await dialect.run_operation(request, "fleet.bundle", _BUNDLE, Nothing()))
 
 
 @system.add(
@@ -383,9 +381,7 @@ async def link_policies(dialect: Dialect, request: Request) -> BundleBody:
     returns=BundleBody,
 )  # fmt: skip
 async def reset_policies(dialect: Dialect, request: Request) -> BundleBody:
-    return BundleBody.of(
-        await dialect.run_operation(request, "fleet.reset", _BUNDLE, NoParameters())
-    )
+    return BundleBody.of(await dialect.run_operation(request, "fleet.reset", _BUNDLE, Nothing()))
 
 
 @system.add(
@@ -405,31 +401,25 @@ async def egress(dialect: Dialect, request: Request, *, query: EgressQuery) -> S
 )
 async def egress_verification(dialect: Dialect, request: Request) -> SentVerdict:
     path = system_path("egress")
-    found: SentVerdict = await dialect.run_operation(
-        request, "fleet.sent_verify", path, NoParameters()
-    )
+    found: SentVerdict = await dialect.run_operation(request, "fleet.sent_verify", path, Nothing())
     return found
 
 
 @system.add("GET", "system/health", "How the open agent does", returns=HealthBody)
 async def health(dialect: Dialect, request: Request) -> HealthBody:
     path = system_path("health")
-    return HealthBody.of(await dialect.run_operation(request, "sys.health", path, NoParameters()))
+    return HealthBody.of(await dialect.run_operation(request, "sys.health", path, Nothing()))
 
 
 @system.add("GET", "system/mounts", "List the mounts", returns=MountList)
 async def mounts(dialect: Dialect, request: Request) -> MountList:
-    found = await dialect.run_operation(
-        request, "mount.list", system_folder("mounts"), NoParameters()
-    )
+    found = await dialect.run_operation(request, "mount.list", system_folder("mounts"), Nothing())
     return MountList(mounts=[MountBody.of(row) for row in found])
 
 
 @system.add("GET", "system/mounts/{path}", "Read a mount", returns=MountBody)
 async def mount(dialect: Dialect, request: Request, path: str) -> MountBody:
-    return MountBody.of(
-        await dialect.run_operation(request, "mount.read", _at(path), NoParameters())
-    )
+    return MountBody.of(await dialect.run_operation(request, "mount.read", _at(path), Nothing()))
 
 
 @system.add(
@@ -465,7 +455,7 @@ async def change_mount(
     "DELETE", "system/mounts/{path}", "Erase a mount with every secret in it, for good", status=204
 )
 async def erase_mount(dialect: Dialect, request: Request, path: str) -> None:
-    await dialect.run_operation(request, "mount.delete", _at(path), NoParameters())
+    await dialect.run_operation(request, "mount.delete", _at(path), Nothing())
 
 
 def _at(path: str) -> ResourcePath:

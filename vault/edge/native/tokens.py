@@ -13,7 +13,7 @@ from vault.edge.request import Request
 from vault.errors import NotFoundError, VaultError
 from vault.model.instant import MAX_NS, SECOND, parse_duration, rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
-from vault.model.payloads import AccessorSelector, NoParameters, RenewToken, TokenSelector
+from vault.model.payloads import AccessorSelector, Nothing, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 tokens = Endpoints("tokens", "Credentials that expire, are renewed, and end with their parent.")
@@ -130,17 +130,13 @@ async def create(dialect: Dialect, request: Request, *, body: NewTokenBody) -> T
 
 @tokens.add("GET", "tokens", "List the accessors of all tokens", returns=AccessorList)
 async def accessors(dialect: Dialect, request: Request) -> AccessorList:
-    found = await dialect.run_operation(
-        request, "token.accessors", _at("accessors"), NoParameters()
-    )
+    found = await dialect.run_operation(request, "token.accessors", _at("accessors"), Nothing())
     return AccessorList(accessors=found)
 
 
 @tokens.add("GET", "tokens/self", "Look at your own token", returns=TokenBody)
 async def read_self(dialect: Dialect, request: Request) -> TokenBody:
-    row = await dialect.run_operation(
-        request, "token.lookup_self", _at("lookup-self"), NoParameters()
-    )
+    row = await dialect.run_operation(request, "token.lookup_self", _at("lookup-self"), Nothing())
     return TokenBody.of(row)
 
 
@@ -154,7 +150,7 @@ async def renew_self(dialect: Dialect, request: Request, *, body: Renewal) -> To
 
 @tokens.add("DELETE", "tokens/self", "Revoke your own token and what came from it", status=204)
 async def revoke_self(dialect: Dialect, request: Request) -> None:
-    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), NoParameters())
+    await dialect.run_operation(request, "token.revoke_self", _at("revoke-self"), Nothing())
 
 
 @tokens.add(

@@ -6,7 +6,7 @@ from vault.edge.dialect import Dialect
 from vault.edge.native.endpoint import Endpoints, system_path
 from vault.edge.request import Request
 from vault.model.instant import rfc3339, rfc3339_or_none
-from vault.model.usage import ReportUsage, ResolvedId, ResolveOpaqueId, SecretUsage, UsageReport
+from vault.model.usage import ReportUsage, ResolveOpaqueId, SecretUsage, UsageReport, Who
 
 usage = Endpoints("usage", "What is used; opaque ids are what the control plane knows.")
 
@@ -59,13 +59,11 @@ async def look(dialect: Dialect, request: Request) -> UsageBody:
     "GET",
     "system/usage/{opaque}",
     "Whose this opaque id is, of this agent alone",
-    returns=ResolvedId,
+    returns=Who,
 )
-async def who(dialect: Dialect, request: Request, opaque: str) -> ResolvedId:
+async def who(dialect: Dialect, request: Request, opaque: str) -> Who:
     asked = ResolveOpaqueId(opaque=opaque)
-    found: ResolvedId = await dialect.run_operation(
-        request, "usage.who", system_path("usage"), asked
-    )
+    found: Who = await dialect.run_operation(request, "usage.who", system_path("usage"), asked)
     return found
 
 

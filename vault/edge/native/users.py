@@ -10,7 +10,7 @@ from vault.edge.native.endpoint import Endpoints, system_folder, system_path
 from vault.edge.request import Request
 from vault.model.instant import rfc3339, rfc3339_or_none
 from vault.model.path import ResourcePath
-from vault.model.payloads import MAX_PAGE_SIZE, CreateUser, ListUsers, NoParameters, UpdateUser
+from vault.model.payloads import MAX_PAGE_SIZE, CreateUser, ListUsers, Nothing, UpdateUser
 from vault.model.records import UserRow
 from vault.model.results import UserWritten
 
@@ -109,9 +109,7 @@ async def create(dialect: Dialect, request: Request, *, body: NewUser) -> UserBo
 
 @users.add("GET", "users/{id}", "Read a user", returns=UserBody)
 async def read(dialect: Dialect, request: Request, user_id: str) -> UserBody:
-    return UserBody.of(
-        await dialect.run_operation(request, "user.read", _at(user_id), NoParameters())
-    )
+    return UserBody.of(await dialect.run_operation(request, "user.read", _at(user_id), Nothing()))
 
 
 @users.add(
@@ -137,7 +135,7 @@ async def update(
 
 @users.add("DELETE", "users/{id}", "Delete a user with his keys and tokens", status=204)
 async def delete(dialect: Dialect, request: Request, user_id: str) -> None:
-    await dialect.run_operation(request, "user.delete", _at(user_id), NoParameters())
+    await dialect.run_operation(request, "user.delete", _at(user_id), Nothing())
 
 
 def _at(user_id: str) -> ResourcePath:

@@ -21,7 +21,7 @@ from vault.model.audit_row import AuditRow
 from vault.model.identity import Identity, Method
 from vault.model.operation import NO_FACTS, Capability, Origin, SecretFacts
 from vault.model.path import ResourcePath
-from vault.model.replay import ConditionFact, ReplayUndecided
+from vault.model.replay import ConditionFact, Undecided
 
 NOW = 1_800_000_000 * 10**9  # Friday 2027-01-15 08:00 UTC
 HOUR = 3600 * 10**9
@@ -189,12 +189,12 @@ def test_counts_by_kind() -> None:
     counts.add_decided(RecordedDecision(row(), allowed=True), same.decide_both(allow, allow))
     counts.add_decided(RecordedDecision(row(), allowed=False), same.decide_both(nothing, allow))
     counts.add_decided(RecordedDecision(row(), allowed=True), DecisionPair(None, None))
-    counts.add_undecidable(ReplayUndecided.CREDENTIAL_GONE)
+    counts.add_undecidable(Undecided.CREDENTIAL_GONE)
     assert (counts.accesses, counts.denied, counts.allowed, counts.unchanged) == (7, 3, 1, 1)
     assert counts.drifted == 1
     assert counts.undecided == {
-        ReplayUndecided.SECRET_CHANGED: 1,
-        ReplayUndecided.CREDENTIAL_GONE: 1,
+        Undecided.SECRET_CHANGED: 1,
+        Undecided.CREDENTIAL_GONE: 1,
     }
     first, *others = counts.changes()
     assert (first.count, first.last_seq, first.path, first.allowed) == (2, 9, "secret/a", False)

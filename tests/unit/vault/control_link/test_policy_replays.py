@@ -23,8 +23,8 @@ from vault.model.replay import (
     DecisionChange,
     ReplayPolicies,
     ReplayReport,
-    ReplayUndecided,
-    StopReason,
+    Stop,
+    Undecided,
 )
 
 MILLI = 10**6
@@ -43,8 +43,8 @@ def change(number: int = 0, **changes: Any) -> DecisionChange:
 
 
 FOUND = ReplayReport(
-    since=1, until=2, reached=1, stopped=StopReason.NOTHING, records=9, accesses=8, unchanged=4,
-    denied=3, allowed=0, undecided={ReplayUndecided.RECORD_CUT: 1}, drifted=2, others=0,
+    since=1, until=2, reached=1, stopped=Stop.NOTHING, records=9, accesses=8, unchanged=4,
+    denied=3, allowed=0, undecided={Undecided.RECORD_CUT: 1}, drifted=2, others=0,
     changes=(
         change(), change(operation="secret.write", count=1, allowed=True), change(1, secret=b""),
     ),

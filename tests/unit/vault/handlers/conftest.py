@@ -39,7 +39,7 @@ from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
 from vault.model.operation import NO_FACTS, Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters, WritePolicy, WriteSecret
+from vault.model.payloads import Nothing, WritePolicy, WriteSecret
 from vault.model.records import MountRow, SecretRow, VersionRow
 from vault.model.results import SecretWritten
 from vault.seal.bound_keys import PepperedScheme
@@ -103,7 +103,7 @@ class House:
         if facts:
             found = replace(found, **facts)
         op = Operation(
-            name=name, path=place, payload=NoParameters() if payload is None else payload,
+            name=name, path=place, payload=Nothing() if payload is None else payload,
             request_id="r", credential=None, origin=HERE,
         )  # fmt: skip
         return await handler.run(Call(op, by, found, decisive))

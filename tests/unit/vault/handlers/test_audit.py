@@ -11,7 +11,7 @@ from vault.handlers.audit import AuditHandlers
 from vault.handlers.handler import Call
 from vault.model.operation import Capability, Operation
 from vault.model.path import ResourcePath
-from vault.model.payloads import HashAuditValue, NoParameters, ReadAuditRecord
+from vault.model.payloads import HashAuditValue, Nothing, ReadAuditRecord
 
 
 class FakeLog:
@@ -64,9 +64,9 @@ async def test_each_is_asked_of_its_part() -> None:
     """Query, proof, status and hash."""
     assert await ask("audit.query", AuditQuery(operation="x")) == AuditPage([], "x")
     assert (await ask("audit.proof", ReadAuditRecord(seq=3))).seq == 3
-    assert await ask("audit.status", NoParameters()) == BrokerState(7, (), "retention; anchor")
-    assert (await ask("audit.verify", NoParameters())).state == "running"
-    assert (await ask("audit.verification", NoParameters())).size == 7
+    assert await ask("audit.status", Nothing()) == BrokerState(7, (), "retention; anchor")
+    assert (await ask("audit.verify", Nothing())).state == "running"
+    assert (await ask("audit.verification", Nothing())).size == 7
     assert await ask("audit.hash", HashAuditValue(value=4)) == "hash of 4"
 
 

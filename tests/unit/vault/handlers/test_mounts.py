@@ -22,7 +22,7 @@ from vault.model.identity import Identity, Method
 from vault.model.mounts import MountTable
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters, TuneMount, WriteMount
+from vault.model.payloads import Nothing, TuneMount, WriteMount
 from vault.model.records import MountRow, SecretRow, VersionRow
 from vault.store.memory import MemoryBackend
 from vault.store.table import Table
@@ -91,7 +91,7 @@ class House:
     async def do(self, name: str, path: str, payload: object = None) -> Any:
         """Run `mount.name` as the pipeline would."""
         op = Operation(
-            name=f"mount.{name}", path=ResourcePath.parse(path), payload=payload or NoParameters(),
+            name=f"mount.{name}", path=ResourcePath.parse(path), payload=payload or Nothing(),
             request_id="r", credential=None, origin=Origin(ip="::1"),
         )  # fmt: skip
         identity = Identity(id="u", name="ann", method=Method.TOKEN)

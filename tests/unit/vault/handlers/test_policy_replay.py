@@ -31,8 +31,8 @@ from vault.model.replay import (
     MAX_WRITTEN,
     ReplayPolicies,
     ReplayReport,
-    ReplayUndecided,
-    StopReason,
+    Stop,
+    Undecided,
 )
 from vault.seal.bound_keys import PepperedScheme
 
@@ -127,7 +127,7 @@ async def test_the_policies_in_force_change_nothing(machine: Machine) -> None:
     machine.seen("t/a", result="denied", code="permission_denied")
     found = await machine.run()
     assert (found.records, found.accesses, found.unchanged, found.drifted) == (2, 2, 2, 0)
-    assert (found.changes, found.undecided, found.stopped) == ((), {}, StopReason.NOTHING)
+    assert (found.changes, found.undecided, found.stopped) == ((), {}, Stop.NOTHING)
     assert found.reached == found.since
 
 
@@ -186,7 +186,7 @@ async def test_whose_policies_are_gone_is_said(machine: Machine) -> None:
         await machine.house.tokens.lookup_accessor(machine.accessor)
     )  # fmt: skip
     found = await machine.run(write=(DENY,))
-    assert found.undecided == {ReplayUndecided.CREDENTIAL_GONE: 3}
+    assert found.undecided == {Undecided.CREDENTIAL_GONE: 3}
     assert (found.accesses, found.denied) == (3, 0)
 
 
@@ -209,7 +209,7 @@ async def test_background_work_is_allowed_everything(machine: Machine) -> None:
 async def test_a_record_without_a_whole_path_is_said(machine: Machine) -> None:
     """It is not decided by half of a name."""
     machine.seen("s//a")
-    assert (await machine.run()).undecided == {ReplayUndecided.RECORD_CUT: 1}
+    assert (await machine.run()).undecided == {Undecided.RECORD_CUT: 1}
 
 
 async def test_tags_count_while_they_are_what_they_were(machine: Machine) -> None:
@@ -224,10 +224,10 @@ async def test_tags_count_while_they_are_what_they_were(machine: Machine) -> Non
     found = await machine.run(write=(tagged,))
     assert (found.unchanged, found.denied) == (1, 1)
     assert found.changes[0].path == "s/b"
-    assert found.undecided == {ReplayUndecided.SECRET_CHANGED: 2}
+    assert found.undecided == {Undecided.SECRET_CHANGED: 2}
     machine.house.world.time += SECOND
     await machine.house.do("secret.metadata.write", "s/a", WriteMetadata(tags=["z"]))
-    assert (await machine.run(write=(tagged,))).undecided == {ReplayUndecided.SECRET_CHANGED: 3}
+    assert (await machine.run(write=(tagged,))).undecided == {Undecided.SECRET_CHANGED: 3}
     keys = {"paths": ["*"], "capabilities": ["list"]}
     folder = {"name": "app", "rules": [tagged["rules"][0] | keys]}  # type: ignore[index]
     machine.log.rows.clear()
@@ -245,13 +245,13 @@ async def test_it_is_bounded(machine: Machine, monkeypatch: pytest.MonkeyPatch) 
     found = await machine.run(write=(DENY,), records=3, limit=1)
     assert (found.records, found.stopped, found.reached) == (
         3,
-        StopReason.RECORDS,
+        Stop.RECORDS,
         newest - 2 * SECOND,
     )
     assert (found.denied, len(found.changes), found.others) == (3, 1, 2)
     monkeypatch.setattr(module, "MAX_SECONDS", -1.0)
     found = await machine.run(write=(DENY,))
-    assert (found.records, found.stopped) == (2, StopReason.TIME)
+    assert (found.records, found.stopped) == (2, Stop.TIME)
     monkeypatch.setattr(module, "MAX_SECONDS", 20.0)
     assert (await machine.run(since=newest, write=(DENY,))).records == 1
     assert (await machine.run(until=newest - SECOND)).records == 5

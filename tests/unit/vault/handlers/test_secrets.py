@@ -15,7 +15,7 @@ from vault.model.instant import MAX_NS
 from vault.model.labels import Labels
 from vault.model.payloads import (
     CompareVersions,
-    NoParameters,
+    Nothing,
     PatchSecret,
     ReadMetadata,
     ReadSecret,
@@ -127,8 +127,8 @@ ON_ONE_SECRET: list[tuple[str, object]] = [
     ("secret.delete", SecretVersions()),
     ("secret.undelete", SecretVersions()),
     ("secret.destroy", SecretVersions()),
-    ("secret.purge", NoParameters()),
-    ("secret.remove", NoParameters()),
+    ("secret.purge", Nothing()),
+    ("secret.remove", Nothing()),
 ]
 
 

@@ -14,7 +14,7 @@ from vault.handlers.sessions import SESSION_CREATE_PATH, SessionHandlers
 from vault.model.identity import Identity, Method
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters
+from vault.model.payloads import Nothing
 from vault.model.results import BrowserSession
 
 MINUTE = 60 * SECOND
@@ -29,7 +29,7 @@ def table(house: House) -> Handlers:
 async def ask(house: House, name: str, by: Identity) -> BrowserSession:
     """Run one."""
     op = Operation(
-        name=name, path=ResourcePath.parse(SESSION_CREATE_PATH), payload=NoParameters(),
+        name=name, path=ResourcePath.parse(SESSION_CREATE_PATH), payload=Nothing(),
         request_id="r", credential=None, origin=HERE,
     )  # fmt: skip
     found = await table(house)[name].run(Call(op, by))

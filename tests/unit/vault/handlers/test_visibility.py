@@ -9,7 +9,7 @@ from vault.handlers.visibility import Visibility, secret_facts
 from vault.model.identity import Identity
 from vault.model.operation import Operation
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters
+from vault.model.payloads import Nothing
 from vault.model.records import SecretRow
 
 ROW = SecretRow(
@@ -20,7 +20,7 @@ ROW = SecretRow(
 def sight(house: House, by: Identity) -> Visibility:
     """Of this caller."""
     op = Operation(
-        name="x", path=ResourcePath.parse("s"), payload=NoParameters(), request_id="r",
+        name="x", path=ResourcePath.parse("s"), payload=Nothing(), request_id="r",
         credential=None, origin=HERE,
     )  # fmt: skip
     return Visibility(Authorizer(house.book), Call(op, by), NOW)

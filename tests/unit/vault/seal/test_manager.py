@@ -21,7 +21,7 @@ from vault.errors import (
 )
 from vault.model.operation import Operation, Origin
 from vault.model.path import ResourcePath
-from vault.model.payloads import NoParameters
+from vault.model.payloads import Nothing
 from vault.seal.manager import (
     DRAIN_TIMEOUT,
     KEYRING_ROW,
@@ -32,7 +32,7 @@ from vault.seal.manager import (
 from vault.seal.root_keys.file import FileRootKey
 
 OP = Operation(
-    name="op", path=ResourcePath.parse("s/a"), payload=NoParameters(), request_id="r",
+    name="op", path=ResourcePath.parse("s/a"), payload=Nothing(), request_id="r",
     credential=None, origin=Origin(ip=""),
 )  # fmt: skip
 

@@ -71,7 +71,7 @@ async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     from vault.model.identity import Identity, Method
     from vault.model.operation import Capability, Operation, Origin
     from vault.model.path import ResourcePath
-    from vault.model.payloads import NoParameters
+    from vault.model.payloads import Nothing
 
     ann = Identity(id="u", name="canary-ann", method=Method.TOKEN, policies=("p",))
 
@@ -105,7 +105,7 @@ async def test_a_read_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         handlers=handlers, metrics=Metrics(), world=SystemWorld(),
     )  # fmt: skip
     op = Operation(
-        name="x.read", path=ResourcePath.parse("s/canary-path"), payload=NoParameters(),
+        name="x.read", path=ResourcePath.parse("s/canary-path"), payload=Nothing(),
         request_id="r", credential="canary-token", origin=Origin(ip="10.0.0.9", dialect="native"),
     )  # fmt: skip
     assert await traced.run_operation(op) == "canary-value"

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.vault.edge.compat.conftest import NOW, Wire
 from vault.authn.tokens import IssuedToken, NewToken
 from vault.errors import AuthorizationError, ValidationError
-from vault.model.payloads import AccessorSelector, NoParameters, RenewToken, TokenSelector
+from vault.model.payloads import AccessorSelector, Nothing, RenewToken, TokenSelector
 from vault.model.records import TokenRow
 
 HOUR = 3600 * 10**9
@@ -93,7 +93,7 @@ async def test_lookup_self(wire: Wire) -> None:
     wire.gate.answers["token.lookup_self"] = row(uses_left=2, num_uses=3)
     wire.world.advance(60)
     answer = await wire.ask("GET", "auth/token/lookup-self")
-    assert (wire.last.path, wire.last.payload) == ("auth/token/lookup-self", NoParameters())
+    assert (wire.last.path, wire.last.payload) == ("auth/token/lookup-self", Nothing())
     assert answer.json["data"] == {
         "accessor": "acc", "creation_time": 1_800_000_000, "creation_ttl": 3600,
         "display_name": "token", "entity_id": "", "expire_time": "2027-01-15T09:00:00Z",
@@ -179,7 +179,7 @@ async def test_renew_nothing(wire: Wire) -> None:
     ("route", "body", "payload"),
     [
         ("revoke", {"token": "x"}, TokenSelector(token="x")),
-        ("revoke-self", {}, NoParameters()),
+        ("revoke-self", {}, Nothing()),
         ("revoke-accessor", {"accessor": "a"}, AccessorSelector(accessor="a")),
         ("revoke-orphan", {"token": "x"}, TokenSelector(token="x")),
     ],

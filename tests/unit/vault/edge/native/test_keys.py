@@ -5,7 +5,7 @@ from typing import Any
 
 from vault.authn.api_keys import ApiKey, CreatedKey
 from vault.model.identity import Permission
-from vault.model.payloads import CreateApiKey, ListApiKeys, NoParameters
+from vault.model.payloads import CreateApiKey, ListApiKeys, Nothing
 
 KEY = ApiKey(
     id="k1", user_id="u1", name="ci", permissions=(), expires_at=0, created_at=10**18,
@@ -39,7 +39,7 @@ async def test_a_key_is_revoked_by_its_id(wire: Any) -> None:
     """Without a body, to the path that policies name."""
     assert (await wire.ask("DELETE", "keys/k1")).status == 204
     assert wire.asked == ("key.revoke", "sys/keys/k1")
-    assert wire.last.payload == NoParameters()
+    assert wire.last.payload == Nothing()
 
 
 async def test_what_is_not_known_is_refused(wire: Any) -> None:

@@ -8,8 +8,8 @@ from vault.model.replay import (
     DecisionChange,
     ReplayPolicies,
     ReplayReport,
-    ReplayUndecided,
-    StopReason,
+    Stop,
+    Undecided,
 )
 
 NOW = 1_800_000_000 * SECOND
@@ -19,8 +19,8 @@ CHANGE = DecisionChange(
     last_ip="10.0.0.1", identity=b"i" * 16,
 )  # fmt: skip
 FOUND = ReplayReport(
-    since=NOW - SECOND, until=NOW, reached=NOW - SECOND, stopped=StopReason.NOTHING, records=9,
-    accesses=5, unchanged=1, denied=3, allowed=0, undecided={ReplayUndecided.CREDENTIAL_GONE: 1},
+    since=NOW - SECOND, until=NOW, reached=NOW - SECOND, stopped=Stop.NOTHING, records=9,
+    accesses=5, unchanged=1, denied=3, allowed=0, undecided={Undecided.CREDENTIAL_GONE: 1},
     drifted=0, changes=(CHANGE,), others=2,
 )  # fmt: skip
 

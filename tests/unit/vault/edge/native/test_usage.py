@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from vault.model.usage import ResolvedId, ResolveOpaqueId, SecretUsage, UsageReport
+from vault.model.usage import ResolveOpaqueId, SecretUsage, UsageReport, Who
 
 NONE = (0,) * 7
 
@@ -26,7 +26,7 @@ async def test_what_would_be_named_with_its_name(wire: Any) -> None:
 
 async def test_whose_an_id_is(wire: Any) -> None:
     """The id is handed on as it is; it is no path, so nobody's rights hang on it."""
-    wire.gate.answers["usage.who"] = ResolvedId(kind="secret", name="s/a", id="x")
+    wire.gate.answers["usage.who"] = Who(kind="secret", name="s/a", id="x")
     body = json.loads((await wire.ask("GET", "system/usage/00ff")).body)
     assert body == {"kind": "secret", "name": "s/a", "id": "x"}
     op = wire.gate.asked[-1]
